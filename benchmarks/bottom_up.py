@@ -273,7 +273,7 @@ def main() -> None:
             continue
         of_fold = unseen[fold_of(unseen, FOLDS) == FOLD]
         chosen = unseen[: given.photos] if name.startswith("MoveNet") else of_fold
-        split = train.at(chosen)
+        split = train.select(chosen)
         fitted_on = split.predicted(predictor)
         results = ResultsFile(fitted_on, fitted_on.ranking_score, np.full(len(fitted_on), 1), "predictions", "")
         calibrator = tp.Calibrator.fit(split.file, results, method="trees")

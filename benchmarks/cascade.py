@@ -54,7 +54,7 @@ def main() -> None:
             errors.setdefault(name, []).append(distance[known])  # noqa: B023
 
         sides.append(network.sigma * diameter[known.any(dim=1)])
-        stages = [place * unit for place in network(image).others["stages"]]
+        stages = [place * unit for place in network(image).extra["stages"]]
         ratios.append((network._diameter(stages[0], unit) / diameter)[known.any(dim=1)])
         for number, found in enumerate(stages, start=1):
             add(f"found after stage {number}", found)

@@ -128,7 +128,7 @@ def predicted(predictor: Predictor, photo: Image) -> tuple[Poses, tuple[np.ndarr
         nobody = Poses(np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros(0), box=boxes.xyxy, image_id=ids)
         return nobody, (np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0, int), np.zeros(0, int))
     outputs, _ = predictor.runtime.with_trust(job.crops, job.box_share, None)
-    places, several = codec.decode(outputs), codec.candidates(outputs, min_score=LOWEST, most=PEAKS)
+    places, several = codec.decode(outputs), codec.candidates(outputs, min_score=LOWEST, max_per_map=PEAKS)
     poses = Poses(
         transform(job.to_image, places.xy), places.score, places.score.mean(axis=1), box=boxes.xyxy, image_id=ids
     )
@@ -142,7 +142,7 @@ def suppression(method: Method, threshold: float, distance: PoseDistance | None 
     def way(found: Found) -> tuple[Poses, np.ndarray]:
         how = {"method": method, "threshold": threshold, "sigmas": COCO_17.sigmas, "distance": distance}
         left = suppress(found.poses, found.score, **how, area="box" if distance else "crop")
-        return found.poses[left.kept], left.score[left.kept]
+        return found.poses[left.keep], left.score[left.keep]
 
     return way
 

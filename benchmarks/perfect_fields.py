@@ -101,11 +101,11 @@ class Fields:
         fields = FieldCodec(self.grouping.limbs, codec.grid)
         field = fields.encode(photo.xy, photo.labelled, codec.width, codec.height)
         heatmaps = codec.encode_people(photo.xy, photo.labelled)
-        return codec, fields, Outputs([heatmaps[None]], others={"fields": field[None]})
+        return codec, fields, Outputs([heatmaps[None]], extra={"fields": field[None]})
 
     def people(self, photo: Photo, maps: tuple[HeatmapCodec, FieldCodec, Outputs]) -> tuple[Found, Candidates]:
         codec, fields, outputs = maps
-        candidates = codec.candidates(outputs, min_score=MIN_PEAK, most=100)
+        candidates = codec.candidates(outputs, min_score=MIN_PEAK, max_per_map=100)
         linked = fields.links(candidates, outputs["fields"], float(photo.height))
         assert linked.links is not None and linked.link_score is not None
         limb = fields.limb_of(linked)
@@ -117,17 +117,17 @@ class Tags:
     """Associative embedding."""
 
     def __init__(self, stride: int) -> None:
-        self.stride, self.grouping = stride, TagGrouping(min_score=MIN_PEAK, most=100)
+        self.stride, self.grouping = stride, TagGrouping(min_score=MIN_PEAK, max_people=100)
 
     def maps(self, photo: Photo) -> tuple[HeatmapCodec, Outputs]:
         codec = heatmap_codec(photo, self.stride)
         tags = encode_tags(photo.xy, photo.labelled, codec.grid, codec.width, codec.height)
         heatmaps = codec.encode_people(photo.xy, photo.labelled)
-        return codec, Outputs([heatmaps[None]], others={"tags": tags[None]})
+        return codec, Outputs([heatmaps[None]], extra={"tags": tags[None]})
 
     def people(self, photo: Photo, maps: tuple[HeatmapCodec, Outputs]) -> tuple[Found, Candidates]:  # noqa: ARG002
         codec, outputs = maps
-        candidates = codec.candidates(outputs, min_score=MIN_PEAK, most=100)
+        candidates = codec.candidates(outputs, min_score=MIN_PEAK, max_per_map=100)
         assert candidates.tags is not None
         groups = self.grouping.group(candidates.joint, candidates.score, candidates.tags, len(COCO_17))
         return _found(groups, candidates), candidates
@@ -146,7 +146,7 @@ class Centres:
     def people(self, photo: Photo, maps) -> tuple[Found, Candidates]:  # noqa: ARG002
         codec, encoded = maps
         found = codec.decode(encoded)
-        peaks = codec.heatmaps.candidates(Outputs([encoded.heatmaps[None]]), min_score=MIN_PEAK, most=100)
+        peaks = codec.heatmaps.candidates(Outputs([encoded.heatmaps[None]]), min_score=MIN_PEAK, max_per_map=100)
         return Found(found.xy, found.score, found.person_score), peaks
 
 

@@ -133,7 +133,7 @@ def _stages(spec: ModelSpec, outputs: Outputs) -> dict[str, tuple[np.ndarray, np
     if outputs.coordinates is not None:
         coordinates = outputs.coordinates.numpy()
         found[""] = (coordinates[..., :2] * unit, coordinates[..., 2])
-        for number, xy in enumerate(outputs.others.get("stages", [])[:-1], start=1):
+        for number, xy in enumerate(outputs.extra.get("stages", [])[:-1], start=1):
             found[f"stage {number}"] = (xy.numpy() * unit, coordinates[..., 2])
         if outputs.heatmaps:
             side = spec.input.width / outputs.heatmaps[0].shape[3]

@@ -141,7 +141,7 @@ def left_over(people: People, ranking: str, way: str, threshold: float) -> tuple
     score, poses = people.rankings[ranking], people.poses
     found = suppress(poses, score, method=WAYS[way], threshold=threshold, sigmas=COCO_17.sigmas, area="crop")
     if "choice" not in way:
-        return np.flatnonzero(found.kept), found.score
+        return np.flatnonzero(found.keep), found.score
     assert poses.image_id is not None
     return np.sort(best_in_image(poses.image_id, found.score, MAX_DETECTIONS)[0]), score
 

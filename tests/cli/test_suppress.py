@@ -105,8 +105,8 @@ def test_the_distance_of_pose_nms(results):
         _run(suppress, "--results", path, "--out", out, "--method", "pose-nms", "--distance", given)
         how = {"method": "pose-nms", "threshold": threshold, "sigmas": COCO_17.sigmas, "area": "crop"}
         found = run(poses, scores, **how, distance=distance)
-        assert [row["image_id"] for row in json.loads(out.read_text())] == poses.image_id[found.kept].tolist()
-        kept[given] = int(found.kept.sum())
+        assert [row["image_id"] for row in json.loads(out.read_text())] == poses.image_id[found.keep].tolist()
+        kept[given] = int(found.keep.sum())
     assert kept == {"0.3,1,1": 2, "0.3, 1e-4, 5": 3, "alphapose": 2}
 
 
@@ -208,7 +208,7 @@ def test_an_estimator_without_boxes_gets_one_line(photo):
     how = suppressor("oks-nms", 0.5, "crop", predictor.spec.skeleton)
     pixels, _, boxes = photo_of_people(2)
     poses = predictor(pixels, boxes)
-    assert how(poses, poses.pose_score).kept.all()
+    assert how(poses, poses.pose_score).keep.all()
     with pytest.raises(InputError, match="suppression: area 'crop' needs the poses' boxes"):
         how(replace(poses, box=None), poses.pose_score)
 

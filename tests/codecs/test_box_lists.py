@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trustpose.codecs.boxes import MOST, BoxListCodec
+from trustpose.codecs.boxes import MAX_BOXES, BoxListCodec
 
 BOX = np.array([[0, 0, 10, 10], [0, 0, 10, 8], [20, 20, 30, 40], [0, 0, 10, 5], [50, 50, 60, 60]], np.float32)
 SCORE = np.array([[0.1, 0.1, 0.1, 0.1, 0.9], [0.5, 0.7, 0.2, 0.4, 0.04]], np.float32)
@@ -27,4 +27,4 @@ def test_at_most_so_many():
     box, score = BoxListCodec(0.1, 0.6).decode(
         np.linspace(0.2, 0.9, 300, dtype=np.float32)[None], np.concatenate([corner, corner, corner + 3, corner + 3], 1)
     )
-    assert len(box) == MOST and (np.diff(score) < 0).all() and score[0] == np.float32(0.9)
+    assert len(box) == MAX_BOXES and (np.diff(score) < 0).all() and score[0] == np.float32(0.9)

@@ -97,7 +97,7 @@ def test_what_is_read():
     box, score = decode_centres(centre, sides, 4, min_score=0.2)
     np.testing.assert_allclose(score, [0.95, 0.9, 0.3], rtol=1e-6)
     np.testing.assert_allclose(box[0], [34 - 12, 34 - 12, 34 + 12, 34 + 12])
-    np.testing.assert_allclose(decode_centres(centre, sides, 4, min_score=0.2, most=2)[1], [0.95, 0.9], rtol=1e-6)
+    np.testing.assert_allclose(decode_centres(centre, sides, 4, min_score=0.2, max_boxes=2)[1], [0.95, 0.9], rtol=1e-6)
     wide = sides * 4  # of 96 pixels: the first two overlap by 72² / (2 · 96² − 72²), 0.391, the third more
     counts = [len(decode_centres(centre, wide, 4, min_score=0.2, overlap=most)[1]) for most in (0.38, 0.40, 0.57)]
     assert counts == [1, 2, 3]

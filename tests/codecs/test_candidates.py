@@ -30,7 +30,7 @@ def _bumps(places: list[tuple[float, float, float]], width: int, height: int) ->
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(3, 30), st.integers(3, 30))
 def test_maxima_are_scipys(seed: int, keypoints: int, height: int, width: int) -> None:
     maps = np.random.default_rng(seed).normal(size=(2, keypoints, height, width)).astype(np.float32)
-    (batch, joint), place = local_maxima(maps, most=height * width)
+    (batch, joint), place = local_maxima(maps, max_per_map=height * width)
     found = np.zeros(maps.shape, bool)
     found[batch, joint, place[:, 1], place[:, 0]] = True
     footprint = np.ones((1, 1, 3, 3), bool)
@@ -93,10 +93,10 @@ def test_all_people_in_a_map_are_found(name: str) -> None:
     codec = _codec(name)
     found = codec.candidates(Outputs([np.zeros((1, 2, 5, 5), np.float32), maps]), min_score=0.3)
     assert found.joint.tolist() == [0, 0, 0, 1, 1] and (np.diff(found.score[:3]) < 0).all()
-    expected = codec.grid_of(90, 50).places(np.array([*people, *people[1:]])[:, :2])
+    expected = codec.grid_of(90, 50).positions(np.array([*people, *people[1:]])[:, :2])
     assert np.abs(found.xy - expected).max() <= (4 * 0.3 if name == "argmax-quarter" else 0.05)
     assert len(codec.candidates(Outputs([maps]), min_score=0.7)) == 3
-    assert codec.candidates(Outputs([maps]), min_score=0.3, most=1).joint.tolist() == [0, 1]
+    assert codec.candidates(Outputs([maps]), min_score=0.3, max_per_map=1).joint.tolist() == [0, 1]
     nobody = codec.candidates(Outputs([maps]), min_score=2.0)
     assert len(nobody) == 0 and nobody.xy.shape == (0, 2) and nobody.shape == (1, 2)
 
@@ -110,10 +110,10 @@ def test_tags_are_read_at_the_peaks(has_grid: bool) -> None:
     tags[:, 1] += 0.25
     tags[:, :, 1] *= -1
     grids = {"tags": Grid((8.0, 8.0), offset=2.0)} if has_grid else {}
-    found = _codec("dark").candidates(Outputs([maps], others={"tags": tags}, grids=grids), min_score=0.5)
+    found = _codec("dark").candidates(Outputs([maps], extra={"tags": tags}, grids=grids), min_score=0.5)
     assert found.tags is not None
     np.testing.assert_array_equal(found.tags, [[0, 0], [5, -5], [0.25, -0.25], [5.25, -5.25]])
-    one = Outputs([maps], others={"tags": tags[:, :, 0]}, grids=grids)
+    one = Outputs([maps], extra={"tags": tags[:, :, 0]}, grids=grids)
     single = _codec("dark").candidates(one, min_score=0.5).tags
     assert single is not None
     np.testing.assert_array_equal(single, found.tags[:, :1])

@@ -5,7 +5,7 @@ import numpy as np
 from trustpose.codecs.group_relations import relations
 from trustpose.codecs.group_tokens import GROUP_NUMBERS, PLACE, WINDOW, group_tokens
 from trustpose.codecs.limb_support import Support
-from trustpose.codecs.people import FoundPeople
+from trustpose.codecs.people import DetectedPeople
 from trustpose.geometry.crops import Grid
 
 GRID = Grid((4.0, 4.0), 1.5)
@@ -21,7 +21,7 @@ def made_up(people: int = 3):
     missing[1:2, 2] = True
     missing[2:] = True  # the last was found nowhere
     score = np.where(missing, 0.0, rng.random((people, KEYPOINTS)))
-    return features, heatmaps, FoundPeople(xy, score, None, rng.random(people), missing)
+    return features, heatmaps, DetectedPeople(xy, score, None, rng.random(people), missing)
 
 
 def test_tokens_are_read_at_each_keypoint():
@@ -49,7 +49,7 @@ def test_tokens_are_read_at_each_keypoint():
 def test_the_whole_knows_the_group_and_those_before_it():
     features, heatmaps, found = made_up()
     xy = np.array([[[10, 10], [30, 40]], [[10, 10], [20, 40]], [[50, 10], [60, 20.0]]])
-    found = FoundPeople(xy, np.full((3, 2), 0.5), None, np.array([0.9, 0.8, 0.7]))
+    found = DetectedPeople(xy, np.full((3, 2), 0.5), None, np.array([0.9, 0.8, 0.7]))
     tokens, whole = group_tokens(features, heatmaps[:2], found, GRID, 64.0)
     numbers = whole[:, CHANNELS:]
     np.testing.assert_allclose(numbers[:, 0], [0.9, 0.8, 0.7], rtol=1e-6)

@@ -39,7 +39,7 @@ def test_the_best_of_each_joint() -> None:
 def test_outputs_by_name() -> None:
     maps, tags = np.zeros((2, 3, 8, 6), np.float32), np.zeros((2, 3, 4, 3), np.float32)
     outputs = Outputs(
-        heatmaps=[maps], others={"tags": tags}, grids={"tags": Grid((8.0, 8.0)), "heatmaps": Grid((4.0, 4.0))}
+        heatmaps=[maps], extra={"tags": tags}, grids={"tags": Grid((8.0, 8.0)), "heatmaps": Grid((4.0, 4.0))}
     )
     assert outputs["tags"] is tags and outputs["heatmaps"][-1] is maps and outputs.names == ("heatmaps", "tags")
     for missing in ("features", "fields"):
@@ -52,15 +52,15 @@ def test_outputs_by_name() -> None:
 def test_a_grid_leads_there_and_back() -> None:
     grid = Grid((4.0, 8.0), offset=2.0)
     cells = np.array([[0.0, 0.0], [1.5, 3.0]])
-    np.testing.assert_array_equal(grid.places(cells), [[2, 2], [8, 26]])
-    np.testing.assert_array_equal(grid.cells(grid.places(cells)), cells)
+    np.testing.assert_array_equal(grid.positions(cells), [[2, 2], [8, 26]])
+    np.testing.assert_array_equal(grid.cells(grid.positions(cells)), cells)
 
 
 class _Tagging(nn.Module):
     """A network with further outputs besides heatmaps."""
 
     def forward(self, image: Tensor) -> Outputs:
-        return Outputs([image.mean(1, keepdim=True)], others={"tags": image[:, :2]}, grids={"tags": Grid((1.0, 1.0))})
+        return Outputs([image.mean(1, keepdim=True)], extra={"tags": image[:, :2]}, grids={"tags": Grid((1.0, 1.0))})
 
 
 class _Tensors(nn.Module):

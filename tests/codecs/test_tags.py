@@ -30,7 +30,7 @@ def test_tags_are_read_at_the_peaks_of_their_people() -> None:
     labelled = np.ones((5, 3), bool)
     outputs = Outputs(
         [codec.encode_people(xy, labelled)[None]],
-        others={"tags": encode_tags(xy, labelled, codec.grid, 60, 60)[None]},
+        extra={"tags": encode_tags(xy, labelled, codec.grid, 60, 60)[None]},
     )
     found = codec.candidates(outputs, min_score=0.5)
     assert found.tags is not None and len(found) == 15

@@ -17,7 +17,7 @@ from trustpose.skeletons import COCO_17
 
 GREEN = np.array([40, 200, 40], np.uint8)
 KINDS = {
-    "cutout": Occlusion(cutout=1.0, cutout_most=3, cutout_size=(0.2, 0.4)),
+    "cutout": Occlusion(cutout=1.0, max_cutouts=3, cutout_size=(0.2, 0.4)),
     "objects": Occlusion(objects=1.0, objects_size=(0.3, 0.6)),
     "people": Occlusion(people=1.0, people_size=(0.8, 1.5)),
 }

@@ -188,9 +188,9 @@ def test_some_of_the_photos_keep_what_is_decoded_and_get_the_others_room(tmp_pat
     room = photos.room
     kept, _ = photos.photo(2)
     photos.photo(0)
-    some = photos.at(np.array([1, 2]))
+    some = photos.select(np.array([1, 2]))
     assert some.photo(1)[0] is kept and some.room == room - kept.nbytes
-    assert photos.at(np.array([1])).room == room
+    assert photos.select(np.array([1])).room == room
 
 
 def test_from_a_ground_truth(tmp_path):

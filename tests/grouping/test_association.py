@@ -62,7 +62,7 @@ def test_scores_of_boxes_and_duplicates():
     np.testing.assert_array_equal(ignored.xy[1, 0], B)
     only = associated(poses, candidates, Association(overlap=0.1), SIGMAS)
     np.testing.assert_array_equal(only.box_score, [1.0])
-    nobody = associated(poses, candidates, Association(overlap=None, min_score=0.95, keeps_place=False), SIGMAS)
+    nobody = associated(poses, candidates, Association(overlap=None, min_score=0.95, keep_unassigned=False), SIGMAS)
     assert len(nobody) == 0
     with pytest.raises(ValueError, match="overlap: expected an OKS from 0 to 1, got 2"):
         Association(overlap=2)

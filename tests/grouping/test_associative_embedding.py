@@ -81,7 +81,7 @@ def test_thresholds() -> None:
     groups = TagGrouping((0, 1)).group(joint, score, tags, 2)
     assert groups.row.tolist() == [[0, -1], [-1, 1]]  # 1.0 is not below the threshold, 0.1 not above the other
     assert TagGrouping((0, 1), tag_threshold=1.01).group(joint, score, tags, 2).row.tolist() == [[0, 1]]
-    few = TagGrouping((0, 1), most=1, min_score=0.0, tag_threshold=5.0)
+    few = TagGrouping((0, 1), max_people=1, min_score=0.0, tag_threshold=5.0)
     assert few.group(np.array([0, 0, 1]), np.array([0.5, 0.9, 0.8]), np.array([[0.0], [4], [4]]), 2).row.tolist() == [
         [0, 2],
         [1, -1],

@@ -47,7 +47,7 @@ def _fields(xy: np.ndarray, labelled: np.ndarray, box: np.ndarray, codec: Heatma
 
 def _tags(xy: np.ndarray, labelled: np.ndarray, box: np.ndarray, codec: HeatmapCodec) -> Found:  # noqa: ARG001
     tags = encode_tags(xy, labelled, codec.grid, codec.width, codec.height)[None]
-    found = codec.candidates(Outputs([codec.encode_people(xy, labelled)[None]], others={"tags": tags}), min_score=0.1)
+    found = codec.candidates(Outputs([codec.encode_people(xy, labelled)[None]], extra={"tags": tags}), min_score=0.1)
     assert found.tags is not None
     groups = TagGrouping().group(found.joint, found.score, found.tags, 17)
     return groups.take(found.xy), groups.score

@@ -43,7 +43,7 @@ def test_as_alphapose(case):
     poses = Poses(xy=xy, score=score, box=box, image_id=np.zeros(len(xy), np.int64))
     how = {"method": "pose-nms", "threshold": ALPHAPOSE_THRESHOLD, "sigmas": COCO_17.sigmas, "area": "box"}
     found = suppress(poses, score.mean(axis=1), **how, distance=ALPHAPOSE)
-    assert np.flatnonzero(found.kept).tolist() == case["kept"]
+    assert np.flatnonzero(found.keep).tolist() == case["kept"]
 
 
 def test_cases_keep_and_drop():
@@ -115,7 +115,7 @@ def test_as_a_method_of_suppression():
     poses = Poses(xy=xy, score=score, box=box, image_id=np.zeros(len(xy), np.int64), skeleton=COCO_17)
     found = suppressor("pose-nms", None, "crop", COCO_17)(poses, score.mean(axis=1))
     same = suppressor("pose-nms", POSE_THRESHOLD, "crop", COCO_17)(poses, score.mean(axis=1))
-    assert found.kept.tolist() == same.kept.tolist() and 0 < found.kept.sum() < len(xy)
+    assert found.keep.tolist() == same.keep.tolist() and 0 < found.keep.sum() < len(xy)
     with pytest.raises(InputError, match="expects a similarity from 0 to 1, got 2"):
         suppressor("pose-nms", 2.0, "crop", COCO_17)
     with pytest.raises(InputError, match="pose-nms needs the keypoints' scores"):

@@ -51,14 +51,14 @@ def test_as_hrnet(case):
     np.testing.assert_allclose(overlap[0], case["oks_of_first_in_vis_0.3"], rtol=1e-12)
     for threshold, rows in case["oks_nms"].items():
         found = suppress(poses, score, method="oks-nms", threshold=float(threshold), **HOW)
-        assert _taken(found.kept, found.score) == rows
+        assert _taken(found.keep, found.score) == rows
         np.testing.assert_array_equal(found.score, score)
     found = suppress(poses, score, method="oks-nms", threshold=0.5, in_vis_threshold=0.3, **HOW)
-    assert _taken(found.kept, score) == case["oks_nms_in_vis_0.3"]
+    assert _taken(found.keep, score) == case["oks_nms_in_vis_0.3"]
     for method in ("soft-oks-nms", "soft-oks-nms-linear"):
         for threshold, rows in case[method.replace("-", "_")].items():
             found = suppress(poses, score, method=method, threshold=float(threshold), **HOW)
-            assert found.kept.all() and _taken(found.kept, found.score)[:20] == rows
+            assert found.keep.all() and _taken(found.keep, found.score)[:20] == rows
 
 
 def _alike(poses, grown, a, b, in_vis_threshold):
@@ -136,9 +136,9 @@ def test_as_a_plain_loop(method, in_vis_threshold):
             how = {"method": method, "threshold": threshold, "in_vis_threshold": in_vis_threshold}
             found = suppress(poses, score, sigmas=SIGMAS, area="crop", **how)
             kept, final = (None, score) if method == "none" else _by_loop(poses, score, **how)
-            assert kept is None or found.kept.tolist() == kept
+            assert kept is None or found.keep.tolist() == kept
             np.testing.assert_allclose(found.score, final, rtol=1e-9, atol=1e-300)
-            changed += (~found.kept).sum() + (found.score != score).sum()
+            changed += (~found.keep).sum() + (found.score != score).sum()
     assert (changed > 0) == (method != "none")
 
 
@@ -147,7 +147,7 @@ def test_equal_scores_keep_the_earlier_row():
     poses = Poses.concatenate([poses, poses])
     n = len(poses)
     found = suppress(poses, np.full(n, 0.5), method="oks-nms", threshold=0.99, **HOW)
-    assert not found.kept[n // 2 :].any() and found.kept[0]
+    assert not found.keep[n // 2 :].any() and found.keep[0]
     soft = suppress(poses, np.full(n, 0.5), method="soft-oks-nms", threshold=0.5, **HOW).score
     assert soft[0] == 0.5 and (soft[n // 2 :] <= soft[: n // 2]).all()
 
@@ -160,13 +160,13 @@ def test_many_photos_are_as_one_by_one(monkeypatch):
         for image in np.unique(poses.image_id):
             rows = np.flatnonzero(poses.image_id == image)
             alone = suppress(poses[rows], score[rows], method=method, threshold=0.5, **HOW)
-            np.testing.assert_array_equal(together.kept[rows], alone.kept)
+            np.testing.assert_array_equal(together.keep[rows], alone.keep)
             np.testing.assert_array_equal(together.score[rows], alone.score)
         with monkeypatch.context() as patch:
             patch.setattr("trustpose.grouping.suppression._PAIRS", 40)
             again = suppress(poses, score, method=method, threshold=0.5, **HOW)
         np.testing.assert_array_equal(again.score, together.score)
-        np.testing.assert_array_equal(again.kept, together.kept)
+        np.testing.assert_array_equal(again.keep, together.keep)
 
 
 @settings(max_examples=40)
@@ -177,17 +177,17 @@ def test_whatever_the_poses(seed, threshold, method):
     given_score = score.copy()
     found = suppress(poses, score, method=method, threshold=max(threshold, 1e-3), **HOW)
     assert (found.score <= score).all() and (np.sign(found.score) >= np.minimum(np.sign(score), 0)).all()
-    assert all(found.kept[poses.image_id == image].any() for image in np.unique(poses.image_id))
+    assert all(found.keep[poses.image_id == image].any() for image in np.unique(poses.image_id))
     np.testing.assert_array_equal(score, given_score)
     for name, column in before.items():
         np.testing.assert_array_equal(getattr(poses, name), column)
     order = np.random.default_rng(seed).permutation(len(poses))
     other = suppress(poses[order], score[order], method=method, threshold=max(threshold, 1e-3), **HOW)
-    np.testing.assert_array_equal(other.kept, found.kept[order])
+    np.testing.assert_array_equal(other.keep, found.keep[order])
     np.testing.assert_allclose(other.score, found.score[order], rtol=1e-12)
     if method in ("oks-nms", "pose-nms"):
-        rest = np.flatnonzero(found.kept)
-        assert suppress(poses[rest], score[rest], method=method, threshold=max(threshold, 1e-3), **HOW).kept.all()
+        rest = np.flatnonzero(found.keep)
+        assert suppress(poses[rest], score[rest], method=method, threshold=max(threshold, 1e-3), **HOW).keep.all()
 
 
 def test_thresholds_at_their_ends():
@@ -200,8 +200,8 @@ def test_thresholds_at_their_ends():
     score = generator.permutation(30) / 30
     found = suppress(poses, score, method="oks-nms", threshold=0.0, **how)
     best = [np.where(np.arange(30) % 15 // 5 == one, score, 0).argmax() for one in range(3)]
-    assert np.flatnonzero(found.kept).tolist() == sorted(best)
-    assert suppress(poses, score, method="oks-nms", threshold=1.0, **how).kept.all()
+    assert np.flatnonzero(found.keep).tolist() == sorted(best)
+    assert suppress(poses, score, method="oks-nms", threshold=1.0, **how).keep.all()
     linear = suppress(poses, score, method="soft-oks-nms-linear", threshold=1.0, **how)
     assert ((linear.score == 0) | (linear.score == score)).all()  # an identical pose is lowered fully
 
@@ -223,7 +223,7 @@ def test_no_poses():
     nobody = Poses(xy=np.zeros((0, 17, 2)), box=np.zeros((0, 4)), image_id=np.zeros(0, np.int64))
     for method in METHODS:
         found = suppress(nobody, np.zeros(0), method=method, threshold=0.5, **HOW)
-        assert len(found.kept) == len(found.score) == 0
+        assert len(found.keep) == len(found.score) == 0
 
 
 def test_wrong_arguments_are_reported():
@@ -250,7 +250,7 @@ def test_missing_keypoints_do_not_make_poses_similar():
     xy[1, :5, 0] += 20  # beside each other
     poses = Poses(xy=xy, missing=missing, image_id=np.zeros(2, dtype=int))
     score, how = np.array([0.9, 0.8]), {"method": "oks-nms", "threshold": 0.9, "sigmas": COCO_17.sigmas}
-    assert suppress(poses, score, **how, area="keypoints").kept.tolist() == [True, True]
-    assert suppress(replace(poses, missing=None), score, **how, area="keypoints").kept.tolist() == [True, False]
+    assert suppress(poses, score, **how, area="keypoints").keep.tolist() == [True, True]
+    assert suppress(replace(poses, missing=None), score, **how, area="keypoints").keep.tolist() == [True, False]
     twice = replace(poses, xy=xy[[0, 0]], missing=missing | (np.arange(17) < [[2], [0]]))  # two joints fewer in one
-    assert suppress(twice, score, **how, area="keypoints").kept.tolist() == [True, False]
+    assert suppress(twice, score, **how, area="keypoints").keep.tolist() == [True, False]

@@ -21,7 +21,7 @@ from trustpose.metrics.correct_joints import (
     mean_distance,
     normalised_distance,
     pck,
-    rate_replicates,
+    replicate_correct,
 )
 from trustpose.metrics.correct_parts import (
     Limb,
@@ -144,8 +144,8 @@ def test_draws_of_people_equal_people_repeated_by_hand():
     random = np.random.default_rng(0)
     distance = np.where(random.random((20, 3)) < 0.2, np.nan, random.random((20, 3)))
     counts = resample_counts(20, 5, seed=1)
-    found = rate_replicates(counts, distance, 0.5, np.arange(20))
-    for row, drawn in zip(found, counts, strict=True):
+    correct, labelled = replicate_correct(counts, distance, 0.5, np.arange(20))
+    for row, drawn in zip(correct / labelled, counts, strict=True):
         again = np.repeat(distance, drawn, axis=0)
         np.testing.assert_allclose(row, correct_joints(again, 0.5).rate[0])
 

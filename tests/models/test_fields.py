@@ -73,7 +73,8 @@ def test_tags_there_and_back(tmp_path):
     path.with_suffix(".json").write_text(json.dumps(text))
     other = ModelSpec.read(path)
     output = other.expect(TagOutput)
-    assert (output.grouping.order, output.grouping.most, output.grouping.tag_threshold) == (tuple(range(17)), 7, 0.5)
+    grouping = output.grouping
+    assert (grouping.order, grouping.max_people, grouping.tag_threshold) == (tuple(range(17)), 7, 0.5)
     path.with_suffix(".json").write_text(json.dumps(other.to_json()))
     assert ModelSpec.read(path) == other != spec
 
@@ -88,7 +89,13 @@ def test_centres_there_and_back(tmp_path):
     path.with_suffix(".json").write_text(json.dumps(text))
     other = ModelSpec.read(path)
     codec = other.expect(CentreOutput).codec(64, 48)
-    assert (codec.reach, codec.most, codec.min_score, codec.min_peak, codec.heatmaps.offset) == (0.1, 7, 0.4, 0.2, 1.5)
+    assert (codec.reach, codec.max_people, codec.min_score, codec.min_peak, codec.heatmaps.offset) == (
+        0.1,
+        7,
+        0.4,
+        0.2,
+        1.5,
+    )
     path.with_suffix(".json").write_text(json.dumps(other.to_json()))
     assert ModelSpec.read(path) == other != spec
 

@@ -4,22 +4,24 @@ import pytest
 
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
-from trustpose.models.spec import ModelSpec, Place, default_folder, detector_folder, find_model
+from trustpose.models.spec import ModelFiles, ModelSpec, default_folder, detector_folder, find_model
 
 
 def test_files_and_folders(tmp_path):
     path = write_network(tmp_path)
     json = path.with_suffix(".json")
-    assert find_model(path) == find_model(str(path)) == Place(json, path)
-    assert find_model(json) == Place(json) and find_model(tmp_path / "other.json") == Place(tmp_path / "other.json")
+    assert find_model(path) == find_model(str(path)) == ModelFiles(json, path)
+    assert find_model(json) == ModelFiles(json) and find_model(tmp_path / "other.json") == ModelFiles(
+        tmp_path / "other.json"
+    )
     (tmp_path / "model.json").write_text(json.read_text())
-    assert find_model(tmp_path) == Place(tmp_path / "model.json")
+    assert find_model(tmp_path) == ModelFiles(tmp_path / "model.json")
 
 
 def test_bundled_models(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert find_model("default") == Place(default_folder() / "model.json")
-    assert find_model("default-detector") == Place(detector_folder() / "model.json")
+    assert find_model("default") == ModelFiles(default_folder() / "model.json")
+    assert find_model("default-detector") == ModelFiles(detector_folder() / "model.json")
     assert ModelSpec.read("default").name == "trustpose default"
     (tmp_path / "default-detector").mkdir()  # such as a training of that name
     with pytest.raises(InputError, match=r"default-detector: holds no model\.json"):

@@ -129,7 +129,7 @@ def test_later_stages_read_the_beliefs_before_them():
     network = SMALL["small-cpm-3"](keypoints=4)
     image = torch.rand(1, 3, 64, 64)
     before = network(image)
-    assert [maps.shape[1] for maps in before.others["beliefs"]] == [5, 5, 5]
+    assert [maps.shape[1] for maps in before.extra["beliefs"]] == [5, 5, 5]
     with torch.no_grad():
         network.first_beliefs.bias.add_(1.0)
         for stage in network.stages:
@@ -174,7 +174,7 @@ def test_a_cascade_moves_joints_by_what_its_next_stage_finds():
         second.last.bias.fill_(0.25)
         nn.init.zeros_(second.last.weight)
         outputs = network(torch.rand(3, 3, 64, 64))
-    one, two = outputs.others["stages"]
+    one, two = outputs.extra["stages"]
     pairs = [("left_shoulder", "right_hip"), ("right_shoulder", "left_hip")]
     at = [[LSP_14.keypoints.index(name) for name in pair] for pair in pairs]
     diameter = torch.stack([(one[:, a] - one[:, b]).norm(dim=1) for a, b in at]).mean(dim=0)
@@ -190,8 +190,8 @@ def test_a_refining_stage_is_taught_the_displacement_back_to_the_joint():
     xy, labelled = torch.rand(4, 14, 2) * 60, torch.ones(4, 14, dtype=torch.bool)
     lesson = network.learn(torch.rand(4, 3, 64, 64), xy, labelled, 1)
     expected = torch.tensor([-0.15, 0.1]).expand(4, 14, 2)  # in boxes of two diameters
-    torch.testing.assert_close(lesson["wanted"], expected, atol=1e-5, rtol=0)
-    lesson["found"].sum().backward()
+    torch.testing.assert_close(lesson["target"], expected, atol=1e-5, rtol=0)
+    lesson["predicted"].sum().backward()
     assert all(parameter.grad is None for parameter in network.stages[0].parameters())
 
 
@@ -227,7 +227,7 @@ def test_fine_heatmaps_move_the_coarse_peak():
     network = tompson(4, 3, width=4, wide=8, middle=8, window=16).eval()
     with torch.no_grad():
         outputs = network(torch.rand(2, 3, 64, 64))
-        fine, centres = outputs.others["fine"], outputs.others["centres"]
+        fine, centres = outputs.extra["fine"], outputs.extra["centres"]
         assert fine.shape == (2, 3, 16, 16)
         for person in range(2):
             for joint in range(3):

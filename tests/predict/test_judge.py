@@ -63,7 +63,7 @@ def test_the_graph_equals_the_head_in_torch(specs: dict[str, ModelSpec], crops: 
     xy = np.random.default_rng(0).uniform(-5, 70, (6, 17, 2))
     xy[1, :5] = np.nan
     onnx, in_torch = (open_runtime(specs["told"], backend=backend, device=device) for backend, device in BACKENDS)
-    assert onnx.reads_places and in_torch.reads_places
+    assert onnx.reads_positions and in_torch.reads_positions
     _close(onnx.with_trust(crops, BOX, xy)[1], in_torch.with_trust(crops, BOX, xy)[1])
     plain = open_runtime(specs["alone"], backend="torch", device="cpu")  # told or not as it comes
     _close(plain.with_trust(crops, BOX, xy)[1], in_torch.with_trust(crops, BOX, xy)[1], most=0)
@@ -84,7 +84,7 @@ def test_at_its_own_peaks_it_equals_the_graph_without_xy(
     found = told.with_trust(crops, BOX, np.full((6, 17, 2), np.nan) if own == "NaN" else xy)
     _close(found[1], expected)
     np.testing.assert_array_equal(found[0].heatmaps[-1], told(crops).heatmaps[-1])
-    assert not alone.reads_places
+    assert not alone.reads_positions
 
 
 def test_the_json_names_the_input_xy(specs: dict[str, ModelSpec], tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_the_skeleton_is_coco_wholebody_without_feet():
         mirrored = {(one.keypoints[left], one.keypoints[right]) for left, right in one.flip_pairs}
         known = {(other.keypoints[left], other.keypoints[right]) for left, right in other.flip_pairs}
         assert {pair for pair in mirrored if not {*pair} & {*feet}} <= known
-    assert whole.beside == (("face_kpts", 68), ("lefthand_kpts", 21), ("righthand_kpts", 21)) and whole.own == 17
+    assert whole.parts == (("face_kpts", 68), ("lefthand_kpts", 21), ("righthand_kpts", 21)) and whole.body_count == 17
     assert not with_parts(COCO_17, face=FACE_70).has_sigmas and len(with_parts(LSP_14, hands=True)) == 56
     with pytest.raises(ValueError, match="a keypoint name occurs twice"):
         with_parts(COCO_WHOLEBODY_133, hands=True)

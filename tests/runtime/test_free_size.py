@@ -154,7 +154,7 @@ class _Tagging(nn.Module):
     def forward(self, image: Tensor) -> Outputs:
         maps = nn.functional.avg_pool2d(image[:, :1], 4).repeat(1, 17, 1, 1)
         tags = nn.functional.avg_pool2d(maps, 2)
-        return Outputs([maps], others={"tags": tags, "offsets": (maps, -maps)}, grids={"tags": Grid((8.0, 8.0))})
+        return Outputs([maps], extra={"tags": tags, "offsets": (maps, -maps)}, grids={"tags": Grid((8.0, 8.0))})
 
 
 def test_other_tensors_come_through_the_runtime_to_the_decoder(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_other_tensors_come_through_the_runtime_to_the_decoder(tmp_path: Path) -
     assert outputs.grids == {"heatmaps": Grid((4.0, 4.0)), "tags": Grid((8.0, 8.0))}
     np.testing.assert_array_equal(outputs["offsets"][1], -outputs.heatmaps[-1])
     assert isinstance(spec.codec, HeatmapCodec)
-    found = spec.codec.candidates(outputs, most=3)
+    found = spec.codec.candidates(outputs, max_per_map=3)
     cell = np.floor(np.rint(found.xy / 4) * 4 / 8 + 0.5).astype(int).clip(0, (11, 7))
     expected = outputs["tags"][found.input, found.joint, cell[:, 1], cell[:, 0]]
     assert found.tags is not None and len(found) == 17 * 3

@@ -12,8 +12,8 @@ from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.predict.fingerprints import model_fingerprint
 from trustpose.predict.options import PredictOptions
 from trustpose.scale.folder import RunFolder, Total
-from trustpose.scale.places import Place
 from trustpose.scale.reading import blocks
+from trustpose.scale.storage import StoragePath
 from trustpose.scale.units import Inputs, Unit
 from trustpose.scale.worker import BlockPredictor
 
@@ -41,7 +41,7 @@ def model_in(folder: Path) -> str:
 def run_here(inputs: Inputs, model: str, out: Path, options: PredictOptions = WHOLE) -> Total:
     """Predict every block and write its file, without Ray."""
     predict = BlockPredictor(model, options, model_fingerprint(model))
-    folder, total = RunFolder(Place.of(out)), Total()
+    folder, total = RunFolder(StoragePath.of(out)), Total()
     for unit in inputs.units:
         for block in blocks(Unit.from_json(unit.to_json())):
             content, counts = predict(block)

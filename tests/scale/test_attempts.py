@@ -21,9 +21,9 @@ from trustpose.scale.attempts import ALONE, READS, TOGETHER, Attempt
 from trustpose.scale.blocks import write_blocks
 from trustpose.scale.cluster import Cluster, ClusterChangedError, MachineWatch, Share
 from trustpose.scale.folder import RunFolder
-from trustpose.scale.places import Place
 from trustpose.scale.reading import Encoded, blocks
 from trustpose.scale.stages import Predict, Read, Work, counts_of
+from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts
 from trustpose.scale.units import TAR, Unit, find_inputs
 from trustpose.scale.worker import BlockPredictor
@@ -58,7 +58,7 @@ def test_a_photo_that_kills_is_left_out_alone(tmp_path):
     deadly = int(cv2.imread(str(photos / "photo_0005.png")).sum())
     predict = BlockPredictor(model, replace(WHOLE, detector=Deadly(deadly)), model_fingerprint(model))
     inputs = find_inputs([str(photos)], 7)
-    folder = RunFolder(Place.of(tmp_path / "out"))
+    folder = RunFolder(StoragePath.of(tmp_path / "out"))
     (block,) = blocks(inputs.units[0])
 
     def work():
@@ -89,7 +89,7 @@ def test_reading_that_kills_is_given_up_where_it_does(tmp_path, monkeypatch):
     parquet.write_table(arrow.table({"bytes": [b"x"] * 7}), tmp_path / "photos.parquet")
     (unit,) = find_inputs([str(tmp_path / "photos.parquet")], 3).units
     whole = [block.name for block in blocks(unit)]
-    file = Place.of(tmp_path / "attempt.json")
+    file = StoragePath.of(tmp_path / "attempt.json")
 
     def rows_until_the_end(_unit):
         yield from [Encoded(number, "photo") for number in range(1, 7)]
@@ -112,7 +112,7 @@ def test_a_clip_that_kills_is_left_out(tmp_path):
     write_video(tmp_path / "clip.avi")
     predict = BlockPredictor(model := model_in(tmp_path), WHOLE, model_fingerprint(model))
     first, second, _ = blocks(find_inputs([str(tmp_path / "clip.avi")], 4).units[0])
-    attempt = Attempt(Place.of(tmp_path / "attempt.json"), TOGETHER + ALONE + 1)
+    attempt = Attempt(StoragePath.of(tmp_path / "attempt.json"), TOGETHER + ALONE + 1)
     (unread,) = predict(second, attempt)[1].unread
     assert unread.image_id == 4 and unread.reason.startswith("from frame 4 to frame 7: ends the process")
     assert predict(first, replace(attempt, begun=TOGETHER + ALONE))[1].people == 4
@@ -173,7 +173,7 @@ def test_a_pass_that_ends_is_continued_with_what_is_missing():
 
 def test_an_error_comes_from_a_worker_as_it_was(monkeypatch, tmp_path):
     photos, model = write_photos(tmp_path / "photos", 2), model_in(tmp_path)
-    folder = RunFolder(Place.of(tmp_path / "out"))
+    folder = RunFolder(StoragePath.of(tmp_path / "out"))
     (unit,) = find_inputs([str(photos)], 2).units
     (row,) = Read(folder)({"unit": unit.to_json()})
     right = Predict(Work(model, WHOLE, model_fingerprint(model)), folder)

@@ -8,7 +8,7 @@ from trustpose.files import InputError, read_json
 from trustpose.scale.blocks import remaining
 from trustpose.scale.cluster import Share, own_error, share
 from trustpose.scale.folder import RunFolder, Total
-from trustpose.scale.places import Place
+from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts, Unread, block_content
 from trustpose.scale.units import TAR, Unit
 
@@ -16,7 +16,7 @@ UNITS = [Unit(number, TAR, "/", (f"{number}.tar",), block=2, first=0) for number
 
 
 def test_another_run_needs_a_word(tmp_path):
-    folder = RunFolder(Place.of(tmp_path / "out"))
+    folder = RunFolder(StoragePath.of(tmp_path / "out"))
     folder.begin({"flip": True, "block": 2}, is_resumed=True, is_replaced=False)
     folder.commit(UNITS[0].block_name(0, is_last=True), block_content([], Counts(1)))
     with pytest.raises(InputError, match="of an earlier run; --resume continues it"):
@@ -29,11 +29,11 @@ def test_another_run_needs_a_word(tmp_path):
     assert not folder.finished() and read_json(tmp_path / "out" / "manifest.json")["settings"]["flip"] is False
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file, expected a folder"):
-        RunFolder(Place.of(tmp_path / "file")).begin({}, is_resumed=False, is_replaced=False)
+        RunFolder(StoragePath.of(tmp_path / "file")).begin({}, is_resumed=False, is_replaced=False)
 
 
 def test_only_what_is_missing_is_left(tmp_path):
-    folder = RunFolder(Place.of(tmp_path))
+    folder = RunFolder(StoragePath.of(tmp_path))
     unread = (Unread(7, "a.jpg", "why"),)
     for name in (
         UNITS[0].block_name(0, is_last=False),

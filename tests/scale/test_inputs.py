@@ -13,8 +13,8 @@ from tests.scale.cases import BROKEN, WHOLE, digest, model_in, rows, run_here, w
 from tests.tiny_onnx import photo_of_people
 from trustpose.files import InputError
 from trustpose.predict.load import load
-from trustpose.scale.places import Place, places
 from trustpose.scale.reading import blocks
+from trustpose.scale.storage import StoragePath, find_files
 from trustpose.scale.units import FILE_IDS, find_inputs
 
 
@@ -138,12 +138,12 @@ def test_patterns_and_folders_of_folders(tmp_path):
         (tmp_path / name).touch()
 
     def found(name, **how):
-        return [Place.of(tmp_path).local / one.path for one in places(str(name), suffixes=(".tar",), **how)]
+        return [StoragePath.of(tmp_path).local / one.path for one in find_files(str(name), suffixes=(".tar",), **how)]
 
     one, two, three = tmp_path / "a" / "one.tar", tmp_path / "a" / "b" / "two.tar", tmp_path / "three.tar"
     assert found(tmp_path / "a") == [one] and found(tmp_path / "a", recursive=True) == [two, one]
     assert found(tmp_path / "*" / "*.tar") == [one] and found(tmp_path / "**" / "t*.tar") == [two, three]
-    assert [place.path for place in places("file://" + str(tmp_path / "a" / "o*.tar"), suffixes=(".tar",))] == [
+    assert [place.path for place in find_files("file://" + str(tmp_path / "a" / "o*.tar"), suffixes=(".tar",))] == [
         str(one)
     ]
     for name, match in (("x*", "no file fits"), ("none", "no such file"), ("{1..}.tar", "expected two numbers")):
@@ -168,4 +168,4 @@ def test_refused(case, tmp_path):
         (tmp_path / "a.parquet").write_bytes(b"none")
         find_inputs([str(tmp_path)], 4)
     with pytest.raises(InputError, match="holds nothing but this run's own results"):
-        find_inputs([str(folder / "photos")], 4, out=Place.of(folder))
+        find_inputs([str(folder / "photos")], 4, out=StoragePath.of(folder))

@@ -17,8 +17,8 @@ from trustpose.calibration.calibrator import Calibrator
 from trustpose.files import DiskError, InputError, read_json
 from trustpose.formats.error_files import read_errors
 from trustpose.scale.folder import RunFolder
-from trustpose.scale.places import Place
 from trustpose.scale.run import ScaleOptions
+from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts
 from trustpose.scale.table_tasks import CLIP_IDS, Calibrate, Track
 from trustpose.scale.tables import TablePart, run_on_table, settings_of
@@ -60,7 +60,7 @@ def test_calibrated_rows_are_those_of_one_process(folder: Path, tmp_path: Path, 
     expected = rows_in(tmp_path / "alone")
     task, out = (
         Calibrate.of(Calibrator.load(folder / "one.cal"), folder / "parts"),
-        RunFolder(Place.of(tmp_path / "out")),
+        RunFolder(StoragePath.of(tmp_path / "out")),
     )
     first, *others = task.parts()  # of which a run that was killed has done one
     out.begin(settings_of(task, [first, *others]), is_resumed=False, is_replaced=False)
@@ -85,7 +85,7 @@ def test_warnings_are_those_of_one_process(folder: Path, tmp_path: Path) -> None
         row["keypoints"][1::3] = [5 * one for one in row["keypoints"][1::3]]
     strange = Calibrate.of(calibrator, write_parts(tmp_path / "tall", rows, np.random.default_rng(0), cuts=[4]))
     found = [strange.rows(part, lambda _: None)[1] for part in strange.parts()]
-    expected = calibrator.apply(strange.read.of_rows(next(iter(strange.read.parts.batches()))).poses).warnings
+    expected = calibrator.apply(strange.results.of_rows(next(iter(strange.results.parts.batches()))).poses).warnings
     assert strange.end(list(zip(found, (4, len(rows) - 4), strict=True))) == expected and expected
 
 

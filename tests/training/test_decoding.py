@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
-from trustpose.training.decoding import decode_places
+from trustpose.training.decoding import decode_keypoints
 
 CODEC = HeatmapCodec(width=12, height=16, stride=4.0)
 
 
 def both(codec: HeatmapCodec, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return decode_places(codec, torch.from_numpy(maps)).numpy(), codec.decode(Outputs([maps])).xy
+    return decode_keypoints(codec, torch.from_numpy(maps)).numpy(), codec.decode(Outputs([maps])).xy
 
 
 @given(st.integers(0, 10**6), st.integers(1, 30), st.sampled_from([0.0, 2.0]))
@@ -30,7 +30,7 @@ def test_argmax_quarter_is_the_codecs_to_the_last_bit(seed, levels, offset):
 
 def test_there_are_no_gradients():
     maps = torch.rand(2, 3, 16, 12, requires_grad=True)
-    assert not decode_places(CODEC, maps * 2).requires_grad
+    assert not decode_keypoints(CODEC, maps * 2).requires_grad
 
 
 @pytest.mark.parametrize("changes", [{"decoding": "dark"}, {"decoding": "integral"}, {"smoothing": 3}])

@@ -22,7 +22,7 @@ from trustpose.runtime.backends import BoxDetector
 from trustpose.training.crops import normalised
 from trustpose.training.detector_task import centre_loss, detector_spec, detector_task, sides_loss
 from trustpose.training.loop import fit
-from trustpose.training.photos import filled, open_photos
+from trustpose.training.photos import open_photos, with_pseudo_labels
 from trustpose.training.recipe import DataOptions, Recipe
 from trustpose.training.tasks import make_task
 from trustpose.trust.stages import Stage
@@ -277,7 +277,7 @@ def test_a_start_that_finds_people_fills_in_where_not_all_are_boxed(data):
             return answer
 
     spec = detector_spec(small_recipe(), Path())
-    more = filled(photos, np.array([row]), Told(), spec)
+    more = with_pseudo_labels(photos, np.array([row]), Told(), spec)
     np.testing.assert_allclose(more.box[row], [*labelled, places[2]], atol=1e-3)
     np.testing.assert_allclose(more.crowd[row], [*photos.crowd[row], places[3]], atol=1e-3)
     for other in range(row):

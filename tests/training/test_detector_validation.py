@@ -76,7 +76,7 @@ def test_who_is_a_little_off_is_right_at_low_overlaps_only(photos):
 
 def test_without_people_or_photos(photos):
     assert validated(None, Knowing(), photos) == {}
-    nobody = replace(photos.at(np.array([2])), crowd=[np.zeros((0, 4))])
+    nobody = replace(photos.select(np.array([2])), crowd=[np.zeros((0, 4))])
     model = Knowing()
     model.answers = model.answers[2:]
     assert all(np.isnan(value) for value in validated(nobody, model, photos).values())

@@ -41,14 +41,14 @@ def test_equal_ids_elsewhere_move_nobody_into_or_out_of_the_fold(folders):
     found = open_training(folders, OPTIONS)
     assert alone[1] is not None and found.held_out is not None
     assert found.held_out.annotation_id.tolist() == alone[1].annotation_id.tolist()
-    assert found.own == len(alone[0])
-    assert found.training.annotation_id[: found.own].tolist() == alone[0].annotation_id.tolist()
+    assert found.first_count == len(alone[0])
+    assert found.training.annotation_id[: found.first_count].tolist() == alone[0].annotation_id.tolist()
     others = [open_people(folder, OPTIONS) for folder in folders[1:]]
     expected = np.concatenate([other.annotation_id for other in others]).tolist()
-    assert found.training.annotation_id[found.own :].tolist() == expected  # all of them, the fold's ids too
-    assert set(found.held_out.image_id) & set(found.training.image_id[found.own :])
+    assert found.training.annotation_id[found.first_count :].tolist() == expected  # all of them, the fold's ids too
+    assert set(found.held_out.image_id) & set(found.training.image_id[found.first_count :])
     held_out = {sample.pixels.tobytes() for sample in found.held_out}
-    assert not held_out & {sample.pixels.tobytes() for sample in list(found.training)[: found.own]}
+    assert not held_out & {sample.pixels.tobytes() for sample in list(found.training)[: found.first_count]}
 
 
 def test_photos_of_another_ground_truth_only(folders, tmp_path):
@@ -61,14 +61,14 @@ def test_photos_of_another_ground_truth_only(folders, tmp_path):
     (tmp_path / "some.json").write_text(json.dumps(content))
     options = replace(OPTIONS, folds=0, photos=str(tmp_path / "some.json"))
     found = open_training(folders[:2], options)
-    assert set(found.training.image_id[: found.own].tolist()) == wanted
-    assert len(found.training) - found.own == len(open_people(folders[1], OPTIONS))
+    assert set(found.training.image_id[: found.first_count].tolist()) == wanted
+    assert len(found.training) - found.first_count == len(open_people(folders[1], OPTIONS))
 
 
 def test_one_folder_is_as_it_was(folders):
     found = open_training(folders[:1], OPTIONS)
-    assert found.own == len(found.training)
-    assert people_of_epoch(found.training, found.own, tiny_recipe(), 3) is found.training
+    assert found.first_count == len(found.training)
+    assert people_of_epoch(found.training, found.first_count, tiny_recipe(), 3) is found.training
     with pytest.raises(InputError, match="was given twice as --data"):
         open_training([folders[0], folders[1], folders[0] / ".." / folders[0].name], OPTIONS)
 

@@ -16,7 +16,7 @@ from tests.training.tiny_frozen import store_until_killed, tiny_crops, tiny_head
 from trustpose.datasets.augment import HRNET, NOTHING
 from trustpose.files import InputError
 from trustpose.training import features
-from trustpose.training.features import mirrored, most_views, store_features
+from trustpose.training.features import max_views, mirrored, store_features
 
 PEOPLE, VIEWS = 21, 4
 SPEC = {
@@ -268,7 +268,7 @@ def test_a_network_of_batch_1_says_the_same(whole, tmp_path):
 def test_as_many_views_as_there_is_room_for(model):
     reading = tiny_reading(model)
     one = sum(array[0].nbytes for array in features._pooled_nothing(reading.network, reading.pool))
-    assert most_views(reading.network, reading.pool, 10) == 8
-    assert most_views(reading.network, reading.pool, int(4.5e9 / one / 3.5)) == 3
-    assert most_views(reading.network, reading.pool, 10**9) == 1
+    assert max_views(reading.network, reading.pool, 10) == 8
+    assert max_views(reading.network, reading.pool, int(4.5e9 / one / 3.5)) == 3
+    assert max_views(reading.network, reading.pool, 10**9) == 1
     assert NOTHING.flip == 0  # views 0 and 1 are not drawn

@@ -7,7 +7,7 @@ from tests.trust.small import crops, network
 from trustpose.networks.rtmpose import rtmpose
 from trustpose.trust.heads import Trust
 from trustpose.trust.network import TrustNetwork, attach
-from trustpose.trust.peaks import given_places, peaks
+from trustpose.trust.peaks import peaks, pixels_at
 
 BOX = torch.full((2, 2), 0.7)
 
@@ -63,7 +63,7 @@ def test_elsewhere_it_reads_elsewhere(kind: str) -> None:
 
 def test_what_is_read_there() -> None:
     heatmaps = torch.arange(2 * 1 * 3 * 4, dtype=torch.float32).reshape(2, 1, 3, 4)
-    peak, height = given_places(heatmaps, torch.tensor([[[1.2, 1.6]], [[float("nan"), 0.0]]]))
+    peak, height = pixels_at(heatmaps, torch.tensor([[[1.2, 1.6]], [[float("nan"), 0.0]]]))
     assert peak.tolist() == [[2 * 4 + 1], [11]] and height.flatten().tolist() == [9.0, 23.0]
 
 

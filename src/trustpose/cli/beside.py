@@ -64,11 +64,11 @@ def with_sigmas(skeleton: "Skeleton", given: "np.ndarray | None") -> "Skeleton":
     """Return the skeleton with the sigmas of `--sigmas`, if given. Raises InputError if their number differs."""
     from dataclasses import replace
 
-    from trustpose.skeletons import given_sigmas
+    from trustpose.skeletons import sigmas_of
 
     if given is None:
         return skeleton
-    sigmas = tuple(given_sigmas(given, len(skeleton)).tolist())
+    sigmas = tuple(sigmas_of(given, len(skeleton)).tolist())
     return replace(skeleton, _sigmas=sigmas, sigmas_source="given to trustpose convert, --sigmas")
 
 

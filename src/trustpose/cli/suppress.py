@@ -101,7 +101,7 @@ def _rescored(rows: list[dict[str, Any]], found: "Suppressed") -> list[dict[str,
     new = found.score.tolist()
     is_changed = any(row["score"] != score for row, score in zip(rows, new, strict=True))
     left = []
-    for row, score, kept in zip(rows, new, found.kept.tolist(), strict=True):
+    for row, score, kept in zip(rows, new, found.keep.tolist(), strict=True):
         if kept:
             own = {"pose_score": row["score"]} if is_changed and row.get("pose_score") is None else {}
             left.append(row | own | {"score": score})

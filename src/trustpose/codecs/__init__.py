@@ -1,4 +1,4 @@
-"""Encode training targets and decode network outputs; the records `Outputs`, `Places` and `Candidates`.
+"""Encode training targets and decode network outputs; the records `Outputs`, `DecodedKeypoints` and `Candidates`.
 
 One file for each kind of output, with encoding and decoding side by side, so that a test can invert one by the other.
 Decoding never drops, zeroes or NaNs a point. Read `heatmaps.py` first, then `people.py` for outputs of whole
@@ -23,7 +23,7 @@ class Outputs:
 
     heatmaps: one (B, K, h, w) per stage, the last one is decoded; features: (B, C, h, w), the input of the last heatmap
     layer; coordinates: (B, K, 3), for networks that output them, unchanged; simcc: logits over a crop's columns (B, K,
-    X) and rows (B, K, Y); tokens: (B, K, D), the input of these logits. others: further outputs by name, of any number
+    X) and rows (B, K, Y); tokens: (B, K, D), the input of these logits. extra: further outputs by name, of any number
     and size (tags, fields, offsets). grids: positions of the cells, by the name of the map, for heatmaps the last
     stage's; only maps have one. `outputs["tags"]` returns any of these by name.
     """
@@ -33,27 +33,27 @@ class Outputs:
     coordinates: Float[Any, "B K 3"] | None = None
     simcc: tuple[Float[Any, "B K X"], Float[Any, "B K Y"]] | None = None
     tokens: Float[Any, "B K D"] | None = None
-    others: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
     grids: Mapping[str, Grid] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
         """Return the output `name`. Raises KeyError naming the available ones."""
-        found = self.others.get(name) if name in self.others else getattr(self, name) if name in _NAMED else None
-        if found is None or (name == "heatmaps" and not found):
+        value = self.extra.get(name) if name in self.extra else getattr(self, name) if name in _NAMED else None
+        if value is None or (name == "heatmaps" and not value):
             raise KeyError(f"{name}: expected one of {', '.join(self.names) or 'none'}")
-        return found
+        return value
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the available outputs."""
         named = {"heatmaps": self.heatmaps or None} | {name: getattr(self, name) for name in _NAMED[1:]}
-        return (*(name for name, value in named.items() if value is not None), *self.others)
+        return (*(name for name, value in named.items() if value is not None), *self.extra)
 
 
 _NAMED = ("heatmaps", "features", "coordinates", "simcc", "tokens")
 
 
-class Places(NamedTuple):
+class DecodedKeypoints(NamedTuple):
     """Decoded keypoints of B crops, one position for each joint, however low its score: xy (B, K, 2) in crop pixels,
     score (B, K), raw."""
 
@@ -84,8 +84,8 @@ class Candidates:
 
     def best(self) -> "Candidates":
         """Return the first candidate of each joint that has any, without links."""
-        at = self.input * self.shape[1] + self.joint
-        rows = np.flatnonzero(np.diff(at, prepend=-1))
+        group = self.input * self.shape[1] + self.joint
+        rows = np.flatnonzero(np.diff(group, prepend=-1))
         tags = None if self.tags is None else self.tags[rows]
         picked = {name: getattr(self, name)[rows] for name in ("xy", "score", "input", "joint")}
         return replace(self, **picked, tags=tags, links=None, link_score=None)

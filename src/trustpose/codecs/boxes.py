@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 SIGMAS_A_BOX = 0.54 / 6  # TTFNet's: a Gaussian's standard deviation as a fraction of the box's side
-MOST_BEFORE, MOST = 1000, 100  # boxes before and after NMS: PaddleDetection's nms_top_k and keep_top_k
+MAX_BEFORE_NMS, MAX_BOXES = 1000, 100  # boxes before and after NMS: PaddleDetection's nms_top_k and keep_top_k
 _FLOOR = 0.05  # minimum value of a Gaussian for a cell to learn sides
 
 
@@ -34,9 +34,9 @@ def encode_centres(
     sides = np.zeros((4, height, width), np.float32)
     weight = np.zeros((height, width), np.float32)
     size = np.maximum(box[:, 2:] - box[:, :2], 1e-3) / stride
-    for at in np.argsort(-size.prod(axis=1), kind="stable"):  # smaller boxes come later, on top
-        centre = np.clip((box[at, :2] + box[at, 2:]) / 2 / stride, 0, [width - 1e-3, height - 1e-3]).astype(np.int64)
-        sigma = np.maximum(size[at] * SIGMAS_A_BOX, 0.3)
+    for row in np.argsort(-size.prod(axis=1), kind="stable"):  # smaller boxes come later, on top
+        centre = np.clip((box[row, :2] + box[row, 2:]) / 2 / stride, 0, [width - 1e-3, height - 1e-3]).astype(np.int64)
+        sigma = np.maximum(size[row] * SIGMAS_A_BOX, 0.3)
         across, down = (
             np.exp(-((np.arange(length) - middle) ** 2) / (2 * spread**2))
             for length, middle, spread in zip((width, height), centre, sigma, strict=True)
@@ -44,8 +44,8 @@ def encode_centres(
         bump = (down[:, None] * across).astype(np.float32)
         inside = bump > _FLOOR
         np.maximum(bumps, bump, out=bumps)
-        sides[:, inside] = box[at][:, None]
-        weight[inside] = bump[inside] / bump[inside].sum() * max(np.log2(size[at].prod()), 1.0)
+        sides[:, inside] = box[row][:, None]
+        weight[inside] = bump[inside] / bump[inside].sum() * max(np.log2(size[row].prod()), 1.0)
     return bumps, sides, weight
 
 
@@ -55,7 +55,7 @@ def decode_centres(
     stride: int,
     *,
     min_score: float,
-    most: int = 100,
+    max_boxes: int = 100,
     overlap: float = 0.6,
 ) -> tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"]]:
     """Return boxes xyxy (N, 4), image pixels, and their scores (N,), highest first.
@@ -63,20 +63,20 @@ def decode_centres(
     centre: probabilities; sides: left, top, right, bottom from each cell's middle, image pixels. Only local maxima are
     used; NMS keeps the highest of boxes that overlap by more than `overlap` (IoU).
     """
-    rows, columns = centre_cells(centre, min_score, most)
+    rows, columns = centre_cells(centre, min_score, max_boxes)
     box = boxes_at(sides, rows, columns, stride)
     score = centre[rows, columns].astype(np.float64)
-    kept = suppress(box, overlap)
-    return box[kept], score[kept]
+    rows_kept = suppress(box, overlap)
+    return box[rows_kept], score[rows_kept]
 
 
 def centre_cells(
-    centre: Float[np.ndarray, "h w"], min_score: float, most: int
+    centre: Float[np.ndarray, "h w"], min_score: float, max_boxes: int
 ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
-    """Return rows and columns of the `most` highest local maxima with at least `min_score`, the highest first."""
+    """Return rows and columns of the `max_boxes` highest local maxima with at least `min_score`, the highest first."""
     highest = cv2.dilate(np.ascontiguousarray(centre, np.float32), np.ones((3, 3), np.uint8))
     rows, columns = np.nonzero((centre >= highest) & (centre >= min_score))
-    order = np.argsort(-centre[rows, columns], kind="stable")[:most]
+    order = np.argsort(-centre[rows, columns], kind="stable")[:max_boxes]
     return rows[order], columns[order]
 
 
@@ -95,8 +95,8 @@ def suppress(box: Float[np.ndarray, "N 4"], overlap: float) -> np.ndarray:
     Of several empty boxes one is kept.
     """
     xywh = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1)
-    kept = cv2.dnn.NMSBoxes(xywh.tolist(), list(range(len(box), 0, -1)), 0.0, overlap)
-    return np.array(kept, dtype=np.int64)
+    rows_kept = cv2.dnn.NMSBoxes(xywh.tolist(), list(range(len(box), 0, -1)), 0.0, overlap)
+    return np.array(rows_kept, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class BoxListCodec:
         """Return boxes xyxy (M, 4), input pixels, and their scores (M,), highest first."""
         score = scores[self.person].astype(np.float64)
         rows = np.flatnonzero(score >= self.min_score)
-        rows = rows[np.argsort(-score[rows], kind="stable")][:MOST_BEFORE]
+        rows = rows[np.argsort(-score[rows], kind="stable")][:MAX_BEFORE_NMS]
         box = corners[rows].astype(np.float64)
-        kept = suppress(box, self.overlap)[:MOST]
-        return box[kept], score[rows][kept]
+        rows_kept = suppress(box, self.overlap)[:MAX_BOXES]
+        return box[rows_kept], score[rows][rows_kept]

@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float
 from trustpose.codecs import Candidates, Outputs
 from trustpose.codecs.boxes import boxes_at, centre_cells, encode_centres, suppress
 from trustpose.codecs.heatmaps import HeatmapCodec
-from trustpose.codecs.people import FoundPeople
+from trustpose.codecs.people import DetectedPeople
 
-MOST = 100
+MAX_PEOPLE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class CentreMaps:
 class CentrePoseCodec:
     """Centres with joints, and keypoint heatmaps by `heatmaps`, whose stride all maps have.
 
-    min_score: of a centre, at most `most` people; centres are local maxima of 3 × 3 cells, which is all the suppression
+    min_score: of a centre, at most `max_people`; centres are local maxima of 3 × 3 cells, which is all the suppression
     that the paper has. overlap: the IoU with a better person's box above which a person is dropped; 1: none. A joint is
     moved to the nearest peak of at least `min_peak` that lies in the person's box and nearer than `reach` × the box's
     longer side; without one it stays.
@@ -46,7 +46,7 @@ class CentrePoseCodec:
 
     heatmaps: HeatmapCodec
     min_score: float = 0.1
-    most: int = MOST
+    max_people: int = MAX_PEOPLE
     min_peak: float = 0.1
     reach: float = 0.3
     overlap: float = 1.0
@@ -77,25 +77,27 @@ class CentrePoseCodec:
         heatmaps = self.heatmaps.encode_people(xy, labelled)
         return CentreMaps(centre, sides, joints.reshape(-1, height, width), heatmaps), learnt
 
-    def decode(self, maps: CentreMaps) -> FoundPeople:
+    def decode(self, maps: CentreMaps) -> DetectedPeople:
         """Return the people, the highest centre first: keypoints with the heatmaps' height at their nearest cell as
         score, boxes and the centres' probabilities as the people's scores."""
         stride = int(self.heatmaps.stride)
-        rows, columns = centre_cells(maps.centre, self.min_score, self.most)
+        rows, columns = centre_cells(maps.centre, self.min_score, self.max_people)
         box = boxes_at(maps.sides, rows, columns, stride)
         if self.overlap < 1:
-            kept = suppress(box, self.overlap)
-            box, rows, columns = box[kept], rows[kept], columns[kept]
+            rows_kept = suppress(box, self.overlap)
+            box, rows, columns = box[rows_kept], rows[rows_kept], columns[rows_kept]
         keypoints, height, width = maps.heatmaps.shape
         way = maps.joints.reshape(keypoints, 2, height, width)[:, :, rows, columns].astype(np.float64)  # (K, 2, P)
         middle = (np.stack([columns, rows], axis=1) + 0.5) * stride
         xy = middle[:, None] + way.transpose(2, 0, 1)
-        peaks = self.heatmaps.candidates(Outputs(heatmaps=[maps.heatmaps[None]]), min_score=self.min_peak, most=MOST)
+        peaks = self.heatmaps.candidates(
+            Outputs(heatmaps=[maps.heatmaps[None]]), min_score=self.min_peak, max_per_map=MAX_PEOPLE
+        )
         xy = self._moved(xy, box, peaks)
         grid = self.heatmaps.grid_of(width, height)
         cell = np.rint(grid.cells(xy)).astype(np.int64).clip(0, (width - 1, height - 1))
         score = maps.heatmaps[np.arange(keypoints), cell[..., 1], cell[..., 0]]
-        return FoundPeople(xy, score.astype(np.float64), box, maps.centre[rows, columns].astype(np.float64))
+        return DetectedPeople(xy, score.astype(np.float64), box, maps.centre[rows, columns].astype(np.float64))
 
     def _moved(
         self, xy: Float[np.ndarray, "P K 2"], box: Float[np.ndarray, "P 4"], peaks: Candidates
@@ -105,13 +107,13 @@ class CentrePoseCodec:
         count = np.bincount(peaks.joint, minlength=keypoints)
         if not len(peaks) or not len(xy):
             return xy
-        place = np.full((keypoints, count.max(), 2), np.inf)  # each joint's peaks, the rest infinitely far
-        place[peaks.joint, np.arange(len(peaks)) - (np.cumsum(count) - count)[peaks.joint]] = peaks.xy
-        distance = np.linalg.norm(xy[:, :, None] - place, axis=3)  # (P, K, most)
+        peak_xy = np.full((keypoints, count.max(), 2), np.inf)  # each joint's peaks, the rest infinitely far
+        peak_xy[peaks.joint, np.arange(len(peaks)) - (np.cumsum(count) - count)[peaks.joint]] = peaks.xy
+        distance = np.linalg.norm(xy[:, :, None] - peak_xy, axis=3)  # (P, K, most)
         low, high = box[:, None, None, :2], box[:, None, None, 2:]
-        is_inside = ((place >= low) & (place <= high)).all(axis=3)
+        is_inside = ((peak_xy >= low) & (peak_xy <= high)).all(axis=3)
         longer = (box[:, 2:] - box[:, :2]).max(axis=1)[:, None, None]
         distance = np.where(is_inside & (distance < self.reach * longer), distance, np.inf)
         nearest = distance.argmin(axis=2)  # (P, K)
-        moved = place[np.arange(keypoints), nearest]
+        moved = peak_xy[np.arange(keypoints), nearest]
         return np.where(np.isfinite(distance.min(axis=2))[..., None], moved, xy)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.codecs import Outputs, Places
+from trustpose.codecs import DecodedKeypoints, Outputs
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class CoordinateCodec:
         inside = ((xy_crop >= 0) & (xy_crop <= np.array([self.width, self.height]) - 1)).all(axis=-1)
         return np.asarray(inside if labelled is None else inside & labelled, dtype=np.float32)
 
-    def decode(self, outputs: Outputs) -> Places:
+    def decode(self, outputs: Outputs) -> DecodedKeypoints:
         """Return the keypoints in crop pixels with the network's own scores. Raises ValueError if there are none."""
         if outputs.coordinates is None:
             raise ValueError("outputs.coordinates: expected (B, K, 3), got None")
         x, y, score = (outputs.coordinates[..., self.order.index(name)] for name in ("x", "y", "score"))
-        return Places(np.stack([x, y], axis=-1).astype(np.float64) * self._unit, score)
+        return DecodedKeypoints(np.stack([x, y], axis=-1).astype(np.float64) * self._unit, score)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
         """Average the coordinates and scores of a crop with those of its mirror image, flipped back."""

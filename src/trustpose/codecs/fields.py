@@ -50,19 +50,19 @@ class FieldCodec:
         low, high = (self.grid.cells(xy[person, ends[limb, end]]) for end in (0, 1))  # (I, 2) map pixels
         along = high - low
         length = np.linalg.norm(along, axis=1)
-        some = length > _SHORTEST
-        limb, low, high, length = limb[some], low[some], high[some], length[some]
-        unit = along[some] / length[:, None]
+        has_length = length > _SHORTEST
+        limb, low, high, length = limb[has_length], low[has_length], high[has_length], length[has_length]
+        unit = along[has_length] / length[:, None]
         which, cell = _cells_about(low, high, self.width, width, height)
         from_low = cell - low[which]
         forward = (from_low * unit[which]).sum(axis=1)
         aside = from_low[:, 0] * unit[which, 1] - from_low[:, 1] * unit[which, 0]
         on_limb = (forward >= 0) & (forward <= length[which]) & (np.abs(aside) <= self.width)
         which, cell = which[on_limb], cell[on_limb]
-        at = (limb[which] * height + cell[:, 1]) * width + cell[:, 0]
+        flat_index = (limb[which] * height + cell[:, 1]) * width + cell[:, 0]
         size = len(self.limbs) * height * width
-        people = np.maximum(np.bincount(at, minlength=size), 1)  # n_c(p) of equation 9
-        fields = [np.bincount(at, unit[which, axis], size) / people for axis in (0, 1)]
+        people = np.maximum(np.bincount(flat_index, minlength=size), 1)  # n_c(p) of equation 9
+        fields = [np.bincount(flat_index, unit[which, axis], size) / people for axis in (0, 1)]
         shape = (len(self.limbs), height, width)
         return (
             np.stack([field.reshape(shape) for field in fields], axis=1).reshape(-1, height, width).astype(np.float32)
@@ -86,20 +86,26 @@ class FieldCodec:
         pair, limb = _pairs(candidates, np.array(self.limbs, np.int64).reshape(-1, 2))
         start, end = candidates.xy[pair[:, 0]], candidates.xy[pair[:, 1]]
         length = np.linalg.norm(end - start, axis=1)
-        some = length > _SHORTEST
-        pair, limb, start, end, length = pair[some], limb[some], start[some], end[some], length[some]
-        value, kept = self._along(fields, candidates.input[pair[:, 0]], limb, start, end - start)  # equation 10
+        has_length = length > _SHORTEST
+        pair, limb, start, end, length = (
+            pair[has_length],
+            limb[has_length],
+            start[has_length],
+            end[has_length],
+            length[has_length],
+        )
+        value, links = self._along(fields, candidates.input[pair[:, 0]], limb, start, end - start)  # equation 10
         score = value.mean(axis=1)
         if longest is not None:
-            score = score + np.minimum(0.5 * longest / length[kept] - 1, 0)
-        kept = kept[score > 0]
-        return replace(candidates, links=pair[kept], link_score=score[score > 0])
+            score = score + np.minimum(0.5 * longest / length[links] - 1, 0)
+        links = links[score > 0]
+        return replace(candidates, links=pair[links], link_score=score[score > 0])
 
     def limb_of(self, candidates: Candidates) -> Int[np.ndarray, " M"]:
         """Return the limb of each link. Raises ValueError if there are no links, or a link is along no limb."""
         if candidates.links is None:
             raise ValueError("candidates: expected links, got None")
-        names = {ends: at for at, ends in enumerate(self.limbs)}
+        names = {ends: index for index, ends in enumerate(self.limbs)}
         ends = candidates.joint[candidates.links].tolist()
         unknown = next((pair for pair in map(tuple, ends) if pair not in names), None)
         if unknown is not None:
@@ -116,14 +122,14 @@ class FieldCodec:
         its second (equation 10); NaN for a limb that lacks an end, 0 for one without length."""
         ends = np.array(self.limbs, np.int64).reshape(-1, 2)
         lacks_end = np.any(missing[:, ends], axis=2)
-        found = np.where(lacks_end[..., None], np.full(self.samples, np.nan), 0.0)
+        values = np.where(lacks_end[..., None], np.full(self.samples, np.nan), 0.0)
         person, limb = np.nonzero(~lacks_end)
-        start, end = (xy[person, ends[limb, at]] for at in (0, 1))
-        some = np.linalg.norm(end - start, axis=1) > _SHORTEST
-        person, limb, start, end = person[some], limb[some], start[some], end[some]
+        start, end = (xy[person, ends[limb, end_index]] for end_index in (0, 1))
+        has_length = np.linalg.norm(end - start, axis=1) > _SHORTEST
+        person, limb, start, end = person[has_length], limb[has_length], start[has_length], end[has_length]
         whole = replace(self, min_value=-np.inf, min_share=0.0)  # none is given up
-        found[person, limb] = whole._along(fields, np.zeros(len(limb), np.int64), limb, start, end - start)[0]
-        return found
+        values[person, limb] = whole._along(fields, np.zeros(len(limb), np.int64), limb, start, end - start)[0]
+        return values
 
     def _along(
         self,
@@ -143,12 +149,12 @@ class FieldCodec:
         most_missing = np.ceil(self.samples * (1 - self.min_share) - 1e-9) - 1  # more than the share must count
         value = np.zeros((len(image), self.samples))
         alive = np.arange(len(image))
-        for at in np.argsort(np.abs(np.arange(self.samples) - (self.samples - 1) / 2), kind="stable").tolist():
-            u = at / max(self.samples - 1, 1)
+        for sample in np.argsort(np.abs(np.arange(self.samples) - (self.samples - 1) / 2), kind="stable").tolist():
+            u = sample / max(self.samples - 1, 1)
             cells = self.grid.cells(start[alive] + u * way[alive])  # equation 11
             vector = self._read(fields, image[alive], limb[alive], cells)
-            value[alive, at] = (vector * unit[alive]).sum(axis=1)
-            missing[alive] += value[alive, at] <= self.min_value
+            value[alive, sample] = (vector * unit[alive]).sum(axis=1)
+            missing[alive] += value[alive, sample] <= self.min_value
             alive = alive[missing[alive] <= most_missing]
         return value[alive], alive
 
@@ -164,18 +170,18 @@ class FieldCodec:
         flat = fields.reshape(-1)
         first = (image * fields.shape[1] + 2 * limb) * (height * width)
 
-        def at(row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        def vector_at(row: np.ndarray, column: np.ndarray) -> np.ndarray:
             cell = first + row * width + column
             return np.stack([flat[cell], flat[cell + height * width]], axis=1).astype(np.float64)
 
         x, y = (cells[:, axis].clip(0, length - 1) for axis, length in ((0, width), (1, height)))
         if self.nearest:
-            return at(np.rint(y).astype(np.int64), np.rint(x).astype(np.int64))
-        left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-        right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-        across, down = (x - left)[:, None], (y - top)[:, None]
-        above = at(top, left) * (1 - across) + at(top, right) * across
-        return above * (1 - down) + (at(bottom, left) * (1 - across) + at(bottom, right) * across) * down
+            return vector_at(np.rint(y).astype(np.int64), np.rint(x).astype(np.int64))
+        x0, y0 = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+        x1, y1 = np.minimum(x0 + 1, width - 1), np.minimum(y0 + 1, height - 1)
+        across, down = (x - x0)[:, None], (y - y0)[:, None]
+        above = vector_at(y0, x0) * (1 - across) + vector_at(y0, x1) * across
+        return above * (1 - down) + (vector_at(y1, x0) * (1 - across) + vector_at(y1, x1) * across) * down
 
 
 def _cells_about(
@@ -199,13 +205,13 @@ def _pairs(
     inputs, joints = candidates.shape
     group = candidates.input * joints + candidates.joint
     start = np.searchsorted(group, np.arange(inputs * joints + 1))  # the rows of each input's joints
-    at = (np.arange(inputs)[:, None, None] * joints + ends).reshape(-1, 2)  # (inputs × L, 2)
-    count = start[at + 1] - start[at]
+    groups = (np.arange(inputs)[:, None, None] * joints + ends).reshape(-1, 2)  # (inputs × L, 2)
+    count = start[groups + 1] - start[groups]
     pairs = count.prod(axis=1)
-    block = np.repeat(np.arange(len(at)), pairs)
-    one, other = np.divmod(_count_up(pairs), np.maximum(count[block, 1], 1))
+    block = np.repeat(np.arange(len(groups)), pairs)
+    start_index, end_index = np.divmod(_count_up(pairs), np.maximum(count[block, 1], 1))
     limb = block % max(len(ends), 1)
-    return start[at[block]] + np.stack([one, other], axis=1), limb
+    return start[groups[block]] + np.stack([start_index, end_index], axis=1), limb
 
 
 def _count_up(counts: Int[np.ndarray, " I"]) -> Int[np.ndarray, " M"]:

@@ -1,7 +1,7 @@
-"""What the other people found in a photo say of a group of joints: whether it doubles one of them, or is a part of one.
+"""Features that relate a grouped person to the other people of its photo: whether it duplicates one, or is part of one.
 
 A bottom-up network's false people are often the second half of somebody whose limb between the halves was not found, or
-the same joints once more. Both show in the others, not in the group itself.
+the same joints once more. Both show in the relation to other people, not in the group itself.
 """
 
 import numpy as np
@@ -32,10 +32,10 @@ def relations(
     diagonal = np.hypot(size[:, 0], size[:, 1])
     number = np.maximum(has.sum(axis=1), 1)[:, None]
     scale = _NEAR * np.maximum(diagonal[:, None], diagonal)[..., None]
-    apart = ((xy[:, None] - xy[None]) ** 2).sum(axis=3)  # (N, N, K)
-    same = np.where(has[:, None] & has[None], np.exp(-apart / (2 * scale**2)), 0.0).sum(axis=2) / number
-    between = np.maximum(box[:, None, :2] - box[None, :, 2:], box[None, :, :2] - box[:, None, 2:]).clip(0)
-    distance = np.hypot(between[..., 0], between[..., 1]) / diagonal[None]
+    squared_distance = ((xy[:, None] - xy[None]) ** 2).sum(axis=3)  # (N, N, K)
+    same = np.where(has[:, None] & has[None], np.exp(-squared_distance / (2 * scale**2)), 0.0).sum(axis=2) / number
+    gap = np.maximum(box[:, None, :2] - box[None, :, 2:], box[None, :, :2] - box[:, None, 2:]).clip(0)
+    distance = np.hypot(gap[..., 0], gap[..., 1]) / diagonal[None]
     lacked = (has[:, None] & missing[None]).sum(axis=2) / number * np.exp(-distance / _CLOSE)
     columns = [
         _largest(paired_iou(box[:, None], box[None]), is_other),

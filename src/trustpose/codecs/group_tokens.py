@@ -1,8 +1,8 @@
-"""What a trust head reads of people grouped from a photo's maps: tokens at their keypoints, and each person as a whole.
+"""Inputs of a trust head for people grouped from a photo's maps: a token per keypoint, and a vector per person.
 
-Made without parameters, so that a head can be trained on stored ones; `trust.group_tokens` has the head. Its parts are
-those of `trust.keypoint_tokens`, at the grouped keypoints in place of one crop's peaks, and in place of the person's
-box what is known of the group.
+They have no learnt parameters, so that a head can be trained on stored inputs; `trust.group_tokens` has the head. The
+parts of a token are those of `trust.keypoint_tokens`, read at the grouped keypoints instead of one crop's peaks, with
+features of the group instead of the person's box.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from trustpose.codecs.group_relations import RELATIONS, relations
 from trustpose.codecs.limb_support import Support
-from trustpose.codecs.people import FoundPeople
+from trustpose.codecs.people import DetectedPeople
 from trustpose.geometry.boxes import paired_iou, paired_overlap
 from trustpose.geometry.crops import Grid
 
@@ -26,7 +26,7 @@ largest IoU with the box of a better person, and the largest share of it in one;
 def group_tokens(
     features: Float[np.ndarray, "C r c"],
     heatmaps: Float[np.ndarray, "K h w"],
-    found: FoundPeople,
+    people: DetectedPeople,
     grid: Grid,
     side: float,
     support: Support | None = None,
@@ -35,50 +35,60 @@ def group_tokens(
 
     A token is the features' cell at the keypoint, the numbers of the group (`GROUP_NUMBERS`), the joint's heatmap in
     7 × 7 cells around it (zeros beyond the map) and at it, and its place in the box around the joints found, 0–1 in x
-    and y; all 0 for a missing joint. The whole is the features' mean in that box, and the numbers. grid: of the
-    heatmaps' cells; features may have another number of cells, of the same input. side: the input's longer side,
-    pixels, in whose units the box is. People stand with the best first. support: what other maps say; its numbers of a
-    joint and of the group stand in the token after the features, as if there were more of them, and in the whole their
-    mean over all joints and those of the group.
+    and y; all 0 for a missing joint. The whole is the features' mean in that box, and the numbers.
+
+    people: the best first. grid: of the heatmaps' cells; features may have another number of cells, of the same input.
+    side: the input's longer side, pixels, the unit of the box. support: features from other maps. In a token, those of
+    the joint and of the group follow the network's features; the whole has their mean over all joints and those of the
+    group.
     """
-    count, keypoints = found.xy.shape[:2]
-    missing = np.zeros((count, keypoints), np.bool_) if found.missing is None else found.missing
+    count, keypoints = people.xy.shape[:2]
+    missing = np.zeros((count, keypoints), np.bool_) if people.missing is None else people.missing
     height, width = heatmaps.shape[1:]
-    cell = np.floor(grid.cells(found.xy) + 0.5).clip(0, (width - 1, height - 1)).astype(np.int64)  # (N, K, 2)
+    cell = np.floor(grid.cells(people.xy) + 0.5).clip(0, (width - 1, height - 1)).astype(np.int64)  # (N, K, 2)
     joints, column, row = np.arange(keypoints), cell[..., 0], cell[..., 1]
     padded = np.pad(heatmaps, ((0, 0), (REACH, REACH), (REACH, REACH)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * REACH + 1, 2 * REACH + 1), axis=(1, 2))
     around = windows[joints, row, column].reshape(count, keypoints, WINDOW - 1)  # (N, K, 49)
     size = np.array(features.shape[:0:-1])  # columns, rows
-    at = (2 * cell + 1) * size // (2 * np.array([width, height]))
-    read = features[:, at[..., 1], at[..., 0]].transpose(1, 2, 0)  # (N, K, C)
-    box = _around(found.xy, missing)
+    feature_cell = (2 * cell + 1) * size // (2 * np.array([width, height]))
+    at_joints = features[:, feature_cell[..., 1], feature_cell[..., 0]].transpose(1, 2, 0)  # (N, K, C)
+    box = _around(people.xy, missing)
     extent = box[:, 2:] - box[:, :2]
-    place = (found.xy - box[:, None, :2]) / np.maximum(extent, 1e-6)[:, None]
-    numbers = _numbers(found, missing, box, side)
+    in_box = (people.xy - box[:, None, :2]) / np.maximum(extent, 1e-6)[:, None]
+    numbers = _numbers(people, missing, box, side)
     of_group = np.broadcast_to(numbers[:, None], (count, keypoints, GROUP_NUMBERS))
-    given = Support(np.zeros((count, keypoints, 0)), np.zeros((count, 0))) if support is None else support
-    further = np.broadcast_to(given.of_group[:, None], (count, keypoints, given.of_group.shape[1]))
-    parts = [read, given.of_joints, further, of_group, around, heatmaps[joints, row, column][..., None], place]
+    if support is None:
+        support = Support(np.zeros((count, keypoints, 0)), np.zeros((count, 0)))
+    further = np.broadcast_to(support.of_group[:, None], (count, keypoints, support.of_group.shape[1]))
+    parts = [
+        at_joints,
+        support.of_joints,
+        further,
+        of_group,
+        around,
+        heatmaps[joints, row, column][..., None],
+        in_box,
+    ]
     tokens = np.where(missing[..., None], 0.0, np.concatenate(parts, axis=2))
     cells = grid.cells(box.reshape(-1, 2, 2)) * (size / np.array([width, height]))
     means = _means(features, cells[:, 0], cells[:, 1])
-    whole = np.concatenate([means, given.of_joints.mean(axis=1), given.of_group, numbers], axis=1)
+    whole = np.concatenate([means, support.of_joints.mean(axis=1), support.of_group, numbers], axis=1)
     return tokens.astype(np.float32), whole.astype(np.float32)
 
 
 def _numbers(
-    found: FoundPeople, missing: Bool[np.ndarray, "N K"], box: Float[np.ndarray, "N 4"], side: float
+    people: DetectedPeople, missing: Bool[np.ndarray, "N K"], box: Float[np.ndarray, "N 4"], side: float
 ) -> Float[np.ndarray, "N numbers"]:
     """Return what `GROUP_NUMBERS` lists."""
     is_better = np.tri(len(box), k=-1, dtype=np.bool_)  # [i, j]: j stands before i
     iou = np.where(is_better, paired_iou(box[:, None], box[None]), 0.0).max(axis=1, initial=0)
     inside = np.where(is_better, paired_overlap(box[:, None], box[None]), 0.0).max(axis=1, initial=0)
     number = np.maximum((~missing).sum(axis=1), 1)
-    mean = np.where(missing, 0.0, found.score).sum(axis=1) / number
+    mean = np.where(missing, 0.0, people.score).sum(axis=1) / number
     extent = (box[:, 2:] - box[:, :2]) / side
-    further = relations(found.xy, missing, box)
-    return np.column_stack([found.person_score, 1 - missing.mean(axis=1), mean, extent, iou, inside, further])
+    further = relations(people.xy, missing, box)
+    return np.column_stack([people.person_score, 1 - missing.mean(axis=1), mean, extent, iou, inside, further])
 
 
 def _around(xy: Float[np.ndarray, "N K 2"], missing: Bool[np.ndarray, "N K"]) -> Float[np.ndarray, "N 4"]:

@@ -23,7 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.codecs import Candidates, Outputs, Places
+from trustpose.codecs import Candidates, DecodedKeypoints, Outputs
 from trustpose.codecs.integral import LOWEST, gaussian_mean, soft_argmax
 from trustpose.codecs.peaks import (
     argmax_quarter,
@@ -145,7 +145,7 @@ class HeatmapCodec:
         seen = ((nearest >= -reach) & (nearest <= np.array([self.width, self.height]) - 1 + reach)).all(axis=-1)
         return np.asarray(seen if labelled is None else seen & labelled, dtype=np.float32)
 
-    def decode(self, outputs: Outputs) -> Places:
+    def decode(self, outputs: Outputs) -> DecodedKeypoints:
         """Return the keypoints of the last stage's heatmaps, one per map; `score` is the peak's height, scaled.
 
         Maps may have any size; positions are in pixels of the input, which is `stride` times as large.
@@ -161,20 +161,20 @@ class HeatmapCodec:
             xy_map, score = dark(heatmaps, self.sigma, compact=self.decoding == "udp")
         if (self.score_scale, self.score_offset) != (1.0, 0.0):
             score = score * self.score_scale + self.score_offset
-        return Places(self.grid_of(*heatmaps.shape[:1:-1]).places(xy_map), score)
+        return DecodedKeypoints(self.grid_of(*heatmaps.shape[:1:-1]).positions(xy_map), score)
 
-    def candidates(self, outputs: Outputs, *, min_score: float = -np.inf, most: int = 30) -> Candidates:
+    def candidates(self, outputs: Outputs, *, min_score: float = -np.inf, max_per_map: int = 30) -> Candidates:
         """Return the keypoints of all people in the last stage's heatmaps: local maxima with at least `min_score`.
 
-        At most `most` per map, the best first, which is the one that `decode` returns; all have the same sub-pixel
-        refinement. If the outputs have "tags", (B, K, h, w) or (B, K, T, h, w) of any size, `tags` are those at the
-        peaks. Raises ValueError for a decoder that uses a whole map for one position.
+        At most `max_per_map` per map, the best first, which is the one that `decode` returns; all have the same
+        sub-pixel refinement. If the outputs have "tags", (B, K, h, w) or (B, K, T, h, w) of any size, `tags` are those
+        at the peaks. Raises ValueError for a decoder that uses a whole map for one position.
         """
         if self.decoding not in ("argmax-quarter", "dark", "udp"):
             raise ValueError(f"decoding: {self.decoding} reads one place out of a map, expected argmax-quarter or dark")
         heatmaps = outputs.heatmaps[-1]
         sought = heatmaps if self.smoothing is None else smoothed(heatmaps, self.smoothing, 0)
-        (image, joint), peak = local_maxima(sought, most)
+        (image, joint), peak = local_maxima(sought, max_per_map)
         height = heatmaps[image, joint, peak[:, 1], peak[:, 0]]
         if self.smoothing is not None:  # the best one's is the map's highest, wherever that is: see `argmax_quarter`
             is_best = np.diff(image * heatmaps.shape[1] + joint, prepend=-1) > 0
@@ -182,16 +182,16 @@ class HeatmapCodec:
         score = height
         if (self.score_scale, self.score_offset) != (1.0, 0.0):
             score = height * self.score_scale + self.score_offset
-        kept = np.flatnonzero(score >= min_score)
-        image, joint, peak, height = image[kept], joint[kept], peak[kept], height[kept]
+        rows = np.flatnonzero(score >= min_score)
+        image, joint, peak, height = image[rows], joint[rows], peak[rows], height[rows]
         if self.decoding == "argmax-quarter":
             xy_map = quarter_offset(sought, peak, (image, joint))
         else:
             compact = self.decoding == "udp"
             xy_map = dark_step(heatmaps, peak, height, self.sigma, compact=compact, of=(image, joint))
         grid, size = self.grid_of(*heatmaps.shape[:1:-1]), heatmaps.shape[2:]
-        tags = None if "tags" not in outputs.others else _at_peaks(outputs, grid, size, image, joint, peak)
-        return Candidates(grid.places(xy_map), score[kept], image, joint, heatmaps.shape[:2], tags)
+        tags = None if "tags" not in outputs.extra else _at_peaks(outputs, grid, size, image, joint, peak)
+        return Candidates(grid.positions(xy_map), score[rows], image, joint, heatmaps.shape[:2], tags)
 
     def average_flipped(
         self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"], zoom: float = 1.0
@@ -202,9 +202,9 @@ class HeatmapCodec:
         enlarged or reduced about the middle, with linear interpolation. Beyond them, the crop's own stand alone.
         """
         means = []
-        for own, mirror in zip(outputs.heatmaps, mirrored.heatmaps, strict=True):
-            other = flip_back(mirror, flip_index, self.flip_shift)
-            means.append((own + (other if zoom == 1 else self._zoomed(other, own, zoom))) / 2)
+        for maps, mirror in zip(outputs.heatmaps, mirrored.heatmaps, strict=True):
+            flipped = flip_back(mirror, flip_index, self.flip_shift)
+            means.append((maps + (flipped if zoom == 1 else self._zoomed(flipped, maps, zoom))) / 2)
         return replace(outputs, heatmaps=means)
 
     def _zoomed(
@@ -215,10 +215,10 @@ class HeatmapCodec:
         for length, stride in zip(heatmaps.shape[:1:-1], self.grid_of(*heatmaps.shape[:1:-1]).stride, strict=True):
             at_pixel = np.arange(length) * stride + self.offset
             middle = ((length - 1) * stride if self.convention == "unbiased" else length * stride) / 2
-            place = ((at_pixel - middle) / zoom + middle - self.offset) / stride  # in map pixels of the other crop
+            position = ((at_pixel - middle) / zoom + middle - self.offset) / stride  # in map pixels of the other crop
             # a triangle of width 1 around each place: linear interpolation as a matrix
-            weights.append(np.maximum(1 - np.abs(place[:, None] - np.arange(length)), 0).astype(heatmaps.dtype))
-            inside.append((place >= 0) & (place <= length - 1))
+            weights.append(np.maximum(1 - np.abs(position[:, None] - np.arange(length)), 0).astype(heatmaps.dtype))
+            inside.append((position >= 0) & (position <= length - 1))
         moved = weights[1] @ heatmaps @ weights[0].T
         return np.where(inside[1][:, None] & inside[0], moved, beyond)
 
@@ -248,7 +248,7 @@ def _at_peaks(
     tags = tags[:, :, None] if tags.ndim == 4 else tags  # (B, K, T, h, w)
     high, wide = tags.shape[3:]
     if "tags" in outputs.grids:
-        cell = np.floor(outputs.grids["tags"].cells(grid.places(peak.astype(np.float64))) + 0.5).astype(np.int64)
+        cell = np.floor(outputs.grids["tags"].cells(grid.positions(peak.astype(np.float64))) + 0.5).astype(np.int64)
     else:  # both have the same cells
         cell = (2 * peak + 1) * (wide, high) // (2 * np.array(size[::-1]))
     x, y = np.moveaxis(cell.clip(0, (wide - 1, high - 1)), -1, 0)

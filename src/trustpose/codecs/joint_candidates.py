@@ -22,14 +22,14 @@ class OtherJoints(NamedTuple):
 
 
 def joint_candidate_targets(
-    codec: HeatmapCodec, target: Float[np.ndarray, "B K h w"], others: Sequence[OtherJoints], share: float
+    codec: HeatmapCodec, target: Float[np.ndarray, "B K h w"], other_joints: Sequence[OtherJoints], share: float
 ) -> Float[np.ndarray, "B K h w"]:
-    """Return T + μ C of B crops: `target` T as encoded, `others` of each crop, `share` μ from 0 to 1.
+    """Return T + μ C of B crops: `target` T as encoded, `other_joints` of each crop, `share` μ from 0 to 1.
 
     Where Gaussians of several other people overlap, C is the highest.
     """
     mixed = target.copy()
-    for row, people in enumerate(others):
+    for row, people in enumerate(other_joints):
         if share and people.labelled.any():
             mixed[row] += np.float32(share) * codec.encode(people.xy, people.labelled).max(axis=0)
     return mixed

@@ -21,8 +21,8 @@ def highest_pixels(
     return np.concatenate([x, y], axis=2), np.take_along_axis(flat, peak, axis=2)[..., 0]
 
 
-def local_maxima(heatmaps: Float[np.ndarray, "B K h w"], most: int) -> tuple[Maps, Int[np.ndarray, "N 2"]]:
-    """Return the local maxima of every map, at most the `most` highest: maps, and positions (N, 2) x, y.
+def local_maxima(heatmaps: Float[np.ndarray, "B K h w"], max_per_map: int) -> tuple[Maps, Int[np.ndarray, "N 2"]]:
+    """Return the local maxima of every map, at most the `max_per_map` highest: maps, and positions (N, 2) x, y.
 
     Sorted by map, the highest first; the first of each map is that of `highest_pixels`. In a tie between neighbours the
     first in row order counts as higher. A map with NaN may have none.
@@ -36,14 +36,14 @@ def local_maxima(heatmaps: Float[np.ndarray, "B K h w"], most: int) -> tuple[Map
             is_peak &= heatmaps > neighbour
         elif (down, right) > (1, 1):
             is_peak &= heatmaps >= neighbour
-    at = np.flatnonzero(is_peak)
-    which = at // (height * width)
-    order = np.lexsort((-heatmaps.reshape(-1)[at], which))  # stable: ties keep row order
-    at, which = at[order], which[order]
+    pixel = np.flatnonzero(is_peak)
+    which = pixel // (height * width)
+    order = np.lexsort((-heatmaps.reshape(-1)[pixel], which))  # stable: ties keep row order
+    pixel, which = pixel[order], which[order]
     first = np.searchsorted(which, which)  # start of each one's map
-    kept = np.flatnonzero(np.arange(len(which)) - first < most)
-    y, x = np.divmod(at[kept] % (height * width), width)
-    return np.divmod(which[kept], count), np.stack([x, y], axis=1)
+    rows = np.flatnonzero(np.arange(len(which)) - first < max_per_map)
+    y, x = np.divmod(pixel[rows] % (height * width), width)
+    return np.divmod(which[rows], count), np.stack([x, y], axis=1)
 
 
 def argmax_quarter(
@@ -57,22 +57,22 @@ def argmax_quarter(
     section 3: "a quarter offset in the direction from the highest response to the second highest response"; as in its
     code, along x and y separately. Smoothing is as in mmpose's decoding of MSPN.
     """
-    place, score = highest_pixels(heatmaps)
+    position, score = highest_pixels(heatmaps)
     if smoothing is not None:
         heatmaps = smoothed(heatmaps, smoothing, 0)
-        place, _ = highest_pixels(heatmaps)
-    return quarter_offset(heatmaps, place), score
+        position, _ = highest_pixels(heatmaps)
+    return quarter_offset(heatmaps, position), score
 
 
 def quarter_offset(
-    heatmaps: Float[np.ndarray, "B K h w"], place: Int[np.ndarray, "*N 2"], of: Maps | None = None
+    heatmaps: Float[np.ndarray, "B K h w"], position: Int[np.ndarray, "*N 2"], of: Maps | None = None
 ) -> Float[np.ndarray, "*N 2"]:
     """Return positions moved a quarter pixel as in `argmax_quarter`; `of`: the map of each, if not one per map."""
     height, width = heatmaps.shape[2:]
-    around = patches(heatmaps, place, 1, of)  # (…, 3, 3)
+    around = patches(heatmaps, position, 1, of)  # (…, 3, 3)
     slope = np.stack([around[..., 1, 2] - around[..., 1, 0], around[..., 2, 1] - around[..., 0, 1]], axis=-1)
-    inside = ((place > 0) & (place < (width - 1, height - 1))).all(axis=-1, keepdims=True)
-    return place + 0.25 * np.sign(np.where(inside, slope, 0.0))
+    inside = ((position > 0) & (position < (width - 1, height - 1))).all(axis=-1, keepdims=True)
+    return position + 0.25 * np.sign(np.where(inside, slope, 0.0))
 
 
 def towards_second_highest(
@@ -93,10 +93,10 @@ def towards_second_highest(
     framed[batch, keypoint, first[..., 1], first[..., 0]] = 0
     step = (highest_pixels(framed)[0] - first).astype(np.float64)
     length = np.linalg.norm(step, axis=-1, keepdims=True)
-    place = first - _MARGIN + 0.25 * step / np.maximum(length, 1)  # neighbours are at least a pixel apart
-    place = place.clip(0, (width - 1, height - 1))
-    x, y = np.moveaxis(np.rint(place).astype(np.int64), -1, 0)
-    return place, heatmaps[batch, keypoint, y, x]
+    position = first - _MARGIN + 0.25 * step / np.maximum(length, 1)  # neighbours are at least a pixel apart
+    position = position.clip(0, (width - 1, height - 1))
+    x, y = np.moveaxis(np.rint(position).astype(np.int64), -1, 0)
+    return position, heatmaps[batch, keypoint, y, x]
 
 
 def smoothed(
@@ -117,24 +117,24 @@ def smoothed(
 
 
 def patches(
-    heatmaps: Float[np.ndarray, "B K h w"], place: Int[np.ndarray, "*N 2"], radius: int, of: Maps | None = None
+    heatmaps: Float[np.ndarray, "B K h w"], position: Int[np.ndarray, "*N 2"], radius: int, of: Maps | None = None
 ) -> Float[np.ndarray, "*N side side"]:
-    """Return the maps within `radius` pixels of `place` x, y, float64; zeros beyond the map.
+    """Return the maps within `radius` pixels of `position` x, y, float64; zeros beyond the map.
 
     of: batch and keypoint index of each position's map; None for positions (B, K, 2), one per map.
     """
     height, width = heatmaps.shape[2:]
     reach = np.arange(-radius, radius + 1)
-    x, y = place[..., 0, None] + reach, place[..., 1, None] + reach  # (…, side)
+    x, y = position[..., 0, None] + reach, position[..., 1, None] + reach  # (…, side)
     batch, keypoint = np.ogrid[: heatmaps.shape[0], : heatmaps.shape[1]] if of is None else of
-    found = heatmaps[
+    values = heatmaps[
         batch[..., None, None],
         keypoint[..., None, None],
         y.clip(0, height - 1)[..., :, None],
         x.clip(0, width - 1)[..., None, :],
     ]
     is_in_map = ((y >= 0) & (y < height))[..., :, None] & ((x >= 0) & (x < width))[..., None, :]
-    return np.where(is_in_map, found, 0.0).astype(np.float64)
+    return np.where(is_in_map, values, 0.0).astype(np.float64)
 
 
 _LOWEST = {False: 1e-10, True: 1e-3}  # lower bound for logarithms: in DARK's code, in UDP's
@@ -155,13 +155,13 @@ def dark(
     there. (The papers' code uses zeros or mirrored pixels beyond the edge, which moves peaks less than seven pixels
     from it by up to one.)
     """
-    place, score = highest_pixels(heatmaps)
-    return dark_step(heatmaps, place, score, sigma, compact=compact), score
+    position, score = highest_pixels(heatmaps)
+    return dark_step(heatmaps, position, score, sigma, compact=compact), score
 
 
 def dark_step(
     heatmaps: Float[np.ndarray, "B K h w"],
-    place: Int[np.ndarray, "*N 2"],
+    position: Int[np.ndarray, "*N 2"],
     score: Float[np.ndarray, "*N"],
     sigma: float,
     *,
@@ -171,7 +171,7 @@ def dark_step(
     """Move peaks of height `score` at whole pixels as in `dark`; `of`: see `patches`."""
     radius = 1 if compact else 2
     size = np.array(heatmaps.shape[:1:-1])  # w, h
-    about = place.clip(radius, size - 1 - radius)
+    about = position.clip(radius, size - 1 - radius)
     kernel = blur_kernel(sigma)
     reach = radius + len(kernel) // 2
     smooth = _smoothed(patches(heatmaps, about, reach, of), kernel, np.minimum(about, size - 1 - about) - radius)
@@ -179,8 +179,8 @@ def dark_step(
     highest = np.maximum(smooth.max(axis=(-2, -1)), _TINY)
     level = np.maximum(smooth * (score / highest)[..., None, None], _LOWEST[compact])
     step = _newton((_compact if compact else _wide)(np.log(level)))
-    taken = (np.abs(step) <= reach).all(axis=-1, keepdims=True) & (size > 2 * radius).all()
-    return np.where(taken, about + step, place)
+    is_valid = (np.abs(step) <= reach).all(axis=-1, keepdims=True) & (size > 2 * radius).all()
+    return np.where(is_valid, about + step, position)
 
 
 @cache

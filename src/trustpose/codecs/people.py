@@ -9,7 +9,7 @@ BOX = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True, eq=False)
-class FoundPeople:
+class DetectedPeople:
     """N people in input pixels: xy (N, K, 2), their scores (N, K), boxes xyxy (N, 4) and the people's scores (N,).
 
     box: None from methods that find joints only. missing (N, K): joints that were not found, at 0, 0 with score 0; None
@@ -35,7 +35,7 @@ class PeopleCodec:
     box_order: tuple[str, str, str, str, str]
     normalised: bool
 
-    def decode(self, rows: Float[np.ndarray, "N columns"], width: int, height: int) -> FoundPeople:
+    def decode(self, rows: Float[np.ndarray, "N columns"], width: int, height: int) -> DetectedPeople:
         """Return the people of an input of width × height pixels."""
         rows = rows.astype(np.float64)
         keypoints = rows[:, :-5].reshape(-1, self.keypoints, 3)
@@ -44,4 +44,4 @@ class PeopleCodec:
         unit = (width, height) if self.normalised else (1, 1)
         xy = np.stack([x, y], axis=-1) * unit
         box = (np.stack(corners, axis=-1).reshape(-1, 2, 2) * unit).reshape(-1, 4)
-        return FoundPeople(xy, score, box, rows[:, self.box_order.index("score") - 5])
+        return DetectedPeople(xy, score, box, rows[:, self.box_order.index("score") - 5])

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.codecs import Outputs, Places
+from trustpose.codecs import DecodedKeypoints, Outputs
 from trustpose.geometry.crops import Grid
 
 _FLOOR, _CEILING = 1e-3, 50.0  # bounds for logarithms (mmpose's)
@@ -83,19 +83,19 @@ class SimCCCodec:
         seen = ((bin_ - reach < np.array(self.bins)) & (bin_ + reach + 1 >= 0)).all(axis=-1)  # False for NaN
         return np.asarray(seen if labelled is None else seen & labelled, dtype=np.float32)
 
-    def decode(self, outputs: Outputs) -> Places:
+    def decode(self, outputs: Outputs) -> DecodedKeypoints:
         """Return the keypoints in crop pixels; `score` is the lower of the two maxima, or their mean, unchanged.
 
         Every keypoint has a position, however low its score. Raises ValueError if the outputs have no `simcc`.
         """
         columns, rows = _simcc_of(outputs)
-        places, scores = [], []
+        positions, scores = [], []
         for logits, sigma in ((columns, self.sigma[0]), (rows, self.sigma[1])):
-            place = logits.argmax(axis=-1)  # (B, K)
-            scores.append(np.take_along_axis(logits, place[..., None], axis=-1)[..., 0])
-            places.append(refine_peaks(logits, place, sigma) if self.subbin else place.astype(np.float64))
+            bin_index = logits.argmax(axis=-1)  # (B, K)
+            scores.append(np.take_along_axis(logits, bin_index[..., None], axis=-1)[..., 0])
+            positions.append(refine_peaks(logits, bin_index, sigma) if self.subbin else bin_index.astype(np.float64))
         score = np.minimum(*scores) if self.score == "lower" else (scores[0] + scores[1]) / 2
-        return Places(np.stack(places, axis=-1) / self.split, score)
+        return DecodedKeypoints(np.stack(positions, axis=-1) / self.split, score)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
         """Average a crop's logits with those of its mirror image, flipped back (`flip_back`)."""
@@ -134,9 +134,11 @@ def refine_peaks(
     height, was = smooth.max(axis=1, keepdims=True), flat.max(axis=1, keepdims=True)
     smooth = smooth * np.divide(was, height, out=np.ones_like(was), where=height != 0)  # restore the height
     log = np.pad(np.log(np.clip(smooth, _FLOOR, _CEILING)), ((0, 0), (2, 2)), mode="edge")
-    at = peak.reshape(-1, 1) + 2
-    below2, below, here, above, above2 = (np.take_along_axis(log, at + step, axis=1)[:, 0] for step in range(-2, 3))
-    slope, curvature = (above - below) / 2, (above2 - 2 * here + below2) / 4
+    index = peak.reshape(-1, 1) + 2
+    below2, below, at_peak, above, above2 = (
+        np.take_along_axis(log, index + step, axis=1)[:, 0] for step in range(-2, 3)
+    )
+    slope, curvature = (above - below) / 2, (above2 - 2 * at_peak + below2) / 4
     is_maximum = curvature < 0
     step = np.where(is_maximum, -slope / np.where(is_maximum, curvature, -1.0), 0.0)
     step = np.where(np.abs(step) <= 2, step, 0.0)

@@ -8,7 +8,7 @@ at heatmaps' peaks are read by `HeatmapCodec.candidates`, and grouped in `groupi
 import numpy as np
 from jaxtyping import Bool, Float
 
-from trustpose.codecs import Places
+from trustpose.codecs import DecodedKeypoints
 from trustpose.codecs.peaks import quarter_offset
 from trustpose.geometry.crops import Grid
 
@@ -48,7 +48,7 @@ def encode_tags(
 
 def best_by_tag(
     heatmaps: Float[np.ndarray, "K h w"], tags: Float[np.ndarray, "K T h w"], person: Float[np.ndarray, "P T"]
-) -> Places:
+) -> DecodedKeypoints:
     """Return for every joint of people with these mean tags the likeliest place, xy (P, K, 2) in map pixels.
 
     It is the pixel with the highest heatmap minus the distance between its tag and the person's, rounded, moved a
@@ -58,10 +58,10 @@ def best_by_tag(
     keypoints, width = len(heatmaps), heatmaps.shape[2]
     xy = np.zeros((len(person), keypoints, 2))
     score = np.zeros((len(person), keypoints))
-    for at, tag in enumerate(person):  # one at a time: bounds memory for crowds
+    for row, tag in enumerate(person):  # one at a time: bounds memory for crowds
         distance = np.sqrt(((tags - tag[:, None, None]) ** 2).sum(axis=1))  # (K, h, w)
         best = (heatmaps - np.rint(distance)).reshape(keypoints, -1).argmax(axis=1)
         y, x = np.divmod(best, width)
-        xy[at] = quarter_offset(heatmaps[None], np.stack([x, y], axis=1)[None])[0]
-        score[at] = heatmaps[np.arange(keypoints), y, x]
-    return Places(xy, score)
+        xy[row] = quarter_offset(heatmaps[None], np.stack([x, y], axis=1)[None])[0]
+        score[row] = heatmaps[np.arange(keypoints), y, x]
+    return DecodedKeypoints(xy, score)

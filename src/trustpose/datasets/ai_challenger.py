@@ -11,19 +11,11 @@ from typing import Any
 import numpy as np
 
 from trustpose.datasets.label_files import check_positions, truth_file
-from trustpose.datasets.sources import read_labels_of
 from trustpose.files import InputError
 from trustpose.formats.coco import TruthFile
-from trustpose.formats.columns import parse_finite_json
 from trustpose.skeletons import AIC_14
 
 _V = np.array([0, 2, 1, 0])  # COCO's v by theirs
-
-
-def read_ai_challenger(path: str | Path) -> TruthFile:
-    """Read the annotations of the official layout. Raises InputError naming the photo and the field."""
-    content = read_labels_of(path, "AI Challenger")
-    return of_json(parse_finite_json(content, path), content, path)
 
 
 def fits_json(value: Any) -> bool:
@@ -33,21 +25,27 @@ def fits_json(value: Any) -> bool:
 
 
 def of_json(value: list[Any], content: bytes, path: str | Path) -> TruthFile:
-    """Return the people of the parsed list."""
+    """Return the people of the parsed list. Raises InputError naming the photo and the field."""
     names: list[str] = []
     joints: list[np.ndarray] = []
     boxes: list[np.ndarray] = []
-    for at, photo in enumerate(value):
-        where = f"{path}: photo {at}: field"
+    for index, photo in enumerate(value):
+        field_of = f"{path}: photo {index}: field"
         people = photo.get("keypoint_annotations") if isinstance(photo, dict) else None
-        found = photo.get("human_annotations") if isinstance(photo, dict) else None
-        if not isinstance(people, dict) or not isinstance(found, dict) or not isinstance(photo.get("image_id"), str):
+        person_boxes = photo.get("human_annotations") if isinstance(photo, dict) else None
+        if (
+            not isinstance(people, dict)
+            or not isinstance(person_boxes, dict)
+            or not isinstance(photo.get("image_id"), str)
+        ):
             raise InputError(
-                f"{where} 'image_id', 'keypoint_annotations', 'human_annotations': expected a text, objects"
+                f"{field_of} 'image_id', 'keypoint_annotations', 'human_annotations': expected a text, objects"
             )
         for person, points in people.items():
-            joints.append(_numbers(points, 3 * len(AIC_14), f"{where} 'keypoint_annotations.{person}'").reshape(-1, 3))
-            boxes.append(_numbers(found.get(person), 4, f"{where} 'human_annotations.{person}'"))
+            joints.append(
+                _numbers(points, 3 * len(AIC_14), f"{field_of} 'keypoint_annotations.{person}'").reshape(-1, 3)
+            )
+            boxes.append(_numbers(person_boxes.get(person), 4, f"{field_of} 'human_annotations.{person}'"))
             names.append(f"{photo['image_id'].removesuffix('.jpg')}.jpg")
     if not joints:
         raise InputError(f"{path}: holds no labelled people")
@@ -61,7 +59,7 @@ def of_json(value: list[Any], content: bytes, path: str | Path) -> TruthFile:
     return truth_file(path, content, AIC_14, points[..., :2], v, names, box=np.stack(boxes))
 
 
-def _numbers(value: Any, count: int, where: str) -> np.ndarray:
-    if not isinstance(value, list) or len(value) != count or any(type(one) not in (int, float) for one in value):
-        raise InputError(f"{where}: expected {count} numbers")
+def _numbers(value: Any, count: int, field: str) -> np.ndarray:
+    if not isinstance(value, list) or len(value) != count or any(type(number) not in (int, float) for number in value):
+        raise InputError(f"{field}: expected {count} numbers")
     return np.array(value, dtype=np.float64)

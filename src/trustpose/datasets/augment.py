@@ -181,18 +181,20 @@ class TrainingCrops:
 
     def _occluded(self, crop: TrainingCrop, sample: PersonSample, random: np.random.Generator) -> TrainingCrop:
         rule = self.augmentation.occlusion
-        v, pixels, known = crop.v, crop.pixels, crop.has_visibility
+        v, pixels, has_visibility = crop.v, crop.pixels, crop.has_visibility
         if rule.cutout or rule.objects or rule.people:
             growth = float(np.sqrt(abs(np.linalg.det(crop.affine[:, :2]))))
             target = Target(crop.xy, v, max(float(sample.box[3] - sample.box[1]), 1.0) * growth)
             pixels, covered = occlude(pixels, target, rule, random, lambda: self._another(random), self.people.skeleton)
             v = cover_labels(v, covered, rule.covered)
-            known = known | (covered & (crop.v > 0) & (rule.covered != "keep"))
+            has_visibility = has_visibility | (covered & (crop.v > 0) & (rule.covered != "keep"))
         if rule.outside == "absent":
             is_out = leave_crop(crop.xy, self.width, self.height)
-            known = known | (is_out & (v > 0))
+            has_visibility = has_visibility | (is_out & (v > 0))
             v = np.where(is_out, 0, v)
-        return replace(crop, pixels=pixels, v=v, has_visibility=known, xy=np.where((v > 0)[:, None], crop.xy, 0.0))
+        return replace(
+            crop, pixels=pixels, v=v, has_visibility=has_visibility, xy=np.where((v > 0)[:, None], crop.xy, 0.0)
+        )
 
     def _another(self, random: np.random.Generator) -> PersonSample:
         return self.people[int(random.integers(len(self.people)))]
@@ -219,8 +221,8 @@ def half_body_box(
     has = v > 0
     if np.count_nonzero(has) <= more_than:
         return None
-    for wanted in (lower != is_upper, lower == is_upper):
-        chosen = xy[has & wanted]
+    for is_in_half in (lower != is_upper, lower == is_upper):
+        chosen = xy[has & is_in_half]
         if len(chosen) >= _FEWEST_OF_HALF:
             return np.concatenate([chosen.min(axis=0), chosen.max(axis=0)])
     return None

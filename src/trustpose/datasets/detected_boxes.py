@@ -53,8 +53,8 @@ def detected_people(file: TruthFile, folder: Path, boxes: Boxes) -> People:
         annotation_id=None if truth.annotation_id is None else np.where(is_labelled, truth.annotation_id[person], 0),
     )
     skeleton = file.skeleton or Skeleton(Path(file.path).stem, file.keypoint_names, ())
-    known = np.repeat(is_labelled[:, None], labels.keypoint_count, axis=1)
-    people = photo_people(labels, skeleton, folder, names, has_joint=known)
+    has_joint = np.repeat(is_labelled[:, None], labels.keypoint_count, axis=1)
+    people = photo_people(labels, skeleton, folder, names, has_joint=has_joint)
     return replace(people, labels=replace(people.labels, overlap=overlap))
 
 
@@ -70,7 +70,7 @@ def _best(
         people = np.flatnonzero(chosen & (truth.image_id == image))
         if not len(people):
             continue
-        here = np.flatnonzero(boxes.image_id == image)
-        measured = measure(boxes.xyxy[here, None], truth.box[None, people])  # (n, m)
-        row[here], best[here] = people[measured.argmax(axis=1)], measured.max(axis=1)
+        rows = np.flatnonzero(boxes.image_id == image)
+        measured = measure(boxes.xyxy[rows, None], truth.box[None, people])  # (n, m)
+        row[rows], best[rows] = people[measured.argmax(axis=1)], measured.max(axis=1)
     return row, best

@@ -2,7 +2,7 @@
 
 Sapp & Taskar, MODEC: Multimodal Decomposable Models for Human Pose Estimation, CVPR 2013. Two layouts:
 
-- the official `examples.mat`: the struct array `examples` with `filepath`, `coords` (2 × 29: of these places eleven are
+- the official `examples.mat`: the struct array `examples` with `filepath`, `coords` (2 × 29: of these points eleven are
   labelled, the others NaN), `imgdims`, `istrain` and `istest`;
 - `train.h5`, `valid.h5` of the stacked hourglass's code: `part` (N × 11 × 2) and `imgname`. `normalize` there is the
   other diagonal of the torso than DeepPose's (`metrics.reference_lengths`) and is not used.
@@ -32,8 +32,8 @@ def read_flic(path: str | Path) -> TruthFile:
     """Read one of both layouts, with all of its people. Raises InputError, for a missing file with its source."""
     content = read_labels_of(path, "FLIC")
     if is_hdf5(content):
-        found = read_hdf5(content, path, ("part", "imgname"))
-        xy, names = _arrays(found, path)
+        arrays = read_hdf5(content, path, ("part", "imgname"))
+        xy, names = _arrays(arrays, path)
         sizes = None
     else:
         xy, names, sizes = _of_matlab(read_matlab(content, path, structures=True).get("examples"), path)
@@ -44,8 +44,8 @@ def read_flic(path: str | Path) -> TruthFile:
     return truth_file(path, content, FLIC_11, xy, v, names, metrics=METRICS, sizes=sizes, has_visibility=False)
 
 
-def _arrays(found: dict[str, np.ndarray], path: str | Path) -> tuple[np.ndarray, list[str]]:
-    part, names = found.get("part"), found.get("imgname")
+def _arrays(arrays: dict[str, np.ndarray], path: str | Path) -> tuple[np.ndarray, list[str]]:
+    part, names = arrays.get("part"), arrays.get("imgname")
     if part is None or part.ndim != 3 or part.shape[1:] != (_JOINTS, 2) or part.dtype.kind not in "iuf":
         got = "nothing" if part is None else part.shape
         raise InputError(f"{path}: dataset 'part': expected N × {_JOINTS} × 2 numbers of FLIC, got {got}")
@@ -59,13 +59,13 @@ def _of_matlab(examples: Any, path: str | Path) -> tuple[np.ndarray, list[str], 
         raise InputError(f"{path}: variable 'examples' is missing, expected FLIC's annotations")
     people = list(np.atleast_1d(examples))
     xy, sizes = np.zeros((len(people), _JOINTS, 2)), np.zeros((len(people), 2), dtype=np.int64)
-    for at, person in enumerate(people):
+    for row, person in enumerate(people):
         coords = np.asarray(getattr(person, "coords", ()))
         if coords.ndim != 2 or coords.shape[0] != 2 or coords.shape[1] <= _PLACES[-1] or coords.dtype.kind not in "iuf":
-            raise InputError(f"{path}: example {at}: field 'coords': expected 2 × 29 numbers, got {coords.shape}")
-        xy[at] = coords[:, _PLACES].T
+            raise InputError(f"{path}: example {row}: field 'coords': expected 2 × 29 numbers, got {coords.shape}")
+        xy[row] = coords[:, _PLACES].T
         height_width = np.asarray(getattr(person, "imgdims", (0, 0))).ravel()
-        sizes[at] = height_width[1], height_width[0]
+        sizes[row] = height_width[1], height_width[0]
         if not isinstance(getattr(person, "filepath", None), str):
-            raise InputError(f"{path}: example {at}: field 'filepath': expected the photo's name")
+            raise InputError(f"{path}: example {row}: field 'filepath': expected the photo's name")
     return xy, [person.filepath for person in people], sizes

@@ -1,4 +1,4 @@
-"""Read any labelled file as a ground truth: COCO's layout, or the own layout of a data set of this folder."""
+"""Read any labelled file as a ground truth: COCO's layout, or the native layout of a data set of this folder."""
 
 from pathlib import Path
 
@@ -28,21 +28,21 @@ def read_ground_truth(
     dataset = dataset_of_name(path)
     if dataset is not None and not path.exists():
         raise InputError(missing(path, dataset))
-    found = _own_layout(path)
-    if found is None and dataset == "DriPE" and skeleton is None:
+    file = _own_layout(path)
+    if file is None and dataset == "DriPE" and skeleton is None:
         skeleton = COCO_17  # the labels a converter of it reads, which does not look at the names of keypoints
-    if found is None:
+    if file is None:
         return read_truth(path, category, skeleton)
     if category not in (None, "all"):
         raise InputError(f"{path}: has no categories, --category is for COCO's layout")
-    given = None if skeleton is None else skeleton_of(skeleton, "skeleton")
-    if differ := difference(given, found.skeleton):
+    expected = None if skeleton is None else skeleton_of(skeleton, "skeleton")
+    if differ := difference(expected, file.skeleton):
         raise InputError(f"{path}: has another skeleton than --skeleton, {differ}")
-    return found
+    return file
 
 
 def _own_layout(path: Path) -> TruthFile | None:
-    """Return the people of a file in a data set's own layout, None for COCO's and whatever its reader complains of."""
+    """Return the people of a file in a data set's native layout; None for COCO's, whose reader reports other errors."""
     if path.is_dir() and (path / "joints.mat").is_file():
         path /= "joints.mat"
     content = read_bytes(path)
@@ -85,7 +85,6 @@ def _of_matlab(path: Path, content: bytes) -> TruthFile:
         return read_flic(path)
     if "joints" in variables:
         return read_lsp(path)
-    own = ", ".join(name for name in variables if not name.startswith("__")) or "nothing"
-    raise InputError(
-        f"{path}: holds {own[:80]}; expected RELEASE (MPII), examples (FLIC) or joints (LSP, LSPET). Known: {_LAYOUTS}"
-    )
+    names = ", ".join(name for name in variables if not name.startswith("__")) or "nothing"
+    expected = "RELEASE (MPII), examples (FLIC) or joints (LSP, LSPET)"
+    raise InputError(f"{path}: holds {names[:80]}; expected {expected}. Known: {_LAYOUTS}")

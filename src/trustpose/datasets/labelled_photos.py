@@ -54,10 +54,10 @@ class LabelledPhotos:
     def __len__(self) -> int:
         return len(self.photos)
 
-    def at(self, rows: Int[np.ndarray, " L"]) -> "LabelledPhotos":
-        """Return some of the photos."""
+    def select(self, rows: Int[np.ndarray, " L"]) -> "LabelledPhotos":
+        """Return the photos at `rows`."""
         xy, v = ([values[row] for row in rows] for values in (self.xy, self.v))
-        return LabelledPhotos(self.photos.at(rows), xy, v, self.is_complete[rows])
+        return LabelledPhotos(self.photos.select(rows), xy, v, self.is_complete[rows])
 
 
 def labelled_photos(file: TruthFile, folder: str | Path, is_complete: Bool[np.ndarray, " I"]) -> LabelledPhotos:
@@ -73,7 +73,12 @@ def labelled_photos(file: TruthFile, folder: str | Path, is_complete: Bool[np.nd
     ends = [np.searchsorted(truth.image_id[rows], photos.image_id, side=side) for side in ("left", "right")]
     of_photo = [rows[low:high] for low, high in zip(*ends, strict=True)]
     xy = np.where((truth.v > 0)[..., None], truth.xy, 0.0)
-    return LabelledPhotos(photos, [xy[at] for at in of_photo], [truth.v[at] for at in of_photo], is_complete)
+    return LabelledPhotos(
+        photos,
+        [xy[rows_of_photo] for rows_of_photo in of_photo],
+        [truth.v[rows_of_photo] for rows_of_photo in of_photo],
+        is_complete,
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ from trustpose.formats.array_files import read_matlab
 from trustpose.poses import Truth
 from trustpose.skeletons import LSP_14
 
-_PLACE = {name: at for at, name in enumerate(LSP_14.keypoints)}
+_INDEX = {name: index for index, name in enumerate(LSP_14.keypoints)}
 # inner joint, outer joint: median length relative to the upper arm's, measured on the 10,000
 _PROPORTIONS = {
     ("shoulder", "elbow"): 1.0,
@@ -45,8 +45,8 @@ _PROPORTIONS = {
     ("shoulder", "hip"): 1.68,
 }
 _LIMBS = np.array(
-    [[_PLACE[f"{side}_{a}"], _PLACE[f"{side}_{b}"]] for side in ("left", "right") for a, b in _PROPORTIONS]
-    + [[_PLACE["neck"], _PLACE["head_top"]]]
+    [[_INDEX[f"{side}_{a}"], _INDEX[f"{side}_{b}"]] for side in ("left", "right") for a, b in _PROPORTIONS]
+    + [[_INDEX["neck"], _INDEX["head_top"]]]
 )
 _USUAL = np.array([*_PROPORTIONS.values(), *_PROPORTIONS.values(), 0.84])
 _LONG, _CROSSED, _TWISTED = 1.8, 2.0, -0.5
@@ -78,8 +78,8 @@ def read_lspet(path: str | Path) -> Lspet:
     content = read_labels_of(path, "LSPET")
     joints = read_matlab(content, path).get("joints")
     if joints is None or joints.ndim != 3 or joints.shape[:2] != (14, 3) or joints.dtype.kind not in "iuf":
-        found = "nothing" if joints is None else f"{joints.shape} of {joints.dtype}"
-        raise InputError(f"{path}: variable 'joints': expected numbers 14 × 3 × N, got {found}")
+        got = "nothing" if joints is None else f"{joints.shape} of {joints.dtype}"
+        raise InputError(f"{path}: variable 'joints': expected numbers 14 × 3 × N, got {got}")
     joints = joints.transpose(2, 0, 1).astype(np.float64)  # (N, 14, 3)
     if not (np.abs(joints) < FARTHEST).all() or not np.isin(joints[..., 2], (0, 1)).all():
         raise InputError(f"{path}: variable 'joints': expected x, y in pixels of a photo and 0 or 1 for labelled")
@@ -105,17 +105,19 @@ def clean(lspet: Lspet) -> Lspet:
     """Return the people and labels that pass the module's rule; `dropped` counts what each part removed."""
     xy, has = lspet.truth.xy, lspet.truth.v > 0
     long = has & _long_limb_ends(xy, has)
-    kept = has & ~long
-    crossed = kept & _crossed_legs(xy, kept)
-    kept &= ~crossed
-    twisted = _twisted_trunk(xy, kept)
-    few = ~twisted & (np.count_nonzero(kept, axis=1) < _FEWEST_LABELS)
+    is_kept = has & ~long
+    crossed = is_kept & _crossed_legs(xy, is_kept)
+    is_kept &= ~crossed
+    twisted = _twisted_trunk(xy, is_kept)
+    few = ~twisted & (np.count_nonzero(is_kept, axis=1) < _FEWEST_LABELS)
     stays = ~(twisted | few)
-    truth = replace(lspet.truth, v=np.where(kept, 2, 0), xy=np.where(kept[..., None], xy, 0.0), num_keypoints=None)
+    truth = replace(
+        lspet.truth, v=np.where(is_kept, 2, 0), xy=np.where(is_kept[..., None], xy, 0.0), num_keypoints=None
+    )
     return replace(
         lspet,
         truth=truth[stays],
-        has_joint=(lspet.has_joint & (kept | ~has))[stays],
+        has_joint=(lspet.has_joint & (is_kept | ~has))[stays],
         dropped={
             "labels: long limb": int(np.count_nonzero(long)),
             "labels: crossed limbs": int(np.count_nonzero(crossed)),
@@ -148,11 +150,11 @@ def lspet_people(lspet: Lspet, folder: str | Path, *, cut: Cut | None = None) ->
 
 def _long_limb_ends(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Bool[np.ndarray, "N 14"]:
     """Return the joints (N, 14) responsible for limbs that are too long."""
-    known = has[:, _LIMBS].all(axis=2)  # (N, limbs)
+    has_limb = has[:, _LIMBS].all(axis=2)  # (N, limbs)
     length = np.linalg.norm(xy[:, _LIMBS[:, 0]] - xy[:, _LIMBS[:, 1]], axis=2) / _USUAL
-    size = _upper_quartile(np.where(known, length, np.nan))
-    enough = np.count_nonzero(known, axis=1) >= _FEWEST_LIMBS
-    is_long = known & enough[:, None] & (length > _LONG * size[:, None])
+    size = _upper_quartile(np.where(has_limb, length, np.nan))
+    enough = np.count_nonzero(has_limb, axis=1) >= _FEWEST_LIMBS
+    is_long = has_limb & enough[:, None] & (length > _LONG * size[:, None])
     blame = np.zeros(has.shape)
     for limb, (inner, outer) in enumerate(_LIMBS):
         blame[:, inner] += is_long[:, limb]
@@ -168,24 +170,26 @@ def _long_limb_ends(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14
 def _upper_quartile(values: Float[np.ndarray, "N M"]) -> Float[np.ndarray, " N"]:
     """Return the 75% quantile (N,) of each row, ignoring NaN (the next higher value); infinity without values."""
     count = np.count_nonzero(~np.isnan(values), axis=1)
-    at = np.maximum(np.ceil(0.75 * count).astype(np.int64) - 1, 0)
-    return np.sort(np.where(np.isnan(values), np.inf, values), axis=1)[np.arange(len(values)), at]
+    index = np.maximum(np.ceil(0.75 * count).astype(np.int64) - 1, 0)
+    return np.sort(np.where(np.isnan(values), np.inf, values), axis=1)[np.arange(len(values)), index]
 
 
 def _crossed_legs(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Bool[np.ndarray, "N 14"]:
     crossed = np.zeros_like(has)
     for inner, outer in (("hip", "knee"), ("knee", "ankle")):
-        ends = [_PLACE[f"{side}_{joint}"] for joint in (inner, outer) for side in ("left", "right")]
-        left, right, far_left, far_right = (xy[:, end] for end in ends)
-        own = np.linalg.norm(left - far_left, axis=1) + np.linalg.norm(right - far_right, axis=1)
-        other = np.linalg.norm(left - far_right, axis=1) + np.linalg.norm(right - far_left, axis=1)
-        crossed[:, ends[2:]] |= (has[:, ends].all(axis=1) & (own > _CROSSED * other))[:, None]
+        ends = [_INDEX[f"{side}_{joint}"] for joint in (inner, outer) for side in ("left", "right")]
+        left_inner, right_inner, left_outer, right_outer = (xy[:, end] for end in ends)
+        own_length = np.linalg.norm(left_inner - left_outer, axis=1) + np.linalg.norm(right_inner - right_outer, axis=1)
+        crossed_length = np.linalg.norm(left_inner - right_outer, axis=1) + np.linalg.norm(
+            right_inner - left_outer, axis=1
+        )
+        crossed[:, ends[2:]] |= (has[:, ends].all(axis=1) & (own_length > _CROSSED * crossed_length))[:, None]
     return crossed
 
 
 def _twisted_trunk(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Bool[np.ndarray, " N"]:
     """Return whose shoulders and hips (N,) point apart, while neither line is seen from its end."""
-    ends = [_PLACE[f"{side}_{joint}"] for joint in ("shoulder", "hip") for side in ("left", "right")]
+    ends = [_INDEX[f"{side}_{joint}"] for joint in ("shoulder", "hip") for side in ("left", "right")]
     left_shoulder, right_shoulder, left_hip, right_hip = (xy[:, end] for end in ends)
     shoulders, hips = left_shoulder - right_shoulder, left_hip - right_hip
     trunk = np.linalg.norm(left_shoulder + right_shoulder - left_hip - right_hip, axis=1) / 2

@@ -61,18 +61,18 @@ def of_json(value: list[Any], content: bytes, path: str | Path) -> TruthFile:
     """Return the people of HRNet's list. Raises InputError naming the person and the field."""
     shapes = {"joints": (_JOINTS, 2), "joints_vis": (_JOINTS,), "center": (2,), "scale": ()}
     columns: dict[str, np.ndarray] = {name: np.zeros((len(value), *shape)) for name, shape in shapes.items()}
-    for at, person in enumerate(value):
+    for row, person in enumerate(value):
         if not isinstance(person, dict) or not isinstance(person.get("image"), str):
-            raise InputError(f"{path}: person {at}: field 'image': expected the photo's name")
+            raise InputError(f"{path}: person {row}: field 'image': expected the photo's name")
         for name, shape in shapes.items():
             try:
-                given = np.array(person.get(name), dtype=np.float64)
+                values = np.array(person.get(name), dtype=np.float64)
             except (TypeError, ValueError):
-                given = np.zeros(9)
-            if given.shape != shape or not np.isfinite(given).all():
+                values = np.zeros(9)
+            if values.shape != shape or not np.isfinite(values).all():
                 sides = " × ".join(map(str, shape))
-                raise InputError(f"{path}: person {at}: field {name!r}: expected {sides or 'a number'} in numbers")
-            columns[name][at] = given
+                raise InputError(f"{path}: person {row}: field {name!r}: expected {sides or 'a number'} in numbers")
+            columns[name][row] = values
     labelled = columns["joints_vis"] > 0
     check_positions(columns["joints"], labelled, path, "joints")
     heads = _heads_beside(Path(path), len(value))
@@ -94,29 +94,29 @@ def of_json(value: list[Any], content: bytes, path: str | Path) -> TruthFile:
 
 
 def _of_hdf5(content: bytes, path: str | Path) -> TruthFile:
-    found = read_hdf5(content, path, _ARRAYS)
-    lacking = [name for name in _ARRAYS if name not in found]
+    arrays = read_hdf5(content, path, _ARRAYS)
+    lacking = [name for name in _ARRAYS if name not in arrays]
     if lacking:
         raise InputError(f"{path}: dataset '{lacking[0]}' is missing, expected {', '.join(_ARRAYS)} of MPII's people")
-    part, count = found["part"].astype(np.float64), len(found["part"])
+    part, count = arrays["part"].astype(np.float64), len(arrays["part"])
     shapes = {"part": (count, _JOINTS, 2), "visible": (count, _JOINTS), "center": (count, 2)}
     for name, shape in (shapes | {"normalize": (count,), "scale": (count,)}).items():
-        if found[name].shape != shape:
+        if arrays[name].shape != shape:
             sides = " × ".join(map(str, shape))
-            raise InputError(f"{path}: dataset '{name}': expected {sides} numbers of MPII, got {found[name].shape}")
+            raise InputError(f"{path}: dataset '{name}': expected {sides} numbers of MPII, got {arrays[name].shape}")
     labelled = (part != 0).any(axis=2)  # joints without a label are at 0, 0
     check_positions(part, labelled, path, "part")
-    scale = found["scale"].astype(np.float64) / 1.25
-    centre = found["center"] - np.stack([np.zeros(count), 15 * scale], axis=1)
+    scale = arrays["scale"].astype(np.float64) / 1.25
+    centre = arrays["center"] - np.stack([np.zeros(count), 15 * scale], axis=1)
     return truth_file(
         path,
         content,
         MPII_16,
         part - 1,
-        np.where(labelled, np.where(found["visible"] > 0, 2, 1), 0),
-        texts(found["imgname"]),
+        np.where(labelled, np.where(arrays["visible"] > 0, 2, 1), 0),
+        texts(arrays["imgname"]),
         box=_squares(centre - 1, scale),
-        head_size=found["normalize"].astype(np.float64),
+        head_size=arrays["normalize"].astype(np.float64),
         metrics=METRICS,
         first_pixel=1,
     )
@@ -129,15 +129,15 @@ def _of_matlab(content: bytes, path: str | Path) -> TruthFile:
     people = list(_people(release))
     xy, v = np.zeros((len(people), _JOINTS, 2)), np.zeros((len(people), _JOINTS), dtype=np.int64)
     box, heads = np.full((len(people), 4), np.nan), np.full((len(people), 4), np.nan)
-    for at, (name, person) in enumerate(people):
+    for row, (name, person) in enumerate(people):
         try:
             for point in _listed(person.annopoints.point):
                 joint, seen = int(point.id), np.asarray(getattr(point, "is_visible", 1))
-                xy[at, joint] = float(point.x), float(point.y)
-                v[at, joint] = 1 if seen.size and str(seen.item()) == "0" else 2
-            heads[at] = [float(getattr(person, side)) for side in ("x1", "y1", "x2", "y2")]
+                xy[row, joint] = float(point.x), float(point.y)
+                v[row, joint] = 1 if seen.size and str(seen.item()) == "0" else 2
+            heads[row] = [float(getattr(person, side)) for side in ("x1", "y1", "x2", "y2")]
             centre = np.array([[float(person.objpos.x), float(person.objpos.y)]])
-            box[at] = _squares(centre - 1, np.array([float(person.scale)]))[0]
+            box[row] = _squares(centre - 1, np.array([float(person.scale)]))[0]
         except (AttributeError, TypeError, ValueError, IndexError) as error:
             raise InputError(f"{path}: a person of {name}: expected joints, head, objpos and scale ({error})") from None
     check_positions(xy, v > 0, path, "annopoints")
@@ -151,8 +151,8 @@ def _of_matlab(content: bytes, path: str | Path) -> TruthFile:
 def _people(release: Any) -> Iterator[tuple[str, Any]]:
     """Yield the labelled people of training photos, each with its photo's name."""
     is_training = np.atleast_1d(np.asarray(getattr(release, "img_train", 1)))
-    for at, photo in enumerate(_listed(release.annolist)):
-        if is_training[at if len(is_training) > 1 else 0]:
+    for index, photo in enumerate(_listed(release.annolist)):
+        if is_training[index if len(is_training) > 1 else 0]:
             for person in _listed(getattr(photo, "annorect", ())):
                 if hasattr(getattr(person, "annopoints", None), "point") and hasattr(person, "objpos"):
                     yield str(photo.image.name), person

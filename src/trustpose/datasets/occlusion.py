@@ -7,8 +7,8 @@ The rule for labels (`cover_labels`, `leave_crop`):
    `covered="absent"` makes covered keypoints absent (0) instead, `covered="keep"` leaves all v unchanged.
 2. A keypoint outside the crop becomes absent (0), since a network that sees this crop cannot find it. Outside means
    more than half a pixel beyond the centres of the border pixels. `outside="keep"` leaves v unchanged.
-3. An object that would cover more than `most` of the labelled keypoints in view is not placed: the person would no
-   longer be identifiable.
+3. An object that would cover more than `max_covered` of the labelled keypoints in view is not placed: the person would
+   no longer be identifiable.
 
 Cut-out: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017. Pasted objects
 and people: Sárándi et al., Synthetic Occlusion Augmentation, 2018; Ke et al., Multi-Scale Structure-Aware Network for
@@ -39,18 +39,18 @@ _TRUNK_OF_BOX = 0.3  # trunk's length as a fraction of the box's height, if shou
 class Occlusion:
     """Probabilities and sizes of occlusions; all off by default. Sizes are fractions of the crop's height.
 
-    cutout: one to `cutout_most` plain rectangles; objects: an ellipse or polygon filled with a piece of another photo;
+    cutout: one to `max_cutouts` plain rectangles; objects: an ellipse or polygon filled with a piece of another photo;
     people: another person, `people_size` times as tall as this one's box. For the others see the module's docstring.
     """
 
     cutout: float = 0.0
-    cutout_most: int = 2
+    max_cutouts: int = 2
     cutout_size: tuple[float, float] = (0.08, 0.25)
     objects: float = 0.0
     objects_size: tuple[float, float] = (0.1, 0.4)
     people: float = 0.0
     people_size: tuple[float, float] = (0.6, 1.2)
-    most: float = 0.6
+    max_covered: float = 0.6
     covered: Literal["occluded", "absent", "keep"] = "occluded"
     outside: Literal["absent", "keep"] = "absent"
 
@@ -87,7 +87,7 @@ def occlude(
             target, covered, occlusion, lambda: _object(pixels.shape, donor, target, occlusion, random)
         )
     if u[2] < occlusion.cutout:
-        for _ in range(int(random.integers(1, occlusion.cutout_most + 1))):
+        for _ in range(int(random.integers(1, occlusion.max_cutouts + 1))):
             layers += _first_fit(target, covered, occlusion, lambda: _cutout(pixels.shape, target, occlusion, random))
     for filling, mask in layers:
         weight = mask.astype(np.float32) / 255
@@ -123,11 +123,11 @@ def _first_fit(
             return []
         height, width = layer[1].shape
         inside = ~leave_crop(target.xy, width, height)
-        at = np.rint(target.xy[inside]).astype(np.int64)
+        pixel = np.rint(target.xy[inside]).astype(np.int64)
         hidden = covered.copy()
-        hidden[inside] |= layer[1][at[:, 1], at[:, 0]] >= 128
+        hidden[inside] |= layer[1][pixel[:, 1], pixel[:, 0]] >= 128
         counted = inside & (target.v > 0)
-        if np.count_nonzero(hidden & counted) <= occlusion.most * np.count_nonzero(counted):
+        if np.count_nonzero(hidden & counted) <= occlusion.max_covered * np.count_nonzero(counted):
             covered[:] = hidden
             return [layer]
     return []
@@ -186,8 +186,8 @@ def _person(
     box = donor.box.reshape(2, 2)
     factor = (low + (high - low) * u[0]) * target.height / max(float(box[1, 1] - box[0, 1]), 1.0)
     linear = factor * np.diag([1.0 if u[1] < 0.5 else -1.0, 1.0])
-    place = np.array([width * (1.4 * u[2] - 0.2), height * (0.3 + 0.5 * u[3])])  # position of the donor's middle
-    affine = np.c_[linear, place - linear @ box.mean(axis=0)]  # donor's photo → crop
+    middle = np.array([width * (1.4 * u[2] - 0.2), height * (0.3 + 0.5 * u[3])])  # position of the donor's middle
+    affine = np.c_[linear, middle - linear @ box.mean(axis=0)]  # donor's photo → crop
     xy = donor.xy @ linear.T + affine[:, 2]
     mask = body_mask(xy, donor.v, float(box[1, 1] - box[0, 1]) * factor, skeleton, width, height)
     if mask is None:
@@ -203,9 +203,9 @@ def _person(
 
 def _within(mask: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """The mask where there is something to show."""
-    kept = np.zeros_like(mask)
-    kept[low[1] : high[1], low[0] : high[0]] = mask[low[1] : high[1], low[0] : high[0]]
-    return kept
+    visible = np.zeros_like(mask)
+    visible[low[1] : high[1], low[0] : high[0]] = mask[low[1] : high[1], low[0] : high[0]]
+    return visible
 
 
 def _rectangle(

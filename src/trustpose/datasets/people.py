@@ -149,13 +149,13 @@ class People:
     @cached_property
     def identity(self) -> str:
         """The SHA-256 of all labels and of the pixel sources."""
-        known = hashlib.sha256(
-            repr((self.skeleton.keypoints, len(self), [one.identity for one in self.sources])).encode()
+        digest = hashlib.sha256(
+            repr((self.skeleton.keypoints, len(self), [source.identity for source in self.sources])).encode()
         )
         columns = [getattr(self.labels, field.name) for field in fields(self.labels)]
         for array in (*columns, self.source, self.row):
-            known.update(np.ascontiguousarray(array).tobytes())
-        return known.hexdigest()
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self.labels)

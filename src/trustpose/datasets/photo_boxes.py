@@ -50,10 +50,11 @@ class BoxedPhotos:
     def __len__(self) -> int:
         return len(self.image_id)
 
-    def at(self, rows: Int[np.ndarray, " L"]) -> "BoxedPhotos":
-        """Return some of the photos, with their cached pixels and the whole cache size."""
+    def select(self, rows: Int[np.ndarray, " L"]) -> "BoxedPhotos":
+        """Return the photos at `rows`, with their cached pixels and the whole cache size."""
+
         lists = {name: [getattr(self, name)[row] for row in rows] for name in ("file_name", "box", "crowd")}
-        decoded = {at: self._decoded[row] for at, row in enumerate(rows.tolist()) if row in self._decoded}
+        decoded = {index: self._decoded[row] for index, row in enumerate(rows.tolist()) if row in self._decoded}
         room = self.room + _bytes(self._decoded) - _bytes(decoded)
         return replace(self, image_id=self.image_id[rows], room=room, _decoded=decoded, **lists)
 
@@ -69,8 +70,8 @@ class BoxedPhotos:
         size = np.maximum(np.rint(shrunk * min(1.0, _LARGEST_DECODED / width_height.max())), 1).astype(int)
         if (size != width_height).any():
             is_smaller = (size <= width_height).all()
-            how = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
-            pixels = cv2.resize(pixels, np.broadcast_to(size, 2).tolist(), interpolation=how)
+            interpolation = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+            pixels = cv2.resize(pixels, np.broadcast_to(size, 2).tolist(), interpolation=interpolation)
         scale = size / width_height
         if self.room >= pixels.nbytes:
             self.room -= pixels.nbytes
@@ -94,17 +95,17 @@ def boxed_photos(file: TruthFile, folder: str | Path, complete: set[int] | None 
     if truth.box is None or truth.image_id is None or truth.iscrowd is None:
         raise InputError(f"{file.path}: field 'bbox': expected one for each person")
     names = file.images.names()
-    wanted = [(image, names.get(image)) for image in file.images.id.tolist() if complete is None or image in complete]
-    if not wanted or any(name is None for _, name in wanted):
+    photos = [(image, names.get(image)) for image in file.images.id.tolist() if complete is None or image in complete]
+    if not photos or any(name is None for _, name in photos):
         raise InputError(f"{file.path}: images: field 'file_name': expected the photos' names")
     is_box = np.isfinite(truth.box).all(axis=1)
-    rows = {image: np.flatnonzero((truth.image_id == image) & is_box) for image, _ in wanted}
+    rows = {image: np.flatnonzero((truth.image_id == image) & is_box) for image, _ in photos}
     return BoxedPhotos(
         folder=folder,
-        image_id=np.array([image for image, _ in wanted]),
-        file_name=[str(name) for _, name in wanted],
-        box=[truth.box[rows[image]][~truth.iscrowd[rows[image]]] for image, _ in wanted],
-        crowd=[truth.box[rows[image]][truth.iscrowd[rows[image]]] for image, _ in wanted],
+        image_id=np.array([image for image, _ in photos]),
+        file_name=[str(name) for _, name in photos],
+        box=[truth.box[rows[image]][~truth.iscrowd[rows[image]]] for image, _ in photos],
+        crowd=[truth.box[rows[image]][truth.iscrowd[rows[image]]] for image, _ in photos],
     )
 
 
@@ -147,7 +148,7 @@ class TrainingViews:
             np.concatenate([np.concatenate(rows[:2], axis=1), np.concatenate(rows[2:], axis=1)])
             for rows in ([part.pixels for part in parts], [part.ignored for part in parts])
         )
-        box = np.concatenate([part.box + np.tile(at, 2) for part, at in zip(parts, corners, strict=True)])
+        box = np.concatenate([part.box + np.tile(corner, 2) for part, corner in zip(parts, corners, strict=True)])
         return View(pixels, box, ignored, parts[0].image_id)
 
 

@@ -115,10 +115,10 @@ class PhotoPixels:
     def _decoded(self, image: int) -> np.ndarray:
         path = find_shown(self.folder, self.file_name[image])
         pixels = read_image(path)
-        found, expected = pixels.shape[1::-1], self.photo_size.get(image)
-        if expected is not None and expected != found:
-            given = f"{expected[0]} × {expected[1]}"
-            raise InputError(f"{path}: is {found[0]} × {found[1]} pixels, but its labels are for one of {given}")
+        size, expected_size = pixels.shape[1::-1], self.photo_size.get(image)
+        if expected_size is not None and expected_size != size:
+            expected_text = f"{expected_size[0]} × {expected_size[1]}"
+            raise InputError(f"{path}: is {size[0]} × {size[1]} pixels, but its labels are for one of {expected_text}")
         return pixels
 
 
@@ -158,12 +158,12 @@ def photo_people(
 
 def photo_paths(people: People) -> list[Path]:
     """Return the photo files of the people, each once, in the order of the people."""
-    found: dict[Path, None] = {}
-    for at, image in dict.fromkeys(zip(people.source.tolist(), people.image_id.tolist(), strict=True)):
-        source = people.sources[at]
+    paths: dict[Path, None] = {}
+    for index, image in dict.fromkeys(zip(people.source.tolist(), people.image_id.tolist(), strict=True)):
+        source = people.sources[index]
         if isinstance(source, PhotoPixels):
-            found[find_shown(source.folder, source.file_name[image])] = None
-    return list(found)
+            paths[find_shown(source.folder, source.file_name[image])] = None
+    return list(paths)
 
 
 def coco_people(
@@ -189,9 +189,9 @@ def coco_people(
         )
     used = set(np.unique(people.image_id).tolist())  # type: ignore[arg-type]
     names = {image: name for image, name in images.names().items() if image in used}
-    for at, image in enumerate(images.id.tolist()):
+    for index, image in enumerate(images.id.tolist()):
         if image in used and image not in names:
-            raise InputError(f"{file.path}: image {at}: field 'file_name': expected the photo's name, got nothing")
+            raise InputError(f"{file.path}: image {index}: field 'file_name': expected the photo's name, got nothing")
     sizes = zip(images.id.tolist(), images.sizes(images.id).tolist(), strict=True)
     return photo_people(
         people,

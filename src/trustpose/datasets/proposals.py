@@ -37,10 +37,10 @@ class ProposalGenerator:
     def atom_of(self, xy: Float[np.ndarray, "N K 2"], labelled: Bool[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
         """Return the nearest atom of each person, by labelled joints; A for people without a labelled torso."""
         aligned = align_poses(xy, labelled, self.torso)
-        apart = ((aligned[:, None] - self.atoms) ** 2).sum(axis=-1)  # (N, A, K)
-        known = np.isfinite(apart)
-        near = np.where(known, apart, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
-        return np.where(known.any(axis=(1, 2)), near.argmin(axis=1), len(self.atoms))
+        squared_distance = ((aligned[:, None] - self.atoms) ** 2).sum(axis=-1)  # (N, A, K)
+        is_labelled = np.isfinite(squared_distance)
+        near = np.where(is_labelled, squared_distance, 0).sum(axis=-1) / np.maximum(is_labelled.sum(axis=-1), 1)
+        return np.where(is_labelled.any(axis=(1, 2)), near.argmin(axis=1), len(self.atoms))
 
     def draw(
         self,
@@ -72,16 +72,16 @@ def align_poses(
     corners = xy[:, torso]  # (N, 4, 2): shoulders, hips
     shoulders, hips = corners[:, :2].mean(axis=1), corners[:, 2:].mean(axis=1)
     length = np.linalg.norm(shoulders - hips, axis=1)
-    known = labelled[:, torso].all(axis=1) & (length > _SHORTEST)
+    has_torso = labelled[:, torso].all(axis=1) & (length > _SHORTEST)
     aligned = (xy - ((shoulders + hips) / 2)[:, None]) / np.maximum(length, _SHORTEST)[:, None, None]
-    return np.where((labelled & known[:, None])[..., None], aligned, np.nan)
+    return np.where((labelled & has_torso[:, None])[..., None], aligned, np.nan)
 
 
 def fit_proposals(
     xy: Float[np.ndarray, "N K 2"],
     labelled: Bool[np.ndarray, "N K"],
     box: Float[np.ndarray, "N 4"],
-    found: Float[np.ndarray, "N 4"],
+    detected: Float[np.ndarray, "N 4"],
     skeleton: Skeleton,
     *,
     atoms: int = 8,
@@ -101,18 +101,19 @@ def fit_proposals(
     whole = aligned[np.isfinite(aligned).any(axis=(1, 2))]
     if len(whole) < atoms:
         raise ValueError(f"fit_proposals: expected {atoms} people or more with labelled shoulders and hips")
-    known = np.isfinite(whole)
-    mean = np.where(known, whole, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    filled = np.where(known, whole, mean).reshape(len(whole), -1)
+    is_labelled = np.isfinite(whole)
+    mean = np.where(is_labelled, whole, 0).sum(axis=0) / np.maximum(is_labelled.sum(axis=0), 1)
+    filled = np.where(is_labelled, whole, mean).reshape(len(whole), -1)
     clusters = KMeans(atoms, random_state=seed).fit(filled)
     centres = clusters.cluster_centers_.reshape(atoms, -1, 2)
     sides = np.tile(np.maximum(box[:, 2:] - box[:, :2], _SHORTEST), 2)
-    offset = (found - box) / sides
+    offset = (detected - box) / sides
     empty = ProposalGenerator(centres, np.zeros((0, 1)), np.zeros((0, 1, 4)), np.zeros((0, 1, 4, 4)), torso)
     atom = empty.atom_of(xy, labelled)
     everyone = _mixture(offset, gaussians, seed)
     mixtures = [
-        _mixture(own, gaussians, seed) if len(own := offset[atom == a]) >= _FEWEST else everyone for a in range(atoms)
+        _mixture(own_offset, gaussians, seed) if len(own_offset := offset[atom == a]) >= _FEWEST else everyone
+        for a in range(atoms)
     ]
     share, means, roots = (np.stack(part) for part in zip(*mixtures, everyone, strict=True))
     return ProposalGenerator(centres, share, means, roots, torso)

@@ -108,10 +108,10 @@ def _numbers(
 
 def _flags(records: Sequence[Any], field: str, count: int, names: Sequence[str]) -> Bool[np.ndarray, "N K"]:
     """Return flags in the same way, all true for people without the field."""
-    found = np.ones((len(records), count), np.bool_)
+    all_flags = np.ones((len(records), count), np.bool_)
     for row, (labels, name) in enumerate(zip(records, names, strict=True)):
-        flags = np.asarray(labels[field]) if field in labels else found[row]
+        flags = np.asarray(labels[field]) if field in labels else all_flags[row]
         if flags.shape != (count,) or flags.dtype != np.bool_:
             raise InputError(f"{name}.json: field '{field}': expected {count} booleans")
-        found[row] = flags
-    return found
+        all_flags[row] = flags
+    return all_flags

@@ -136,24 +136,24 @@ def _tars(
     people: People, part: Path, options: ShardOptions, first: int, number: int, advance: Callable[[int], None]
 ) -> Iterable[dict[str, Any]]:
     """Write tar files one after another, and describe each when it is complete."""
-    content, places = io.BytesIO(), []
+    content, offsets = io.BytesIO(), []
     for index in range(first, len(people)):
         members = _members(people[index], index, options)
         begins = content.tell()
         size = sum(len(header) + len(data) for header, data, _ in members)
-        if places and begins + size + 1024 > options.shard_size:  # 1024: the end of a tar
-            yield _write(part, number, content, places)
-            number, content, places, begins = number + 1, io.BytesIO(), [], 0
-        place: list[int] = []
+        if offsets and begins + size + 1024 > options.shard_size:  # 1024: the end of a tar
+            yield _write(part, number, content, offsets)
+            number, content, offsets, begins = number + 1, io.BytesIO(), [], 0
+        person_offsets: list[int] = []
         for header, data, length in members:
-            place += [begins + len(header), length]
+            person_offsets += [begins + len(header), length]
             begins += len(header) + len(data)
             content.write(header)
             content.write(data)
-        places.append(place)
+        offsets.append(person_offsets)
         advance(1)
-    if places:
-        yield _write(part, number, content, places)
+    if offsets:
+        yield _write(part, number, content, offsets)
 
 
 def _members(sample: PersonSample, index: int, options: ShardOptions) -> list[tuple[bytes, bytes, int]]:
@@ -171,10 +171,10 @@ def _members(sample: PersonSample, index: int, options: ShardOptions) -> list[tu
     return members
 
 
-def _write(part: Path, number: int, content: io.BytesIO, places: list[list[int]]) -> dict[str, Any]:
+def _write(part: Path, number: int, content: io.BytesIO, offsets: list[list[int]]) -> dict[str, Any]:
     content.write(bytes(1024))
     data = content.getbuffer()
     with atomic_write(part / _name(number)) as file:
         file.write(data)
     digest = hashlib.sha256(data).hexdigest()
-    return {"file": _name(number), "bytes": len(data), "sha256": digest, "places": np.array(places).tolist()}
+    return {"file": _name(number), "bytes": len(data), "sha256": digest, "places": np.array(offsets).tolist()}

@@ -39,7 +39,7 @@ class Shard:
     path: Path
     bytes: int
     sha256: str
-    places: Int[np.ndarray, "n 4"]
+    offsets: Int[np.ndarray, "n 4"]
 
 
 def shard_people(folder: str | Path) -> People:
@@ -54,13 +54,13 @@ def shard_people(folder: str | Path) -> People:
     records, names = pixels.read_labels()
     labels, affine = labels_from(records, len(skeleton), names)
     pixels.affine = affine
-    for name, found in (("image_id", labels.image_id), ("annotation_id", labels.annotation_id)):
+    for name, ids in (("image_id", labels.image_id), ("annotation_id", labels.annotation_id)):
         listed = _whole_numbers(pixels.index, name, path)
         if len(listed) != len(labels):
             raise InputError(f"{path}: lists {len(listed)} people, but its shards hold {len(labels)}")
-        if (listed != found).any():
-            at = int(np.argmax(listed != found))
-            raise InputError(f"{path}: field '{name}': person {at} is {listed[at]}, but {found[at]} in its shard")
+        if (listed != ids).any():
+            row = int(np.argmax(listed != ids))
+            raise InputError(f"{path}: field '{name}': person {row} is {listed[row]}, but {ids[row]} in its shard")
     return People.of(skeleton, labels, pixels)
 
 
@@ -76,7 +76,7 @@ class ShardPixels:
         self.folder = folder
         self.index = _read_index(folder)
         self.shards = _shards(self.index, folder)
-        self._starts = np.cumsum([0, *(len(shard.places) for shard in self.shards)])
+        self._starts = np.cumsum([0, *(len(shard.offsets) for shard in self.shards)])
         self._open_here()
 
     @property
@@ -86,23 +86,23 @@ class ShardPixels:
 
     def pixels(self, row: int) -> tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "2 3"]]:
         """Return a person's JPEG, and the affine from the photo to it. Raises InputError if it is broken."""
-        number, place = self._place(row)
-        jpeg = self._read(number, *place[:2])
+        number, offsets = self._offsets_of(row)
+        jpeg = self._read(number, *offsets[:2])
         return decode_photo(jpeg, f"{self.shards[number].path}: {row:06d}.jpg"), self.affine[row]
 
     def read_labels(self) -> tuple[list[Any], list[str]]:
         """Return the JSON of all people, and names for error messages. Raises InputError."""
         records, names = [], []
         for row in range(int(self._starts[-1])):
-            number, place = self._place(row)
+            number, offsets = self._offsets_of(row)
             names.append(f"{self.shards[number].path}: {row:06d}")
-            records.append(parse_json(self._read(number, *place[2:]), names[-1] + ".json"))
+            records.append(parse_json(self._read(number, *offsets[2:]), names[-1] + ".json"))
         return records, names
 
-    def _place(self, row: int) -> tuple[int, list[int]]:
+    def _offsets_of(self, row: int) -> tuple[int, list[int]]:
         """Return a person's shard, and offset and length of its JPEG and JSON."""
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return number, self.shards[number].places[row - int(self._starts[number])].tolist()
+        return number, self.shards[number].offsets[row - int(self._starts[number])].tolist()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_files", "_lock", "_process")}
@@ -152,16 +152,16 @@ def _shards(index: dict[str, Any], folder: Path) -> list[Shard]:
         if not isinstance(entry, dict):
             raise InputError(f"{path}: field 'shards': expected objects")
         name, size = _field(entry, "file", str, path), _field(entry, "bytes", int, path)
-        places = _whole_numbers(entry, "places", path, columns=4)
-        ends = places.reshape(-1, 2, 2)
+        offsets = _whole_numbers(entry, "places", path, columns=4)
+        ends = offsets.reshape(-1, 2, 2)
         is_inside = (ends >= 0).all() and (ends <= size).all() and (ends.sum(axis=2) <= size).all()
         if Path(name).name != name or "\0" in name or not is_inside:
             raise InputError(f"{path}: field 'shards': expected a file name and offsets within the file, in {name!r}")
-        shard = Shard(folder / name, size, _field(entry, "sha256", str, path), places)
-        found = shard.path.stat().st_size if shard.path.is_file() else None
-        if found != shard.bytes:
-            what = "is missing" if found is None else f"has {found} bytes, it was truncated or changed"
-            raise InputError(f"{shard.path}: {what}, expected {shard.bytes} bytes")
+        shard = Shard(folder / name, size, _field(entry, "sha256", str, path), offsets)
+        file_size = shard.path.stat().st_size if shard.path.is_file() else None
+        if file_size != shard.bytes:
+            reason = "is missing" if file_size is None else f"has {file_size} bytes, it was truncated or changed"
+            raise InputError(f"{shard.path}: {reason}, expected {shard.bytes} bytes")
         shards.append(shard)
     return shards
 
@@ -169,19 +169,19 @@ def _shards(index: dict[str, Any], folder: Path) -> list[Shard]:
 def _skeleton(index: dict[str, Any], path: Path) -> Skeleton:
     skeleton = _field(index, "skeleton", dict, path)
     name, keypoints = _field(skeleton, "name", str, path), tuple(_field(skeleton, "keypoints", list, path))
-    if not keypoints or not all(isinstance(one, str) for one in keypoints):
+    if not keypoints or not all(isinstance(keypoint, str) for keypoint in keypoints):
         raise InputError(f"{path}: field 'skeleton.keypoints': expected names")
-    known = SKELETONS.get(name)
-    if known is not None and known.keypoints == keypoints:
-        return known
+    known_skeleton = SKELETONS.get(name)
+    if known_skeleton is not None and known_skeleton.keypoints == keypoints:
+        return known_skeleton
     return skeleton_of_object(skeleton, f"{path}: field 'skeleton'")
 
 
 def _field(value: dict[str, Any], name: str, kind: type, path: Path) -> Any:
-    found = value.get(name)
-    if type(found) is not kind:  # booleans are not numbers
-        raise InputError(f"{path}: field '{name}': expected {_KINDS[kind]}, got {type(found).__name__}")
-    return found
+    content = value.get(name)
+    if type(content) is not kind:  # booleans are not numbers
+        raise InputError(f"{path}: field '{name}': expected {_KINDS[kind]}, got {type(content).__name__}")
+    return content
 
 
 def _whole_numbers(
@@ -191,10 +191,10 @@ def _whole_numbers(
     rows = _field(value, name, list, path)
     flat = rows
     if columns is not None:
-        flat = [one for row in rows if type(row) is list and len(row) == columns for one in row]
+        flat = [number for row in rows if type(row) is list and len(row) == columns for number in row]
     if set(map(type, flat)) - {int} or len(flat) != len(rows) * (columns or 1):
-        what = "whole numbers" if columns is None else f"lists of {columns} whole numbers"
-        raise InputError(f"{path}: field '{name}': expected {what}")
+        expected = "whole numbers" if columns is None else f"lists of {columns} whole numbers"
+        raise InputError(f"{path}: field '{name}': expected {expected}")
     try:
         array = np.array(flat, dtype=np.int64)
     except OverflowError:

@@ -42,10 +42,10 @@ def read_labels_of(path: str | Path, dataset: str, expected: str = "labels") -> 
     return read_bytes(path, expected)
 
 
-def missing(path: str | Path, dataset: str, what: str = "file") -> str:
+def missing(path: str | Path, dataset: str, kind: str = "file") -> str:
     """Return the message for a missing file or folder of a data set."""
-    expected = _EXPECTED.get(dataset, "") if what == "file" else ""
-    return f"{path}: no such {what}; {dataset} is published at {SOURCES[dataset]}{expected}"
+    expected = _EXPECTED.get(dataset, "") if kind == "file" else ""
+    return f"{path}: no such {kind}; {dataset} is published at {SOURCES[dataset]}{expected}"
 
 
 def dataset_of_name(path: str | Path) -> str | None:

@@ -31,9 +31,9 @@ def save_with_features(out: Path, spec: ModelSpec, tensor: str | None = None) ->
     model = with_features(spec, tensor or find_maps(spec, ("features",))["features"].name)
     with atomic_write(out.with_suffix(".onnx")) as file:
         file.write(model.SerializeToString())
-    found = replace(spec, onnx=out.with_suffix(".onnx"), trust=None, network=None)
-    write_json(out.with_suffix(".json"), found.to_json())
-    return found
+    extended = replace(spec, onnx=out.with_suffix(".onnx"), trust=None, network=None)
+    write_json(out.with_suffix(".json"), extended.to_json())
+    return extended
 
 
 def save_group_trust(out: str | Path, spec: ModelSpec, head: GroupTokens, channels: int, fitted: Fitted) -> ModelSpec:
@@ -53,8 +53,8 @@ def save_group_trust(out: str | Path, spec: ModelSpec, head: GroupTokens, channe
     _compare(graph, head, inputs, names, out / MODEL_TRUST)
     parameters = sum(parameter.numel() for parameter in head.parameters())
     outputs = {name: name for name in names}
-    how = (outputs, fitted.head, fitted.area, parameters, fitted.fitted_on, fitted.options, {"features": FEATURES})
-    trust = TrustOutput(*how, file=MODEL_TRUST)
+    options = (outputs, fitted.head, fitted.area, parameters, fitted.fitted_on, fitted.options, {"features": FEATURES})
+    trust = TrustOutput(*options, file=MODEL_TRUST)
     named = replace(spec, onnx=out / MODEL_ONNX, network=None, trust=trust, measured=fitted.measured)
     with new_folder(out) as folder:
         (folder / MODEL_ONNX).write_bytes(spec.onnx.read_bytes())
@@ -70,11 +70,11 @@ def _compare(graph: bytes, head: GroupTokens, inputs: dict[str, Tensor], names: 
     random = torch.Generator().manual_seed(0)
     samples = [torch.randn(_SAMPLES, *value.shape[1:], generator=random) for value in inputs.values()]
     blob = {name: value.numpy() for name, value in zip(inputs, samples, strict=True)}
-    given = run_tensors(session_of(graph, path), path, names, blob)
+    outputs_of_graph = run_tensors(session_of(graph, path), path, names, blob)
     with evaluating(head), torch.no_grad():
         expected = [value.numpy() for value in head(*samples).filled().values()]
-    for name, one, other in zip(names, given, expected, strict=True):
-        difference = float(np.abs(one - other).max())
+    for name, computed, reference in zip(names, outputs_of_graph, expected, strict=True):
+        difference = float(np.abs(computed - reference).max())
         if not difference <= TOLERANCE:
             raise InputError(f"{path}: {name} differs by {difference:.2g}, expected at most {TOLERANCE:.2g}")
 

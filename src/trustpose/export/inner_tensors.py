@@ -61,16 +61,16 @@ def find_maps(
     """
     graph = _Graph.of(spec)
     finders = {"features": graph.features, "backbone": graph.backbone}
-    found: dict[str, InnerTensor] = {}
+    maps: dict[str, InnerTensor] = {}
     named = named or {}
-    for name in [*names, *(other for other in named if other not in names)]:
+    for name in [*names, *(name for name in named if name not in names)]:
         if name in named:
-            found[name] = graph.named(named[name])
+            maps[name] = graph.named(named[name])
         elif name in finders:
-            found[name] = finders[name]()
+            maps[name] = finders[name]()
         else:
             raise InputError(f"map {name!r}: expected {' or '.join(finders)}, or the name of its tensor beside it")
-    return found
+    return maps
 
 
 def expose(spec: ModelSpec, maps: Mapping[str, str]) -> onnx.ModelProto:
@@ -82,9 +82,9 @@ def expose(spec: ModelSpec, maps: Mapping[str, str]) -> onnx.ModelProto:
     exist.
     """
     graph = _Graph.of(spec)
-    known = {tensor.name for tensor in graph.tensors(*maps.values())}
+    names = {tensor.name for tensor in graph.tensors(*maps.values())}
     for tensor in maps.values():
-        if tensor not in known:
+        if tensor not in names:
             raise graph.missing(tensor, list(graph.shapes.values()))
     tensors = graph.estimates() | dict(maps)
     shapes = {name: graph.shapes[tensor].shape for name, tensor in tensors.items()}
@@ -128,12 +128,14 @@ def _takes_any_batch(model: onnx.ModelProto, spec: ModelSpec, size: int) -> bool
     except InputError:  # the graph contains a fixed number of rows
         return False
     parts = [
-        run_tensors(session, spec.onnx, outputs, {spec.input.name: blob[at : at + size]})
-        for at in range(0, len(blob), size)
+        run_tensors(session, spec.onnx, outputs, {spec.input.name: blob[start : start + size]})
+        for start in range(0, len(blob), size)
     ]
-    for one, *rows in zip(together, *parts, strict=True):
-        apart = np.concatenate(rows)
-        if one.shape != apart.shape or np.abs(one - apart).max() > BATCH_TOLERANCE * max(np.abs(apart).max(), 1e-6):
+    for whole, *parts_alone in zip(together, *parts, strict=True):
+        separate = np.concatenate(parts_alone)
+        if whole.shape != separate.shape:
+            return False
+        if np.abs(whole - separate).max() > BATCH_TOLERANCE * max(np.abs(separate).max(), 1e-6):
             return False
     return True
 
@@ -158,9 +160,9 @@ class _Graph:
         for node in reversed(model.graph.node):
             if before.intersection(node.output):
                 before.update(name for name in node.input if name in self.computed)
-        made = [name for node in model.graph.node for name in node.output if name in before]
+        names_before = [name for node in model.graph.node for name in node.output if name in before]
         self.shapes: dict[str, InnerTensor] = {}
-        self.order = self.tensors(*made)
+        self.order = self.tensors(*names_before)
 
     @classmethod
     def of(cls, spec: ModelSpec) -> "_Graph":
@@ -177,29 +179,29 @@ class _Graph:
 
     def tensors(self, *names: str) -> list[InnerTensor]:
         """Return the existing tensors of these names, with shapes from running the network once on one batch."""
-        asked = [name for name in dict.fromkeys(names) if name in self.maker and name not in self.shapes]
-        if asked:
+        new_names = [name for name in dict.fromkeys(names) if name in self.maker and name not in self.shapes]
+        if new_names:
             model = onnx.ModelProto()
             model.CopyFrom(self.model)
             del model.graph.output[:], model.graph.value_info[:]
-            model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in asked)
+            model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in new_names)
             session = session_of(model.SerializeToString(), self.spec.onnx, optimise=False)
             count = session.get_inputs()[0].shape[0]
             blob = to_tensor(sample_crops(self.spec, count if isinstance(count, int) else 1), self.spec.input)
-            arrays = run_tensors(session, self.spec.onnx, asked, {self.spec.input.name: blob})
-            for name, array in zip(asked, arrays, strict=True):
+            arrays = run_tensors(session, self.spec.onnx, new_names, {self.spec.input.name: blob})
+            for name, array in zip(new_names, arrays, strict=True):
                 self.shapes[name] = InnerTensor(name, tuple(map(int, array.shape[1:])))
         return [self.shapes[name] for name in names if name in self.shapes]
 
     def named(self, tensor: str) -> InnerTensor:
         """Return the tensor of that name, for a head to read as a map."""
-        found = self.tensors(tensor)
-        if not found or len(found[0].shape) != 3:
+        tensors = self.tensors(tensor)
+        if not tensors or len(tensors[0].shape) != 3:
             raise self.missing(tensor, self.order)
-        return found[0]
+        return tensors[0]
 
     def missing(self, tensor: str, candidates: Sequence[InnerTensor]) -> InputError:
-        shown = ", ".join(map(str, [one for one in candidates if len(one.shape) == 3][-_SHOWN:]))
+        shown = ", ".join(map(str, [candidate for candidate in candidates if len(candidate.shape) == 3][-_SHOWN:]))
         return InputError(f"{self.spec.onnx}: has no map {tensor!r} inside; the last ones are {shown}")
 
     def estimates(self) -> dict[str, str]:
@@ -212,15 +214,16 @@ class _Graph:
 
     def _tokens(self) -> str:
         """Return the input of the two layers that compute the logits."""
-        found = set()
+        token_names = set()
         for name in self.finals:
             node = self.maker.get(name)
             while node is not None and node.op_type in _PASSED:
                 node = self.maker.get(node.input[0])
-            found.add(node.input[0] if node is not None and node.op_type in _LINEAR else None)
-        (token, *others) = found
-        if token is None or others or len(self.tensors(token)[0].shape) != 2:
+            token_names.add(node.input[0] if node is not None and node.op_type in _LINEAR else None)
+        (token, *further_names) = token_names
+        if token is None or further_names or len(self.tensors(token)[0].shape) != 2:
             raise InputError(f"{self.spec.onnx}: no single layer of keypoint tokens makes each of its logits")
+
         return token
 
     def _last_map(self) -> InnerTensor:
@@ -245,7 +248,7 @@ class _Graph:
                 break
             name = sources[0]
         output = self.shapes[self.finals[0]]
-        same = [one for one in self.order if one.shape[1:] == output.shape[1:] and one != output]
+        same = [tensor for tensor in self.order if tensor.shape[1:] == output.shape[1:] and tensor != output]
         shown = ", ".join(map(str, same[-_SHOWN:])) or "none of the heatmaps' size"
         raise InputError(
             f"{self.spec.onnx}: no single convolution of an inner map makes the heatmaps; "
@@ -261,10 +264,10 @@ class _Graph:
         """
         if self.is_from_tokens:
             return self._last_map()
-        maps = [one for one in self.order if len(one.shape) == 3 and one.shape[1] * one.shape[2] > 1]
-        lowest = min((one.shape[1] * one.shape[2] for one in maps), default=0)
+        maps = [tensor for tensor in self.order if len(tensor.shape) == 3 and tensor.shape[1] * tensor.shape[2] > 1]
+        lowest = min((tensor.shape[1] * tensor.shape[2] for tensor in maps), default=0)
         output = self.shapes[self.finals[0]].shape
-        low = [one for one in maps if one.shape[1] * one.shape[2] == lowest]
+        low = [tensor for tensor in maps if tensor.shape[1] * tensor.shape[2] == lowest]
         if len(output) != 3 or not low or lowest >= output[1] * output[2]:
             shown = ", ".join(map(str, maps[-_SHOWN:])) or "none"
             raise InputError(

@@ -125,13 +125,13 @@ def trace_onnx(
             output_names=names,
             opset_version=OPSET,
             dynamic_axes={name: {0: "batch"} | sizes for name in inputs}
-            | {name: {0: "batch"} | {at: f"map {side}" for at, side in sizes.items()} for name in names},
+            | {name: {0: "batch"} | {axis: f"map {side}" for axis, side in sizes.items()} for name in names},
             dynamo=False,
         )
     model = onnx.load_from_string(written.getvalue())
     for output, shape in zip(model.graph.output, shapes, strict=True):  # unknown if padding depends on the size
-        for at, (dimension, length) in enumerate(zip(output.type.tensor_type.shape.dim, shape, strict=True)):
-            if at and at not in sizes:
+        for axis, (dimension, length) in enumerate(zip(output.type.tensor_type.shape.dim, shape, strict=True)):
+            if axis and axis not in sizes:
                 dimension.dim_value = length
     return model
 
@@ -141,28 +141,30 @@ def _check_free(network: nn.Module, model: onnx.ModelProto, image: Tensor) -> No
     path, names = Path("network.onnx"), [output.name for output in model.graph.output]
     try:
         session = session_of(model.SerializeToString(), path)
-        found = run_tensors(session, path, names, {"image": image.cpu().numpy()})
+        computed = run_tensors(session, path, names, {"image": image.cpu().numpy()})
     except InputError as error:
         raise ValueError(f"network: its graph is for one size of image ({error})") from None
     with evaluating(network), torch.no_grad():
         expected = [output.cpu().numpy() for output in network(image)]
-    for one, other in zip(found, expected, strict=True):
-        if one.shape != other.shape or np.abs(one - other).max() > 1e-3 * max(np.abs(other).max(), 1e-6):
+    for actual, reference in zip(computed, expected, strict=True):
+        if actual.shape != reference.shape or np.abs(actual - reference).max() > 1e-3 * max(
+            np.abs(reference).max(), 1e-6
+        ):
             raise ValueError("network: its graph is for one size of image, at another it gives something else")
 
 
-def with_half_weights(model: onnx.ModelProto, least: int = 64) -> onnx.ModelProto:
+def with_half_weights(model: onnx.ModelProto, min_size: int = 64) -> onnx.ModelProto:
     """Return the same graph with its weights stored in half the bytes: float16, cast to float32 before use.
 
-    Tensors with fewer than `least` numbers, or with larger ones than float16 supports, are unchanged. All computation
-    is in float32, from the nearest float16 of each weight; runtimes cast once, when they load the file.
+    Tensors with fewer than `min_size` numbers, or with larger ones than float16 supports, are unchanged. All
+    computation is in float32, from the nearest float16 of each weight; runtimes cast once, when they load the file.
     """
     half = onnx.ModelProto()
     half.CopyFrom(model)
     graph, casts = half.graph, []
     for tensor in graph.initializer:
         numbers = numpy_helper.to_array(tensor)
-        if numbers.dtype != np.float32 or numbers.size < least or np.abs(numbers).max() > np.finfo(np.float16).max:
+        if numbers.dtype != np.float32 or numbers.size < min_size or np.abs(numbers).max() > np.finfo(np.float16).max:
             continue
         name = f"{tensor.name}_half"
         casts.append(helper.make_node("Cast", [name], [tensor.name], to=onnx.TensorProto.FLOAT))
@@ -231,5 +233,5 @@ class _Maps(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         outputs = self.network(image)
-        found = {"heatmaps": outputs.heatmaps[-1], **outputs.others}
-        return tuple(found[name].sigmoid() if name == "centre" else found[name] for name in self.names)
+        maps = {"heatmaps": outputs.heatmaps[-1], **outputs.extra}
+        return tuple(maps[name].sigmoid() if name == "centre" else maps[name] for name in self.names)

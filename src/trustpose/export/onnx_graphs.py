@@ -35,7 +35,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
 
 def opset_of(model: onnx.ModelProto) -> int:
     """Return the version of ONNX's own operators in a graph."""
-    return max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=1)
+    return max((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), default=1)
 
 
 def raised(model: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
@@ -48,8 +48,8 @@ def raised(model: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
     try:
         return version_converter.convert_version(model, opset)
     except (RuntimeError, version_converter.ConvertError, onnx.shape_inference.InferenceError) as error:
-        what = f"cannot be converted from opset {opset_of(model)} to {opset}"
-        raise InputError(f"{path}: {what} ({first_line(error)}); export it again in opset {opset}") from None
+        problem = f"cannot be converted from opset {opset_of(model)} to {opset}"
+        raise InputError(f"{path}: {problem} ({first_line(error)}); export it again in opset {opset}") from None
 
 
 def _without_spatial(model: onnx.ModelProto) -> None:
@@ -61,9 +61,9 @@ def _without_spatial(model: onnx.ModelProto) -> None:
     is_flat = {tensor.name: len(tensor.dims) == 1 for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "BatchNormalization" and is_flat.get(node.input[1]):
-            kept = [attribute for attribute in node.attribute if attribute.name != "spatial"]
+            attributes = [attribute for attribute in node.attribute if attribute.name != "spatial"]
             del node.attribute[:]
-            node.attribute.extend(kept)
+            node.attribute.extend(attributes)
 
 
 def prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
@@ -115,21 +115,21 @@ def chained(
     prefixes, and share one opset. Raises ValueError if an input of `second` or a name in `outputs` is not an output, or
     the opsets differ.
     """
-    given = {value.name: value for value in (*first.graph.output, *second.graph.output)}
-    missing = [value.name for value in second.graph.input if value.name not in (*given, *inputs)]
-    missing += [name for name in outputs if name not in given]
+    available = {value.name: value for value in (*first.graph.output, *second.graph.output)}
+    missing = [value.name for value in second.graph.input if value.name not in (*available, *inputs)]
+    missing += [name for name in outputs if name not in available]
     if missing:
-        raise ValueError(f"second: expected inputs and outputs among {', '.join(given)}, got {missing[0]!r}")
-    opsets = {("" if one.domain == "ai.onnx" else one.domain): one.version for one in first.opset_import}
-    for one in second.opset_import:
-        domain = "" if one.domain == "ai.onnx" else one.domain
-        if opsets.setdefault(domain, one.version) != one.version:
-            raise ValueError(f"second: expected opset {opsets[domain]} as the first has, got {one.version}")
+        raise ValueError(f"second: expected inputs and outputs among {', '.join(available)}, got {missing[0]!r}")
+    opsets = {("" if opset.domain == "ai.onnx" else opset.domain): opset.version for opset in first.opset_import}
+    for opset in second.opset_import:
+        domain = "" if opset.domain == "ai.onnx" else opset.domain
+        if opsets.setdefault(domain, opset.version) != opset.version:
+            raise ValueError(f"second: expected opset {opsets[domain]} as the first has, got {opset.version}")
     graph = helper.make_graph(
         [*first.graph.node, *second.graph.node],
         "network and head",
         [*first.graph.input, *(value for value in second.graph.input if value.name in inputs)],
-        [given[name] for name in outputs],
+        [available[name] for name in outputs],
         [*first.graph.initializer, *second.graph.initializer],
         sparse_initializer=[*first.graph.sparse_initializer, *second.graph.sparse_initializer],
     )
@@ -144,15 +144,15 @@ def chained(
 
 def _without_dead_ends(model: onnx.ModelProto) -> onnx.ModelProto:
     """Remove nodes and weights that no output depends on, in place."""
-    wanted = {value.name for value in model.graph.output}
-    kept = []
+    needed = {value.name for value in model.graph.output}
+    nodes = []
     for node in reversed(model.graph.node):
-        if wanted.intersection(node.output):
-            kept.append(node)
-            wanted.update(read_by(node))
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(read_by(node))
     del model.graph.node[:]
-    model.graph.node.extend(reversed(kept))
-    weights = [tensor for tensor in model.graph.initializer if tensor.name in wanted]
+    model.graph.node.extend(reversed(nodes))
+    weights = [tensor for tensor in model.graph.initializer if tensor.name in needed]
     del model.graph.initializer[:]
     model.graph.initializer.extend(weights)
     return model

@@ -85,25 +85,27 @@ def import_checkpoint(
 def _check_network(tensors: dict[str, torch.Tensor], family: str, network: str) -> None:
     if family == "imagenet":
         raise InputError("holds a classifier, which has no keypoints; train a network on it instead")
-    found = zoo_network(tensors, family)
-    if found is not None and not network.startswith(found):
+    recognised = zoo_network(tensors, family)
+    if recognised is not None and not network.startswith(recognised):
         article = "an" if family[0] in "em" else "a"
-        raise InputError(f"this is {article} {family} ({found}), you asked for {network}")
+        raise InputError(f"this is {article} {family} ({recognised}), you asked for {network}")
 
 
 def _check_size(tensors: dict[str, torch.Tensor], height: int, width: int) -> None:
     """Check the size: a SimCC network classifies the columns and rows of crops of one size."""
-    rows = {name.rpartition("cls_")[2]: len(one) for name, one in tensors.items() if ".cls_" in name and one.dim()}
-    found = rows.get("y.weight", 2 * height), rows.get("x.weight", 2 * width)
-    if found != (2 * height, 2 * width):
-        its = f"{found[0] // 2}x{found[1] // 2}"
+    rows = {
+        name.rpartition("cls_")[2]: len(tensor) for name, tensor in tensors.items() if ".cls_" in name and tensor.dim()
+    }
+    size = rows.get("y.weight", 2 * height), rows.get("x.weight", 2 * width)
+    if size != (2 * height, 2 * width):
+        its = f"{size[0] // 2}x{size[1] // 2}"
         raise InputError(f"--size: expected {its}, the crops that its classifiers are for, got {height}x{width}")
 
 
-def _skeleton_for(tensors: dict[str, torch.Tensor], family: str, wanted: str | None) -> Skeleton:
+def _skeleton_for(tensors: dict[str, torch.Tensor], family: str, chosen_skeleton: str | None) -> Skeleton:
     """Return the skeleton with the number of keypoints of the checkpoint's last heatmap layer."""
-    if wanted is not None:
-        return skeleton_of(wanted)
+    if chosen_skeleton is not None:
+        return skeleton_of(chosen_skeleton)
     count = count_keypoints(tensors, family)
     for name in ("coco17", "mpii16", "crowdpose14"):
         if len(SKELETONS[name]) == count:
@@ -111,8 +113,8 @@ def _skeleton_for(tensors: dict[str, torch.Tensor], family: str, wanted: str | N
     raise InputError(f"has {count} keypoints, which none of COCO, MPII and CrowdPose has; name a --skeleton")
 
 
-def _refuse_options(network: str, **given: str | None) -> None:
-    """Refuse options that a network with keypoints and colours of its own does not take."""
-    for name, value in given.items():
+def _refuse_options(network: str, **options: str | None) -> None:
+    """Raise InputError for options that a network with fixed keypoints and channel order does not take."""
+    for name, value in options.items():
         if value is not None:
             raise InputError(f"--{name}: {network} has its own, leave it out")

@@ -24,8 +24,8 @@ class _Samples(CalibrationDataReader):
         self._samples = iter(samples)
 
     def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore  # None ends
-        found = next(self._samples, None)
-        return None if found is None else dict(found)
+        sample = next(self._samples, None)
+        return None if sample is None else dict(sample)
 
 
 def quantised(
@@ -40,32 +40,32 @@ def quantised(
     """
     logging.getLogger().setLevel(max(logging.getLogger().level, logging.ERROR))  # it logs advice as warnings
     with tempfile.TemporaryDirectory() as folder:
-        given, ready, made = (Path(folder) / f"{name}.onnx" for name in ("given", "ready", "made"))
-        onnx.save_model(model, given)
-        quant_pre_process(given, ready, skip_symbolic_shape=True)
+        source, prepared, result = (Path(folder) / f"{name}.onnx" for name in ("source", "prepared", "result"))
+        onnx.save_model(model, source)
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantize_static(
-            ready,
-            made,
+            prepared,
+            result,
             _Samples(samples),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_quantize=_between(onnx.load(ready), output),
+            nodes_to_quantize=_between(onnx.load(prepared), output),
             calibrate_method=CalibrationMethod.Percentile,
         )
-        return onnx.load(made)
+        return onnx.load(result)
 
 
 def _between(model: onnx.ModelProto, output: str) -> list[str]:
     """Return the names of the nodes to quantise: those before `output`, between its first and last convolution."""
-    wanted, before = {output}, []
+    needed, before = {output}, []
     for node in reversed(model.graph.node):
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
+        if needed.intersection(node.output):
+            needed.update(node.input)
             before.append(node)
-    places = [at for at, node in enumerate(before) if node.op_type == "Conv"]
-    if len(places) < 3:
-        raise ValueError(f"model: expected at least three convolutions before {output}, got {len(places)}")
-    return [node.name for node in before[places[0] + 1 : places[-1]] if node.op_type in _KINDS]
+    convolutions = [index for index, node in enumerate(before) if node.op_type == "Conv"]
+    if len(convolutions) < 3:
+        raise ValueError(f"model: expected at least three convolutions before {output}, got {len(convolutions)}")
+    return [node.name for node in before[convolutions[0] + 1 : convolutions[-1]] if node.op_type in _KINDS]

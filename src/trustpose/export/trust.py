@@ -33,7 +33,7 @@ def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int
         inputs[XY] = torch.zeros(1, network.head.keypoints, 2, device=device)
     tensors = _Tensors(network, tuple(inputs))
     with evaluating(network), torch.no_grad():
-        outputs, trust = tensors.given(*inputs.values())
+        outputs, trust = tensors.outputs_and_trust(*inputs.values())
         names = ["heatmaps" if coordinates_of(outputs) is None else "coordinates", *trust.filled()]
     model = trace_onnx(tensors, inputs, names)
     with atomic_write(path) as file:
@@ -42,7 +42,7 @@ def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int
 
 def check_reads_xy(head: nn.Module, *, reads_xy: bool) -> None:
     """Raise ValueError if positions are requested for a head that reads whole maps."""
-    if reads_xy and not getattr(head, "reads_places", False):
+    if reads_xy and not getattr(head, "reads_positions", False):
         raise ValueError(f"reads_xy: {type(head).__name__} reads maps as a whole, expected False")
 
 
@@ -54,11 +54,12 @@ class _Tensors(nn.Module):
         self.network = network
         self.names = names
 
-    def given(self, image: Tensor, *further: Tensor) -> tuple[Outputs, Trust]:
+    def outputs_and_trust(self, image: Tensor, *further: Tensor) -> tuple[Outputs, Trust]:
+
         return self.network(image, **dict(zip(self.names[1:], further, strict=True)))
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        outputs, trust = self.given(*inputs)
+        outputs, trust = self.outputs_and_trust(*inputs)
         coordinates = coordinates_of(outputs)
         return outputs.heatmaps[-1] if coordinates is None else coordinates, *trust.filled().values()
 

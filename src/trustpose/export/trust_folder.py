@@ -118,10 +118,10 @@ def save_trust_network(
     if spec.network is None:
         raise InputError(f"{spec.onnx}: field 'network': expected a zoo network of heatmaps or coordinates")
     named = _named(spec, out)
-    wanted = named.input
-    if (wanted.name, wanted.layout, wanted.dtype) != ("image", "NCHW", "float32"):
-        raise ValueError(f"spec.input: expected image, NCHW, float32, got {wanted.name}, {wanted.layout}")
-    image = torch.zeros(1, 3, wanted.height, wanted.width, device=next(network.parameters()).device)
+    input_spec = named.input
+    if (input_spec.name, input_spec.layout, input_spec.dtype) != ("image", "NCHW", "float32"):
+        raise ValueError(f"spec.input: expected image, NCHW, float32, got {input_spec.name}, {input_spec.layout}")
+    image = torch.zeros(1, 3, input_spec.height, input_spec.width, device=next(network.parameters()).device)
     boxes = (torch.ones(1, 2, device=image.device),) if network.head.reads_box else ()
     names = _filled(network, (image, *boxes))
     with evaluating(network), torch.no_grad():
@@ -129,12 +129,12 @@ def save_trust_network(
     if isinstance(output, CoordinateOutput) == (coordinates_of(outputs) is None):
         raise ValueError(f"spec.output: expected the kind that the network gives, got {output.kind}")
     if isinstance(output, HeatmapOutput):
-        found = tuple(outputs.heatmaps[-1].shape[1:])
-        if found != (output.keypoints, output.height, output.width):
-            raise ValueError(f"spec.output: expected heatmaps {found} as the network gives, got {output}")
+        shape = tuple(outputs.heatmaps[-1].shape[1:])
+        if shape != (output.keypoints, output.height, output.width):
+            raise ValueError(f"spec.output: expected heatmaps {shape} as the network gives, got {output}")
     trust = _trust_output(names, fitted, network.head, {}, _further(network.head, reads_xy=reads_xy))
     named = replace(named, trust=trust, measured=fitted.measured)
-    size = wanted.height, wanted.width
+    size = input_spec.height, input_spec.width
     return _write(out, lambda path: export_onnx(network, path, *size, reads_xy=reads_xy), named, network)
 
 
@@ -158,8 +158,8 @@ def _trust_output(
     count = sum(parameter.numel() for parameter in head.parameters())
     outputs = {name: name for name in names}
     box, xy = (name if name in further else None for name in (BOX, XY))
-    how = (outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps, box, xy)
-    return TrustOutput(*how, flip=fitted.flip, errors=fitted.errors, errors_flip=fitted.errors_flip)
+    options = (outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps, box, xy)
+    return TrustOutput(*options, flip=fitted.flip, errors=fitted.errors, errors_flip=fitted.errors_flip)
 
 
 def _further(head: nn.Module, *, reads_xy: bool) -> list[str]:
@@ -211,8 +211,8 @@ def _in_order(names: Iterable[str], estimates: tuple[str, ...]) -> list[str]:
 def _filled(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
     """Return the fields of `Trust` that a head, or a network with a head, fills."""
     with evaluating(module), torch.no_grad():
-        given = module(*inputs)
-    return list((given[1] if isinstance(given, tuple) else given).filled())
+        result = module(*inputs)
+    return list((result[1] if isinstance(result, tuple) else result).filled())
 
 
 def _compare(
@@ -226,7 +226,7 @@ def _compare(
 ) -> None:
     """Raise InputError if the joined graph's estimates differ from the network's, or its trust from the head's."""
     estimates = ESTIMATES[spec.output.kind]
-    kept = _kept(estimates)
+    estimates_kept = _kept(estimates)
     blob = {spec.input.name: to_tensor(sample_crops(spec, _SAMPLES), spec.input)}
     batch = network.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     if batch:
@@ -236,24 +236,26 @@ def _compare(
     count = len(blob[spec.input.name])
     samples = _samples(count, _shapes(network)[estimates[0]])
     blob |= {name: samples[name] for name in further}
-    given = run_tensors(session_of(model.SerializeToString(), spec.onnx), spec.onnx, [*kept, *names], blob)
+    outputs_of_graph = run_tensors(
+        session_of(model.SerializeToString(), spec.onnx), spec.onnx, [*estimates_kept, *names], blob
+    )
     ordered = [maps[name] for name in _in_order(maps, estimates)]
     ordered += [samples[name] for name in further]
-    expected = [*(maps[name] for name in kept), *_in_torch(_HeadAlone(head, has_xy=XY in further), ordered)]
-    for name, one, other in zip([*kept, *names], given, expected, strict=True):
-        most = max(float(np.abs(other).max()), 1e-6) * (TOLERANCE if name in kept else tolerance)
-        difference = float(np.abs(one - other).max())
-        if not difference <= most:
+    expected = [*(maps[name] for name in estimates_kept), *_in_torch(_HeadAlone(head, has_xy=XY in further), ordered)]
+    for name, computed, reference in zip([*estimates_kept, *names], outputs_of_graph, expected, strict=True):
+        limit = max(float(np.abs(reference).max()), 1e-6) * (TOLERANCE if name in estimates_kept else tolerance)
+        difference = float(np.abs(computed - reference).max())
+        if not difference <= limit:
             raise InputError(
-                f"{spec.onnx}: with its head, {name} differs by {difference:.2g}, expected at most {most:.2g}"
+                f"{spec.onnx}: with its head, {name} differs by {difference:.2g}, expected at most {limit:.2g}"
             )
 
 
 def _samples(count: int, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     """Return boxes' fractions and positions for `count` crops, some positions NaN, for comparing two graphs."""
-    places = np.linspace(-1.0, shape[-1], 2 * count * shape[0], dtype=np.float32).reshape(count, shape[0], 2)
-    places[:, ::5] = np.nan
-    return {BOX: np.linspace(0.3, 0.8, 2 * count, dtype=np.float32).reshape(-1, 2), XY: places}
+    positions = np.linspace(-1.0, shape[-1], 2 * count * shape[0], dtype=np.float32).reshape(count, shape[0], 2)
+    positions[:, ::5] = np.nan
+    return {BOX: np.linspace(0.3, 0.8, 2 * count, dtype=np.float32).reshape(-1, 2), XY: positions}
 
 
 def _in_torch(head: nn.Module, maps: list[Float[np.ndarray, "B ..."]]) -> list[np.ndarray]:

@@ -8,11 +8,11 @@ _SHARES = 2.0  # if all boxes end within this many pixels, they are fractions of
 _SMALLEST = 16  # unless the photo's shorter side is below this many pixels
 _FAR = 0.1  # of the photo's size: valid boxes extend at most this far beyond its border
 _STICKS_OUT = 0.02  # of the photo's size: a detector's boxes are not always cut at its border
-_LEAST_KEYPOINTS, _LEAST_EXTENT = 3, 0.25  # of a person who shows whether a box is around them; share of its sides
-_LEAST_PEOPLE = 10  # a poor network's few poses of one photo may lie anywhere
+_MIN_KEYPOINTS, _MIN_EXTENT = 3, 0.25  # of a person who shows whether a box is around them; share of its sides
+_MIN_PEOPLE = 10  # a poor network's few poses of one photo may lie anywhere
 # Mean share of people's keypoints in their boxes, in 27 files of labels and of networks' poses: at least 0.82 if boxes
 # are read as they are meant, at most 0.48 if centres are read as corners, at most 0.43 if corners are read as centres.
-_LEAST_INSIDE, _MOST_INSIDE = 0.75, 0.6
+_MIN_INSIDE, _MAX_INSIDE = 0.75, 0.6
 
 
 def box_fault(
@@ -27,22 +27,22 @@ def box_fault(
     x0, y0, x1, y1 = box.T
     wrong = ~np.isfinite(box).all(axis=1)
     if wrong.any():
-        at = int(np.argmax(wrong))
-        return at, f"expected finite numbers, got {box[at].tolist()}"
+        row = int(np.argmax(wrong))
+        return row, f"expected finite numbers, got {box[row].tolist()}"
     for name, low, high in (("x", x0, x1), ("y", y0, y1)):
         wrong = high < low
         if wrong.any():
-            at = int(np.argmax(wrong))
-            return at, f"{name}1 {high[at]:g} < {name}0 {low[at]:g}: expected xyxy; is it xywh?"
+            row = int(np.argmax(wrong))
+            return row, f"{name}1 {high[row]:g} < {name}0 {low[row]:g}: expected xyxy; is it xywh?"
     if _are_shares(box, np.minimum(width, height)):
         return 0, f"all boxes lie within 0 to {box.max():g}: expected pixels, not fractions of the photo"
-    known = (width > 0) & (height > 0)
+    has_size = (width > 0) & (height > 0)
     dx, dy = margin * width, margin * height
-    wrong = known & ((x1 <= -dx) | (y1 <= -dy) | (x0 >= width + dx) | (y0 >= height + dy))
+    wrong = has_size & ((x1 <= -dx) | (y1 <= -dy) | (x0 >= width + dx) | (y0 >= height + dy))
     if wrong.any():
-        at = int(np.argmax(wrong))
-        corners = ", ".join(f"{value:g}" for value in box[at])
-        return at, f"({corners}) lies outside the {width[at]:g} x {height[at]:g} photo"
+        row = int(np.argmax(wrong))
+        corners = ", ".join(f"{value:g}" for value in box[row])
+        return row, f"({corners}) lies outside the {width[row]:g} x {height[row]:g} photo"
     return None
 
 
@@ -54,8 +54,8 @@ def xywh_fault(
         return None
     wrong = (box[:, 2:] < 0).any(axis=1)
     if wrong.any():
-        at = int(np.argmax(wrong))
-        return at, f"expected a width and height of at least 0, got {box[at, 2:].min():g}"
+        row = int(np.argmax(wrong))
+        return row, f"expected a width and height of at least 0, got {box[row, 2:].min():g}"
     fault = box_fault(np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1), size, margin=margin)
     return format_fault(box, size) or fault
 
@@ -80,10 +80,10 @@ def format_fault(box: Float[np.ndarray, "N 4"], size: Int[np.ndarray, "N 2"]) ->
     fitting = [name for name, inside in readings.items() if inside[is_known].all()]
     if not fitting:
         return None
-    at = int(np.argmax(beyond))
-    right, bottom = box[at, :2] + box[at, 2:]
-    return at, (
-        f"ends at {right:g}, {bottom:g}, beyond the {size[at, 0]} x {size[at, 1]} photo: expected x, y, width, "
+    row = int(np.argmax(beyond))
+    right, bottom = box[row, :2] + box[row, 2:]
+    return row, (
+        f"ends at {right:g}, {bottom:g}, beyond the {size[row, 0]} x {size[row, 1]} photo: expected x, y, width, "
         f"height; is it {' or '.join(fitting)}?"
     )
 
@@ -97,9 +97,9 @@ def centre_fault(
     xy = xy.astype(np.float64)
     low, high = (np.where(located[..., None], xy, end) for end in (np.inf, -np.inf))
     spread = high.max(axis=1) - low.min(axis=1)
-    shows = (located.sum(axis=1) >= _LEAST_KEYPOINTS) & (spread >= _LEAST_EXTENT * box[:, 2:]).all(axis=1)
+    shows = (located.sum(axis=1) >= _MIN_KEYPOINTS) & (spread >= _MIN_EXTENT * box[:, 2:]).all(axis=1)
     rows = np.flatnonzero(shows & np.isfinite(box).all(axis=1))
-    if len(rows) < _LEAST_PEOPLE:
+    if len(rows) < _MIN_PEOPLE:
         return None
     low, size, keypoints, located = box[rows, None, :2], box[rows, None, 2:], xy[rows], located[rows]
     shares = []
@@ -107,7 +107,7 @@ def centre_fault(
         inside = ((keypoints >= corner) & (keypoints <= corner + size)).all(axis=2) & located
         shares.append(inside.sum(axis=1) / located.sum(axis=1))
     as_read, as_centre = shares
-    if as_read.mean() > _MOST_INSIDE or as_centre.mean() < _LEAST_INSIDE:
+    if as_read.mean() > _MAX_INSIDE or as_centre.mean() < _MIN_INSIDE:
         return None
     return int(rows[np.argmax(as_centre - as_read)]), (
         f"{as_read.mean():.0%} of the people's keypoints lie in their boxes, {as_centre.mean():.0%} if x, y is the "

@@ -50,8 +50,8 @@ class Camera:
         for field, shape in shapes.items():
             array = np.array(getattr(self, field), dtype=np.float64)
             if (array.ndim != 1 if shape is None else array.shape != shape) or not np.isfinite(array).all():
-                wanted = "a list of" if shape is None else " × ".join(map(str, shape))
-                raise self._error(field, f"expected {wanted} finite numbers, got {array.tolist()}")
+                expected = "a list of" if shape is None else " × ".join(map(str, shape))
+                raise self._error(field, f"expected {expected} finite numbers, got {array.tolist()}")
             array.flags.writeable = False
             object.__setattr__(self, field, array)
         counts = _COEFFICIENTS.get(self.lens)
@@ -112,14 +112,14 @@ class Camera:
         if not len(self.distortion) or not ideal.size:
             return ideal.astype(np.float64)
         plane = self._to_plane(ideal).reshape(-1, 1, 2)
-        known = np.isfinite(plane).all(axis=(1, 2))
-        if known.any():  # with an identity for the matrix, since OpenCV leaves out its skew
+        is_finite = np.isfinite(plane).all(axis=(1, 2))
+        if is_finite.any():  # with an identity for the matrix, since OpenCV leaves out its skew
             if self.lens == "fisheye":
-                plane[known] = cv2.fisheye.distortPoints(plane[known], np.eye(3), self.distortion)
+                plane[is_finite] = cv2.fisheye.distortPoints(plane[is_finite], np.eye(3), self.distortion)
             else:
-                points = np.concatenate([plane[known], np.ones((known.sum(), 1, 1))], axis=2)
-                plane[known] = cv2.projectPoints(points, np.zeros(3), np.zeros(3), np.eye(3), self.distortion)[0]
-        plane[~known] = np.nan
+                points = np.concatenate([plane[is_finite], np.ones((is_finite.sum(), 1, 1))], axis=2)
+                plane[is_finite] = cv2.projectPoints(points, np.zeros(3), np.zeros(3), np.eye(3), self.distortion)[0]
+        plane[~is_finite] = np.nan
         return self._to_pixels(plane).reshape(ideal.shape)
 
     def undistort(self, xy: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N 2"]:
@@ -127,11 +127,11 @@ class Camera:
         if not len(self.distortion) or not xy.size:
             return xy.astype(np.float64)
         plane = self._to_plane(xy).reshape(-1, 1, 2)
-        known = np.isfinite(plane).all(axis=(1, 2))
-        if known.any():
+        is_finite = np.isfinite(plane).all(axis=(1, 2))
+        if is_finite.any():
             undo = cv2.fisheye.undistortPoints if self.lens == "fisheye" else cv2.undistortPoints
-            plane[known] = undo(plane[known], np.eye(3), self.distortion, criteria=_STEPS)
-        plane[~known] = np.nan
+            plane[is_finite] = undo(plane[is_finite], np.eye(3), self.distortion, criteria=_STEPS)
+        plane[~is_finite] = np.nan
         return self._to_pixels(plane).reshape(xy.shape)
 
     def directions(self, xy: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N 3"]:
@@ -214,7 +214,7 @@ class Cameras(Sequence[Camera]):
                 raise KeyError(f"no camera {index!r}; there are {', '.join(self.names)}")
             return self.cameras[self.names.index(index)]
         if isinstance(index, list):
-            return Cameras(tuple(self[one] for one in index))
+            return Cameras(tuple(self[item] for item in index))
         return Cameras(self.cameras[index]) if isinstance(index, slice) else self.cameras[index]
 
     def project(self, xyz: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "V *N 2"]:
@@ -223,7 +223,7 @@ class Cameras(Sequence[Camera]):
 
     def undistort(self, xy: Float[np.ndarray, "V *N 2"]) -> Float[np.ndarray, "V *N 2"]:
         """Return the ideal pixels (V, …, 2) of image pixels (V, …, 2), each in its own camera."""
-        return np.stack([camera.undistort(one) for camera, one in zip(self.cameras, xy, strict=True)])
+        return np.stack([camera.undistort(pixels) for camera, pixels in zip(self.cameras, xy, strict=True)])
 
     def projections(self) -> Float[np.ndarray, "V 3 4"]:
         """Return the matrices (V, 3, 4) from homogeneous world points to homogeneous ideal pixels."""

@@ -66,13 +66,13 @@ class Grid:
     offset: float = 0.0
     frame: Frame = "input"
 
-    def places(self, cells: Float[Any, "*N 2"]) -> Float[np.ndarray, "*N 2"]:
+    def positions(self, cells: Float[Any, "*N 2"]) -> Float[np.ndarray, "*N 2"]:
         """Convert positions in cells to x, y in the frame's pixels."""
         return cells * self.stride + self.offset
 
-    def cells(self, places: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N 2"]:
+    def cells(self, positions: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N 2"]:
         """Convert positions in the frame's pixels to cells."""
-        return (places - self.offset) / self.stride
+        return (positions - self.offset) / self.stride
 
 
 def grow_box(box: Float[np.ndarray, "*N 4"], padding: Padding, aspect: float) -> Float[np.ndarray, "*N 4"]:
@@ -245,8 +245,8 @@ def cut_boxes(
     crops = np.empty((len(boxes), height, width, 3), np.uint8 if cutting == "affine" else np.float32)
     if image is not None:
         for row in range(len(boxes)):
-            cut, place = (cut_out, affine[row]) if cutting == "affine" else (cut_whole_pixels, boxes[row])
-            crops[row] = cut(image, place, width, height)
+            cut, region = (cut_out, affine[row]) if cutting == "affine" else (cut_whole_pixels, boxes[row])
+            crops[row] = cut(image, region, width, height)
     return crops
 
 
@@ -254,16 +254,16 @@ def _whole_pixels(centre: float, side: float, length: int) -> tuple[int, int]:
     """Return the pixels [start, stop) for `length` crop pixels: counted from one, rounded towards zero."""
     pixel = 1 / (length / side)  # not side / length, to reproduce rounding errors at whole numbers
     low = length * (0.5 - centre / side) * pixel
-    start, stop = (math.trunc((at - 1) * pixel - low) + 1 for at in (0, length))
+    start, stop = (math.trunc((border - 1) * pixel - low) + 1 for border in (0, length))
     return start, max(stop, start + 1)
 
 
 def _resized(image: np.ndarray, columns: range, rows: range, size: np.ndarray) -> Float[np.ndarray, "h w 3"]:
     """Resize these columns and rows of the image bilinearly to `size`, width and height, without smoothing."""
-    left, right, across = _neighbours(columns, image.shape[1], int(size[0]))
+    left_columns, right_columns, across = _neighbours(columns, image.shape[1], int(size[0]))
     above, below, down = _neighbours(rows, image.shape[0], int(size[1]))
     lines = [
-        image[np.ix_(row, left)] * (1 - across)[:, None] + image[np.ix_(row, right)] * across[:, None]
+        image[np.ix_(row, left_columns)] * (1 - across)[:, None] + image[np.ix_(row, right_columns)] * across[:, None]
         for row in (above, below)
     ]
     return lines[0] * (1 - down)[:, None, None] + lines[1] * down[:, None, None]
@@ -271,6 +271,6 @@ def _resized(image: np.ndarray, columns: range, rows: range, size: np.ndarray) -
 
 def _neighbours(pixels: range, before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return for each pixel of `after` the two neighbouring pixels of `before`, and the weight of the second."""
-    place = np.clip((np.arange(pixels.start, pixels.stop) + 0.5) * (before / after) - 0.5, 0, before - 1)
-    first = np.floor(place).astype(np.int64)
-    return first, np.minimum(first + 1, before - 1), place - first
+    position = np.clip((np.arange(pixels.start, pixels.stop) + 0.5) * (before / after) - 0.5, 0, before - 1)
+    first = np.floor(position).astype(np.int64)
+    return first, np.minimum(first + 1, before - 1), position - first

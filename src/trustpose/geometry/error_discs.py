@@ -12,8 +12,8 @@ from trustpose.skeletons import Skeleton
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99)
 CELL = 400  # keypoints of a cell at least
-MOST_CELLS = 6  # ranges of quality of a group of joints
-FEWEST = 100  # keypoints of a group, below which it keeps the mixture's own discs
+MAX_CELLS = 6  # ranges of quality of a group of joints
+MIN_KEYPOINTS = 100  # keypoints of a group, below which it keeps the mixture's own discs
 _DECIMALS = 4
 
 
@@ -77,12 +77,12 @@ def fit_error_model(
     fitted_on: str = "",
     *,
     cell: int = CELL,
-    most_cells: int = MOST_CELLS,
+    max_cells: int = MAX_CELLS,
     by_joint: bool = True,
 ) -> ErrorModel | None:
     """Return the depths of held-out keypoints, left and right joints together; None if there are too few.
 
-    A group's ranges of quality hold the same number of keypoints, `cell` or more, and are at most `most_cells`.
+    A group's ranges of quality hold the same number of keypoints, `cell` or more, and are at most `max_cells`.
     Without `by_joint` all joints are one group.
     """
     kind = np.minimum(skeleton.flip_index, np.arange(len(skeleton))) if by_joint else np.zeros(len(skeleton), int)
@@ -90,13 +90,13 @@ def fit_error_model(
     joints, quality, depths = [], [], []
     for group in np.unique(kind):
         rows = np.flatnonzero(np.isin(errors.joint, np.flatnonzero(kind == group)))
-        if len(rows) < FEWEST:
+        if len(rows) < MIN_KEYPOINTS:
             continue
-        borders = _borders(errors.quality[rows], max(1, min(most_cells, len(rows) // cell)))
-        place = np.searchsorted(borders, errors.quality[rows], side="right")
+        borders = _borders(errors.quality[rows], max(1, min(max_cells, len(rows) // cell)))
+        range_of_quality = np.searchsorted(borders, errors.quality[rows], side="right")
         joints.append(tuple(name for name, of in zip(skeleton.names, kind, strict=True) if of == group))
         quality.append(borders)
-        depths.append(tuple(_depths(depth[rows[place == number]]) for number in range(len(borders) + 1)))
+        depths.append(tuple(_depths(depth[rows[range_of_quality == number]]) for number in range(len(borders) + 1)))
     if not joints:
         return None
     people = len(np.unique(errors.person))

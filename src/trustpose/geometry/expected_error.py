@@ -58,14 +58,6 @@ def gaussian_error(
         return np.sqrt(area)[..., None] * 2 * sigmas * np.sqrt(1 / np.clip(quality, 0, 1) - 1)
 
 
-def error_std(
-    quality: Float[np.ndarray, "*N K"], sigmas: Float[np.ndarray, " K"], area: Float[np.ndarray, "*N"]
-) -> Float[np.ndarray, "*N K"]:
-    """Return the standard deviation along each axis, in pixels (…, K), of a keypoint without gross error: the `std` of
-    `error_of`, with the same arguments."""
-    return error_of(quality, sigmas, area).std
-
-
 def error_of(
     quality: Float[np.ndarray, "*N K"],
     sigmas: Float[np.ndarray, " K"],

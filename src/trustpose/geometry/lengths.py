@@ -17,9 +17,9 @@ def metres_of(unit: str) -> float:
 
 def parse_length(text: str) -> float:
     """Return a length such as "60mm" or "1.7 m" in metres. Raises ValueError without a unit, or below 0."""
-    found = _LENGTH.fullmatch(text)
+    match = _LENGTH.fullmatch(text)
     try:
-        length = float(found[1]) * METRES[found[2]] if found else math.nan
+        length = float(match[1]) * METRES[match[2]] if match else math.nan
     except (KeyError, ValueError):
         length = math.nan
     if not 0 < length < math.inf:

@@ -43,13 +43,13 @@ def oks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array, box: A
     xp = array_namespace(xy, truth_xy)
     terms = opks(xy, truth_xy, v, area, sigmas)  # (…, K)
     count = xp.sum(xp.astype(v > 0, terms.dtype), axis=-1)  # (…)
-    some = count > 0
-    similarity = xp.sum(terms, axis=-1) / xp.where(some, count, xp.ones_like(count))
-    if bool(xp.all(some)):
+    has_labels = count > 0
+    similarity = xp.sum(terms, axis=-1) / xp.where(has_labels, count, xp.ones_like(count))
+    if bool(xp.all(has_labels)):
         return similarity
     if box is None:
-        return xp.where(some, similarity, xp.full_like(similarity, float("nan")))
-    return xp.where(some, similarity, _oks_to_doubled_box(xy, box, area, sigmas))
+        return xp.where(has_labels, similarity, xp.full_like(similarity, float("nan")))
+    return xp.where(has_labels, similarity, _oks_to_doubled_box(xy, box, area, sigmas))
 
 
 def _similarity(xp: Any, dx: Array, dy: Array, area: Array, sigmas: Array) -> Array:

@@ -62,8 +62,8 @@ def head_boxes(neck: Points, head: Points) -> Float[np.ndarray, "N 4"]:
     return _squares(head, HEAD_PER_NECK * _distance(neck, head))
 
 
-def _distance(one: Points, other: Points) -> Float[np.ndarray, " N"]:
-    return np.linalg.norm(one - other, axis=1)
+def _distance(first: Points, second: Points) -> Float[np.ndarray, " N"]:
+    return np.linalg.norm(first - second, axis=1)
 
 
 def _squares(centre: Points, side: Float[np.ndarray, " N"]) -> Float[np.ndarray, "N 4"]:

@@ -1,4 +1,4 @@
-"""Ways to share the joints of a photo out among people, over all of its boxes, by name."""
+"""Methods that assign the joints of a photo to people, over all of its boxes, by name."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -15,13 +15,16 @@ from trustpose.skeletons import Skeleton
 
 
 class JointAssociation(Protocol):
-    """A way: candidates have at least `min_score`, and a box at most `most` of each joint."""
+    """A method that assigns joint candidates to people.
+
+    min_score: candidates below are not used. max_per_joint: candidates of each joint in a box, at most.
+    """
 
     @property
     def min_score(self) -> float: ...
 
     @property
-    def most(self) -> int: ...
+    def max_per_joint(self) -> int: ...
 
     def apply(
         self,
@@ -30,22 +33,25 @@ class JointAssociation(Protocol):
         skeleton: Skeleton,
         takes_part: Bool[np.ndarray, " N"] | None = None,
     ) -> Poses:
-        """Return the people of a photo; poses: of its N boxes. takes_part (N,): which may; None: all."""
+        """Return the people of a photo.
+
+        poses: of its N boxes. takes_part (N,): the boxes that may get joints; None: all.
+        """
         ...
 
 
 ASSOCIATIONS: Mapping[str, JointAssociation] = {
     "global": Association(),
-    "crowdpose": Association(overlap=None, by_box=False, keeps_place=False),
+    "crowdpose": Association(overlap=None, by_box=False, keep_unassigned=False),
     "deepcut": DeepCut(),
 }
 """CrowdPose's with the additions that make it do no harm (docs/benchmarks/crowds.md), as in the paper, and DeepCut."""
 
 
-def association_of(given: JointAssociation | str | None) -> JointAssociation | None:
-    """Return an association by its name, or as given; "none" is None. Raises InputError for another name."""
-    if not isinstance(given, str) or given == "none":
-        return None if isinstance(given, str) else given
-    if given not in ASSOCIATIONS:
-        raise InputError(f"association: {expected_one_of((*ASSOCIATIONS, 'none'), given)}")
-    return ASSOCIATIONS[given]
+def association_of(choice: JointAssociation | str | None) -> JointAssociation | None:
+    """Return an association by its name, or unchanged; "none" gives None. Raises InputError for another name."""
+    if not isinstance(choice, str) or choice == "none":
+        return None if isinstance(choice, str) else choice
+    if choice not in ASSOCIATIONS:
+        raise InputError(f"association: {expected_one_of((*ASSOCIATIONS, 'none'), choice)}")
+    return ASSOCIATIONS[choice]

@@ -20,17 +20,17 @@ _FAR = 1e10  # cost of beginning a new person while others are left
 
 @dataclass(frozen=True)
 class TagGrouping:
-    """How tags become people.
+    """Options of grouping by tags.
 
     order: joints, in the order in which they are grouped; those left out are ignored. min_score: candidates must exceed
-    it. tag_threshold: the distance between a candidate's tag and a person's mean that it must be below. most: people
-    beyond this number get no further candidates.
+    it. tag_threshold: the distance between a candidate's tag and a person's mean that it must be below. max_people:
+    people beyond this number get no further candidates.
     """
 
     order: tuple[int, ...] = COCO_ORDER
     min_score: float = 0.1
     tag_threshold: float = 1.0
-    most: int = 30
+    max_people: int = 30
 
     def group(
         self,
@@ -47,9 +47,9 @@ class TagGrouping:
         """
         row = np.zeros((0, keypoints), np.int64)
         total, count = np.zeros((0, tags.shape[1])), np.zeros(0)  # of each person's tags
-        for one in self.order:
-            rows = np.flatnonzero((joint == one) & (score > self.min_score))
-            mean = total[: self.most] / count[: self.most, None]
+        for joint_index in self.order:
+            rows = np.flatnonzero((joint == joint_index) & (score > self.min_score))
+            mean = total[: self.max_people] / count[: self.max_people, None]
             distance = np.linalg.norm(tags[rows][:, None] - mean, axis=2)  # (n, people)
             person = self._assign(distance, score[rows])
             new = person < 0
@@ -57,7 +57,7 @@ class TagGrouping:
             row = np.concatenate([row, np.full((new.sum(), keypoints), -1, np.int64)])
             total = np.concatenate([total, np.zeros((new.sum(), tags.shape[1]))])
             count = np.concatenate([count, np.zeros(new.sum())])
-            row[person, one] = rows
+            row[person, joint_index] = rows
             total[person] += tags[rows]
             count[person] += 1
         return Groups(row, np.where(row >= 0, np.append(score, 0.0)[row], 0.0).mean(axis=1)).best_first()
@@ -76,5 +76,5 @@ class TagGrouping:
 
 def mean_tags(groups: Groups, tags: Float[np.ndarray, "N T"]) -> Float[np.ndarray, "P T"]:
     """Return the mean tag of each person's candidates."""
-    found = (~groups.missing)[..., None]
-    return (groups.take(tags) * found).sum(axis=1) / found.sum(axis=1)
+    has_joint = (~groups.missing)[..., None]
+    return (groups.take(tags) * has_joint).sum(axis=1) / has_joint.sum(axis=1)

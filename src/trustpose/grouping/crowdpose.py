@@ -28,27 +28,28 @@ from trustpose.skeletons import Skeleton
 
 @dataclass(frozen=True)
 class Association:
-    """How the joints of a photo are shared out among its boxes, as `associated` does it.
+    """Options of `associated`, which assigns the joints of a photo to its boxes.
 
-    min_score: of a candidate; most: candidates of a joint in a box. distance: candidates of one joint merge within
-    this many σ, times the joint's constant for OKS over the mean of all. overlap: among a detector's boxes, poses whose
-    OKS with a better one is above this (`suppression`, "oks-nms", area "crop") take no part; None: all do. by_box: a
-    candidate's score counts times its box's score. keeps_place: who gets no joint keeps the place of its own highest
-    peak, with a score of 0; otherwise the joint is missing, and a person without joints is left out. Raises ValueError
-    for numbers out of range.
+    min_score: of a candidate; max_per_joint: candidates of a joint in a box. distance: candidates of one joint merge
+    within this many σ, times the joint's constant for OKS over the mean of all. overlap: among a detector's boxes,
+    poses whose OKS with a better one is above this (`suppression`, "oks-nms", area "crop") take no part; None: all do.
+    by_box: a candidate's score is multiplied by its box's score. keep_unassigned: a person to whom no candidate of a
+    joint is assigned keeps its own highest peak there, with a score of 0; otherwise the joint is missing, and a person
+    without joints is left out. Raises ValueError for numbers out of range.
+
     """
 
     min_score: float = 0.05
     distance: float = 0.25
     overlap: float | None = 0.8
     by_box: bool = True
-    keeps_place: bool = True
-    most: int = 4
+    keep_unassigned: bool = True
+    max_per_joint: int = 4
 
     def __post_init__(self) -> None:
-        for name, least in (("min_score", 0), ("distance", 0), ("most", 1)):
-            if not least <= getattr(self, name) < np.inf:
-                raise ValueError(f"{name}: expected a number from {least} on, got {getattr(self, name)}")
+        for name, lowest in (("min_score", 0), ("distance", 0), ("max_per_joint", 1)):
+            if not lowest <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name}: expected a number from {lowest} on, got {getattr(self, name)}")
         if self.overlap is not None and not 0 <= self.overlap <= 1:
             raise ValueError(f"overlap: expected an OKS from 0 to 1, got {self.overlap}")
 
@@ -97,15 +98,15 @@ def merge_joints(
         away = np.linalg.norm(xy[rows, None] - xy[rows], axis=-1)
         near = away <= np.minimum(size[rows, None], size[rows]) * deviation[k]
         links.append(rows[np.stack(np.nonzero(np.triu(near, 1)))])  # (2, L)
-    one, other = np.concatenate([np.zeros((2, 0), np.int64), *links], axis=1)
-    graph = coo_array((np.ones(len(one)), (one, other)), shape=(len(xy), len(xy)))
+    first, second = np.concatenate([np.zeros((2, 0), np.int64), *links], axis=1)
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(xy), len(xy)))
     count, node = connected_components(graph, directed=False)
     of_node = np.zeros(count, np.int64)
     of_node[node] = joint
     order = np.argsort(of_node, kind="stable")
-    place = np.empty(count, np.int64)
-    place[order] = np.arange(count)
-    return JointNodes(place[node], of_node[order])
+    rank = np.empty(count, np.int64)
+    rank[order] = np.arange(count)
+    return JointNodes(rank[node], of_node[order])
 
 
 def associate(
@@ -126,20 +127,20 @@ def associate(
     weight = np.zeros((people, len(nodes.joint)))
     row = np.full(weight.shape, -1)
     order = np.argsort(score, kind="stable")  # the best is written last
-    at = person[order], nodes.node[order]
-    weight[at], row[at] = np.maximum(score[order], 0), order
+    cell = person[order], nodes.node[order]
+    weight[cell], row[cell] = np.maximum(score[order], 0), order
     for k in range(keypoints):
-        own = np.flatnonzero(nodes.joint == k)
-        who, which = linear_sum_assignment(weight[:, own], maximize=True)
-        real = weight[who, own[which]] > 0
-        chosen[who[real], k] = row[who[real], own[which[real]]]
+        nodes_of_joint = np.flatnonzero(nodes.joint == k)
+        matched_person, matched_node = linear_sum_assignment(weight[:, nodes_of_joint], maximize=True)
+        real = weight[matched_person, nodes_of_joint[matched_node]] > 0
+        chosen[matched_person[real], k] = row[matched_person[real], nodes_of_joint[matched_node[real]]]
     return chosen
 
 
 def associated(
     poses: Poses,
     candidates: JointCandidates,
-    how: Association,
+    options: Association,
     sigmas: Float[np.ndarray, " K"],
     takes_part: Bool[np.ndarray, " N"] | None = None,
 ) -> Poses:
@@ -151,36 +152,37 @@ def associated(
     """
     if poses.score is None:
         raise ValueError("associated: Poses.score is None, expected the heights of peaks")
-    kept = np.ones(len(poses), bool) if takes_part is None else takes_part
-    if how.overlap is not None:
-        kept = without_duplicates(poses, kept, how.overlap, sigmas)
+    if takes_part is None:
+        takes_part = np.ones(len(poses), bool)
+    if options.overlap is not None:
+        takes_part = without_duplicates(poses, takes_part, options.overlap, sigmas)
     weight = candidates.score
-    if how.by_box and poses.box_score is not None:
+    if options.by_box and poses.box_score is not None:
         weight = weight * poses.box_score[candidates.person]
-    rows = np.flatnonzero(kept[candidates.person] & (candidates.score >= how.min_score))
+    rows = np.flatnonzero(takes_part[candidates.person] & (candidates.score >= options.min_score))
     xy, size, score, person, joint = (column[rows] for column in candidates)
-    nodes = merge_joints(xy, size, joint, how.distance * sigmas / sigmas.mean())
+    nodes = merge_joints(xy, size, joint, options.distance * sigmas / sigmas.mean())
     chosen = associate(nodes, weight[rows], person, len(poses), len(sigmas))
     has = chosen >= 0
-    place = np.concatenate([xy, np.zeros((1, 2))])[chosen]  # (N, K, 2); the last, 0, where nothing was chosen
+    position = np.concatenate([xy, np.zeros((1, 2))])[chosen]  # (N, K, 2); the last, 0, where nothing was chosen
     height = np.concatenate([score, np.zeros(1)])[chosen]
-    if how.keeps_place:
-        place = np.where(has[..., None], place, poses.xy)
-    left = replace(poses, xy=place, score=height, pose_score=height.mean(axis=1))
-    if how.keeps_place:
-        return left[np.flatnonzero(kept)]
-    return replace(left, missing=~has)[np.flatnonzero(has.any(axis=1))]
+    if options.keep_unassigned:
+        position = np.where(has[..., None], position, poses.xy)
+    people = replace(poses, xy=position, score=height, pose_score=height.mean(axis=1))
+    if options.keep_unassigned:
+        return people[np.flatnonzero(takes_part)]
+    return replace(people, missing=~has)[np.flatnonzero(has.any(axis=1))]
 
 
 def without_duplicates(
-    poses: Poses, kept: Bool[np.ndarray, " N"], overlap: float, sigmas: Float[np.ndarray, " K"]
+    poses: Poses, takes_part: Bool[np.ndarray, " N"], overlap: float, sigmas: Float[np.ndarray, " K"]
 ) -> Bool[np.ndarray, " N"]:
-    """Return which of the kept poses OKS-NMS above `overlap` keeps; all where boxes have no scores."""
+    """Return which of the poses that take part OKS-NMS above `overlap` keeps; all where boxes have no scores."""
     if poses.box_score is None:
-        return kept
-    some, left = np.flatnonzero(kept), np.zeros(len(poses), bool)
-    those = poses[some]
-    left[some] = suppress(
-        those, those.ranking_score, method="oks-nms", threshold=overlap, sigmas=sigmas, area="crop"
-    ).kept
-    return left
+        return takes_part
+    rows, keep = np.flatnonzero(takes_part), np.zeros(len(poses), bool)
+    chosen = poses[rows]
+    keep[rows] = suppress(
+        chosen, chosen.ranking_score, method="oks-nms", threshold=overlap, sigmas=sigmas, area="crop"
+    ).keep
+    return keep

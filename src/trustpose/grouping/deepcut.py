@@ -93,9 +93,9 @@ def cost_of(problem: PartProblem, part: Int[np.ndarray, " D"], person: Int[np.nd
     """Return the objective's value (equation 7) of classes and people, −1 for suppressed candidates."""
     chosen = np.flatnonzero(part >= 0)
     alpha = problem.alpha[chosen, part[chosen]].sum()
-    one, other = (chosen[at] for at in np.triu_indices(len(chosen), 1))
-    same = person[one] == person[other]
-    return float(alpha + problem.beta[one, other, part[one], part[other]][same].sum())
+    first, second = (chosen[index] for index in np.triu_indices(len(chosen), 1))
+    same = person[first] == person[second]
+    return float(alpha + problem.beta[first, second, part[first], part[second]][same].sum())
 
 
 def improved(
@@ -145,18 +145,18 @@ def solve(problem: PartProblem, *, single: bool = False, time_limit: float = 60.
     if not programme.classes:
         return Partition(nobody, nobody, 0.0, 0.0, 0, 0)
     relaxed = not single  # with one person nothing is to be cut
-    while (left := ends - time.monotonic()) > 0:
-        found = programme.run(left, relaxed)
+    while (seconds_left := ends - time.monotonic()) > 0:
+        solution = programme.run(seconds_left, relaxed)
         rounds += 1
-        bound = max(bound, programme.bound_of(found, relaxed))
-        if found.x is None:
+        bound = max(bound, programme.bound_of(solution, relaxed))
+        if solution.x is None:
             break
-        cuts = programme.cut(found.x)
+        cuts = programme.cut(solution.x)
         if relaxed:
             relaxed = cuts > 0 and rounds < _RELAXED_ROUNDS
             continue
-        best = min(best, improved(problem, *programme.read(found.x), single), key=lambda solution: solution[0])
-        if not cuts and found.status == 0:
+        best = min(best, improved(problem, *programme.read(solution.x), single), key=lambda solution: solution[0])
+        if not cuts and solution.status == 0:
             bound = best[0]
         if not cuts:
             break
@@ -172,33 +172,35 @@ class _Programme:
         self.candidate, self.label = np.nonzero(problem.part > 0)  # (X,)
         self.classes = len(self.candidate)
         count = len(problem.part)
-        self.one, self.other = np.triu_indices(count, 1)  # (P,)
+        self.pair_first, self.pair_second = np.triu_indices(count, 1)  # (P,)
         self.number = np.full((count, count), -1)
-        self.number[self.one, self.other] = self.number[self.other, self.one] = np.arange(len(self.one))
+        numbers = np.arange(len(self.pair_first))
+        self.number[self.pair_first, self.pair_second] = numbers
+        self.number[self.pair_second, self.pair_first] = numbers
         before = np.triu(self.candidate[:, None] < self.candidate)
         self.first, self.second = np.nonzero(before)  # (Z,): places of the two classes among x
-        at = self.candidate[self.first], self.candidate[self.second]
-        self.pair = self.number[at]
-        beta = problem.beta[(*at, self.label[self.first], self.label[self.second])]
+        pair_of = self.candidate[self.first], self.candidate[self.second]
+        self.pair = self.number[pair_of]
+        beta = problem.beta[(*pair_of, self.label[self.first], self.label[self.second])]
         alpha = problem.alpha[self.candidate, self.label]
-        self.cost = np.concatenate([alpha, np.zeros(len(self.one)), beta])
+        self.cost = np.concatenate([alpha, np.zeros(len(self.pair_first)), beta])
         self.cuts = 0
         self.rows, self.high, self.low = self._rows()
 
     def run(self, seconds: float, relaxed: bool) -> OptimizeResult:
         integral = np.zeros(len(self.cost))
         if not relaxed:
-            integral[: self.classes + len(self.one)] = 1
+            integral[: self.classes + len(self.pair_first)] = 1
         within = LinearConstraint(self.rows, self.low, self.high)  # type: ignore[arg-type]
         options = {"time_limit": seconds, "mip_rel_gap": 0.0}
         return milp(self.cost, integrality=integral, bounds=Bounds(0, 1), constraints=within, options=options)
 
     @staticmethod
-    def bound_of(found: OptimizeResult, relaxed: bool) -> float:
+    def bound_of(solution: OptimizeResult, relaxed: bool) -> float:
         """Return a lower bound of the cost that a programme gives: dual, or its optimum."""
-        if found.status == 0 and relaxed:
-            return float(found.fun)
-        dual = None if relaxed else found.get("mip_dual_bound")
+        if solution.status == 0 and relaxed:
+            return float(solution.fun)
+        dual = None if relaxed else solution.get("mip_dual_bound")
         return -np.inf if dual is None else float(dual)
 
     def cut(self, solution: np.ndarray) -> int:
@@ -206,7 +208,9 @@ class _Programme:
         if self.single:
             return 0
         y = np.zeros(self.number.shape)
-        y[self.one, self.other] = y[self.other, self.one] = solution[self.classes :][: len(self.one)]
+        linked = solution[self.classes :][: len(self.pair_first)]
+        y[self.pair_first, self.pair_second] = linked
+        y[self.pair_second, self.pair_first] = linked
         excess = y[:, :, None] + y[None, :, :] - y[:, None, :] - 1  # (D, D, D): from a over b to c
         a, b, c = np.nonzero(excess > SLACK)
         keep = (a < c) & (a != b) & (b != c)
@@ -223,24 +227,28 @@ class _Programme:
         part = np.full(len(self.problem.part), -1)
         chosen = np.flatnonzero(solution[: self.classes] > 0.5)
         part[self.candidate[chosen]] = self.label[chosen]
-        linked = solution[self.classes :][: len(self.one)] > 0.5
-        return part, _connected(part >= 0, self.one[linked], self.other[linked])
+        linked = solution[self.classes :][: len(self.pair_first)] > 0.5
+        return part, _connected(part >= 0, self.pair_first[linked], self.pair_second[linked])
 
     def _rows(self) -> tuple[csr_array, np.ndarray, np.ndarray]:
         """Build uniqueness, coupling with products, and the single person's constraints."""
-        x, pairs, z = self.classes, len(self.one), len(self.first)
+        x, pairs, z = self.classes, len(self.pair_first), len(self.first)
         self.rows, self.high, self.low = csr_array((0, x + pairs + z)), np.zeros(0), np.zeros(0)
         count, at_z, ones = len(self.problem.part), x + pairs + np.arange(z), np.ones(z)
         self._add(np.arange(x), np.ones(x), self.candidate, count, 1.0)  # Σ_c x_dc ≤ 1
         columns, values = np.concatenate([at_z, x + np.arange(pairs)]), np.concatenate([ones, -np.ones(pairs)])
         self._add(columns, values, np.concatenate([self.pair, np.arange(pairs)]), pairs, 0.0, low=0.0)  # Σ z = y
-        for place in (self.first, self.second):  # Σ z ≤ x, for each pair and class of one of its two
-            groups, group = np.unique(self.pair * x + place, return_inverse=True)
+        for class_index in (self.first, self.second):  # Σ z ≤ x, for each pair and class of one of its two
+            groups, group = np.unique(self.pair * x + class_index, return_inverse=True)
             columns = np.concatenate([at_z, groups % x])
             values = np.concatenate([ones, -np.ones(len(groups))])
             self._add(columns, values, np.concatenate([group, np.arange(len(groups))]), len(groups), 0.0)
         if self.single:  # Σ_c x_dc + Σ_c x_d'c − 1 ≤ y_dd'
-            row, column = np.nonzero((self.candidate == self.one[:, None]) | (self.candidate == self.other[:, None]))
+            is_first, is_second = (
+                self.candidate == self.pair_first[:, None],
+                self.candidate == self.pair_second[:, None],
+            )
+            row, column = np.nonzero(is_first | is_second)
             columns = np.concatenate([column, x + np.arange(pairs)])
             values = np.concatenate([np.ones(len(column)), -np.ones(pairs)])
             self._add(columns, values, np.concatenate([row, np.arange(pairs)]), pairs, 1.0)
@@ -256,12 +264,12 @@ class _Programme:
 
 
 def _connected(
-    chosen: Bool[np.ndarray, " D"], one: Int[np.ndarray, " L"], other: Int[np.ndarray, " L"]
+    chosen: Bool[np.ndarray, " D"], first: Int[np.ndarray, " L"], second: Int[np.ndarray, " L"]
 ) -> Int[np.ndarray, " D"]:
     """Number the connected groups of chosen candidates from 0, in order of their first; −1 for the others."""
     group = np.arange(len(chosen))
-    for first, second in zip(one.tolist(), other.tolist(), strict=True):
-        group[group == max(group[first], group[second])] = min(group[first], group[second])
+    for first_row, second_row in zip(first.tolist(), second.tolist(), strict=True):
+        group[group == max(group[first_row], group[second_row])] = min(group[first_row], group[second_row])
     person = np.full(len(chosen), -1)
     person[chosen] = np.unique(group[chosen], return_inverse=True)[1]
     return person

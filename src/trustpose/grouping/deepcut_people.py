@@ -39,14 +39,14 @@ def deepcut_people(
     """
     part = np.zeros((len(xy), len(terms.bias)))
     part[np.arange(len(xy)), joint] = probability
-    found = solve(PartProblem(part, terms.together(xy, scale)), single=single, time_limit=time_limit)
-    people = (found.person.max(initial=-1) + 1, len(terms.bias))
-    place, score, missing = np.full((*people, 2), np.nan), np.zeros(people), np.ones(people, dtype=bool)
-    rows = np.flatnonzero(found.person >= 0)
+    partition = solve(PartProblem(part, terms.together(xy, scale)), single=single, time_limit=time_limit)
+    people = (partition.person.max(initial=-1) + 1, len(terms.bias))
+    position, score, missing = np.full((*people, 2), np.nan), np.zeros(people), np.ones(people, dtype=bool)
+    rows = np.flatnonzero(partition.person >= 0)
     rows = rows[np.argsort(probability[rows], kind="stable")]  # the likeliest is written last
-    at = found.person[rows], joint[rows]
-    place[at], score[at], missing[at] = xy[rows], probability[rows], False
-    return GroupedPeople(place, score, missing), found
+    cell = partition.person[rows], joint[rows]
+    position[cell], score[cell], missing[cell] = xy[rows], probability[rows], False
+    return GroupedPeople(position, score, missing), partition
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class DeepCut:
     min_score: float = 0.1
     distance: float = 0.5
     overlap: float = 0.6
-    most: int = 4
+    max_per_joint: int = 4
     candidates: int = 120
     min_parts: int = 3
     time_limit: float = 5.0
@@ -82,9 +82,9 @@ class DeepCut:
         if poses.box is None:
             raise ValueError("DeepCut: Poses.box is None, the candidates' scales are unknown")
         terms = shipped_terms(skeleton) if self.terms is None else self.terms
-        kept = np.ones(len(poses), bool) if takes_part is None else takes_part
-        kept = without_duplicates(poses, kept, self.overlap, skeleton.sigmas)
-        rows = np.flatnonzero(kept[candidates.person] & (candidates.score >= self.min_score))
+        is_kept = np.ones(len(poses), bool) if takes_part is None else takes_part
+        is_kept = without_duplicates(poses, is_kept, self.overlap, skeleton.sigmas)
+        rows = np.flatnonzero(is_kept[candidates.person] & (candidates.score >= self.min_score))
         box_score = np.ones(len(poses)) if poses.box_score is None else poses.box_score
         probability = np.clip(candidates.score * box_score[candidates.person], 1e-3, 1)
         rows = rows[self._likeliest(candidates, rows, probability[rows], skeleton.sigmas)]
@@ -92,10 +92,10 @@ class DeepCut:
         scale = np.sqrt(np.prod(poses.box[:, 2:] - poses.box[:, :2], axis=1))[person]
         part = np.zeros((len(rows), len(skeleton)))
         part[np.arange(len(rows)), joint] = probability[rows]
-        found = solve(PartProblem(part, terms.together(xy, scale)), time_limit=self.time_limit)
-        if found.gap > 0:
+        partition = solve(PartProblem(part, terms.together(xy, scale)), time_limit=self.time_limit)
+        if partition.gap > 0:
             warnings.warn(f"DeepCut: not proven optimal within {self.time_limit:g} s a photo", stacklevel=2)
-        return self._people(poses, found.person, xy, joint, candidates.score[rows], box_score[person])
+        return self._people(poses, partition.person, xy, joint, candidates.score[rows], box_score[person])
 
     def _likeliest(
         self,
@@ -120,15 +120,15 @@ class DeepCut:
         box_score: Float[np.ndarray, " D"],
     ) -> Poses:
         people, count = int(person.max(initial=-1)) + 1, poses.keypoint_count
-        place, height, best = np.zeros((people, count, 2)), np.zeros((people, count)), np.zeros(people)
+        position, height, best = np.zeros((people, count, 2)), np.zeros((people, count)), np.zeros(people)
         missing = np.ones((people, count), bool)
         rows = np.flatnonzero(person >= 0)
         rows = rows[np.argsort(score[rows], kind="stable")]  # of one joint the highest is written last
-        at = person[rows], joint[rows]
-        place[at], height[at], missing[at] = xy[rows], score[rows], False
+        cell = person[rows], joint[rows]
+        position[cell], height[cell], missing[cell] = xy[rows], score[rows], False
         np.maximum.at(best, person[rows], box_score[rows])
-        made = Poses(
-            xy=place,
+        people_found = Poses(
+            xy=position,
             score=height,
             pose_score=height.mean(axis=1),
             box_score=None if poses.box_score is None else best,
@@ -136,5 +136,5 @@ class DeepCut:
             missing=missing,
             skeleton=poses.skeleton,
         )
-        made = made[np.flatnonzero((~missing).sum(axis=1) >= self.min_parts)]
-        return replace(made, box=made.keypoint_box())
+        people_found = people_found[np.flatnonzero((~missing).sum(axis=1) >= self.min_parts)]
+        return replace(people_found, box=people_found.keypoint_box())

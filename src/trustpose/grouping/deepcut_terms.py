@@ -67,9 +67,9 @@ def shipped_terms(skeleton: Skeleton) -> PairwiseTerms:
     """Return the terms for a skeleton, learnt by `tools/ship_pairwise.py`. Raises InputError if none are shipped."""
     path = _SHIPPED / f"{skeleton.name}.npz"
     if not path.exists():
-        known = ", ".join(sorted(one.stem for one in _SHIPPED.glob("*.npz")))
+        skeletons = ", ".join(sorted(path.stem for path in _SHIPPED.glob("*.npz")))
         raise InputError(
-            f"DeepCut: has pairwise terms for {known}, none for {skeleton.name}; learn them (fit_pairwise)"
+            f"DeepCut: has pairwise terms for {skeletons}, none for {skeleton.name}; learn them (fit_pairwise)"
         )
     return PairwiseTerms.load(path)
 
@@ -103,16 +103,19 @@ def fit_pairwise(
     few pairs of one or of two people get p = 0.5.
     """
     weights, bias = np.zeros((classes, classes, FEATURES)), np.zeros((classes, classes))
-    one, other = _pairs_in_photos(image)
-    swap = part[one] > part[other]  # the lower class first
-    one, other = np.where(swap, other, one), np.where(swap, one, other)
-    values = pair_features(xy[one], xy[other], np.sqrt(scale[one] * scale[other]))
-    same = person[one] == person[other]
+    first, second = _pairs_in_photos(image)
+    swap = part[first] > part[second]  # the lower class first
+    first, second = np.where(swap, second, first), np.where(swap, first, second)
+    values = pair_features(xy[first], xy[second], np.sqrt(scale[first] * scale[second]))
+    same = person[first] == person[second]
     for c in range(classes):
         for later in range(c, classes):
-            rows = np.flatnonzero((part[one] == c) & (part[other] == later))
+            rows = np.flatnonzero((part[first] == c) & (part[second] == later))
             if c == later:  # no order: both directions
-                features, is_same = _both_ways(values[rows], xy, scale, one[rows], other[rows]), np.tile(same[rows], 2)
+                features, is_same = (
+                    _both_ways(values[rows], xy, scale, first[rows], second[rows]),
+                    np.tile(same[rows], 2),
+                )
             else:
                 features, is_same = values[rows], same[rows]
             if min(is_same.sum(), (~is_same).sum()) >= _FEWEST:
@@ -121,9 +124,9 @@ def fit_pairwise(
 
 
 def _both_ways(
-    values: np.ndarray, xy: np.ndarray, scale: np.ndarray, one: np.ndarray, other: np.ndarray
+    values: np.ndarray, xy: np.ndarray, scale: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> Float[np.ndarray, "N features"]:
-    return np.concatenate([values, pair_features(xy[other], xy[one], np.sqrt(scale[one] * scale[other]))])
+    return np.concatenate([values, pair_features(xy[second], xy[first], np.sqrt(scale[first] * scale[second]))])
 
 
 def _regression(values: Float[np.ndarray, "N features"], same: Bool[np.ndarray, " N"]) -> tuple[np.ndarray, float]:
@@ -145,12 +148,12 @@ def _pairs_in_photos(image: Int[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " P"
     order = np.argsort(image, kind="stable")
     ends = np.flatnonzero(np.diff(image[order], append=image.max(initial=0) + 1))
     pairs = list(_blocks(order, ends))
-    return tuple(np.concatenate([pair[at] for pair in pairs] or [np.zeros(0, np.int64)]) for at in range(2))  # type: ignore[return-value]
+    return tuple(np.concatenate([pair[side] for pair in pairs] or [np.zeros(0, np.int64)]) for side in range(2))  # type: ignore[return-value]
 
 
 def _blocks(order: np.ndarray, ends: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     start = 0
     for end in (ends + 1).tolist():
-        one, other = np.triu_indices(end - start, 1)
-        yield order[start:end][one], order[start:end][other]
+        first, second = np.triu_indices(end - start, 1)
+        yield order[start:end][first], order[start:end][second]
         start = end

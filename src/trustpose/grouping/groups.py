@@ -1,4 +1,4 @@
-"""`Groups`: which candidates of a photo are one person's."""
+"""`Groups`: the candidates of a photo, grouped by person."""
 
 from dataclasses import dataclass
 

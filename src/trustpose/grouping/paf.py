@@ -23,7 +23,7 @@ OPENPOSE_MIN_PARTS, OPENPOSE_MIN_SCORE = 4, 0.4
 
 @dataclass(frozen=True)
 class LimbGrouping:
-    """How links become people.
+    """Options of grouping by links.
 
     limbs: pairs of joints (from, to), in the order in which they are joined. matching: of each limb's links, "greedy",
     the best first, or "optimal", the highest sum (Hungarian algorithm). order: "limbs", one after the other (2017), or
@@ -56,17 +56,17 @@ class LimbGrouping:
         otherwise.
         """
         match = greedy_matches if self.matching == "greedy" else optimal_matches
-        kept = match(links, link_limb, link_score)
+        matched = match(links, link_limb, link_score)
         if self.order == "limbs":
-            kept = kept[np.lexsort((-link_score[kept], link_limb[kept]))]
+            matched = matched[np.lexsort((-link_score[matched], link_limb[matched]))]
         else:
-            kept = kept[np.argsort(-link_score[kept], kind="stable")]
+            matched = matched[np.argsort(-link_score[matched], kind="stable")]
         people = _People(joint, score, keypoints)
-        is_redundant = np.isin(link_limb[kept], list(self.redundant))
-        for (one, other), found, worth in zip(
-            links[kept].tolist(), (~is_redundant).tolist(), link_score[kept].tolist(), strict=True
+        is_redundant = np.isin(link_limb[matched], list(self.redundant))
+        for (start, end), may_create, score_of_link in zip(
+            links[matched].tolist(), (~is_redundant).tolist(), link_score[matched].tolist(), strict=True
         ):
-            people.join(one, other, worth, may_found=found)
+            people.join(start, end, score_of_link, may_create=may_create)
         groups = people.groups(with_lone=self.min_parts <= 1)
         enough = (groups.row >= 0).sum(axis=1) >= self.min_parts
         rows = np.flatnonzero(enough & (groups.score >= self.min_score))
@@ -85,7 +85,7 @@ def greedy_matches(
     rank[np.argsort(-score, kind="stable")] = np.arange(len(score))
     ends = [_numbered(limb, links[:, end]) for end in (0, 1)]
     free = [np.ones(len(score), np.bool_) for _ in ends]
-    taken: list[np.ndarray] = []
+    chosen: list[np.ndarray] = []
     alive = np.arange(len(score))
     while len(alive):
         is_best = np.ones(len(alive), np.bool_)
@@ -93,27 +93,27 @@ def greedy_matches(
             best = np.full(len(score), len(score))
             np.minimum.at(best, end[alive], rank[alive])
             is_best &= best[end[alive]] == rank[alive]
-        taken.append(alive[is_best])
+        chosen.append(alive[is_best])
         for end, still in zip(ends, free, strict=True):
             still[end[alive[is_best]]] = False
         alive = alive[free[0][ends[0][alive]] & free[1][ends[1][alive]]]
-    return np.sort(np.concatenate([np.zeros(0, np.int64), *taken]))
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *chosen]))
 
 
 def optimal_matches(
     links: Int[np.ndarray, "M 2"], limb: Int[np.ndarray, " M"], score: Float[np.ndarray, " M"]
 ) -> Int[np.ndarray, " m"]:
     """Return the links of each limb with the highest sum of scores, each candidate at most once; scores above 0."""
-    taken = [np.zeros(0, np.int64)]
-    for one in np.unique(limb):
-        rows = np.flatnonzero(limb == one)
+    chosen_links = [np.zeros(0, np.int64)]
+    for limb_index in np.unique(limb):
+        rows = np.flatnonzero(limb == limb_index)
         (start, row), (end, column) = (np.unique(links[rows, side], return_inverse=True) for side in (0, 1))
         worth = np.zeros((len(start), len(end)))
         which = np.full(worth.shape, -1)
         worth[row, column], which[row, column] = score[rows], rows
         chosen = which[linear_sum_assignment(worth, maximize=True)]
-        taken.append(chosen[chosen >= 0])
-    return np.sort(np.concatenate(taken))
+        chosen_links.append(chosen[chosen >= 0])
+    return np.sort(np.concatenate(chosen_links))
 
 
 def _numbered(limb: Int[np.ndarray, " M"], row: Int[np.ndarray, " M"]) -> Int[np.ndarray, " M"]:
@@ -132,20 +132,20 @@ class _People:
         self.parts: list[dict[int, int]] = []  # of each person: candidate by joint; empty once joined to another
         self.links: list[float] = []  # the sum of its links' scores
 
-    def join(self, one: int, other: int, worth: float, *, may_found: bool) -> None:
+    def join(self, start: int, end: int, link_score: float, *, may_create: bool) -> None:
         """Join two candidates' people, if they have no joint in common."""
-        a, b = self.person[one], self.person[other]
+        a, b = self.person[start], self.person[end]
         if a < 0 and b < 0:
-            if not may_found:
+            if not may_create:
                 return
-            a = self._found(one)
+            a = self._new_person(start)
         elif a < 0:
-            a, b, one, other = b, a, other, one
+            a, b, start, end = b, a, end, start
         if b < 0:
-            if self.joint[other] in self.parts[a]:
+            if self.joint[end] in self.parts[a]:
                 return
-            self.parts[a][self.joint[other]] = other
-            self.person[other] = a
+            self.parts[a][self.joint[end]] = end
+            self.person[end] = a
         else:
             if a == b or self.parts[a].keys() & self.parts[b].keys():
                 return
@@ -154,9 +154,9 @@ class _People:
                 self.person[row] = a
             self.links[a] += self.links[b]
             self.parts[b], self.links[b] = {}, 0.0
-        self.links[a] += worth
+        self.links[a] += link_score
 
-    def _found(self, row: int) -> int:
+    def _new_person(self, row: int) -> int:
         self.person[row] = len(self.parts)
         self.parts.append({self.joint[row]: row})
         self.links.append(0.0)
@@ -166,12 +166,12 @@ class _People:
         """Return the people; `with_lone`: also candidates without any link."""
         for row in range(len(self.person) if with_lone else 0):
             if self.person[row] < 0:
-                self._found(row)
-        some = [at for at, parts in enumerate(self.parts) if parts]
-        rows = np.full((len(some), self.keypoints), -1, np.int64)
-        score = np.zeros(len(some))
-        for at, person in enumerate(some):
+                self._new_person(row)
+        indices = [index for index, parts in enumerate(self.parts) if parts]
+        rows = np.full((len(indices), self.keypoints), -1, np.int64)
+        score = np.zeros(len(indices))
+        for number, person in enumerate(indices):
             parts = self.parts[person]
-            rows[at, list(parts.keys())] = list(parts.values())
-            score[at] = (sum(self.score[row] for row in parts.values()) + self.links[person]) / len(parts)
+            rows[number, list(parts.keys())] = list(parts.values())
+            score[number] = (sum(self.score[row] for row in parts.values()) + self.links[person]) / len(parts)
         return Groups(rows, score)

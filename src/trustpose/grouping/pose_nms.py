@@ -1,4 +1,4 @@
-"""AlphaPose's parametric pose NMS: how alike two poses are, by keypoints that match and by how far apart they lie.
+"""AlphaPose's parametric pose NMS: the similarity of two poses, by matching keypoints and by distances.
 
 Fang et al., RMPE: Regional Multi-person Pose Estimation, ICCV 2017, section 3.3. For a reference pose i with box Bᵢ:
 
@@ -69,7 +69,7 @@ def pose_similarity(
     xy: Float[np.ndarray, "*I n K 2"],
     score: Float[np.ndarray, "*I n K"],
     size: Float[np.ndarray, "*I n 2"],
-    how: PoseDistance,
+    distance: PoseDistance,
     counted: Bool[np.ndarray, "*I n K"] | None = None,
 ) -> Float[np.ndarray, "*I n n"]:
     """Return how alike each pose of a photo (row i, the reference) is to each other (column j), 0–1; leading axes are
@@ -83,7 +83,7 @@ def pose_similarity(
     if counted is not None:
         takes_part = takes_part & counted
     n, count = xy.shape[-3:-1]
-    trust = np.tanh(np.where(takes_part, np.maximum(score, 0), 0) / how.score_scale)  # (…, n, K)
+    trust = np.tanh(np.where(takes_part, np.maximum(score, 0), 0) / distance.score_scale)  # (…, n, K)
     alike = np.empty((*xy.shape[:-2], n))
     step = max(1, _TERMS // max(1, count * n * int(np.prod(xy.shape[:-3]))))
     for start in range(0, n, step):
@@ -91,28 +91,28 @@ def pose_similarity(
         both = takes_part[..., rows, None, :] & takes_part[..., None, :, :]  # (…, r, n, K)
         away = np.abs(xy[..., rows, None, :, :] - xy[..., None, :, :, :])  # (…, r, n, K, 2)
         trusts = trust[..., rows, None, :] * trust[..., None, :, :]
-        alike[..., rows, :] = _alike(away, both, trusts, size[..., rows, :], how)
+        alike[..., rows, :] = _alike(away, both, trusts, size[..., rows, :], distance)
     return alike
 
 
 def _alike(
-    away: np.ndarray, both: np.ndarray, trust: np.ndarray, size: np.ndarray, how: PoseDistance
+    away: np.ndarray, both: np.ndarray, trust: np.ndarray, size: np.ndarray, distance: PoseDistance
 ) -> Float[np.ndarray, "*I r n"]:
     """Return the similarity of r references to n poses, of offsets (…, r, n, K, 2), both's keypoints and products of
     scores (…, r, n, K), and the references' sizes (…, r, 2)."""
     away = np.where(both[..., None], away, np.inf)
     squared = (away**2).sum(axis=-1)  # (…, r, n, K)
     length = np.sqrt(squared)
-    if how.form == "code":
-        matched, near = length <= _CODE_WINDOW, np.exp(-length / how.distance_scale)
+    if distance.form == "code":
+        matched, near = length <= _CODE_WINDOW, np.exp(-length / distance.distance_scale)
     else:
         window = size[..., None, None, :] * _SHARE / 2  # to either side
         matched = (away <= window).all(axis=-1)
         unit = np.maximum(size.prod(axis=-1), 1e-12)[..., None, None] * _SHARE**2
-        near = np.exp(-squared / unit / how.distance_scale)
-    total = np.where(matched, trust, 0).sum(axis=-1) + how.balance * near.sum(axis=-1)
-    alike = total / np.maximum(both.sum(axis=-1), 1) / (1 + how.balance)
-    if how.form == "code":
+        near = np.exp(-squared / unit / distance.distance_scale)
+    total = np.where(matched, trust, 0).sum(axis=-1) + distance.balance * near.sum(axis=-1)
+    alike = total / np.maximum(both.sum(axis=-1), 1) / (1 + distance.balance)
+    if distance.form == "code":
         reach = np.minimum(size.max(axis=-1) * _SHARE, _CODE_REACH)[..., None, None]
         alike = np.where((length <= reach).sum(axis=-1) >= _CODE_MATCHES, np.inf, alike)
     return alike
@@ -145,8 +145,8 @@ def choose_parameters(
             for values in product(*(grid[name] for name in names)):
                 changes = dict(zip(names, values, strict=True))
                 other_threshold = changes.pop("threshold", threshold)
-                other = replace(start, **changes)  # type: ignore[arg-type]
-                value = measure(other, other_threshold)
+                candidate = replace(start, **changes)  # type: ignore[arg-type]
+                value = measure(candidate, other_threshold)
                 if value > best:
-                    best, chosen, improved = value, (other, other_threshold), True
+                    best, chosen, improved = value, (candidate, other_threshold), True
     return chosen[0], chosen[1], best

@@ -56,9 +56,9 @@ class Suppression:
 
 @dataclass(frozen=True, eq=False)
 class Suppressed:
-    """Which of N poses are kept (N,), and the score to rank each by (N,), never higher than before."""
+    """keep (N,): the poses that are kept, of N. score (N,): the score to rank each by, never higher than before."""
 
-    kept: Bool[np.ndarray, " N"]
+    keep: Bool[np.ndarray, " N"]
     score: Float[np.ndarray, " N"]
 
 
@@ -86,23 +86,23 @@ def suppress(
     check_threshold(method, threshold)
     if score.shape != (len(poses),) or not np.isfinite(score).all():
         raise ValueError(f"score: expected {len(poses)} finite numbers, one per pose")
-    kept, ranked = np.ones(len(poses), dtype=bool), score.astype(np.float64)
+    keep, ranked = np.ones(len(poses), dtype=bool), score.astype(np.float64)
     if method == "none" or not len(poses):
-        return Suppressed(kept, ranked)
+        return Suppressed(keep, ranked)
     if poses.image_id is None:
         raise ValueError("suppress: Poses.image_id is None, it is unknown which poses are of one photo")
     if len(sigmas) != poses.keypoint_count:
         raise ValueError(f"sigmas: expected {poses.keypoint_count} numbers, one per keypoint, got {len(sigmas)}")
     counted = _counted(poses, in_vis_threshold)
-    between = _overlap_of(poses, sigmas, area, (distance or PoseDistance()) if method == "pose-nms" else None)
+    overlap_between = _overlap_of(poses, sigmas, area, (distance or PoseDistance()) if method == "pose-nms" else None)
     for rows in _photos_of_one_size(poses.image_id):  # (I, n)
-        overlap = between(rows, None if counted is None else counted[rows])
+        overlap = overlap_between(rows, None if counted is None else counted[rows])
         if method in ("oks-nms", "pose-nms"):
-            kept[rows] = greedy_nms(overlap, ranked[rows], threshold)
+            keep[rows] = greedy_nms(overlap, ranked[rows], threshold)
         else:
             decay = linear_decay if method == "soft-oks-nms-linear" else gaussian_decay
-            ranked[rows] = soft_nms(overlap, ranked[rows], lambda one, decay=decay: decay(one, threshold))
-    return Suppressed(kept, ranked)
+            ranked[rows] = soft_nms(overlap, ranked[rows], lambda value, decay=decay: decay(value, threshold))
+    return Suppressed(keep, ranked)
 
 
 def _counted(poses: Poses, in_vis_threshold: float | None) -> Bool[np.ndarray, "N K"] | None:
@@ -181,13 +181,13 @@ def suppressor(
     return how
 
 
-def suppressed(poses: Poses, how: Suppress) -> Poses:
+def suppressed(poses: Poses, apply: Suppress) -> Poses:
     """Return the remaining poses, with their new ranking score as `suppressed_score`."""
     if not len(poses):
         return replace(poses, suppressed_score=np.zeros(0))  # so that it can be joined to others
-    found = how(poses, poses.ranking_score)
-    ranked = replace(poses, suppressed_score=found.score)
-    return ranked if found.kept.all() else ranked[found.kept]  # the usual case copies nothing
+    result = apply(poses, poses.ranking_score)
+    ranked = replace(poses, suppressed_score=result.score)
+    return ranked if result.keep.all() else ranked[result.keep]  # the usual case copies nothing
 
 
 def check_threshold(method: str, threshold: float) -> None:
@@ -216,10 +216,12 @@ def _pose_size(poses: Poses, convention: PoseArea) -> Float[np.ndarray, "N 2"]:
     check_area(convention)
     if convention == "keypoints":
         xy = poses.xy.astype(np.float64)
-        known = np.isfinite(xy) & (True if poses.missing is None else ~poses.missing[..., None])
-        extent = np.max(xy, axis=1, where=known, initial=-np.inf) - np.min(xy, axis=1, where=known, initial=np.inf)
-        some = np.asarray(known.any(axis=(1, 2)))
-        return np.where(some[:, None], np.maximum(extent, 0), 0.0)
+        is_position = np.isfinite(xy) & (True if poses.missing is None else ~poses.missing[..., None])
+        extent = np.max(xy, axis=1, where=is_position, initial=-np.inf) - np.min(
+            xy, axis=1, where=is_position, initial=np.inf
+        )
+        has_any = np.asarray(is_position.any(axis=(1, 2)))
+        return np.where(has_any[:, None], np.maximum(extent, 0), 0.0)
     if poses.box is None:
         raise ValueError(f"area {convention!r} needs the poses' boxes; use area 'keypoints' without boxes")
     missing = ~np.isfinite(poses.box).all(axis=1)
@@ -245,11 +247,11 @@ def greedy_nms(overlap: Overlap, score: Float[np.ndarray, "*I n"], threshold: fl
     near = np.take_along_axis(overlap > threshold, order[..., None], axis=-2)
     near = np.take_along_axis(near, order[..., None, :], axis=-1)  # (…, n, n), the best first
     first = np.ones(score.shape, dtype=bool)
-    for place in range(score.shape[-1] - 1):
-        first[..., place + 1 :] &= ~(near[..., place, place + 1 :] & first[..., place, None])
-    kept = np.empty_like(first)
-    np.put_along_axis(kept, order, first, axis=-1)
-    return kept
+    for rank in range(score.shape[-1] - 1):
+        first[..., rank + 1 :] &= ~(near[..., rank, rank + 1 :] & first[..., rank, None])
+    keep = np.empty_like(first)
+    np.put_along_axis(keep, order, first, axis=-1)
+    return keep
 
 
 def soft_nms(
@@ -260,13 +262,13 @@ def soft_nms(
 
     Scores of 0 or less stay unchanged. Bodla et al. 2017, figure 2.
     """
-    score, waiting = score.astype(np.float64), np.ones(score.shape, dtype=bool)
+    score, is_remaining = score.astype(np.float64), np.ones(score.shape, dtype=bool)
     share = np.where(score[..., None, :] > 0, decay(overlap), 1.0)  # (…, n, n): factor of the remaining by the selected
     for _ in range(score.shape[-1] - 1):
-        best = np.where(waiting, score, -np.inf).argmax(axis=-1)[..., None]  # (…, 1)
-        np.put_along_axis(waiting, best, False, axis=-1)
+        best = np.where(is_remaining, score, -np.inf).argmax(axis=-1)[..., None]  # (…, 1)
+        np.put_along_axis(is_remaining, best, False, axis=-1)
         lowered = score * np.take_along_axis(share, best[..., None], axis=-2)[..., 0, :]  # (…, n)
-        score = np.where(waiting, lowered, score)
+        score = np.where(is_remaining, lowered, score)
     return score
 
 

@@ -30,8 +30,8 @@ _SKELETONS = "trustpose_skeletons"  # in a data set's `info`: by field, the name
 
 
 @dataclass(frozen=True, eq=False)
-class _Given:
-    """Poses to convert, with what a results file has beside them, and the file names of images by id."""
+class _SourcePoses:
+    """Poses to convert, with the further columns of a results file, and the file names of images by id."""
 
     poses: Poses
     ranking: Float[np.ndarray, " N"] | None
@@ -60,20 +60,20 @@ def to_fiftyone(
     InputError if fiftyone is missing, a photo cannot be read, or poses are on photos that the data set lacks; with
     `common` only if it has none of them.
     """
-    package, given = _fiftyone(), _given(results, images, skeleton)
-    rows = _rows_by_image(given.poses)
-    ids = {one: None for one in (*rows, *given.names)}
-    image_of = match([sample.filepath for sample in _samples(dataset)], ids, given.names)
-    lacking = [one for one in rows if one not in set(image_of.values())]
+    package, source = _fiftyone(), _source_poses(results, images, skeleton)
+    rows = _rows_by_image(source.poses)
+    ids = {image_id: None for image_id in (*rows, *source.names)}
+    image_of = match([sample.filepath for sample in _samples(dataset)], ids, source.names)
+    lacking = [image_id for image_id in rows if image_id not in set(image_of.values())]
     if lacking and (len(lacking) == len(rows) or not common):
-        name = given.names.get(lacking[0], f"with id {lacking[0]}")
+        name = source.names.get(lacking[0], f"with id {lacking[0]}")
         which = f"photo {name}" + (f" and {len(lacking) - 1} more" if len(lacking) > 1 else "")
         raise InputError(f"{which}: no sample of the data set (common=True leaves such photos out)")
     for sample in _samples(dataset, save=True):
         image_id = image_of.get(sample.filepath)
         if image_id is not None:
-            sample[field] = _label(package, sample, given, rows, image_id, label)
-    _set_skeleton(package, dataset, field, given.poses.skeleton)
+            sample[field] = _label(package, sample, source, rows, image_id, label)
+    _set_skeleton(package, dataset, field, source.poses.skeleton)
     return len(image_of)
 
 
@@ -93,12 +93,12 @@ def fiftyone_samples(
     samples have no skeleton, `to_fiftyone` on the data set would set it. Raises InputError as `to_fiftyone`, and if a
     photo is not there.
     """
-    package, given = _fiftyone(), _given(results, images, skeleton)
-    rows = _rows_by_image(given.poses)
-    files = files_of(list({one: None for one in (*rows, *given.names)}), given.names, photos)
+    package, source = _fiftyone(), _source_poses(results, images, skeleton)
+    rows = _rows_by_image(source.poses)
+    files = files_of(list({image_id: None for image_id in (*rows, *source.names)}), source.names, photos)
     samples = [package.Sample(filepath=str(path)) for path in files.values()]
     for sample, image_id in zip(samples, files, strict=True):
-        sample[field] = _label(package, sample, given, rows, image_id, label)
+        sample[field] = _label(package, sample, source, rows, image_id, label)
     return samples
 
 
@@ -136,24 +136,26 @@ def _fiftyone() -> Any:
         raise InputError(not_installed("fiftyone", "fiftyone")) from None
 
 
-def _given(results: Poses | str | Path, images: Images | str | Path | None, skeleton: Skeleton | str | None) -> _Given:
+def _source_poses(
+    results: Poses | str | Path, images: Images | str | Path | None, skeleton: Skeleton | str | None
+) -> _SourcePoses:
     joints = None if skeleton is None else skeleton_of(skeleton)
     names = {} if images is None else images.names() if isinstance(images, Images) else names_in(Path(images))
     if isinstance(results, Poses):
         if results.image_id is None:
             raise InputError("Poses.image_id is None: it is not known which photos the poses are on")
-        known = {one: photo.name for one, photo in (results.photos or {}).items()}
+        photo_names = {image_id: photo.name for image_id, photo in (results.photos or {}).items()}
         poses = results if joints is None else replace(results, skeleton=joints)
         can_rank = poses.pose_score is not None or poses.pose_quality is not None or poses.suppressed_score is not None
-        return _Given(
-            poses, poses.ranking_score if can_rank else None, np.ones(len(poses), dtype=np.int64), names or known
+        return _SourcePoses(
+            poses, poses.ranking_score if can_rank else None, np.ones(len(poses), dtype=np.int64), names or photo_names
         )
-    read, beside = read_results(results, skeleton=joints), Path(results).with_name("images.json")
-    if not read.image_texts.are_numbers:
+    results_file, images_file = read_results(results, skeleton=joints), Path(results).with_name("images.json")
+    if not results_file.image_texts.are_numbers:
         raise InputError(f"{results}: its image ids are texts, expected numbers")
-    if not names and beside.is_file():
-        names = names_in(beside)
-    return _Given(read.poses, read.score, read.category_id, names)
+    if not names and images_file.is_file():
+        names = names_in(images_file)
+    return _SourcePoses(results_file.poses, results_file.score, results_file.category_id, names)
 
 
 def _rows_by_image(poses: Poses) -> dict[int, np.ndarray]:
@@ -165,12 +167,14 @@ def _rows_by_image(poses: Poses) -> dict[int, np.ndarray]:
     return dict(zip(ids.tolist(), np.split(order, starts[1:]), strict=True))
 
 
-def _label(package: Any, sample: Any, given: _Given, rows: Mapping[int, np.ndarray], image_id: int, label: str) -> Any:
+def _label(
+    package: Any, sample: Any, source: _SourcePoses, rows: Mapping[int, np.ndarray], image_id: int, label: str
+) -> Any:
     """Return the `fiftyone.Keypoints` of one photo."""
-    here = rows.get(image_id, np.zeros(0, dtype=np.int64))
-    ranking = None if given.ranking is None else given.ranking[here]
-    people = keypoints_of(package, given.poses[here], photo_size(package, sample), label, ranking)
-    for person, category in zip(people.keypoints, given.category_id[here].tolist(), strict=True):
+    photo_rows = rows.get(image_id, np.zeros(0, dtype=np.int64))
+    ranking = None if source.ranking is None else source.ranking[photo_rows]
+    people = keypoints_of(package, source.poses[photo_rows], photo_size(package, sample), label, ranking)
+    for person, category in zip(people.keypoints, source.category_id[photo_rows].tolist(), strict=True):
         if category != 1:
             person["category_id"] = category
     people["image_id"] = image_id
@@ -213,38 +217,38 @@ def _skeleton_of(dataset: Any, field: str) -> Skeleton | None:
         return SKELETONS.get(value)
     if value is not None:
         return skeleton_of_object(value, f"info[{_SKELETONS!r}]")
-    known = stored.skeletons.get(field) or stored.default_skeleton
-    if known is None or not known.labels:
+    skeleton_stored = stored.skeletons.get(field) or stored.default_skeleton
+    if skeleton_stored is None or not skeleton_stored.labels:
         return None
-    edges = tuple((one, other) for chain in known.edges for one, other in pairwise(chain))
-    return Skeleton(field, tuple(known.labels), edges)
+    edges = tuple((start, end) for chain in skeleton_stored.edges for start, end in pairwise(chain))
+    return Skeleton(field, tuple(skeleton_stored.labels), edges)
 
 
 def _read(dataset: Any, field: str, skeleton: Skeleton | str | None) -> tuple[Poses, list[Any]]:
     """Return the poses in a field, and each one's `fiftyone.Keypoint`."""
-    package, found = _fiftyone(), []
-    for at, sample in enumerate(_samples(dataset)):
+    package, labelled_samples = _fiftyone(), []
+    for index, sample in enumerate(_samples(dataset)):
         label = sample[field] if sample.has_field(field) else None
         if label is not None and not isinstance(label, package.Keypoints):
             kind = type(label).__name__
             raise InputError(f"{sample.filepath}: field {field!r} is a {kind}, expected fiftyone.Keypoints")
         if label is not None:
-            found.append((at, sample.filepath, photo_size(package, sample), label))
-    if not found:
+            labelled_samples.append((index, sample.filepath, photo_size(package, sample), label))
+    if not labelled_samples:
         raise InputError(f"field {field!r}: no sample has it, expected a field with fiftyone.Keypoints")
-    ids = _image_ids([(at, path, label) for at, path, _, label in found])
+    ids = _image_ids([(index, path, label) for index, path, _, label in labelled_samples])
     people, owner = [], []
-    for row, (_, _, _, label) in enumerate(found):
+    for row, (_, _, _, label) in enumerate(labelled_samples):
         people += label.keypoints
         owner += [row] * len(label.keypoints)
     joints = _skeleton_of(dataset, field) if skeleton is None else skeleton_of(skeleton)
-    photos = {one: PhotoFile(Path(path)) for one, (_, path, _, _) in zip(ids, found, strict=True)}
+    photos = {image_id: PhotoFile(Path(path)) for image_id, (_, path, _, _) in zip(ids, labelled_samples, strict=True)}
     if not people:
         count = 0 if joints is None else len(joints)
         empty = Poses(xy=np.zeros((0, count, 2)), image_id=np.zeros(0, dtype=np.int64), skeleton=joints, photos=photos)
         return empty, []
-    size = np.array([found[row][2] for row in owner], dtype=np.float64)
-    columns = poses_of(people, size, [found[row][1] for row in owner])
+    size = np.array([labelled_samples[row][2] for row in owner], dtype=np.float64)
+    columns = poses_of(people, size, [labelled_samples[row][1] for row in owner])
     image_id = np.array([ids[row] for row in owner], dtype=np.int64)
     if joints is not None and len(joints) != columns["xy"].shape[1]:  # type: ignore[union-attr]
         points = len(people[0].points)
@@ -252,9 +256,20 @@ def _read(dataset: Any, field: str, skeleton: Skeleton | str | None) -> tuple[Po
     return Poses(**columns, image_id=image_id, skeleton=joints, photos=photos), people  # type: ignore[arg-type]
 
 
-def _image_ids(found: list[tuple[int, str, Any]]) -> list[int]:
+def _image_ids(labelled_samples: list[tuple[int, str, Any]]) -> list[int]:
     """Return the image id of each photo: as stored, else the number in its name, else its place."""
-    stored = [label["image_id"] if label.has_field("image_id") else None for _, _, label in found]
-    numbers = [number_in_name(path) for _, path, _ in found]
-    ids = next((some for some in (stored, numbers) if None not in some and len(set(some)) == len(some)), None)
-    return [at for at, _, _ in found] if ids is None else [int(one) for one in ids if one is not None]
+    stored = [label["image_id"] if label.has_field("image_id") else None for _, _, label in labelled_samples]
+    numbers = [number_in_name(path) for _, path, _ in labelled_samples]
+    ids = next(
+        (
+            candidates
+            for candidates in (stored, numbers)
+            if None not in candidates and len(set(candidates)) == len(candidates)
+        ),
+        None,
+    )
+    return (
+        [index for index, _, _ in labelled_samples]
+        if ids is None
+        else [int(number) for number in ids if number is not None]
+    )

@@ -1,7 +1,7 @@
 """Poses as `fiftyone.Keypoints` of a photo, and back.
 
-FiftyOne has places in 0 to 1 of the photo's width and height, one list of numbers per attribute of keypoints, NaN for a
-point that is not there, and None for an unknown number.
+FiftyOne has positions as fractions of the photo's width and height, one list of numbers per attribute of keypoints, NaN
+for a missing point, and None for an unknown number.
 """
 
 from collections.abc import Sequence
@@ -27,32 +27,32 @@ def keypoints_of(
     size: tuple[int, int],
     label: str,
     ranking: Float[np.ndarray, " N"] | None,
-    **beside: Any,
+    **attributes: Any,
 ) -> Any:
     """Return `fiftyone.Keypoints` of the people of one photo, `size` its width and height in pixels.
 
-    `ranking` is the score that they are ranked by, None if unknown; `beside` are attributes of all of them.
+    `ranking` is the score that they are ranked by, None if unknown; `attributes` are set on each of them.
     """
     columns = _columns(poses, size) | ({} if ranking is None else {"ranking_score": _cells(ranking)})
     rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
-    people = [{name: cell for name, cell in row.items() if cell is not None} | beside for row in rows]
+    people = [{name: cell for name, cell in row.items() if cell is not None} | attributes for row in rows]
     return package.Keypoints(keypoints=[package.Keypoint(label=label, **person) for person in people])
 
 
 def _columns(poses: Poses, size: tuple[int, int]) -> dict[str, list[Any]]:
-    """Return what each attribute holds, a value per person."""
+    """Return the values of each attribute, one per person."""
     points = poses.xy.astype(np.float64) / np.array(size, dtype=np.float64)
     if poses.missing is not None:
         points[poses.missing] = np.nan
     columns: dict[str, list[Any]] = {"points": points.tolist()}
-    columns |= {name: _cells(poses.xy[:, :, at]) for at, name in enumerate(PIXELS)}
+    columns |= {name: _cells(poses.xy[:, :, axis]) for axis, name in enumerate(PIXELS)}
     columns |= {
-        theirs: _cells(one) for ours, theirs in _BY_KEYPOINT.items() if (one := getattr(poses, ours)) is not None
+        theirs: _cells(column) for ours, theirs in _BY_KEYPOINT.items() if (column := getattr(poses, ours)) is not None
     }
     if poses.visibility is not None:
-        columns |= {name: _cells(poses.visibility[:, :, at]) for at, name in enumerate(CHANCES)}
-    columns |= {name: _cells(one) for name in _BY_POSE if (one := getattr(poses, name)) is not None}
-    columns |= {theirs: _ids(one) for ours, theirs in _IDS.items() if (one := getattr(poses, ours)) is not None}
+        columns |= {name: _cells(poses.visibility[:, :, state]) for state, name in enumerate(CHANCES)}
+    columns |= {name: _cells(column) for name in _BY_POSE if (column := getattr(poses, name)) is not None}
+    columns |= {theirs: _ids(column) for ours, theirs in _IDS.items() if (column := getattr(poses, ours)) is not None}
     return columns | ({} if poses.box is None else {"box": _cells(poses.box)})
 
 
@@ -66,11 +66,11 @@ def _cells(column: np.ndarray) -> list[Any]:
 
 
 def _is_empty(row: Any) -> bool:
-    return all(_is_empty(one) for one in row) if isinstance(row, list) else row is None
+    return all(_is_empty(cell) for cell in row) if isinstance(row, list) else row is None
 
 
 def _ids(column: np.ndarray) -> list[int | None]:
-    return [None if one == MISSING_ID else one for one in column.tolist()]
+    return [None if number == MISSING_ID else number for number in column.tolist()]
 
 
 def poses_of(
@@ -120,20 +120,20 @@ def _tables(
 ) -> np.ndarray | None:
     """Return attributes that belong together (N, *shape, A). Raises InputError as `_table`, and if only some are
     there."""
-    tables = [_table(keypoints, names, one, shape) for one in attributes]
-    known = [one for one in tables if one is not None]
-    if known and len(known) < len(tables):
+    tables = [_table(keypoints, names, attribute, shape) for attribute in attributes]
+    columns = [table for table in tables if table is not None]
+    if columns and len(columns) < len(tables):
         raise InputError(f"{names[0]}: keypoints have some of {', '.join(attributes)}, expected all or none")
-    return np.stack(known, axis=-1) if known else None
+    return np.stack(columns, axis=-1) if columns else None
 
 
 def _table(keypoints: Sequence[Any], names: Sequence[str], attribute: str, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return an attribute (N, *shape), NaN where it is unknown; None if no person has it. Raises InputError."""
-    values = [_value(one, attribute) for one in keypoints]
+    values = [_value(keypoint, attribute) for keypoint in keypoints]
     if all(value is None for value in values):
         return None
     table = np.full((len(values), *shape), np.nan)
-    for at, value in enumerate(values):
+    for row_index, value in enumerate(values):
         if value is None:
             continue
         try:
@@ -141,9 +141,11 @@ def _table(keypoints: Sequence[Any], names: Sequence[str], attribute: str, shape
         except (TypeError, ValueError):
             row = np.empty(0)
         if row.shape != shape:
-            wanted = " × ".join(map(str, shape)) + " numbers" if shape else "a number"
-            raise InputError(f"{names[at]}: a keypoint's {attribute!r} is {str(value)[:40]}, expected {wanted}")
-        table[at] = row
+            expected = " × ".join(map(str, shape)) + " numbers" if shape else "a number"
+            raise InputError(
+                f"{names[row_index]}: a keypoint's {attribute!r} is {str(value)[:40]}, expected {expected}"
+            )
+        table[row_index] = row
     return table
 
 

@@ -1,4 +1,4 @@
-"""Which sample of a FiftyOne data set is which photo, and how large it is."""
+"""Match the samples of a FiftyOne data set to photos, and read the photos' sizes."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -28,41 +28,41 @@ def match(paths: Iterable[str], ids: Iterable[int], names: Mapping[int, str]) ->
     With `names` a sample is the photo of the same path, else of the same name without folders; otherwise the one whose
     id is the number at the end of its name. Raises InputError if two samples are the same photo.
     """
-    known = {one: one for one in ids}
-    by_path = {str(Path(name).absolute()): one for one, name in names.items()}
+    known_ids = {image_id: image_id for image_id in ids}
+    by_path = {str(Path(name).absolute()): image_id for image_id, name in names.items()}
     count = Counter(Path(name).name for name in names.values())
-    by_name = {Path(name).name: one for one, name in names.items() if count[Path(name).name] == 1}
-    found: dict[str, int] = {}
-    taken: dict[int, str] = {}
+    by_name = {Path(name).name: image_id for image_id, name in names.items() if count[Path(name).name] == 1}
+    image_ids: dict[str, int] = {}
+    path_of_id: dict[int, str] = {}
     for path in paths:
         number = by_path.get(path, by_name.get(Path(path).name)) if names else number_in_name(path)
-        if number is None or number not in known:
+        if number is None or number not in known_ids:
             continue
-        if taken.setdefault(number, path) != path:
+        if path_of_id.setdefault(number, path) != path:
             raise InputError(
-                f"{path}: is photo {number}, and so is {taken[number]}; give a view that holds one of them"
+                f"{path}: is photo {number}, and so is {path_of_id[number]}; give a view that holds one of them"
             )
-        found[path] = number
-    return found
+        image_ids[path] = number
+    return image_ids
 
 
 def files_of(ids: Iterable[int], names: Mapping[int, str], folder: str | Path | None) -> dict[int, Path]:
     """Return the photo file of each image id: in a folder, by name or by the number at its end; without a folder by
     the path that its name is. Raises InputError for one that is not there."""
     if folder is None:
-        unnamed = next((one for one in ids if one not in names), None)
+        unnamed = next((image_id for image_id in ids if image_id not in names), None)
         if unnamed is not None:
             raise InputError(f"photos: where photo {unnamed} is is not known, expected the folder with the photos")
-        files = {one: Path(names[one]).absolute() for one in ids}
+        files = {image_id: Path(names[image_id]).absolute() for image_id in ids}
     else:
-        found = match([str(path.absolute()) for path in find_photos([Path(folder)])], ids, names)
-        files = {one: Path(path) for path, one in found.items()}
-        lacking = next((one for one in ids if one not in files), None)
+        image_ids = match([str(path.absolute()) for path in find_photos([Path(folder)])], ids, names)
+        files = {image_id: Path(path) for path, image_id in image_ids.items()}
+        lacking = next((image_id for image_id in ids if image_id not in files), None)
         if lacking is not None:
             raise InputError(f"{folder}: has no photo {names.get(lacking, f'whose name ends in {lacking}')}")
     for path in files.values():
         check_regular(path)
-    return {one: files[one] for one in sorted(files)}
+    return {image_id: files[image_id] for image_id in sorted(files)}
 
 
 def photo_size(package: Any, sample: Any) -> tuple[int, int]:

@@ -38,8 +38,8 @@ def push_model(
     one that `hf auth login` has stored. Raises InputError, before anything is sent, if the folder is no model folder;
     and, in one line, if the package (extra `hub`), the network or the right to write is missing.
     """
-    folder, wanted = Path(folder), HubName.read(f"{PREFIX}{repository}")
-    if wanted.revision is not None:
+    folder, hub_name = Path(folder), HubName.read(f"{PREFIX}{repository}")
+    if hub_name.revision is not None:
         raise InputError(f"{repository}: expected USER/NAME; a branch is revision=…")
     hub = hub_package()
     card, spec = model_card(folder, repository, tags), ModelSpec.read(folder)
@@ -48,13 +48,17 @@ def push_model(
     api = hub.HfApi(token=token)
     try:
         api.create_repo(repository, private=private, exist_ok=True)
-        there = set(api.list_repo_files(repository, revision=revision))
-        operations = [hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=one) for name, one in files.items()]
-        operations += [hub.CommitOperationDelete(path_in_repo=name) for name in FILES if name in there - set(files)]
+        remote_files = set(api.list_repo_files(repository, revision=revision))
+        operations = [
+            hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=content) for name, content in files.items()
+        ]
+        operations += [
+            hub.CommitOperationDelete(path_in_repo=name) for name in FILES if name in remote_files - set(files)
+        ]
         message = message or f"{spec.name}, pushed by trustpose"
         done = api.create_commit(repository, operations, commit_message=message, revision=revision)
     except hub_failures(hub) as error:
-        raise hub_error(hub, str(wanted), error) from None
+        raise hub_error(hub, str(hub_name), error) from None
     return str(HubName(repository, done.oid))
 
 
@@ -66,8 +70,8 @@ def model_card(folder: str | Path, repository: str, tags: Sequence[str] = ()) ->
     made from model.json, and shows how to load it. Raises InputError as `push_model`.
     """
     spec = _spec(Path(folder))
-    own = Path(folder) / README
-    stated, text = _parts(own) if own.is_file() else ({}, _text(spec, repository))
+    readme = Path(folder) / README
+    stated, text = _parts(readme) if readme.is_file() else ({}, _text(spec, repository))
     derived = {
         name: value for name, value in _metadata(spec).items() if "license" not in stated or name[:7] != "license"
     }
@@ -114,9 +118,9 @@ def _spec(folder: Path) -> ModelSpec:
 
 def _metadata(spec: ModelSpec) -> dict[str, Any]:
     licence = spec.licence.lower()
-    known = {"license": licence} if licence in _LICENCES else {"license": "other", "license_name": _slug(licence)}
+    header = {"license": licence} if licence in _LICENCES else {"license": "other", "license_name": _slug(licence)}
     task = "keypoint-detection" if len(spec.skeleton) else "object-detection"
-    return known | {"library_name": "trustpose", "pipeline_tag": task}
+    return header | {"library_name": "trustpose", "pipeline_tag": task}
 
 
 def _slug(text: str) -> str:
@@ -139,6 +143,6 @@ def _text(spec: ModelSpec, repository: str) -> str:
         rows = (f"| {name} | {value} |" for name, value in spec.measured.items())
         lines += ["| measured | |", "|---|---|", *rows, ""]
     name = f'"{PREFIX}{repository}"'
-    how = name if len(spec.skeleton) else f'"default", detector={name}'
-    lines += ["```python", "import trustpose as tp", "", f'poses = tp.load({how})("photo.jpg")', "```", ""]
+    arguments = name if len(spec.skeleton) else f'"default", detector={name}'
+    lines += ["```python", "import trustpose as tp", "", f'poses = tp.load({arguments})("photo.jpg")', "```", ""]
     return "\n".join(lines)

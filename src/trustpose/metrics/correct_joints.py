@@ -155,25 +155,16 @@ def table_groups(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
     return {name: groups.pop(name) for name in _TABLE if name in groups} | groups
 
 
-def rate_replicates(
-    counts: Int[np.ndarray, "B I"],
-    distance: Float[np.ndarray, "N K"],
-    fraction: float,
-    image: Int[np.ndarray, " N"],
-) -> Float[np.ndarray, "B K"]:
-    """Compute each joint's share in every draw of `bootstrap.resample_counts`; `image` (N,) is a row's, 0..I−1, so that
-    people are drawn where every person has an own number. NaN where a draw has no label of the joint."""
-    correct, count = replicate_correct(counts, distance, fraction, image)
-    return _share(correct, count)
-
-
 def replicate_correct(
     counts: Int[np.ndarray, "B I"],
     distance: Float[np.ndarray, "N K"],
     fraction: float,
     image: Int[np.ndarray, " N"],
 ) -> tuple[Float[np.ndarray, "B K"], Float[np.ndarray, "B K"]]:
-    """Return the number of correct joints and of joints that count in every draw, to pool or to join them."""
+    """Return the number of correct joints and of joints that count in every draw of `bootstrap.resample_counts`.
+
+    image: each row's image, 0 … I − 1; to draw people, every person has a number of its own.
+    """
     both = np.stack([distance <= fraction, ~np.isnan(distance)], axis=1).astype(np.int8)  # (N, 2, K)
     sums = replicate_sums(counts, sums_by_group(both, image, counts.shape[1]))
     return sums[:, 0], sums[:, 1]

@@ -1,4 +1,4 @@
-"""The output kind "centres": people of a photo as points, with the way from each to its joints, and heatmaps."""
+"""The output kind "centres": people of a photo as points, with the offset from each to its joints, and heatmaps."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Int
 
-from trustpose.codecs.centres import MOST, CentreMaps, CentrePoseCodec
+from trustpose.codecs.centres import MAX_PEOPLE, CentreMaps, CentrePoseCodec
 from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
-from trustpose.codecs.people import FoundPeople
+from trustpose.codecs.people import DetectedPeople
 from trustpose.formats.json_reader import Fields
 from trustpose.models.inputs import InputSpec
 from trustpose.models.photo_maps import Decoding, PhotoMaps, read_maps, read_names, read_peaks
@@ -35,27 +35,27 @@ class CentreOutput(PhotoMaps):
     decoding: Decoding = "dark"
     min_peak: float = 0.1
     reach: float = 0.3
-    most: int = MOST
+    most: int = MAX_PEOPLE
     min_score: float = 0.1
     overlap: float = 1.0
 
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "CentreOutput":
         """Read the field 'output' of a spec. Raises InputError naming the field."""
-        wanted, keypoints, stride = read_maps(top, cls.kind, inputs, skeleton)
+        fields, keypoints, stride = read_maps(top, cls.kind, inputs, skeleton)
         if stride != int(stride):
-            raise wanted.fail("stride", "a whole number", stride)
+            raise fields.fail("stride", "a whole number", stride)
         output = cls(
             keypoints,
             stride,
-            **read_names(wanted, centre=cls.centre, sides=cls.sides, joints=cls.joints, heatmaps=cls.heatmaps),
-            **read_peaks(wanted, cls.offset, cls.sigma, cls.decoding, cls.min_peak),
-            reach=wanted.number("reach", least=0.0, default=cls.reach),
-            most=wanted.count("most", default=cls.most),
-            min_score=wanted.number("min_score", least=0.0, default=cls.min_score),
-            overlap=wanted.number("overlap", least=0.0, most=1.0, default=cls.overlap),
+            **read_names(fields, centre=cls.centre, sides=cls.sides, joints=cls.joints, heatmaps=cls.heatmaps),
+            **read_peaks(fields, cls.offset, cls.sigma, cls.decoding, cls.min_peak),
+            reach=fields.number("reach", least=0.0, default=cls.reach),
+            most=fields.count("most", default=cls.most),
+            min_score=fields.number("min_score", least=0.0, default=cls.min_score),
+            overlap=fields.number("overlap", least=0.0, most=1.0, default=cls.overlap),
         )
-        wanted.close()
+        fields.close()
         return output
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class CentreOutput(PhotoMaps):
         size = self.cells(width, height)
         return [(1, count, *size) for count in (1, 4, 2 * self.keypoints, self.keypoints)]
 
-    def decode(self, arrays: list[np.ndarray], width: int, height: int) -> FoundPeople:
+    def decode(self, arrays: list[np.ndarray], width: int, height: int) -> DetectedPeople:
         """Return the people of a photo with boxes, the highest centre first: see `CentrePoseCodec.decode`."""
         centre, sides, joints, heatmaps = (array[0].astype(np.float32, copy=False) for array in arrays)
         rows, columns = self.cells(width, height)
@@ -95,7 +95,9 @@ class CentreOutput(PhotoMaps):
         way[:, :, 0] -= 1  # a cell's middle lies half a pixel beyond that of its pixels, in both views
         heatmaps = flip_back(mirrored[3], flip_index, self.codec(*cells).heatmaps.flip_shift)
         back = (centre, sides[:, (2, 1, 0, 3)], way.reshape(joints.shape), heatmaps)
-        return [((own + other) / 2).astype(np.float32) for own, other in zip(arrays, back, strict=True)]
+        return [
+            ((maps + mirrored_maps) / 2).astype(np.float32) for maps, mirrored_maps in zip(arrays, back, strict=True)
+        ]
 
     def describe(self) -> str:
         """Describe the output for `trustpose models`."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from trustpose.codecs import Outputs, Places
+from trustpose.codecs import DecodedKeypoints, Outputs
 from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.simcc import Score, SimCCCodec
 from trustpose.files import InputError
@@ -29,7 +29,7 @@ class CropCodec(Protocol):
 
     def crop_extent(self, width: int, height: int) -> tuple[int, int]: ...
 
-    def decode(self, outputs: Outputs) -> Places: ...
+    def decode(self, outputs: Outputs) -> DecodedKeypoints: ...
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs: ...
 
@@ -102,22 +102,25 @@ class CoordinateOutput(CropOutput):
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "CoordinateOutput":  # noqa: ARG003
         """Read the fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
-        wanted = top.object("output")
-        wanted.choice("kind", (cls.kind,))
-        keypoints = wanted.keypoints(skeleton)
-        name = wanted.text("name") if "name" in wanted.value else None
+        fields = top.object("output")
+        fields.choice("kind", (cls.kind,))
+        keypoints = fields.keypoints(skeleton)
+        name = fields.text("name") if "name" in fields.value else None
         top.choice("codec", ("coordinates",), default="coordinates")
-        order = wanted.value.get("order")
+        order = fields.value.get("order")
         if not isinstance(order, list) or sorted(map(str, order)) != ["score", "x", "y"]:
-            raise wanted.fail("order", 'x, y and score in the network\'s order, e.g. ["y", "x", "score"]', order)
-        wanted.seen.add("order")
-        output = cls(keypoints, (order[0], order[1], order[2]), wanted.boolean("normalised"), name)
-        wanted.close()
+            raise fields.fail("order", 'x, y and score in the network\'s order, e.g. ["y", "x", "score"]', order)
+        fields.seen.add("order")
+        output = cls(keypoints, (order[0], order[1], order[2]), fields.boolean("normalised"), name)
+        fields.close()
         return output
 
     def to_json(self) -> dict[str, Any]:
         value = asdict(self) | {"order": list(self.order)}
-        return {"output": {"kind": self.kind} | {name: one for name, one in value.items() if one is not None}}
+        return {
+            "output": {"kind": self.kind}
+            | {name: field_value for name, field_value in value.items() if field_value is not None}
+        }
 
     def codec(self, inputs: InputSpec) -> CoordinateCodec:
         return CoordinateCodec(inputs.width, inputs.height, self.order, self.normalised)
@@ -163,46 +166,51 @@ class SimCCOutput(CropOutput):
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "SimCCOutput":
         """Read the fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
-        wanted = top.object("output")
-        wanted.choice("kind", (cls.kind,))
-        keypoints = wanted.keypoints(skeleton)
+        fields = top.object("output")
+        fields.choice("kind", (cls.kind,))
+        keypoints = fields.keypoints(skeleton)
         codec = top.choice("codec", _SIMCC, default=_SIMCC[0])
-        split = wanted.number("split", least=0.1, most=16.0, default=2.0)
+        split = fields.number("split", least=0.1, most=16.0, default=2.0)
         sigma = cls.sigma
-        if "sigma" in wanted.value:
-            pair = wanted.number_or_pair("sigma", least=0.1, most=16384.0)
+        if "sigma" in fields.value:
+            pair = fields.number_or_pair("sigma", least=0.1, most=16384.0)
             sigma = pair if isinstance(pair, tuple) else (pair, pair)
         shift = None
-        if "flip_shift" in wanted.value:
-            shift = int(wanted.number("flip_shift", least=0.0, most=min(inputs.width * split - 1, 64.0)))
-            if shift != wanted.value["flip_shift"]:
-                raise wanted.fail("flip_shift", "a whole number of bins", wanted.value["flip_shift"])
+        if "flip_shift" in fields.value:
+            shift = int(fields.number("flip_shift", least=0.0, most=min(inputs.width * split - 1, 64.0)))
+            if shift != fields.value["flip_shift"]:
+                raise fields.fail("flip_shift", "a whole number of bins", fields.value["flip_shift"])
         output = cls(
             keypoints,
-            x=wanted.text("x", default="simcc_x"),
-            y=wanted.text("y", default="simcc_y"),
+            x=fields.text("x", default="simcc_x"),
+            y=fields.text("y", default="simcc_y"),
             split=split,
             sigma=sigma,
-            normalised=wanted.boolean("normalised") if "normalised" in wanted.value else False,
+            normalised=fields.boolean("normalised") if "normalised" in fields.value else False,
             subbin=codec == _SIMCC[1],
-            score=wanted.choice("score", ("lower", "mean"), default="lower"),
+            score=fields.choice("score", ("lower", "mean"), default="lower"),
             flip_shift=shift,
         )
         if output.x == output.y:
-            raise wanted.fail("y", "another output than in 'x'", output.y)
-        wanted.close()
+            raise fields.fail("y", "another output than in 'x'", output.y)
+        fields.close()
         return output
 
     def to_json(self) -> dict[str, Any]:
         value = asdict(self) | {"sigma": list(self.sigma)}
         codec = _SIMCC[self.subbin]
         del value["subbin"]
-        fields = {name: one for name, one in value.items() if one is not None}
+        fields = {name: field_value for name, field_value in value.items() if field_value is not None}
         return {"output": {"kind": self.kind} | fields, "codec": codec}
 
     def codec(self, inputs: InputSpec) -> SimCCCodec:
-        how = {"normalised": self.normalised, "subbin": self.subbin, "score": self.score, "flip_shift": self.flip_shift}
-        return SimCCCodec(inputs.width, inputs.height, self.split, self.sigma, **how)
+        options = {
+            "normalised": self.normalised,
+            "subbin": self.subbin,
+            "score": self.score,
+            "flip_shift": self.flip_shift,
+        }
+        return SimCCCodec(inputs.width, inputs.height, self.split, self.sigma, **options)
 
     @property
     def tensors(self) -> dict[str, str | None]:
@@ -220,8 +228,8 @@ class SimCCOutput(CropOutput):
         return [] if outputs.simcc is None else list(outputs.simcc)
 
     def describe(self) -> str:
-        between = ", read between the bins" if self.subbin else ""
-        return f"SimCC logits of one person, {self.split:g} bins a pixel{between}"
+        refinement = ", read between the bins" if self.subbin else ""
+        return f"SimCC logits of one person, {self.split:g} bins a pixel{refinement}"
 
 
 _SIMCC = ("simcc", "simcc-dark")

@@ -52,35 +52,39 @@ class HeatmapOutput(CropOutput):
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "HeatmapOutput":
         """Read the fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
-        wanted = top.object("output")
-        wanted.choice("kind", (cls.kind,))
-        keypoints = wanted.keypoints(skeleton)
-        name = wanted.text("name") if "name" in wanted.value else None
+        fields = top.object("output")
+        fields.choice("kind", (cls.kind,))
+        keypoints = fields.keypoints(skeleton)
+        name = fields.text("name") if "name" in fields.value else None
         decoding, convention = CODECS[top.choice("codec", tuple(CODECS), default="argmax-quarter")]
         for side, length in (("height", inputs.height), ("width", inputs.width)):
             if inputs.multiple is not None and length % inputs.multiple:
                 text = f'"multiple of {inputs.multiple}, M usual", where M is one'
                 raise top.object("input").fail(side, text, top.object("input").value[side])
-        height, width, stride = _read_size(wanted, inputs, convention)
-        sigma = wanted.number("sigma", least=0.1, most=16384.0, default=2.0)
+        height, width, stride = _read_size(fields, inputs, convention)
+        sigma = fields.number("sigma", least=0.1, most=16384.0, default=2.0)
         if sigma > max(height, width):
-            raise wanted.fail("sigma", "the trained bumps' in map pixels, less than the map", sigma)
+            raise fields.fail("sigma", "the trained bumps' in map pixels, less than the map", sigma)
         temperature = None
-        if decoding == "integral" and "temperature" in wanted.value:
-            temperature = wanted.number("temperature", least=1e-3, most=1e3)
+        if decoding == "integral" and "temperature" in fields.value:
+            temperature = fields.number("temperature", least=1e-3, most=1e3)
         trained = (decoding, convention, sigma, temperature)
-        decoded = _read_decoding(wanted, stride, convention)
-        wanted.close()
+        decoded = _read_decoding(fields, stride, convention)
+        fields.close()
         return cls(keypoints, height, width, stride, name, *trained, **decoded)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that `read` reads. Raises ValueError if decoding and convention have no common codec name."""
         value = asdict(self)
-        how = (value.pop("decoding"), value.pop("convention"))
-        names = [name for name, pair in CODECS.items() if pair == how]
+        codec = (value.pop("decoding"), value.pop("convention"))
+        names = [name for name, pair in CODECS.items() if pair == codec]
         if not names:
-            raise ValueError(f"output: decoding {how[0]} in the {how[1]} convention has no name as a codec")
-        fields = {name: one for name, one in value.items() if one is not None and one != _PLAIN.get(name)}
+            raise ValueError(f"output: decoding {codec[0]} in the {codec[1]} convention has no name as a codec")
+        fields = {
+            name: field_value
+            for name, field_value in value.items()
+            if field_value is not None and field_value != _PLAIN.get(name)
+        }
         return {"output": {"kind": self.kind} | fields, "codec": names[0]}
 
     def codec(self, inputs: InputSpec) -> HeatmapCodec:  # noqa: ARG002  # the map's size is sufficient
@@ -110,10 +114,10 @@ class HeatmapOutput(CropOutput):
     def with_decoding(self, decoding: str) -> "HeatmapOutput":
         """Return the same maps with another of `codecs.heatmaps.DECODINGS`; the pixel convention stays that of
         training. Raises InputError for an unknown decoding."""
-        known = [name for name in DECODINGS if name == decoding]
-        if not known:
+        decodings = [name for name in DECODINGS if name == decoding]
+        if not decodings:
             raise InputError(f"decoding: {expected_one_of(DECODINGS, decoding)}")
-        return replace(self, decoding=known[0])
+        return replace(self, decoding=decodings[0])
 
     @property
     def tensors(self) -> dict[str, str | None]:
@@ -136,41 +140,41 @@ class HeatmapOutput(CropOutput):
         return f"heatmaps {self.width}×{self.height} of one person, {self.decoding}"
 
 
-def _read_size(wanted: Fields, inputs: InputSpec, convention: Convention) -> tuple[int, int, float]:
+def _read_size(fields: Fields, inputs: InputSpec, convention: Convention) -> tuple[int, int, float]:
     """Return height and width of the maps, and their stride, which determines both for a variable input size."""
-    stride = wanted.number("stride", least=0.01, most=16384.0)
+    stride = fields.number("stride", least=0.01, most=16384.0)
     usual: tuple[int | None, int | None] = None, None
     if inputs.multiple is not None:
         if inputs.multiple % stride:
-            raise wanted.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
+            raise fields.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
         usual = round(inputs.height / stride), round(inputs.width / stride)
-    height, width = wanted.count("height", default=usual[0]), wanted.count("width", default=usual[1])
+    height, width = fields.count("height", default=usual[0]), fields.count("width", default=usual[1])
     if abs(height * stride - inputs.height) >= stride or abs(width * stride - inputs.width) >= stride:
         expected = f"about input size / map size ({inputs.height} / {height}, {inputs.width} / {width})"
-        raise wanted.fail("stride", expected, stride)
+        raise fields.fail("stride", expected, stride)
     if convention == "unbiased" and min(height, width) < 2:
-        raise wanted.fail("width", "maps of at least 2 × 2 pixels with codec udp", width)
+        raise fields.fail("width", "maps of at least 2 × 2 pixels with codec udp", width)
     if convention == "unbiased" and (height * stride, width * stride) != (inputs.height, inputs.width):
-        raise wanted.fail("stride", "exactly input size / map size with codec udp", stride)
+        raise fields.fail("stride", "exactly input size / map size with codec udp", stride)
     return height, width, stride
 
 
-def _read_decoding(wanted: Fields, stride: float, convention: Convention) -> dict[str, Any]:
+def _read_decoding(fields: Fields, stride: float, convention: Convention) -> dict[str, Any]:
     """Return the optional fields that are given: for positions of map pixels, scores of peaks, maps left out."""
-    found: dict[str, Any] = {}
-    if "smoothing" in wanted.value:
-        found["smoothing"] = wanted.count("smoothing")
-        if found["smoothing"] % 2 == 0 or found["smoothing"] > _MOST_TAPS:
-            raise wanted.fail("smoothing", f"an odd number up to {_MOST_TAPS}", found["smoothing"])
-    if "offset" in wanted.value and convention == "ordinary":
-        found["offset"] = wanted.number("offset", least=-stride, most=stride)
-    if "score_scale" in wanted.value:
-        found["score_scale"] = wanted.scale("score_scale")
-    if "score_offset" in wanted.value:
-        found["score_offset"] = wanted.number("score_offset", least=-1e6, most=1e6)
-    if "background" in wanted.value:
-        found["background"] = wanted.boolean("background")
-    return found
+    options: dict[str, Any] = {}
+    if "smoothing" in fields.value:
+        options["smoothing"] = fields.count("smoothing")
+        if options["smoothing"] % 2 == 0 or options["smoothing"] > _MOST_TAPS:
+            raise fields.fail("smoothing", f"an odd number up to {_MOST_TAPS}", options["smoothing"])
+    if "offset" in fields.value and convention == "ordinary":
+        options["offset"] = fields.number("offset", least=-stride, most=stride)
+    if "score_scale" in fields.value:
+        options["score_scale"] = fields.scale("score_scale")
+    if "score_offset" in fields.value:
+        options["score_offset"] = fields.number("score_offset", least=-1e6, most=1e6)
+    if "background" in fields.value:
+        options["background"] = fields.boolean("background")
+    return options
 
 
 @dataclass(frozen=True)
@@ -191,19 +195,22 @@ class BoxOutput:
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "BoxOutput":  # noqa: ARG003
         """Read the field 'output' of a spec. Raises InputError naming the field."""
-        wanted = top.object("output")
-        wanted.choice("kind", (cls.kind,))
-        stride = wanted.count("stride")
+        fields = top.object("output")
+        fields.choice("kind", (cls.kind,))
+        stride = fields.count("stride")
         if (inputs.multiple or 0) % stride:
-            raise wanted.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
-        name = wanted.text("name") if "name" in wanted.value else None
-        output = cls(stride, wanted.number("min_score", least=1e-6, most=1.0), name)
-        wanted.close()
+            raise fields.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
+        name = fields.text("name") if "name" in fields.value else None
+        output = cls(stride, fields.number("min_score", least=1e-6, most=1.0), name)
+        fields.close()
         return output
 
     def to_json(self) -> dict[str, Any]:
         """Return the field 'output' of a spec."""
-        return {"output": {"kind": self.kind} | {name: one for name, one in asdict(self).items() if one is not None}}
+        return {
+            "output": {"kind": self.kind}
+            | {name: field_value for name, field_value in asdict(self).items() if field_value is not None}
+        }
 
     def codec(self, inputs: InputSpec) -> CentreCodec:  # noqa: ARG002  # the same for any size
         """Return the codec for a photo's maps."""
@@ -246,18 +253,18 @@ class BoxListOutput:
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "BoxListOutput":  # noqa: ARG003
         """Read the field 'output' of a spec. Raises InputError naming the field."""
-        wanted = top.object("output")
-        wanted.choice("kind", (cls.kind,))
-        scores, boxes = wanted.text("scores"), wanted.text("boxes")
+        fields = top.object("output")
+        fields.choice("kind", (cls.kind,))
+        scores, boxes = fields.text("scores"), fields.text("boxes")
         if scores == boxes:
-            raise wanted.fail("boxes", "another output than 'scores'", boxes)
-        min_score = wanted.number("min_score", least=1e-6, most=1.0)
-        overlap = wanted.number("overlap", least=0.0, most=1.0, default=_OVERLAP)
-        person = wanted.value.get("person", 0)
+            raise fields.fail("boxes", "another output than 'scores'", boxes)
+        min_score = fields.number("min_score", least=1e-6, most=1.0)
+        overlap = fields.number("overlap", least=0.0, most=1.0, default=_OVERLAP)
+        person = fields.value.get("person", 0)
         if type(person) is not int or not 0 <= person < 10_000:
-            raise wanted.fail("person", "a whole number, 0 for the first class", person)
-        wanted.seen.add("person")
-        wanted.close()
+            raise fields.fail("person", "a whole number, 0 for the first class", person)
+        fields.seen.add("person")
+        fields.close()
         return cls(scores, boxes, min_score, overlap, person)
 
     def to_json(self) -> dict[str, Any]:

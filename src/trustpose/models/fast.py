@@ -1,4 +1,4 @@
-"""`FastSetting`: the smaller models that stand in for one where speed counts."""
+"""`FastSetting`: the smaller models that replace a model where speed matters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from typing import Any
 class FastSetting:
     """The field 'fast' of a spec.
 
-    network, detector: names of model folders beside the model's own; detector None: the usual one. costs: what it
-    measured, with the model's own number beside each, numbers and texts by name.
+    network, detector: names of model folders next to the model's own; detector None: the default one. costs: measured
+    numbers of the faster models, each with the model's own number, numbers and texts by name.
     """
 
     network: str

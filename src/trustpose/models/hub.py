@@ -42,10 +42,10 @@ class HubName:
     @classmethod
     def read(cls, text: str) -> "HubName":
         """Read "hf:USER/NAME[@REVISION]". Raises InputError for anything else."""
-        found = _NAME.fullmatch(text)
-        if found is None:
+        match = _NAME.fullmatch(text)
+        if match is None:
             raise InputError(f"{text}: expected {PREFIX}USER/NAME or {PREFIX}USER/NAME@REVISION")
-        return cls(found[1], found[2])
+        return cls(match[1], match[2])
 
 
 def download_model(
@@ -59,29 +59,29 @@ def download_model(
     package has stored. Raises InputError, in one line, if the package is missing, the hub cannot be reached, or
     repository or revision do not exist or hold no model folder.
     """
-    wanted, hub = HubName.read(name), hub_package()
-    how: dict[str, Any] = {"cache_dir": cache_dir, "token": token, "allow_patterns": list(FILES)}
-    folder = _cached(hub, wanted, how) if wanted.is_commit else None
+    hub_name, hub = HubName.read(name), hub_package()
+    options: dict[str, Any] = {"cache_dir": cache_dir, "token": token, "allow_patterns": list(FILES)}
+    folder = _cached(hub, hub_name, options) if hub_name.is_commit else None
     if folder is None:
         try:
-            folder = _download(hub, wanted, how | {"local_files_only": local_files_only})
+            folder = _download(hub, hub_name, options | {"local_files_only": local_files_only})
         except hub_failures(hub) as error:
-            raise hub_error(hub, str(wanted), error) from None
+            raise hub_error(hub, str(hub_name), error) from None
     for file in (MODEL_JSON, MODEL_ONNX):
         if not (folder / file).is_file():
-            raise InputError(f"{wanted}: holds no {file}, expected a model folder of trustpose")
+            raise InputError(f"{hub_name}: holds no {file}, expected a model folder of trustpose")
     return folder
 
 
-def _cached(hub: Any, wanted: HubName, how: dict[str, Any]) -> Path | None:
+def _cached(hub: Any, hub_name: HubName, options: dict[str, Any]) -> Path | None:
     try:
-        return _download(hub, wanted, how | {"local_files_only": True})
+        return _download(hub, hub_name, options | {"local_files_only": True})
     except hub.errors.LocalEntryNotFoundError:
         return None
 
 
-def _download(hub: Any, wanted: HubName, how: dict[str, Any]) -> Path:
-    return Path(hub.snapshot_download(wanted.repository, revision=wanted.revision, **how))
+def _download(hub: Any, hub_name: HubName, options: dict[str, Any]) -> Path:
+    return Path(hub.snapshot_download(hub_name.repository, revision=hub_name.revision, **options))
 
 
 def hub_package() -> Any:
@@ -107,8 +107,8 @@ def hub_error(hub: Any, name: str, error: Exception) -> InputError:
     if isinstance(error, kinds.GatedRepoError):
         return InputError(f"{name}: access is restricted; request it on the model's page, then run hf auth login")
     if isinstance(error, kinds.RepositoryNotFoundError):
-        where = hub.constants.ENDPOINT
-        return InputError(f"{name}: no such repository on {where}, or a private one that needs hf auth login")
+        endpoint = hub.constants.ENDPOINT
+        return InputError(f"{name}: no such repository on {endpoint}, or a private one that needs hf auth login")
     if isinstance(error, kinds.RevisionNotFoundError):
         return InputError(f"{name}: the repository has no such branch, tag or commit")
     if isinstance(error, (kinds.LocalEntryNotFoundError, kinds.OfflineModeIsEnabled)):

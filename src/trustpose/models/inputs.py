@@ -44,30 +44,30 @@ class InputSpec:
     resize: Resize = "letterbox"
 
     @classmethod
-    def read(cls, wanted: Fields, sizes: Sizes) -> "InputSpec":
+    def read(cls, fields: Fields, sizes: Sizes) -> "InputSpec":
         """Read the field 'input' of a network whose sizes are `sizes`. Raises InputError naming the field."""
-        multiple, usual = (None, {}) if sizes == "fixed" else _read_multiples(wanted)
+        multiple, usual = (None, {}) if sizes == "fixed" else _read_multiples(fields)
         if multiple is None and sizes == "free":
-            raise wanted.fail("height", 'a text such as "multiple of 32, 384 usual"', wanted.value.get("height"))
-        longest = 0 if multiple is None else wanted.count("longest", default=LONGEST_SIDE)
+            raise fields.fail("height", 'a text such as "multiple of 32, 384 usual"', fields.value.get("height"))
+        longest = 0 if multiple is None else fields.count("longest", default=LONGEST_SIDE)
         spec = cls(
-            name=wanted.text("name"),
-            layout=wanted.choice("layout", ("NCHW", "NHWC")),
-            dtype=wanted.choice("dtype", _DTYPES),
-            height=usual.get("height") or wanted.count("height"),
-            width=usual.get("width") or wanted.count("width"),
-            channels=wanted.choice("channels", ("RGB", "BGR")),
-            scale=wanted.scale("scale"),
-            mean=wanted.triple("mean", least=-1e6, most=1e6),
-            std=wanted.triple("std", least=1e-6, most=1e6),
+            name=fields.text("name"),
+            layout=fields.choice("layout", ("NCHW", "NHWC")),
+            dtype=fields.choice("dtype", _DTYPES),
+            height=usual.get("height") or fields.count("height"),
+            width=usual.get("width") or fields.count("width"),
+            channels=fields.choice("channels", ("RGB", "BGR")),
+            scale=fields.scale("scale"),
+            mean=fields.triple("mean", least=-1e6, most=1e6),
+            std=fields.triple("std", least=1e-6, most=1e6),
             multiple=multiple,
             longest=longest,
-            resize=wanted.choice("resize", get_args(Resize), default="letterbox"),
+            resize=fields.choice("resize", get_args(Resize), default="letterbox"),
         )
         if multiple is not None and spec.resize == "stretched":
-            raise wanted.fail("resize", "letterbox for an input of any size", spec.resize)
-        wanted.seen |= set(usual)
-        wanted.close()
+            raise fields.fail("resize", "letterbox for an input of any size", spec.resize)
+        fields.seen |= set(usual)
+        fields.close()
         return spec
 
     def fit(self, pixels: UInt8[np.ndarray, "H W 3"]) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
@@ -125,19 +125,19 @@ class InputSpec:
         return f"any multiple of {self.multiple}, longest side {self.longest}"
 
 
-def _read_multiples(wanted: Fields) -> tuple[int | None, dict[str, int]]:
+def _read_multiples(fields: Fields) -> tuple[int | None, dict[str, int]]:
     """Return the multiple for variable sides, None for fixed ones, and the usual size of each."""
     multiples: list[int] = []
     usual: dict[str, int] = {}
     for side in ("height", "width"):
-        text = wanted.value.get(side)
+        text = fields.value.get(side)
         if not isinstance(text, str):
             continue
-        found = _MULTIPLE.fullmatch(text)
-        if found is None or not 1 <= int(found[1]) <= 1024 or not 1 <= int(found[2] or found[1]) <= 16384:
-            raise wanted.fail(side, 'a whole number, or a text such as "multiple of 32, 256 usual"', text)
-        multiples.append(int(found[1]))
-        usual[side] = int(found[2] or found[1])
+        match = _MULTIPLE.fullmatch(text)
+        if match is None or not 1 <= int(match[1]) <= 1024 or not 1 <= int(match[2] or match[1]) <= 16384:
+            raise fields.fail(side, 'a whole number, or a text such as "multiple of 32, 256 usual"', text)
+        multiples.append(int(match[1]))
+        usual[side] = int(match[2] or match[1])
     if multiples and multiples != [multiples[0]] * 2:
-        raise wanted.fail("width", "a multiple of the same number as in 'height'", wanted.value.get("width"))
+        raise fields.fail("width", "a multiple of the same number as in 'height'", fields.value.get("width"))
     return (multiples[0] if multiples else None), usual

@@ -43,24 +43,24 @@ class PeopleOutput:
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "PeopleOutput":  # noqa: ARG003
         """Read the field 'output' of a spec. Raises InputError naming the field."""
-        wanted = top.object("output")
-        wanted.choice("kind", (cls.kind,))
-        keypoints = wanted.keypoints(skeleton)
-        text = wanted.text("order")
-        found = _ORDER.fullmatch(text)
-        names = found.groups() if found else ("",) * 9
+        fields = top.object("output")
+        fields.choice("kind", (cls.kind,))
+        keypoints = fields.keypoints(skeleton)
+        text = fields.text("order")
+        match = _ORDER.fullmatch(text)
+        names = match.groups() if match else ("",) * 9
         is_row = sorted(names[1:4]) == ["score", "x", "y"] and sorted(names[4:]) == sorted((*BOX, "score"))
         if names[0] != str(keypoints) or not is_row:
             expected = f'a text such as "{keypoints} x (y, x, score), then ymin, xmin, ymax, xmax, score"'
-            raise wanted.fail("order", expected, text)
-        shape, columns = wanted.value.get("shape"), 3 * keypoints + 5
+            raise fields.fail("order", expected, text)
+        shape, columns = fields.value.get("shape"), 3 * keypoints + 5
         if not isinstance(shape, list) or len(shape) != 3 or shape[::2] != [1, columns] or type(shape[1]) is not int:
-            raise wanted.fail("shape", f"[1, people, {columns}]", shape)
-        wanted.seen.add("shape")
-        name = wanted.text("name") if "name" in wanted.value else None
+            raise fields.fail("shape", f"[1, people, {columns}]", shape)
+        fields.seen.add("shape")
+        name = fields.text("name") if "name" in fields.value else None
         order, box_order = (names[1], names[2], names[3]), (names[4], names[5], names[6], names[7], names[8])
-        output = cls(shape[1], keypoints, order, box_order, wanted.boolean("normalised"), name)
-        wanted.close()
+        output = cls(shape[1], keypoints, order, box_order, fields.boolean("normalised"), name)
+        fields.close()
         return output
 
     def to_json(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from trustpose.codecs.limb_support import Support
-from trustpose.codecs.people import FoundPeople
+from trustpose.codecs.people import DetectedPeople
 from trustpose.formats.json_reader import Fields
 from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.models.inputs import InputSpec, Sizes
@@ -18,7 +18,7 @@ Decoding = Literal["argmax-quarter", "dark"]
 
 
 class Peaks(TypedDict):
-    """How peaks of heatmaps become candidates: see `codecs.heatmaps`; min_peak: the least height."""
+    """Options of reading candidates from heatmaps: see `codecs.heatmaps`. min_peak: a candidate's minimum height."""
 
     offset: float
     sigma: float
@@ -48,7 +48,7 @@ class PhotoMaps(ABC):
         """Return the tensors' shapes for a photo of width × height input pixels, in the order of `tensors`."""
 
     @abstractmethod
-    def decode(self, arrays: list[np.ndarray], width: int, height: int) -> FoundPeople:
+    def decode(self, arrays: list[np.ndarray], width: int, height: int) -> DetectedPeople:
         """Return the people of a photo of width × height input pixels, the best first, from tensors of these
         shapes."""
 
@@ -61,9 +61,9 @@ class PhotoMaps(ABC):
         flip_index: the skeleton's. Raises InputError if the maps have no mirror image among themselves.
         """
 
-    def support(self, arrays: list[np.ndarray], found: FoundPeople) -> Support | None:  # noqa: ARG002  # of most kinds none
-        """Return what the maps say of people once they are found, for a trust head; None if nothing but the features
-        and heatmaps at their joints."""
+    def support(self, arrays: list[np.ndarray], people: DetectedPeople) -> Support | None:  # noqa: ARG002  # of most kinds none
+        """Return features of decoded people from further maps, for a trust head; None if the head reads only the
+        network's features and heatmaps at their joints."""
         return None
 
     @abstractmethod
@@ -92,41 +92,41 @@ def read_maps(top: Fields, kind: str, inputs: InputSpec, skeleton: Skeleton) -> 
 
     Raises InputError naming the field.
     """
-    wanted = top.object("output")
-    wanted.choice("kind", (kind,))
-    return wanted, wanted.keypoints(skeleton), read_stride(wanted, "stride", inputs)
+    fields = top.object("output")
+    fields.choice("kind", (kind,))
+    return fields, fields.keypoints(skeleton), read_stride(fields, "stride", inputs)
 
 
-def read_stride(wanted: Fields, field: str, inputs: InputSpec, default: float | None = None) -> float:
+def read_stride(fields: Fields, field: str, inputs: InputSpec, default: float | None = None) -> float:
     """Return input pixels a cell, which must divide the input's sides."""
-    stride = wanted.number(field, least=1.0, most=256.0, default=default)
+    stride = fields.number(field, least=1.0, most=256.0, default=default)
     if inputs.height % stride or inputs.width % stride or (inputs.multiple or 0) % stride:
-        raise wanted.fail(field, "a divisor of the input's sides", stride)
+        raise fields.fail(field, "a divisor of the input's sides", stride)
     return stride
 
 
-def read_names(wanted: Fields, **defaults: str) -> dict[str, str]:
+def read_names(fields: Fields, **defaults: str) -> dict[str, str]:
     """Return the names of a network's outputs by field; no two may be the same."""
     names: dict[str, str] = {}
     for field, default in defaults.items():
-        name = wanted.text(field, default)
-        other = next((known for known, one in names.items() if one == name), None)
-        if other is not None:
-            raise wanted.fail(field, f"another output than {other!r}", name)
+        name = fields.text(field, default)
+        same_name = next((other_field for other_field, other_name in names.items() if other_name == name), None)
+        if same_name is not None:
+            raise fields.fail(field, f"another output than {same_name!r}", name)
         names[field] = name
     return names
 
 
-def read_peaks(wanted: Fields, offset: float, sigma: float, decoding: Decoding, min_peak: float) -> Peaks:
-    """Return how peaks become candidates; the arguments are the defaults."""
+def read_peaks(fields: Fields, offset: float, sigma: float, decoding: Decoding, min_peak: float) -> Peaks:
+    """Return the options of reading candidates from peaks; the arguments are the defaults."""
     return {
-        "offset": wanted.number("offset", least=-256.0, most=256.0, default=offset),
-        "sigma": wanted.number("sigma", least=0.1, most=64.0, default=sigma),
-        "decoding": wanted.choice("decoding", get_args(Decoding), default=decoding),
-        "min_peak": wanted.number("min_peak", least=0.0, default=min_peak),
+        "offset": fields.number("offset", least=-256.0, most=256.0, default=offset),
+        "sigma": fields.number("sigma", least=0.1, most=64.0, default=sigma),
+        "decoding": fields.choice("decoding", get_args(Decoding), default=decoding),
+        "min_peak": fields.number("min_peak", least=0.0, default=min_peak),
     }
 
 
-def read_boolean(wanted: Fields, field: str, *, default: bool) -> bool:
+def read_boolean(fields: Fields, field: str, *, default: bool) -> bool:
     """Return true or false."""
-    return wanted.boolean(field) if field in wanted.value else default
+    return fields.boolean(field) if field in fields.value else default

@@ -80,9 +80,9 @@ class ModelSpec:
     def training_weights(self) -> Path:
         """The file with the weights for training, which may not exist: beside the network; those of the bundled models
         are only in a checkout, in weights/."""
-        beside = self.onnx.with_name(MODEL_WEIGHTS)
-        is_bundled = self.onnx.parent.parent == _SHIPPED and not beside.is_file()
-        return _CHECKOUT / "weights" / self.onnx.parent.name / MODEL_WEIGHTS if is_bundled else beside
+        weights = self.onnx.with_name(MODEL_WEIGHTS)
+        is_bundled = self.onnx.parent.parent == _SHIPPED and not weights.is_file()
+        return _CHECKOUT / "weights" / self.onnx.parent.name / MODEL_WEIGHTS if is_bundled else weights
 
     @property
     def people(self) -> PeopleFrom:
@@ -93,8 +93,8 @@ class ModelSpec:
         """Return the output if it is of one of these kinds. Raises InputError naming its kind."""
         if isinstance(self.output, kinds):
             return self.output
-        wanted = " or ".join(kind.kind for kind in kinds)
-        raise InputError(f"{self.onnx}: gives {self.output.kind}, expected a network that gives {wanted}")
+        kinds_expected = " or ".join(kind.kind for kind in kinds)
+        raise InputError(f"{self.onnx}: gives {self.output.kind}, expected a network that gives {kinds_expected}")
 
     @property
     def crop_output(self) -> CropOutputs:
@@ -118,8 +118,8 @@ class ModelSpec:
         is no such setting."""
         if self.fast is None:
             raise InputError(f"{self.onnx.parent}: has no fast setting; its JSON would name one in the field 'fast'")
-        beside = self.onnx.parent.parent
-        return beside / self.fast.network, None if self.fast.detector is None else beside / self.fast.detector
+        folder = self.onnx.parent.parent
+        return folder / self.fast.network, None if self.fast.detector is None else folder / self.fast.detector
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelSpec":
@@ -127,9 +127,9 @@ class ModelSpec:
 
         Unknown fields are refused. Raises InputError naming the file and the field.
         """
-        place = find_model(path)
-        top = Fields(read_json(place.json), str(place.json), "")
-        onnx = place.onnx or place.json.parent / top.file_name("onnx", default=f"{place.json.stem}.onnx")
+        files = find_model(path)
+        top = Fields(read_json(files.json), str(files.json), "")
+        onnx = files.onnx or files.json.parent / top.file_name("onnx", default=f"{files.json.stem}.onnx")
         top.seen.add("onnx")
         kind = KINDS[top.object("output").choice("kind", tuple(KINDS))]
         skeleton = top.skeleton("skeleton") if kind not in BOX_KINDS else NO_KEYPOINTS
@@ -149,7 +149,7 @@ class ModelSpec:
         if kind in CROP_KINDS:
             spec = _read_crop(top, spec)
         elif kind in PHOTO_MAPS:
-            spec = replace(spec, trust=read_trust(top, is_beside=True))
+            spec = replace(spec, trust=read_trust(top, is_separate=True))
             spec = replace(spec, network=top.text("network") if "network" in top.value else None)
         top.close()
         return spec
@@ -195,28 +195,28 @@ def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
         network=top.text("network") if "network" in top.value else None,
         deepen=top.count("deepen") if "deepen" in top.value else 0,
         localisation=top.text("localisation") if "localisation" in top.value else None,
-        trust=read_trust(top, is_beside=False),
+        trust=read_trust(top, is_separate=False),
         suppression=_read_suppression(top.object("suppression")) if "suppression" in top.value else None,
         fast=_read_fast(top.object("fast")) if "fast" in top.value else None,
     )
 
 
-def _read_fast(wanted: Fields) -> FastSetting:
-    network = wanted.file_name("network")
-    detector = wanted.file_name("detector") if "detector" in wanted.value else None
-    found = FastSetting(network, detector, wanted.values("costs"))
-    wanted.close()
-    return found
+def _read_fast(fields: Fields) -> FastSetting:
+    network = fields.file_name("network")
+    detector = fields.file_name("detector") if "detector" in fields.value else None
+    setting = FastSetting(network, detector, fields.values("costs"))
+    fields.close()
+    return setting
 
 
-def _read_suppression(wanted: Fields) -> Suppression:
-    method = wanted.choice("method", METHODS)
+def _read_suppression(fields: Fields) -> Suppression:
+    method = fields.choice("method", METHODS)
     try:
-        found = Suppression(method, wanted.number("threshold"), wanted.choice("area", POSE_AREAS, default="crop"))
+        suppression = Suppression(method, fields.number("threshold"), fields.choice("area", POSE_AREAS, default="crop"))
     except ValueError as error:
-        raise wanted.fail("threshold", str(error).removeprefix("threshold: "), wanted.value["threshold"]) from None
-    wanted.close()
-    return found
+        raise fields.fail("threshold", str(error).removeprefix("threshold: "), fields.value["threshold"]) from None
+    fields.close()
+    return suppression
 
 
 def output_kind(path: str | Path) -> str | None:
@@ -255,14 +255,14 @@ def shipped_folders() -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Place:
+class ModelFiles:
     """The files of a model: its JSON, and its ONNX file if that was given instead (otherwise the JSON names it)."""
 
     json: Path
     onnx: Path | None = None
 
 
-def find_model(name: str | Path) -> Place:
+def find_model(name: str | Path) -> ModelFiles:
     """Return the files of the model `name`. The JSON need not exist, so that a missing file's error can name it.
 
     In this order: "default", the bundled pose network; a folder with model.json; NETWORK.json; NETWORK.onnx with
@@ -270,17 +270,17 @@ def find_model(name: str | Path) -> Place:
     """
     path = Path(name)
     if str(name) == DEFAULT or (str(name) in [folder.name for folder in shipped_folders()] and not path.exists()):
-        return Place(shipped_folder(str(name)) / MODEL_JSON)
+        return ModelFiles(shipped_folder(str(name)) / MODEL_JSON)
     if path.is_dir():
         if not (path / MODEL_JSON).is_file():
             raise InputError(f"{path}: holds no {MODEL_JSON}, expected a model folder or a network's file")
-        return Place(path / MODEL_JSON)
+        return ModelFiles(path / MODEL_JSON)
     if path.suffix == ".json":
-        return Place(path)
+        return ModelFiles(path)
     json = path.with_suffix(".json")
     if path.is_file() and not json.exists():
         raise InputError(f"{json}: no such file; a network needs its spec beside it")
     if not path.is_file():
         hint = did_you_mean(name, [folder.name for folder in shipped_folders()])
         raise InputError(f"{path}: no such file{hint}")
-    return Place(json, path)
+    return ModelFiles(json, path)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
-from trustpose.codecs.people import FoundPeople
+from trustpose.codecs.people import DetectedPeople
 from trustpose.codecs.tags import best_by_tag
 from trustpose.formats.json_reader import Fields
 from trustpose.grouping.associative_embedding import COCO_ORDER, TagGrouping, mean_tags
@@ -24,7 +24,7 @@ from trustpose.models.photo_maps import (
 )
 from trustpose.skeletons import COCO_17, Skeleton
 
-MOST = 30  # candidates of one joint, and people, as in HigherHRNet's evaluation
+MAX_PER_JOINT = 30  # candidates of one joint, and people, as in HigherHRNet's evaluation
 
 
 @dataclass(frozen=True)
@@ -50,28 +50,28 @@ class TagOutput(PhotoMaps):
     decoding: Decoding = "dark"
     min_peak: float = 0.1
     tag_threshold: float = 1.0
-    most: int = MOST
+    most: int = MAX_PER_JOINT
     fill: bool = False
     min_score: float = 0.0
 
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "TagOutput":
         """Read the field 'output' of a spec. Raises InputError naming the field."""
-        wanted, keypoints, stride = read_maps(top, cls.kind, inputs, skeleton)
-        tag_stride = read_stride(wanted, "tag_stride", inputs) if "tag_stride" in wanted.value else None
+        fields, keypoints, stride = read_maps(top, cls.kind, inputs, skeleton)
+        tag_stride = read_stride(fields, "tag_stride", inputs) if "tag_stride" in fields.value else None
         output = cls(
             keypoints,
             stride,
-            _read_order(wanted, skeleton),
-            **read_names(wanted, heatmaps=cls.heatmaps, tags=cls.tags),
+            _read_order(fields, skeleton),
+            **read_names(fields, heatmaps=cls.heatmaps, tags=cls.tags),
             tag_stride=tag_stride,
-            **read_peaks(wanted, cls.offset, cls.sigma, cls.decoding, cls.min_peak),
-            tag_threshold=wanted.number("tag_threshold", least=0.0, default=cls.tag_threshold),
-            most=wanted.count("most", default=cls.most),
-            fill=read_boolean(wanted, "fill", default=cls.fill),
-            min_score=wanted.number("min_score", default=cls.min_score),
+            **read_peaks(fields, cls.offset, cls.sigma, cls.decoding, cls.min_peak),
+            tag_threshold=fields.number("tag_threshold", least=0.0, default=cls.tag_threshold),
+            most=fields.count("most", default=cls.most),
+            fill=read_boolean(fields, "fill", default=cls.fill),
+            min_score=fields.number("min_score", default=cls.min_score),
         )
-        wanted.close()
+        fields.close()
         return output
 
     def to_json(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class TagOutput(PhotoMaps):
 
     @property
     def grouping(self) -> TagGrouping:
-        """How tags become people."""
+        """The grouping of candidates by their tags."""
         return TagGrouping(self.order, self.min_peak, self.tag_threshold, self.most)
 
     @property
@@ -101,25 +101,29 @@ class TagOutput(PhotoMaps):
         of_tags = round(height / stride), round(width / stride)
         return [(1, self.keypoints, *self.cells(width, height)), (1, self.keypoints, *of_tags)]
 
-    def decode(self, arrays: list[np.ndarray], width: int, height: int) -> FoundPeople:
+    def decode(self, arrays: list[np.ndarray], width: int, height: int) -> DetectedPeople:
         """Return the people of a photo, the best first: keypoints with their heatmaps' heights as score; a person's
         score is the mean of its candidates' over all joints, 0 for a joint without, as in HigherHRNet's evaluation."""
         heatmaps, tags = (array.astype(np.float32, copy=False) for array in arrays)
         rows, columns = self.cells(width, height)
         codec = self.codec(columns, rows)
-        found = codec.candidates(Outputs([heatmaps], others={"tags": tags}), min_score=self.min_peak, most=self.most)
-        assert found.tags is not None
-        score = found.score.astype(np.float64)
-        groups = self.grouping.group(found.joint, score, found.tags, self.keypoints)
-        kept = np.flatnonzero(groups.score >= self.min_score)
-        xy, scores, missing = (values[kept] for values in (groups.take(found.xy), groups.take(score), groups.missing))
+        candidates = codec.candidates(
+            Outputs([heatmaps], extra={"tags": tags}), min_score=self.min_peak, max_per_map=self.most
+        )
+        assert candidates.tags is not None
+        score = candidates.score.astype(np.float64)
+        groups = self.grouping.group(candidates.joint, score, candidates.tags, self.keypoints)
+        rows_kept = np.flatnonzero(groups.score >= self.min_score)
+        xy, scores, missing = (
+            values[rows_kept] for values in (groups.take(candidates.xy), groups.take(score), groups.missing)
+        )
         if self.fill and missing.any():
             wide = _enlarged(tags[0], rows, columns)[:, None]  # (K, 1, h, w)
-            likeliest = best_by_tag(heatmaps[0], wide, mean_tags(groups, found.tags)[kept])
+            likeliest = best_by_tag(heatmaps[0], wide, mean_tags(groups, candidates.tags)[rows_kept])
             filled = missing & (likeliest.score > 0)
-            xy = np.where(filled[..., None], codec.grid.places(likeliest.xy), xy)
+            xy = np.where(filled[..., None], codec.grid.positions(likeliest.xy), xy)
             scores, missing = np.where(filled, likeliest.score, scores), missing & ~filled
-        return FoundPeople(xy, scores, None, groups.score[kept], missing)
+        return DetectedPeople(xy, scores, None, groups.score[rows_kept], missing)
 
     def average_flipped(
         self, arrays: list[np.ndarray], mirrored: list[np.ndarray], flip_index: Int[np.ndarray, " K"]
@@ -141,12 +145,12 @@ def _enlarged(tags: Float[np.ndarray, "K a b"], rows: int, columns: int) -> Floa
     return tags[:, y[:, None], x]
 
 
-def _read_order(wanted: Fields, skeleton: Skeleton) -> tuple[int, ...]:
+def _read_order(fields: Fields, skeleton: Skeleton) -> tuple[int, ...]:
     """Return all joints in some order; HigherHRNet's for COCO's joints, else the skeleton's, if there is none."""
-    wanted.seen.add("order")
+    fields.seen.add("order")
     usual = COCO_ORDER if skeleton.keypoints == COCO_17.keypoints else tuple(range(len(skeleton)))
-    value = wanted.value.get("order", list(usual))
-    whole = isinstance(value, list) and all(type(one) is int for one in value)
+    value = fields.value.get("order", list(usual))
+    whole = isinstance(value, list) and all(type(number) is int for number in value)
     if not whole or sorted(value) != list(range(len(skeleton))):
-        raise wanted.fail("order", f"the numbers 0 to {len(skeleton) - 1}, each once", value)
+        raise fields.fail("order", f"the numbers 0 to {len(skeleton) - 1}, each once", value)
     return tuple(value)

@@ -20,13 +20,13 @@ LINE_FIELDS = ("quality", "pose_quality")  # whose logits a spec may correct by 
 LINES = ("flip", "detected", "detected_flip")
 Lines = Mapping[str, tuple[float, float]]
 ERROR_FIELDS = ("errors", "errors_flip")
-LEAST_PROBABILITY = 1e-6  # for logits
+MIN_PROBABILITY = 1e-6  # for logits
 _SUM_TOLERANCE = 1e-3  # of three probabilities computed in half precision
 
 
 @dataclass(frozen=True)
 class TrustOutput:
-    """Which outputs of the network hold trust, and on what it was fitted.
+    """The outputs of a network's trust head, and the data that it was fitted on.
 
     outputs: the output's name for each field of the head, among "quality" (B, K), "visibility" (B, K, 3),
     "pose_quality" (B,), "presence" (B,), see `TrustArrays`, and "labelled" (B, K), P(v > 0), which a graph may have but
@@ -72,7 +72,7 @@ class TrustOutput:
             raise trust.fail("outputs", f"names of outputs for some of {', '.join(TRUST_FIELDS)}", outputs)
         if len(set(outputs.values())) < len(outputs):
             raise trust.fail("outputs", "another output for each field", outputs)
-        read = cls(
+        trust_output = cls(
             outputs=outputs,
             head=trust.text("head"),
             area=trust.choice("area", AREAS),
@@ -90,10 +90,10 @@ class TrustOutput:
             errors=_read_errors(trust, "errors"),
             errors_flip=_read_errors(trust, "errors_flip"),
         )
-        if read.xy is not None and read.xy == read.box:
-            raise trust.fail("xy", "another input than in 'box'", read.xy)
+        if trust_output.xy is not None and trust_output.xy == trust_output.box:
+            raise trust.fail("xy", "another input than in 'box'", trust_output.xy)
         trust.close()
-        return read
+        return trust_output
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -106,26 +106,26 @@ class TrustOutput:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that `read` reads."""
-        found = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
-        found["presence"] = None if self.presence is None else self.presence.to_json()
+        value = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        value["presence"] = None if self.presence is None else self.presence.to_json()
         for name in LINES:
-            found[name] = {field: list(line) for field, line in getattr(self, name).items()} or None
-        found |= {name: None if (one := getattr(self, name)) is None else one.to_json() for name in ERROR_FIELDS}
-        return {name: value for name, value in found.items() if value is not None}
+            value[name] = {field: list(line) for field, line in getattr(self, name).items()} or None
+        value |= {name: None if (errors := getattr(self, name)) is None else errors.to_json() for name in ERROR_FIELDS}
+        return {name: value for name, value in value.items() if value is not None}
 
 
-def read_trust(top: Fields, *, is_beside: bool) -> TrustOutput | None:
+def read_trust(top: Fields, *, is_separate: bool) -> TrustOutput | None:
     """Read the field 'trust' of a spec, None if it has none: of a head in the network's graph, or, for networks with
     maps of all people, in a file of its own. Raises InputError naming the field."""
     if "trust" not in top.value:
         return None
-    wanted = top.object("trust")
-    trust = TrustOutput.read(wanted)
-    if not is_beside and trust.file is not None:
-        raise wanted.fail("file", "none, a crop's head is in the network's graph", trust.file)
-    if is_beside and (trust.file is None or set(trust.maps) != {"features"} or trust.inputs):
+    trust_fields = top.object("trust")
+    trust = TrustOutput.read(trust_fields)
+    if not is_separate and trust.file is not None:
+        raise trust_fields.fail("file", "none, a crop's head is in the network's graph", trust.file)
+    if is_separate and (trust.file is None or set(trust.maps) != {"features"} or trust.inputs):
         expected = "the head's own graph, with maps {\"features\": the network's output}, and no box or xy"
-        raise wanted.fail("file", expected, trust.file)
+        raise trust_fields.fail("file", expected, trust.file)
     return trust
 
 
@@ -144,13 +144,13 @@ class TrustArrays:
     presence: Float[np.ndarray, " B"] | None = None
 
     @classmethod
-    def of(cls, given: Mapping[str, np.ndarray], count: int, keypoints: int, path: object) -> "TrustArrays":
+    def of(cls, outputs: Mapping[str, np.ndarray], count: int, keypoints: int, path: object) -> "TrustArrays":
         """Return the checked arrays by field, float32, without "labelled". Raises InputError naming `path` and the
         field if a shape is wrong, a number is not 0–1, or three probabilities do not sum to 1."""
         checked: dict[str, np.ndarray] = {}
-        for name in (name for name in READ_FIELDS if name in given):
+        for name in (name for name in READ_FIELDS if name in outputs):
             shape = (count, *trust_shape(name, keypoints))
-            array = given[name].astype(np.float32, copy=False)
+            array = outputs[name].astype(np.float32, copy=False)
             if array.shape != shape:
                 raise InputError(f"{path}: gave {name} {array.shape}, its spec's 'trust' says {shape}")
             if not ((array >= 0) & (array <= 1 + 1e-6)).all():  # NaN too
@@ -163,7 +163,7 @@ class TrustArrays:
 
     def filled(self) -> dict[str, np.ndarray]:
         """Return the fields that are not None, by name."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
     def average_flipped(
@@ -179,8 +179,8 @@ class TrustArrays:
         """
         means = {}
         for name, value in self.filled().items():
-            other = flipped.filled()[name]
-            means[name] = (value + (other if value.ndim == 1 else other[:, flip_index])) / 2
+            mirrored = flipped.filled()[name]
+            means[name] = (value + (mirrored if value.ndim == 1 else mirrored[:, flip_index])) / 2
         return replace(self, **on_lines(means, lines))
 
 
@@ -191,7 +191,7 @@ def on_lines(values: Mapping[str, np.ndarray], lines: Lines) -> dict[str, np.nda
 
 def _on_line(values: Float[np.ndarray, "*B"], line: tuple[float, float]) -> Float[np.ndarray, "*B"]:
     """Return probabilities whose logits are slope × logit + offset."""
-    odds = values.astype(np.float64).clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    odds = values.astype(np.float64).clip(MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     logit = line[0] * np.log(odds / (1 - odds)) + line[1]
     return (1 / (1 + np.exp(-logit))).astype(values.dtype)
 
@@ -225,13 +225,13 @@ def _read_lines(trust: Fields, name: str, outputs: Mapping[str, str]) -> dict[st
     """Read slopes and offsets by field; {} without any. Raises InputError naming what is wrong."""
     if name not in trust.value:
         return {}
-    wanted, lines = trust.object(name), {}
-    for field_name, line in wanted.value.items():
-        wanted.seen.add(field_name)
+    line_fields, lines = trust.object(name), {}
+    for field_name, line in line_fields.value.items():
+        line_fields.seen.add(field_name)
         if field_name not in LINE_FIELDS or field_name not in outputs:
-            raise wanted.fail(field_name, f"one of {', '.join(LINE_FIELDS)} that 'outputs' has", field_name)
+            raise line_fields.fail(field_name, f"one of {', '.join(LINE_FIELDS)} that 'outputs' has", field_name)
         if not (isinstance(line, list) and len(line) == 2 and all(map(is_number, line))):
-            raise wanted.fail(field_name, "two numbers, slope and offset", line)
+            raise line_fields.fail(field_name, "two numbers, slope and offset", line)
         lines[field_name] = (float(line[0]), float(line[1]))
     return lines
 
@@ -248,7 +248,7 @@ def pose_fields(trust: Mapping[str, np.ndarray], *, is_detected: bool) -> dict[s
 
 def _texts(trust: Fields, name: str) -> dict[str, str]:
     value = _object(trust, name)
-    if not all(isinstance(one, str) and one for one in value.values()):
+    if not all(isinstance(text, str) and text for text in value.values()):
         raise trust.fail(name, "an object of texts", value)
     return value
 
@@ -282,15 +282,19 @@ def head_inputs(
     """
     if xy is not None and "xy" not in reads:
         raise ValueError("xy: this network's trust head reads at its own peaks only, expected None")
-    found: dict[str, np.ndarray] = {}
+    inputs: dict[str, np.ndarray] = {}
     for name, is_needed in reads.items():
-        value, shape, what = (box, (2,), "people's boxes, expected their shares (B, 2)")
+        value, shape, description = (box, (2,), "people's boxes, expected their shares (B, 2)")
         if name == "xy":
-            value, shape, what = (xy, (keypoints, 2), "at given positions, expected (B, K, 2) in pixels of the map")
+            value, shape, description = (
+                xy,
+                (keypoints, 2),
+                "at given positions, expected (B, K, 2) in pixels of the map",
+            )
         if value is None and is_needed:
-            raise ValueError(f"{name}: this network's trust reads {what}, got None")
+            raise ValueError(f"{name}: this network's trust reads {description}, got None")
         if value is not None and value.shape != (count, *shape):
             raise ValueError(f"{name}: expected {(count, *shape)}, got {value.shape}")
         if value is not None:
-            found[name] = value.astype(np.float32)
-    return found
+            inputs[name] = value.astype(np.float32)
+    return inputs

@@ -8,15 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from trustpose.geometry.cameras import Camera, Lens
-
-
-def lens_of(camera: Camera) -> Float[np.ndarray, " L"]:
-    """Return the parameters of a camera's lens. Raises ValueError for a skewed one, which OpenCV cannot fit."""
-    if camera.matrix[0, 1]:
-        raise ValueError(f"camera {camera.name!r}: matrix: its skew of {camera.matrix[0, 1]:g} cannot be refined")
-    matrix = camera.matrix
-    return np.concatenate([[matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]], camera.distortion])
+from trustpose.geometry.cameras import Lens
 
 
 def matrix_of(lens: Float[np.ndarray, " L"]) -> Float[np.ndarray, "3 3"]:

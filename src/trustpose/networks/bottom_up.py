@@ -20,8 +20,8 @@ Kind = Literal["fields", "tags", "centres"]
 WIDTH = 64  # channels of a branch
 WAY = 32.0  # pixels that one unit of the way to a joint stands for
 TAG_SLOPES = (1.25, 0.5)  # initial change of a tag per 100 input pixels to the right, and down
-_RARE = 0.01  # initial probability of a centre
-_NEAR = 32.0  # initial distance of a box's sides from its centre, pixels
+_INITIAL_PROBABILITY = 0.01  # initial probability of a centre
+_INITIAL_DISTANCE = 32.0  # initial distance of a box's sides from its centre, pixels
 
 
 class BottomUpNetwork(nn.Module):
@@ -52,19 +52,19 @@ class BottomUpNetwork(nn.Module):
         if "centres" in kinds:
             last = self.branches["centres"][-1]  # type: ignore  # a Sequential
             with torch.no_grad():
-                last.bias[0] = -math.log((1 - _RARE) / _RARE)
-                last.bias[1:5] = math.log(_NEAR / STRIDE)
+                last.bias[0] = -math.log((1 - _INITIAL_PROBABILITY) / _INITIAL_PROBABILITY)
+                last.bias[1:5] = math.log(_INITIAL_DISTANCE / STRIDE)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
-        """Return heatmaps, features and, in `others`, the maps of each kind."""
-        found = self.network(image)
-        others = {kind: head(found.features) for kind, head in self.branches.items()}
+        """Return heatmaps, features and, in `extra`, the maps of each kind."""
+        outputs = self.network(image)
+        branch_maps = {kind: head(outputs.features) for kind, head in self.branches.items()}
         if self.tag_slopes is not None:
-            others["tags"] = others["tags"] + _positions(others["tags"], self.tag_slopes)
-        if "centres" in others:
-            centre, sides, way = others.pop("centres").split([1, 4, 2 * self.keypoints], dim=1)
-            others |= {"centre": centre, "sides": sides.clamp(max=8.0).exp() * STRIDE, "joints": way * WAY}
-        return Outputs(found.heatmaps, found.features, others=others, grids=GRIDS)
+            branch_maps["tags"] = branch_maps["tags"] + _positions(branch_maps["tags"], self.tag_slopes)
+        if "centres" in branch_maps:
+            centre, sides, way = branch_maps.pop("centres").split([1, 4, 2 * self.keypoints], dim=1)
+            branch_maps |= {"centre": centre, "sides": sides.clamp(max=8.0).exp() * STRIDE, "joints": way * WAY}
+        return Outputs(outputs.heatmaps, outputs.features, extra=branch_maps, grids=GRIDS)
 
 
 def _positions(maps: Float[Tensor, "B K h w"], slopes: Float[Tensor, " 2"]) -> Float[Tensor, "B 1 h w"]:

@@ -31,7 +31,7 @@ def read_caffemodel(path: str | Path) -> dict[str, Tensor]:
     short or damaged, has no weights, or a layer twice, or with more than two blobs.
     """
     content = memoryview(read_bytes(path, "a caffemodel"))
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     try:
         for number, value in _fields(content):
             if number not in _LAYERS or not isinstance(value, memoryview):
@@ -40,14 +40,14 @@ def read_caffemodel(path: str | Path) -> dict[str, Tensor]:
             if len(blobs) > len(_PARTS):
                 raise InputError(f"{path}: layer {name}: has {len(blobs)} blobs, expected weights and biases")
             for part, blob in zip(_PARTS, blobs, strict=False):
-                if f"{name}.{part}" in found:
+                if f"{name}.{part}" in tensors:
                     raise InputError(f"{path}: layer {name}: is there twice")
-                found[f"{name}.{part}"] = blob
+                tensors[f"{name}.{part}"] = blob
     except (_Damaged, UnicodeDecodeError):
         raise InputError(f"{path}: is not a readable caffemodel (cut short, damaged, or another format)") from None
-    if not found:
+    if not tensors:
         raise InputError(f"{path}: holds no weights, expected a caffemodel, as Caffe saves trained networks")
-    return found
+    return tensors
 
 
 class _Damaged(Exception):
@@ -97,35 +97,35 @@ def _shape(content: memoryview) -> list[int]:
 
 def _fields(content: memoryview) -> Iterator[tuple[int, _Value]]:
     """Yield the fields of a message, number and value: integers, and the bytes of everything else."""
-    at = 0
-    while at < len(content):
-        tag, at = _varint(content, at)
+    offset = 0
+    while offset < len(content):
+        tag, offset = _varint(content, offset)
         number, kind = tag >> 3, tag & 7
         if kind == _VARINT:
-            value, at = _varint(content, at)
+            value, offset = _varint(content, offset)
             yield number, value
             continue
         size = {_EIGHT: 8, _FOUR: 4}.get(kind)
         if kind == _BYTES:
-            size, at = _varint(content, at)
-        if size is None or not number or at + size > len(content):
+            size, offset = _varint(content, offset)
+        if size is None or not number or offset + size > len(content):
             raise _Damaged
-        yield number, content[at : at + size]
-        at += size
+        yield number, content[offset : offset + size]
+        offset += size
 
 
 def _varints(content: memoryview) -> Iterator[tuple[int, int]]:
-    at = 0
-    while at < len(content):
-        value, at = _varint(content, at)
-        yield value, at
+    offset = 0
+    while offset < len(content):
+        value, offset = _varint(content, offset)
+        yield value, offset
 
 
-def _varint(content: memoryview, at: int) -> tuple[int, int]:
+def _varint(content: memoryview, start: int) -> tuple[int, int]:
     """Return a number of seven bits a byte, the lowest first, and the place after it."""
     value = 0
-    for place, byte in enumerate(content[at : at + _LONGEST]):
-        value |= (byte & 127) << 7 * place
+    for index, byte in enumerate(content[start : start + _LONGEST]):
+        value |= (byte & 127) << 7 * index
         if byte < 128:
-            return value, at + place + 1
+            return value, start + index + 1
     raise _Damaged

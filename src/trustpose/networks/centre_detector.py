@@ -19,7 +19,7 @@ DETECTOR_MULTIPLE = 32  # a photo's sides must be multiples of this
 _ENDS = (7, 14, 18)  # layers of the backbone after which stride is 8, 16, 32
 _STANDING = 4
 _WIDTHS = (16, 48, 160)
-_RARE = 0.01  # initial probability of a centre
+_INITIAL_PROBABILITY = 0.01  # initial probability of a centre
 
 
 class CentreDetector(nn.Module):
@@ -42,18 +42,20 @@ class CentreDetector(nn.Module):
         last, size = self.centre[-1], self.sides[-1]
         assert isinstance(last, nn.Conv2d) and last.bias is not None
         assert isinstance(size, nn.Conv2d) and size.bias is not None
-        nn.init.constant_(last.bias, -math.log((1 - _RARE) / _RARE))
+        nn.init.constant_(last.bias, -math.log((1 - _INITIAL_PROBABILITY) / _INITIAL_PROBABILITY))
         nn.init.constant_(size.bias, math.log(32 / self.stride))
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 5 h w"]:
         maps, x = [], image
-        for at, layer in enumerate(self.backbone.features.children()):
+        for index, layer in enumerate(self.backbone.features.children()):
             x = layer(x)
-            if at + 1 in _ENDS:
+            if index + 1 in _ENDS:
                 maps.append(x)
         x = self.context(maps[-1])  # (B, C, H/32, W/32)
-        for at in (1, 0):  # to H/16, H/8
-            x = self.smooth[at](F.interpolate(x, scale_factor=2.0, mode="nearest") + self.lateral[at](maps[at]))
+        for level in (1, 0):  # to H/16, H/8
+            x = self.smooth[level](
+                F.interpolate(x, scale_factor=2.0, mode="nearest") + self.lateral[level](maps[level])
+            )
         sides = self.sides(x).clamp(max=8.0).exp() * self.stride
         return torch.cat([self.centre(x), sides], dim=1)
 

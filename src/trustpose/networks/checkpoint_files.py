@@ -42,17 +42,17 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         kind = "is a directory" if path.is_dir() else "is no regular file"
         raise InputError(f"{path}: " + (f"{kind}, expected a checkpoint" if path.exists() else "no such file"))
-    read = {".safetensors": _read_safetensors, ".caffemodel": read_caffemodel}.get(path.suffix, _read_pickle)
-    content = read(path)
-    found = _state_dict(content, _DEPTH)
-    if found is None:
+    reader = {".safetensors": _read_safetensors, ".caffemodel": read_caffemodel}.get(path.suffix, _read_pickle)
+    content = reader(path)
+    state_dict = _state_dict(content, _DEPTH)
+    if state_dict is None:
         keys = ", ".join(str(key)[:40] for key in list(content)[:8]) if isinstance(content, Mapping) else ""
         got = (
             f"the keys {keys}" if keys else f"a {type(content).__name__}" if not isinstance(content, Mapping) else "{}"
         )
         raise InputError(f"{path}: expected tensors by name, or such a dict under {', '.join(_NESTED)}; got {got}")
-    tensors = {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
-    if len(tensors) < len(found):
+    tensors = {str(name).removeprefix("module."): tensor for name, tensor in state_dict.items()}
+    if len(tensors) < len(state_dict):
         raise InputError(f"{path}: some tensors are there twice, with and without 'module.'")
     for name, tensor in tensors.items():
         _check(path, name, tensor)
@@ -65,12 +65,14 @@ def read_own_tensors(path: str | Path, module: nn.Module, name: str) -> dict[str
     Raises InputError as `read_tensors` does, and if a tensor is missing, unexpected or of another shape; `name` is the
     module's name in the message.
     """
-    got, wanted = read_tensors(path), module.state_dict()
-    for tensor in [*wanted, *got]:
-        expected, found = (str(list(some[tensor].shape)) if tensor in some else "none" for some in (wanted, got))
-        if expected != found:
-            raise InputError(f"{path}: tensor {tensor}: {name} has {expected}, the file {found}")
-    return got
+    tensors = read_tensors(path)
+    expected = module.state_dict()
+    for tensor in [*expected, *tensors]:
+        expected_shape = str(list(expected[tensor].shape)) if tensor in expected else "none"
+        file_shape = str(list(tensors[tensor].shape)) if tensor in tensors else "none"
+        if expected_shape != file_shape:
+            raise InputError(f"{path}: tensor {tensor}: {name} has {expected_shape}, the file {file_shape}")
+    return tensors
 
 
 def _state_dict(content: object, depth: int) -> Mapping[Any, Tensor] | None:
@@ -80,14 +82,14 @@ def _state_dict(content: object, depth: int) -> Mapping[Any, Tensor] | None:
     if all(isinstance(value, Tensor) for value in content.values()):
         return content
     inner = (_state_dict(content[key], depth - 1) for key in _NESTED if key in content)
-    return next((found for found in inner if found is not None), None)
+    return next((state_dict for state_dict in inner if state_dict is not None), None)
 
 
 def _check(path: Path, name: str, tensor: Tensor) -> None:
     """Raise InputError for a tensor that cannot be a weight."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in _NUMBERS + _COUNTS:
-        what = f"{tensor.dtype}, {tensor.layout}, {tensor.device.type}".replace("torch.", "")
-        raise InputError(f"{path}: tensor {name}: expected plain numbers, got {what}")
+        description = f"{tensor.dtype}, {tensor.layout}, {tensor.device.type}".replace("torch.", "")
+        raise InputError(f"{path}: tensor {name}: expected plain numbers, got {description}")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise InputError(f"{path}: tensor {name}: has {tensor.numel()} numbers, more than the file holds")
     if tensor.dtype in _NUMBERS and not torch.isfinite(tensor).all():
@@ -136,8 +138,8 @@ def _why(error: Exception) -> str:
     text = str(error)
     named = re.search(r"GLOBAL (\S+)|(?:class|function|type) (\S+)", text) if "GLOBAL" in text else None
     if isinstance(error, pickle.UnpicklingError) and named is not None:
-        what = (named[1] or named[2]).strip("'\"`.,")
-        return f"holds more than tensors and plain values, which is not opened ({what})"
+        refused_object = (named[1] or named[2]).strip("'\"`.,")
+        return f"holds more than tensors and plain values, which is not opened ({refused_object})"
     if "legacy .tar" in text:
         return "has the format of torch before 0.1.10, which cannot be opened safely"
     return "is not a readable checkpoint (cut short, damaged, or not torch's format)"

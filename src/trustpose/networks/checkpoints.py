@@ -37,8 +37,8 @@ def recognise(state_dict: Mapping[str, Tensor]) -> str:
     for family in FAMILIES.values():
         if family.matches(state_dict):
             return family.name
-    some = ", ".join(list(state_dict)[:3])
-    raise InputError(f"tensor names: expected those of {', '.join(FAMILIES)}, got {some}, …")
+    first_names = ", ".join(list(state_dict)[:3])
+    raise InputError(f"tensor names: expected those of {', '.join(FAMILIES)}, got {first_names}, …")
 
 
 def count_keypoints(state_dict: Mapping[str, Tensor], family: str | None = None) -> int:
@@ -60,10 +60,10 @@ def zoo_network(state_dict: Mapping[str, Tensor], family: str) -> str | None:
     """
     if family in ("openpose", "lightweight-openpose"):
         return _openpose(state_dict) if family == "openpose" else family
-    shapes = {target: one.shape for name, one in state_dict.items() for target in _family(family).targets(name)}
+    shapes = {target: tensor.shape for name, tensor in state_dict.items() for target in _family(family).targets(name)}
 
     def count(pattern: str) -> int:
-        return len({found[1] for name in shapes if (found := re.match(pattern, name))})
+        return len({match[1] for name in shapes if (match := re.match(pattern, name))})
 
     if count(r"head\.(gau)\."):
         return "rtmpose" + _RTMPOSE.get(shapes.get("head.final_layer.weight", (0, 0))[1], "")
@@ -83,9 +83,9 @@ def zoo_network(state_dict: Mapping[str, Tensor], family: str) -> str | None:
 
 def _openpose(state_dict: Mapping[str, Tensor]) -> str:
     """Return which of OpenPose's networks it is, by the number of heatmaps; its kind only, if none has this many."""
-    for layer, (kind, known) in _OPENPOSE.items():
+    for layer, (kind, suffixes) in _OPENPOSE.items():
         if f"{layer}.weight" in state_dict:
-            return kind + known.get(len(state_dict[f"{layer}.weight"]), "")
+            return kind + suffixes.get(len(state_dict[f"{layer}.weight"]), "")
     return "openpose"
 
 
@@ -97,9 +97,9 @@ def convert(state_dict: Mapping[str, Tensor], network: nn.Module, family: str | 
     """
     name = recognise(state_dict) if family is None else family
     ours: dict[str, Tensor] = network.state_dict()
-    taken = _rename(state_dict, _family(name), ours)
-    _refuse_missing(taken, _family(name), ours)
-    return ours | taken
+    renamed = _rename(state_dict, _family(name), ours)
+    _refuse_missing(renamed, _family(name), ours)
+    return ours | renamed
 
 
 def _family(name: str) -> Family:
@@ -109,7 +109,7 @@ def _family(name: str) -> Family:
 
 
 def _rename(state_dict: Mapping[str, Tensor], family: Family, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    taken: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for name, tensor in state_dict.items():
         targets = [target for target in family.targets(name) if target in ours]
         if not targets and family.drops(name):
@@ -122,20 +122,20 @@ def _rename(state_dict: Mapping[str, Tensor], family: Family, ours: Mapping[str,
             if tensor.shape != ours[target].shape:
                 expected, got = tuple(ours[target].shape), tuple(tensor.shape)
                 raise InputError(f"{name}: expected shape {expected}, as {target} has, got {got}")
-            if target in taken:
+            if target in renamed:
                 raise InputError(f"{name}: unexpected tensor; {target} has come from another already ({family.name})")
-            taken[target] = tensor
-    return taken
+            renamed[target] = tensor
+    return renamed
 
 
-def _refuse_missing(taken: dict[str, Tensor], family: Family, ours: Mapping[str, Tensor]) -> None:
+def _refuse_missing(renamed: dict[str, Tensor], family: Family, ours: Mapping[str, Tensor]) -> None:
     """Fill in counters that old files lack and biases that have no effect before batch norm (as zeros)."""
     for name, tensor in ours.items():
-        if name in taken or not family.gives(name):
+        if name in renamed or not family.gives(name):
             continue
         if name.endswith(COUNTER):
             continue
         if not family.has_biases and name.endswith(".conv.bias"):
-            taken[name] = torch.zeros_like(tensor)
+            renamed[name] = torch.zeros_like(tensor)
             continue
         raise InputError(f"{family.source_name(name)}: missing tensor; the network needs it for {name} ({family.name})")

@@ -104,7 +104,7 @@ class ConvolutionalPoseMachine(nn.Module):
             beliefs.append(belief)
         grid = Grid((float(self.stride), float(self.stride)))
         heatmaps = [maps[:, : self.keypoints] for maps in beliefs]
-        return Outputs(heatmaps, features, others={"beliefs": beliefs}, grids={"heatmaps": grid, "features": grid})
+        return Outputs(heatmaps, features, extra={"beliefs": beliefs}, grids={"heatmaps": grid, "features": grid})
 
 
 class Stage(nn.Module):
@@ -126,8 +126,8 @@ class Stage(nn.Module):
     ) -> tuple[Float[Tensor, "B P h w"], Float[Tensor, "B C h w"]]:
         """Return beliefs, and the input of their layer."""
         x = self.features(shared)
-        given = [x, beliefs] if centre is None else [x, beliefs, centre.expand(x.shape[0], 1, *centre.shape)]
-        features = self.body(torch.cat(given, dim=1))
+        stage_inputs = [x, beliefs] if centre is None else [x, beliefs, centre.expand(x.shape[0], 1, *centre.shape)]
+        features = self.body(torch.cat(stage_inputs, dim=1))
         return self.head(features), features
 
 
@@ -141,8 +141,8 @@ def centre_map(like: Float[Tensor, "B C h w"], cell: int | None = None) -> Float
     before = 0 if cell is None else 1
     bumps = []
     for side in sides:
-        at = torch.arange(side, device=like.device, dtype=torch.float32)
-        bumps.append(torch.exp(-((at + before - side / 2) ** 2) / (2 * (CENTRE_SIGMA * sides[0]) ** 2)))
+        pixel = torch.arange(side, device=like.device, dtype=torch.float32)
+        bumps.append(torch.exp(-((pixel + before - side / 2) ** 2) / (2 * (CENTRE_SIGMA * sides[0]) ** 2)))
     bump = bumps[0][:, None] * bumps[1][None]
     return (bump if cell is None else centre_means(bump, cell)).to(like.dtype)
 
@@ -163,7 +163,7 @@ def receptive_field(
         seen += (trunk - 1 + pooled - 1) * stride
         stride *= 2
     seen += (5 - 1 + trunk - 1) * stride
-    return tuple(seen + 3 * (later - 1) * stride * at for at in range(stages))
+    return tuple(seen + 3 * (later - 1) * stride * stage for stage in range(stages))
 
 
 def _trunk(width: int, kernel: int, poolings: int, pooling: Pooling) -> list[nn.Module]:

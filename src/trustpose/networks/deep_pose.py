@@ -25,8 +25,8 @@ from trustpose.skeletons import SKELETONS, Skeleton
 
 SIZE = 220  # pixels, AlexNet's input
 MOMENTUM = 0.01
-_LEAST = 0.05  # least diameter, as a fraction of the crop's shorter side: a degenerate pose still has a box
-_KNOWN = {14: "lsp14", 16: "mpii16", 17: "coco17"}  # by number of keypoints, unless a skeleton is given
+_MIN_DIAMETER = 0.05  # least diameter, as a fraction of the crop's shorter side: a degenerate pose still has a box
+_SKELETONS = {14: "lsp14", 16: "mpii16", 17: "coco17"}  # by number of keypoints, unless a skeleton is given
 _TRUNK = (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"))
 
 
@@ -53,7 +53,7 @@ def deep_pose(
         raise ValueError(f"stages: expected 1 or more, got {stages}")
     sizes = (size, *[refined_size or size] * (stages - 1))
     if backbone == "alexnet":
-        bodies = [AlexNet(one, hidden) for one in sizes]
+        bodies = [AlexNet(side, hidden) for side in sizes]
     else:
         bodies = [Averaged(ImageNetBackbone(backbone, pretrained, **backbone_options)) for _ in sizes]
     return DeepPose(bodies, sizes, keypoints, sigma)
@@ -76,8 +76,8 @@ class DeepPose(nn.Module):
         self.register_buffer("trunk", torch.full((2, 2), -1))
         self.register_buffer("displacement_mean", torch.zeros(len(bodies), keypoints, 2))
         self.register_buffer("displacement_variance", torch.full((len(bodies), keypoints, 2), 0.01))
-        if keypoints in _KNOWN:
-            self.for_skeleton(SKELETONS[_KNOWN[keypoints]])
+        if keypoints in _SKELETONS:
+            self.for_skeleton(SKELETONS[_SKELETONS[keypoints]])
 
     def for_skeleton(self, skeleton: Skeleton) -> None:
         """Set which joints the diameter is measured between. Raises ValueError if the skeleton lacks them."""
@@ -107,29 +107,30 @@ class DeepPose(nn.Module):
         """Return coordinates (B, K, 3): x, y in units of the crop's sides, and 1: a regressor has no score; tokens (B,
         K, D), the last stage's features of each joint; "stages", the coordinates (B, K, 2) after each stage."""
         unit = image.new_tensor([image.shape[3], image.shape[2]], dtype=torch.float32)
-        features, tokens, found = self._first(image)
-        places = [(found + 0.5) * unit]
+        features, tokens, regressed = self._first(image)
+        stage_xy = [(regressed + 0.5) * unit]
         for number in range(1, len(self.stages)):
-            side = self.sigma * self._diameter(places[-1], unit)
-            tokens, found = self._refine(number, image, places[-1], side)
-            places.append(places[-1] + found * side[:, None, None])
-        coordinates = torch.cat([places[-1] / unit, torch.ones_like(places[-1][..., :1])], dim=2)
-        stages = [place / unit for place in places]
-        return Outputs([], features, coordinates, tokens=tokens, others={"stages": stages})
+            side = self.sigma * self._diameter(stage_xy[-1], unit)
+            tokens, regressed = self._refine(number, image, stage_xy[-1], side)
+            stage_xy.append(stage_xy[-1] + regressed * side[:, None, None])
+        coordinates = torch.cat([stage_xy[-1] / unit, torch.ones_like(stage_xy[-1][..., :1])], dim=2)
+        stages = [xy / unit for xy in stage_xy]
+        return Outputs([], features, coordinates, tokens=tokens, extra={"stages": stages})
 
     def learn(
         self, image: Float[Tensor, "B 3 H W"], xy: Float[Tensor, "B K 2"], labelled: Bool[Tensor, "B K"], part: int
     ) -> Mapping[str, Tensor]:
-        """Return what stage `part` found and was to find (B, K, 2), N(y; b); xy: labelled places in crop pixels.
+        """Return stage `part`'s "predicted" and "target" positions (B, K, 2), N(y; b); xy: labels in crop pixels.
 
-        It also keeps the distribution of the displacements that are left, for the next stage.
+        It also updates the distribution of the remaining displacements, for the next stage.
         """
+
         unit = image.new_tensor([image.shape[3], image.shape[2]], dtype=torch.float32)
         if part == 0:
-            _, _, found = self._first(image)
-            wanted = xy / unit - 0.5
-            diameter = self._diameter(xy, unit, labelled, (found.detach() + 0.5) * unit)
-            left = (found.detach() - wanted) * unit / diameter[:, None, None]
+            _, _, regressed = self._first(image)
+            target = xy / unit - 0.5
+            diameter = self._diameter(xy, unit, labelled, (regressed.detach() + 0.5) * unit)
+            remaining = (regressed.detach() - target) * unit / diameter[:, None, None]
         else:
             with torch.no_grad():
                 _, _, first = self._first(image)
@@ -137,11 +138,11 @@ class DeepPose(nn.Module):
             mean, deviation = self.displacement_mean[part - 1], self.displacement_variance[part - 1].sqrt()
             drawn = mean + deviation * torch.randn_like(xy)  # in diameters
             side = self.sigma * diameter
-            _, found = self._refine(part, image, xy + drawn * diameter[:, None, None], side)
-            wanted = -drawn / self.sigma
-            left = drawn + found.detach() * self.sigma
-        self._keep(part, left, labelled)
-        return {"found": found, "wanted": wanted}
+            _, regressed = self._refine(part, image, xy + drawn * diameter[:, None, None], side)
+            target = -drawn / self.sigma
+            remaining = drawn + regressed.detach() * self.sigma
+        self._keep(part, remaining, labelled)
+        return {"predicted": regressed, "target": target}
 
     def _first(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the map of stage 1, its features (B, K, D), and N(y; b⁰) (B, K, 2)."""
@@ -151,38 +152,41 @@ class DeepPose(nn.Module):
         return self.stages[0](image)
 
     def _refine(
-        self, number: int, image: Tensor, places: Float[Tensor, "B K 2"], side: Float[Tensor, " B"]
+        self, number: int, image: Tensor, centres: Float[Tensor, "B K 2"], side: Float[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B K D"], Float[Tensor, "B K 2"]]:
         """Return features and displacements, in sides of the boxes, of one stage on a crop for each joint."""
-        crops = cut_boxes(image, places, side, self.sizes[number])
+        crops = cut_boxes(image, centres, side, self.sizes[number])
         stage = self.stages[number]
         assert isinstance(stage, Regressor)
         return stage.of_joints(crops)
 
     def _diameter(
         self,
-        places: Float[Tensor, "B K 2"],
+        xy: Float[Tensor, "B K 2"],
         unit: Float[Tensor, "2"],
         labelled: Bool[Tensor, "B K"] | None = None,
-        other: Float[Tensor, "B K 2"] | None = None,
+        fallback_xy: Float[Tensor, "B K 2"] | None = None,
     ) -> Float[Tensor, " B"]:
-        """Return diam(y) in pixels: the mean over labelled pairs; where there are none, that of `other`."""
-        lengths = (places[:, self.trunk[:, 0]] - places[:, self.trunk[:, 1]]).square().sum(dim=2).sqrt()  # (B, 2)
+        """Return diam(y) in pixels: the mean over labelled pairs; where there are none, that of `fallback_xy`."""
+        lengths = (xy[:, self.trunk[:, 0]] - xy[:, self.trunk[:, 1]]).square().sum(dim=2).sqrt()  # (B, 2)
         mean = lengths.mean(dim=1)
-        if labelled is not None and other is not None:
+        if labelled is not None and fallback_xy is not None:
             has = labelled[:, self.trunk[:, 0]] & labelled[:, self.trunk[:, 1]]
-            own = (lengths * has).sum(dim=1) / has.sum(dim=1).clamp(min=1)
-            mean = torch.where(has.any(dim=1), own, self._diameter(other, unit))
-        return torch.maximum(mean, _LEAST * unit.min())
+            labelled_mean = (lengths * has).sum(dim=1) / has.sum(dim=1).clamp(min=1)
+            mean = torch.where(has.any(dim=1), labelled_mean, self._diameter(fallback_xy, unit))
+        return torch.maximum(mean, _MIN_DIAMETER * unit.min())
 
     @torch.no_grad()
-    def _keep(self, part: int, left: Float[Tensor, "B K 2"], labelled: Bool[Tensor, "B K"]) -> None:
+    def _keep(self, part: int, remaining: Float[Tensor, "B K 2"], labelled: Bool[Tensor, "B K"]) -> None:
         count = labelled.sum(dim=0)[:, None]  # (K, 1)
-        shown = labelled[..., None] * left
+        shown = labelled[..., None] * remaining
         mean = shown.sum(dim=0) / count.clamp(min=1)
-        variance = (labelled[..., None] * (left - mean)).square().sum(dim=0) / count.clamp(min=1)
-        for kept, now in ((self.displacement_mean[part], mean), (self.displacement_variance[part], variance)):
-            kept.copy_(torch.where(count > 1, torch.lerp(kept, now, MOMENTUM), kept))
+        variance = (labelled[..., None] * (remaining - mean)).square().sum(dim=0) / count.clamp(min=1)
+        for running, batch_value in (
+            (self.displacement_mean[part], mean),
+            (self.displacement_variance[part], variance),
+        ):
+            running.copy_(torch.where(count > 1, torch.lerp(running, batch_value, MOMENTUM), running))
 
 
 class Regressor(nn.Module):
@@ -209,8 +213,8 @@ class Regressor(nn.Module):
         _, vector = self.body(crops.flatten(0, 1))
         tokens = vector.reshape(-1, self.keypoints, vector.shape[1])
         weight = self.last.weight.reshape(self.keypoints, 2, -1)
-        found = (tokens[:, :, None] * weight).sum(dim=3) + self.last.bias.reshape(self.keypoints, 2)
-        return tokens, found.float()
+        displacement = (tokens[:, :, None] * weight).sum(dim=3) + self.last.bias.reshape(self.keypoints, 2)
+        return tokens, displacement.float()
 
 
 class AlexNet(nn.Module):
@@ -272,8 +276,8 @@ def cut_boxes(
     x = ((x + 0.5) * 2 / wide - 1)[:, :, None, :].expand(-1, -1, size, -1)
     y = ((y + 0.5) * 2 / high - 1)[:, :, :, None].expand(-1, -1, -1, size)
     grid = torch.stack([x, y], dim=4).flatten(1, 2)  # (B, K · s, s, 2)
-    found = functional.grid_sample(image.float(), grid, align_corners=False)
-    return found.reshape(-1, 3, count, size, size).transpose(1, 2)
+    crops = functional.grid_sample(image.float(), grid, align_corners=False)
+    return crops.reshape(-1, 3, count, size, size).transpose(1, 2)
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:

@@ -24,8 +24,8 @@ def for_inference(network: nn.Module) -> nn.Module:
     """
     faster: dict[int, nn.Module] = {}
     for part in network.modules():
-        if type(part) in _REARRANGED and (other := _REARRANGED[type(part)](part)) is not part:
-            faster[id(part)] = other
+        if type(part) in _REARRANGED and (faster_part := _REARRANGED[type(part)](part)) is not part:
+            faster[id(part)] = faster_part
     if not faster:
         return network
     device = next(network.parameters()).device
@@ -44,8 +44,8 @@ def split_convolution(convolution: nn.Conv2d) -> nn.Module:
     is_thin = convolution.out_channels == 1 and convolution.groups == 1 and height * width > 1
     if not is_plain or not is_thin:
         return convolution
-    places, inputs = height * width, convolution.in_channels
-    wide = -(-places // _BLOCK) * _BLOCK
+    kernel_size, inputs = height * width, convolution.in_channels
+    wide = -(-kernel_size // _BLOCK) * _BLOCK
     spread = nn.Conv2d(inputs, wide, 1, bias=False)
     shifted = nn.Conv2d(
         wide,
@@ -61,9 +61,9 @@ def split_convolution(convolution: nn.Conv2d) -> nn.Module:
     with torch.no_grad():
         for layer in (spread, shifted, summed):
             layer.weight.zero_()
-        spread.weight[:places] = convolution.weight[0].flatten(1).T[:, :, None, None]  # (k², C, 1, 1)
-        shifted.weight[:places] = torch.eye(places).view(places, 1, height, width)
-        summed.weight[:, :places] = 1.0
+        spread.weight[:kernel_size] = convolution.weight[0].flatten(1).T[:, :, None, None]  # (k², C, 1, 1)
+        shifted.weight[:kernel_size] = torch.eye(kernel_size).view(kernel_size, 1, height, width)
+        summed.weight[:, :kernel_size] = 1.0
         assert summed.bias is not None
         summed.bias.copy_(torch.zeros(1) if convolution.bias is None else convolution.bias)
     return nn.Sequential(spread, shifted, summed)

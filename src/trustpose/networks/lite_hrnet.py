@@ -54,7 +54,7 @@ class LiteHRNetBackbone(nn.Module):
         stages: list[nn.Module] = []
         before = [STEM]
         for branches, count in enumerate(units, start=2):
-            widths = [width * 2**at for at in range(branches)]
+            widths = [width * 2**branch for branch in range(branches)]
             stages.append(Stage(before, widths, count, block, norm))
             before = widths
         self.stages = nn.ModuleList(stages)
@@ -70,9 +70,9 @@ class LiteHRNetBackbone(nn.Module):
             maps = stage(maps)
         *higher, x = maps
         self.encoded(x)
-        for at, layer in enumerate(self.gather):  # from H/32 to H/4
-            if at:
-                x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True) + higher[-at]
+        for index, layer in enumerate(self.gather):  # from H/32 to H/4
+            if index:
+                x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True) + higher[-index]
             x = layer(x)
         return x
 
@@ -88,8 +88,8 @@ class Stem(nn.Module):
         self.other = nn.Sequential(_conv(half, STEM, norm=norm), *_separable(STEM, half, stride=2, norm=norm))
 
     def forward(self, image: Tensor) -> Tensor:
-        one, other = self.first(image).chunk(2, dim=1)
-        return _shuffle(self.one(one), self.other(other))
+        first_half, second_half = self.first(image).chunk(2, dim=1)
+        return _shuffle(self.one(first_half), self.other(second_half))
 
 
 class Stage(nn.Module):
@@ -128,11 +128,11 @@ class ExchangeUnit(nn.Module):
         )
 
     def forward(self, maps: Maps) -> Maps:
-        first, *others = self.blocks(maps)
+        first, *lower = self.blocks(maps)
         fused = []
         for paths in self.paths:
             assert isinstance(paths, nn.ModuleList)
-            highest, *steps = [path(x) for path, x in zip(paths, [first, *others], strict=True)]
+            highest, *steps = [path(x) for path, x in zip(paths, [first, *lower], strict=True)]
             total = 2 * highest
             for step in steps:
                 total = total + step
@@ -175,8 +175,8 @@ class _Shuffle(nn.Module):
         self.convolutions = nn.Sequential(_conv(half, half, norm=norm), *_separable(half, half, norm=norm))
 
     def forward(self, x: Tensor) -> Tensor:
-        same, other = x.chunk(2, dim=1)
-        return _shuffle(same, self.convolutions(other))
+        same, processed = x.chunk(2, dim=1)
+        return _shuffle(same, self.convolutions(processed))
 
 
 class _Weighting(nn.Module):
@@ -202,21 +202,25 @@ class _Weighting(nn.Module):
         )
 
     def forward(self, maps: Maps) -> Maps:
-        same, other = zip(*(x.chunk(2, dim=1) for x in maps), strict=True)
-        steps = [2 ** (len(maps) - 1 - at) for at in range(len(maps))]  # how many times finer than the last branch
-        together = [F.avg_pool2d(x, step) if step > 1 else x for x, step in zip(other, steps, strict=True)]
+        same, processed = zip(*(x.chunk(2, dim=1) for x in maps), strict=True)
+        steps = [
+            2 ** (len(maps) - 1 - branch) for branch in range(len(maps))
+        ]  # how many times finer than the last branch
+        together = [F.avg_pool2d(x, step) if step > 1 else x for x, step in zip(processed, steps, strict=True)]
         weights = self.across(torch.cat(together, dim=1)).split(self.halves, dim=1)
         weighed = []
-        for x, weight, step, depthwise, within in zip(other, weights, steps, self.depthwise, self.within, strict=True):
+        for x, weight, step, depthwise, within in zip(
+            processed, weights, steps, self.depthwise, self.within, strict=True
+        ):
             fine = F.interpolate(weight, scale_factor=float(step), mode="nearest") if step > 1 else weight
             y = depthwise(x * fine)
             weighed.append(y * within(y.mean(dim=(2, 3), keepdim=True)))
         return [_shuffle(x, y) for x, y in zip(same, weighed, strict=True)]
 
 
-def _shuffle(one: Tensor, other: Tensor) -> Tensor:
+def _shuffle(first: Tensor, second: Tensor) -> Tensor:
     """Two maps (B, C, h, w) as (B, 2C, h, w), their channels in turn."""
-    return torch.stack([one, other], dim=2).flatten(1, 2)
+    return torch.stack([first, second], dim=2).flatten(1, 2)
 
 
 def _separable(inputs: int, outputs: int, *, stride: int = 1, relu: bool = True, norm: bool) -> nn.Sequential:

@@ -56,9 +56,9 @@ class _Backbone(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         *higher, x = self.stages([self.stem(image)])
         self.encoded(x.index_select(1, self.get_buffer("original")))  # left out of graphs that do not output it
-        for at, layer in enumerate(self.gather):  # from H/32 to H/4
-            if at:
-                x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True) + higher[-at]
+        for index, layer in enumerate(self.gather):  # from H/32 to H/4
+            if index:
+                x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True) + higher[-index]
             x = layer(x)
         return x
 
@@ -80,8 +80,8 @@ class _Stem(nn.Module):
         self.order: Order = [*range(0, 2 * half, 2), *range(1, 2 * half, 2)]
 
     def forward(self, image: Tensor) -> Tensor:
-        one, other = (first(image) for first in self.first)
-        return torch.cat([self.one(one), self.other(other)], dim=1)
+        first_half, second_half = (first(image) for first in self.first)
+        return torch.cat([self.one(first_half), self.other(second_half)], dim=1)
 
 
 class _Stage(nn.Module):
@@ -113,9 +113,10 @@ class _ExchangeUnit(nn.Module):
         super().__init__()
         rows = [list(cast(nn.Sequential, row)) for row in cast(Branches, unit.blocks).branches]
         branches = [
-            _Shuffles(row, order, doubled=not at) for at, (row, order) in enumerate(zip(rows, before, strict=True))
+            _Shuffles(row, order, doubled=not index)
+            for index, (row, order) in enumerate(zip(rows, before, strict=True))
         ]
-        orders = self.orders = [one.order for one in branches]
+        orders = self.orders = [branch.order for branch in branches]
         self.branches = nn.ModuleList(branches)
         paths = []
         for target, row in enumerate(unit.paths):
@@ -128,7 +129,7 @@ class _ExchangeUnit(nn.Module):
     def forward(self, maps: Maps) -> Maps:
         maps = [branch(x) for branch, x in zip(self.branches, maps, strict=True)]
         fused = []
-        for target, own in enumerate(maps):
+        for target, branch_map in enumerate(maps):
             paths = self.paths[target * len(maps) : (target + 1) * len(maps)]
             added = [path(x) for path, x in zip(paths[:target], maps[:target], strict=True)]
             lower: Tensor | None = None
@@ -136,7 +137,7 @@ class _ExchangeUnit(nn.Module):
                 step = path(x)
                 lower = F.interpolate(step if lower is None else step + lower, scale_factor=2.0, mode="nearest")
             added += [] if lower is None else [lower]
-            total = own + sum(added[1:], start=added[0])
+            total = branch_map + sum(added[1:], start=added[0])
             if not target:
                 maps[0] = total  # the others receive its own sum
             fused.append(F.relu(total))
@@ -153,24 +154,32 @@ class _Shuffles(nn.Module):
         super().__init__()
         half = len(before) // 2
         channels: list[Channel] = [(0, before.index(number)) for number in range(len(before))]
-        read: list[list[Channel]] = []
+        channels_read: list[list[Channel]] = []
         for number in range(1, len(blocks) + 1):
-            same, other = channels[:half], channels[half:]
-            read.append(other)
-            channels = [one for pair in zip(same, [(number, at) for at in range(half)], strict=True) for one in pair]
-        kept = sorted(channels)
-        self.order: Order = [channels.index(one) for one in kept]
-        self.reads = nn.ModuleList(_Picked(sorted(some)) for some in read)
+            same, processed = channels[:half], channels[half:]
+            channels_read.append(processed)
+            channels = [
+                channel
+                for pair in zip(same, [(number, index) for index in range(half)], strict=True)
+                for channel in pair
+            ]
+        last_channels = sorted(channels)
+        self.order: Order = [channels.index(channel) for channel in last_channels]
+        self.reads = nn.ModuleList(_Picked(sorted(channels_of_block)) for channels_of_block in channels_read)
         self.blocks = nn.ModuleList()
-        for number, (block, some) in enumerate(zip(blocks, read, strict=True), start=1):
-            factors = [2.0 if doubled and (number, at) in kept else 1.0 for at in range(half)]
-            self.blocks.append(rearranged(block, [some.index(one) for one in sorted(some)], factors=factors))
-        self.keeps = _Picked(kept, doubled=doubled)
+        for number, (block, block_channels) in enumerate(zip(blocks, channels_read, strict=True), start=1):
+            factors = [2.0 if doubled and (number, index) in last_channels else 1.0 for index in range(half)]
+            self.blocks.append(
+                rearranged(
+                    block, [block_channels.index(channel) for channel in sorted(block_channels)], factors=factors
+                )
+            )
+        self.keeps = _Picked(last_channels, doubled=doubled)
 
     def forward(self, x: Tensor) -> Tensor:
         tensors = [x]
-        for read, block in zip(self.reads, self.blocks, strict=True):
-            tensors.append(block(read(tensors)))
+        for pick, block in zip(self.reads, self.blocks, strict=True):
+            tensors.append(block(pick(tensors)))
         return self.keeps(tensors)
 
 
@@ -181,18 +190,18 @@ class _Picked(nn.Module):
         super().__init__()
         self.doubled = doubled
         self.places: dict[int, list[int]] = {}
-        for tensor, place in channels:
-            self.places.setdefault(tensor, []).append(place)
-        for tensor, places in self.places.items():
-            self.register_buffer(f"places_{tensor}", torch.tensor(places))
+        for tensor, channel in channels:
+            self.places.setdefault(tensor, []).append(channel)
+        for tensor, indices in self.places.items():
+            self.register_buffer(f"places_{tensor}", torch.tensor(indices))
 
     def forward(self, tensors: list[Tensor]) -> Tensor:
         picked = []
-        for tensor, places in self.places.items():
-            x, first, end = tensors[tensor], places[0], places[-1] + 1
-            if end - first > len(places):
+        for tensor, indices in self.places.items():
+            x, first, end = tensors[tensor], indices[0], indices[-1] + 1
+            if end - first > len(indices):
                 x = x.index_select(1, self.get_buffer(f"places_{tensor}"))
-            elif len(places) < x.shape[1]:
+            elif len(indices) < x.shape[1]:
                 x = x[:, first:end]
             picked.append(2 * x if self.doubled and tensor == 0 else x)
         return torch.cat(picked, dim=1) if len(picked) > 1 else picked[0]
@@ -207,18 +216,18 @@ def rearranged(
     they lie in memory.
     """
     parts = list(_parts(layers))
-    last = max(at for at, part in enumerate(parts) if isinstance(part, nn.Conv2d))
+    last = max(index for index, part in enumerate(parts) if isinstance(part, nn.Conv2d))
     copies: list[nn.Module] = []
-    for at, part in enumerate(parts):
+    for index, part in enumerate(parts):
         if not isinstance(part, nn.Conv2d):
             copies.append(nn.ReLU())
             continue
         is_depthwise = part.groups > 1
         rows = before if is_depthwise else list(range(part.out_channels))
-        if at == last and after is not None:
+        if index == last and after is not None:
             rows = after
         weight = part.weight[rows] if is_depthwise else part.weight[rows][:, before]
-        factor = weight.new_tensor(factors if at == last and factors is not None else [1.0] * len(rows))
+        factor = weight.new_tensor(factors if index == last and factors is not None else [1.0] * len(rows))
         assert part.bias is not None
         copies.append(_convolution(part, weight * factor[:, None, None, None], part.bias[rows] * factor))
         before = rows
@@ -227,8 +236,8 @@ def rearranged(
 
 def _parts(layers: nn.Module) -> Iterator[nn.Module]:
     """Yield the convolutions, with batch norm and bias, and the ReLUs of layers in a row."""
-    found = [one for one in layers.modules() if isinstance(one, (nn.Conv2d, nn.BatchNorm2d, nn.ReLU))]
-    for part, following in zip(found, [*found[1:], None], strict=True):
+    parts = [module for module in layers.modules() if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.ReLU))]
+    for part, following in zip(parts, [*parts[1:], None], strict=True):
         if isinstance(part, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
             yield fuse_conv_bn_eval(part, following)
         elif not isinstance(part, nn.BatchNorm2d):
@@ -237,7 +246,7 @@ def _parts(layers: nn.Module) -> Iterator[nn.Module]:
 
 def _width(layers: nn.Module) -> int:
     """Return the channels that layers in a row give."""
-    return [one.out_channels for one in layers.modules() if isinstance(one, nn.Conv2d)][-1]
+    return [module.out_channels for module in layers.modules() if isinstance(module, nn.Conv2d)][-1]
 
 
 def _convolution(like: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:

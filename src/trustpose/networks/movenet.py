@@ -35,8 +35,8 @@ _REPEATS = (1, 2, 3, 4, 3, 3, 1)  # blocks per width after the first layer, and 
 _STRIDES = (1, 2, 2, 2, 1, 2, 1)
 _TAPPED = (2, 5, 9)  # blocks, counted from 0, with the maps of stride 4, 8, 16 for the pyramid
 _PYRAMID = (FEATURES, 32, 64)  # channels at stride 4, 8, 16
-_RARE = 0.01  # initial probability of a centre
-_SMALLEST = 0.1  # minimum side of a box in cells
+_INITIAL_PROBABILITY = 0.01  # initial probability of a centre
+_MIN_SIDE = 0.1  # minimum side of a box in cells
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # normalisation of our networks' inputs
 
 
@@ -53,8 +53,8 @@ class MoveNetEncoder(nn.Module):
         self.stem = nn.Sequential(_Same(3, stem, stride=2), nn.ReLU6())
         blocks, channels = [], stem
         for width, repeats, stride in zip(widths, _REPEATS, _STRIDES, strict=True):
-            for at in range(repeats):
-                blocks.append(_Inverted(channels, width, stride if at == 0 else 1, 6 if blocks else 1))
+            for repeat in range(repeats):
+                blocks.append(_Inverted(channels, width, stride if repeat == 0 else 1, 6 if blocks else 1))
                 channels = width
         self.blocks = nn.ModuleList(blocks)
         self.last = nn.Sequential(nn.Conv2d(channels, DEEPEST, 1), nn.ReLU6())
@@ -71,14 +71,14 @@ class MoveNetEncoder(nn.Module):
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 24 h w"]:
         x = self.stem(image * self.scale + self.shift)
         tapped = []
-        for at, block in enumerate(self.blocks):
+        for index, block in enumerate(self.blocks):
             x = block(x)
-            if at in _TAPPED:
+            if index in _TAPPED:
                 tapped.append(x)
         x = self.context(self.last(x))  # (B, 64, H/32, W/32)
-        for at in (2, 1, 0):  # to H/16, H/8, H/4
+        for level in (2, 1, 0):  # to H/16, H/8, H/4
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = self.smooth[at](x + self.lateral[at](tapped[at]))
+            x = self.smooth[level](x + self.lateral[level](tapped[level]))
         return x
 
     def first_layers(self) -> list[nn.Module]:
@@ -128,7 +128,7 @@ class MoveNetPose(nn.Module):
         self.neck = separable(FEATURES, HIDDEN)
         self.head = heatmap_head(HIDDEN, keypoints)
         assert self.head.bias is not None
-        nn.init.constant_(self.head.bias, -math.log((1 - _RARE) / _RARE))
+        nn.init.constant_(self.head.bias, -math.log((1 - _INITIAL_PROBABILITY) / _INITIAL_PROBABILITY))
         self.keypoints, self.feature_channels = keypoints, HIDDEN
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
@@ -154,14 +154,18 @@ class MoveNetDetector(nn.Module):
         super().__init__()
         self.encoder = MoveNetEncoder("multipose")
         self.centre, self.size, self.offset = movenet_head(1), movenet_head(2), movenet_head(2)
-        for head, start in ((self.centre, -math.log((1 - _RARE) / _RARE)), (self.size, 8.0), (self.offset, 0.5)):
+        for head, start in (
+            (self.centre, -math.log((1 - _INITIAL_PROBABILITY) / _INITIAL_PROBABILITY)),
+            (self.size, 8.0),
+            (self.offset, 0.5),
+        ):
             last = head[-1]
             assert isinstance(last, nn.Conv2d) and last.bias is not None
             nn.init.constant_(last.bias, start)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 5 h w"]:
         features = self.encoder(image)
-        half = self.size(features).clamp(min=_SMALLEST).flip(1) / 2  # (B, 2, h, w), from here x before y
+        half = self.size(features).clamp(min=_MIN_SIDE).flip(1) / 2  # (B, 2, h, w), from here x before y
         away = self.offset(features).flip(1) - 0.5  # offset of the box's centre from the cell's middle
         return torch.cat([self.centre(features), (half - away) * self.stride, (half + away) * self.stride], dim=1)
 
@@ -186,26 +190,26 @@ def read_movenet(path: str | Path, encoder: MoveNetEncoder, heads: Mapping[str, 
     heads: by the file's names: center, box_scale, box_offset, kpt_heatmap, kpt_offset, kpt_regress. Raises InputError
     if the file is not such a MoveNet.
     """
-    found = read_convolutions(Path(path))
-    named = {key: tensors for _, label, tensors in found if (key := _key(label)) is not None}
+    layers = read_convolutions(Path(path))
+    named = {key: tensors for _, label, tensors in layers if (key := _key(label)) is not None}
     backbone = [module for module in (encoder.stem, *encoder.blocks, encoder.last) for module in _convolutions(module)]
-    unnamed = [tensors for _, label, tensors in found if _key(label) is None]
+    unnamed = [tensors for _, label, tensors in layers if _key(label) is None]
     refusal = InputError(f"{path}: expected the layers of MoveNet, {encoder.size}, as published")
     if len(unnamed) != len(backbone):
         raise refusal
     pairs: list[tuple[nn.Conv2d, list[Tensor] | None]] = [*zip(backbone, unnamed, strict=True)]
-    for at, lateral in enumerate((*encoder.lateral, encoder.context)):
-        pairs += [(module, named.get(("", "conv2d", len(_PYRAMID) - at))) for module in _convolutions(lateral)]
-    for at, smooth in enumerate(encoder.smooth):
-        keys = [("", layer, len(_PYRAMID) - 1 - at) for layer in ("separable_conv2d", "re_lu")]
+    for level, lateral in enumerate((*encoder.lateral, encoder.context)):
+        pairs += [(module, named.get(("", "conv2d", len(_PYRAMID) - level))) for module in _convolutions(lateral)]
+    for level, smooth in enumerate(encoder.smooth):
+        keys = [("", layer, len(_PYRAMID) - 1 - level) for layer in ("separable_conv2d", "re_lu")]
         pairs += zip(_convolutions(smooth), map(named.get, keys), strict=True)
     for name, head in heads.items():
-        own = {layer: tensors for (owner, layer, _), tensors in named.items() if owner == name}
-        pairs += zip(_convolutions(head), map(own.get, ("separable_conv2d", "re_lu", "conv2d")), strict=True)
+        head_tensors = {layer: tensors for (owner, layer, _), tensors in named.items() if owner == name}
+        pairs += zip(_convolutions(head), map(head_tensors.get, ("separable_conv2d", "re_lu", "conv2d")), strict=True)
     for module, tensors in pairs:
         parameters = [module.weight] if module.bias is None else [module.weight, module.bias]
-        shapes = [tuple(one.shape) for one in tensors or []]
-        if shapes != [tuple(one.shape) for one in parameters]:
+        shapes = [tuple(tensor.shape) for tensor in tensors or []]
+        if shapes != [tuple(parameter.shape) for parameter in parameters]:
             raise refusal
         with torch.no_grad():
             for parameter, tensor in zip(parameters, tensors or [], strict=True):
@@ -222,4 +226,4 @@ def _key(label: str) -> tuple[str, str, int] | None:
 
 
 def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
-    return [one for one in module.modules() if isinstance(one, nn.Conv2d)]
+    return [child for child in module.modules() if isinstance(child, nn.Conv2d)]

@@ -30,12 +30,12 @@ def read_onnx_weights(path: str | Path, network: nn.Module) -> dict[str, Tensor]
         if expected != kind:
             raise InputError(f"{path}: {label}: expected {expected}, as {name} is, got {kind}")
         names = _BATCH_NORM if kind == "BatchNormalization" else ("weight", "bias")
-        wanted = [f"{name}.{part}" for part in names if f"{name}.{part}" in state]
-        if kind != "BatchNormalization" and (len(tensors), len(wanted)) == (1, 2):
-            tensors = [*tensors, torch.zeros_like(state[wanted[1]])]  # a convolution without bias
-        if len(wanted) != len(tensors):
-            raise InputError(f"{path}: {label}: expected {len(wanted)} tensors, as {name} has, got {len(tensors)}")
-        for target, tensor in zip(wanted, tensors, strict=True):
+        targets = [f"{name}.{part}" for part in names if f"{name}.{part}" in state]
+        if kind != "BatchNormalization" and (len(tensors), len(targets)) == (1, 2):
+            tensors = [*tensors, torch.zeros_like(state[targets[1]])]  # a convolution without bias
+        if len(targets) != len(tensors):
+            raise InputError(f"{path}: {label}: expected {len(targets)} tensors, as {name} has, got {len(tensors)}")
+        for target, tensor in zip(targets, tensors, strict=True):
             if tensor.shape != state[target].shape:
                 shapes = f"{tuple(state[target].shape)}, as {target} has, got {tuple(tensor.shape)}"
                 raise InputError(f"{path}: {label}: expected shape {shapes}")

@@ -58,8 +58,8 @@ class OpenPose2017(nn.Module):
         outputs = {"heatmaps": keypoints + 1, "fields": 2 * limbs}
         inputs = FEATURES + sum(outputs.values())
         self.stages = nn.ModuleList(
-            nn.ModuleDict({name: _stage_of_2017(inputs if at else None, count) for name, count in outputs.items()})
-            for at in range(stages)
+            nn.ModuleDict({name: _stage_of_2017(inputs if stage else None, count) for name, count in outputs.items()})
+            for stage in range(stages)
         )
         self.keypoints, self.limbs, self.feature_channels = keypoints, limbs, FEATURES
 
@@ -87,11 +87,12 @@ class OpenPose2019(nn.Module):
         self.backbone = nn.Sequential(*_vgg(512, 512, 256, FEATURES, prelu_from=1))
         fields, heatmaps = 2 * limbs, keypoints + 1
         self.field_stages = nn.ModuleList(
-            DenseStage(FEATURES + (fields if at else 0), fields, is_first=at == 0) for at in range(field_stages)
+            DenseStage(FEATURES + (fields if stage else 0), fields, is_first=stage == 0)
+            for stage in range(field_stages)
         )
         self.heatmap_stages = nn.ModuleList(
-            DenseStage(FEATURES + fields + (heatmaps if at else 0), heatmaps, is_first=at == 0)
-            for at in range(heatmap_stages)
+            DenseStage(FEATURES + fields + (heatmaps if stage else 0), heatmaps, is_first=stage == 0)
+            for stage in range(heatmap_stages)
         )
         self.keypoints, self.limbs, self.feature_channels = keypoints, limbs, FEATURES
 
@@ -155,11 +156,11 @@ class DenseBlock(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "B I h w"]) -> Float[Tensor, "B O h w"]:
-        found = []
+        outputs = []
         for layer in self.layers:
             x = layer(x)
-            found.append(x)
-        return torch.cat(found, dim=1)
+            outputs.append(x)
+        return torch.cat(outputs, dim=1)
 
 
 def _vgg(*after: int, prelu_from: int | None = None) -> list[nn.Module]:
@@ -172,8 +173,8 @@ def _vgg(*after: int, prelu_from: int | None = None) -> list[nn.Module]:
             layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(inplace=True)]
             inputs = width
         layers.append(nn.MaxPool2d(2))
-    for at, width in enumerate(after):
-        is_learnt = prelu_from is not None and at >= prelu_from
+    for index, width in enumerate(after):
+        is_learnt = prelu_from is not None and index >= prelu_from
         layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.PReLU(width) if is_learnt else nn.ReLU(inplace=True)]
         inputs = width
     return layers
@@ -198,5 +199,5 @@ def _chain(widths: Sequence[int], kernel: int, hidden: int, outputs: int) -> nn.
 def outputs_of_stages(heatmaps: list[Tensor], fields: list[Tensor], features: Tensor) -> Outputs:
     """Return heatmaps of all stages, the last stage's fields and all ("field_stages"), and features, with their
     grids."""
-    others = {"fields": fields[-1], "field_stages": fields}
-    return Outputs(heatmaps, features, others=others, grids=dict.fromkeys(("heatmaps", "features", "fields"), GRID))
+    field_maps = {"fields": fields[-1], "field_stages": fields}
+    return Outputs(heatmaps, features, extra=field_maps, grids=dict.fromkeys(("heatmaps", "features", "fields"), GRID))

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BodyMaps:
-    """skeleton: its name. limbs: pairs of keypoints, in the order in which they are joined; maps: the number of each
-    limb's pair of maps, x and y. redundant: limbs from ear to shoulder, which begin no person."""
+    """The keypoints, limbs and field maps of a published body network.
+
+    skeleton: the skeleton's name. limbs: pairs of keypoints, in the order in which they are joined. maps: the index of
+    each limb's pair of maps, x and y. redundant: limbs from ear to shoulder, which never start a person.
+    """
 
     skeleton: str
     limbs: tuple[tuple[int, int], ...]
@@ -20,7 +23,7 @@ class BodyMaps:
 
 def _pairs(text: str) -> tuple[tuple[int, int], ...]:
     ends = [limb.split("-") for limb in text.split()]
-    return tuple((int(one), int(other)) for one, other in ends)
+    return tuple((int(start), int(end)) for start, end in ends)
 
 
 COCO_18 = BodyMaps(

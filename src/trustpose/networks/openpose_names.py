@@ -25,8 +25,8 @@ def openpose_2019() -> Table:
     """Bodies of 2019: stages of fields, then of heatmaps, with PReLU."""
     table = _backbone("4_1", "4_2", "4_3_CPM", "4_4_CPM")
     last = len(_layers("4_1", "4_2", "4_3_CPM", "4_4_CPM"))
-    for at, name in enumerate(("4_2", "4_3_CPM", "4_4_CPM"), start=last - 3):
-        table[f"prelu{name}"] = f"backbone.{_place(at) + 1}"
+    for index, name in enumerate(("4_2", "4_3_CPM", "4_4_CPM"), start=last - 3):
+        table[f"prelu{name}"] = f"backbone.{_index_in_backbone(index) + 1}"
     for theirs, (ours, stages) in _STAGES.items():
         for stage in range(stages):
             end, whole = f"stage{stage}_{theirs}", f"{ours}.{stage}"
@@ -56,14 +56,14 @@ def lightweight_openpose() -> Table:
         parts |= {f"{theirs}.0.0": f"{ours}.0", f"{theirs}.1.0": f"{ours}.2"}
     table = {"model": "backbone", **{f"cpm.{name}": f"neck.{name}" for name in ("align", "trunk")}}
     table["cpm.conv"] = "neck.last"
-    for at, theirs in enumerate(("initial_stage", "refinement_stages.0")):
-        table |= {f"{theirs}.{name}": f"stages.{at}.{ours}" for name, ours in parts.items()}
+    for stage, theirs in enumerate(("initial_stage", "refinement_stages.0")):
+        table |= {f"{theirs}.{name}": f"stages.{stage}.{ours}" for name, ours in parts.items()}
     return table
 
 
 def _backbone(*after: str) -> Table:
     """VGG-19's layers to the third pooling, then these, as in a `Sequential` with activations."""
-    return {f"conv{name}": f"backbone.{_place(at)}" for at, name in enumerate(_layers(*after))}
+    return {f"conv{name}": f"backbone.{_index_in_backbone(index)}" for index, name in enumerate(_layers(*after))}
 
 
 def _layers(*after: str) -> list[str]:
@@ -71,7 +71,7 @@ def _layers(*after: str) -> list[str]:
     return [*of_vgg, *after]
 
 
-def _place(at: int) -> int:
+def _index_in_backbone(convolution: int) -> int:
     """Return the place of a convolution among convolutions, activations and poolings."""
-    poolings = sum(at >= sum(_VGG[: block + 1]) for block in range(len(_VGG)))
-    return 2 * at + poolings
+    poolings = sum(convolution >= sum(_VGG[: block + 1]) for block in range(len(_VGG)))
+    return 2 * convolution + poolings

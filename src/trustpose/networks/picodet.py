@@ -31,7 +31,7 @@ _BLOCKS = (  # of the backbone: kernel, stride, channels, whether channels are w
 )
 _TAPPED = (4, 10, 12)  # blocks, counted from 0, whose maps of stride 8, 16, 32 the neck takes
 _SLOPE = 0.1666259765625  # of the hard sigmoid: a sixth, as the file has it, in half precision
-_LEAST = 1e-9  # keeps the gradient of a score's square root finite
+_EPSILON = 1e-9  # keeps the gradient of a score's square root finite
 
 
 class ListedBoxes(NamedTuple):
@@ -55,19 +55,19 @@ class PicoDet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = LCNet()
-        self.neck = _Neck([_BLOCKS[at][2] for at in _TAPPED])
+        self.neck = _Neck([_BLOCKS[block][2] for block in _TAPPED])
         self.heads = nn.ModuleList(_Head() for _ in STRIDES)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> ListedBoxes:
-        found = []
+        levels = []
         for x, head, stride in zip(self.neck(self.backbone(image)), self.heads, STRIDES, strict=True):
             score, logits = head(x)  # (B, 1, h, w), (B, 32, h, w)
             middle = _middles(x, stride)
             sides = logits.float().flatten(2).transpose(1, 2).unflatten(2, (4, BINS))  # (B, h × w, 4, 8)
             away = (sides.softmax(dim=-1) * torch.arange(BINS, device=x.device)).sum(dim=-1) * stride
             boxes = torch.cat([middle - away[..., :2], middle + away[..., 2:]], dim=-1)
-            found.append((score.flatten(1), boxes, sides, middle, torch.full_like(middle[:, 0], stride)))
-        scores, boxes, sides, middles, strides = zip(*found, strict=True)
+            levels.append((score.flatten(1), boxes, sides, middle, torch.full_like(middle[:, 0], stride)))
+        scores, boxes, sides, middles, strides = zip(*levels, strict=True)
         of_photos = torch.cat(scores, dim=1), torch.cat(boxes, dim=1), torch.cat(sides, dim=1)
         return ListedBoxes(*of_photos, torch.cat(middles), torch.cat(strides))
 
@@ -77,16 +77,16 @@ class PicoDet(nn.Module):
 
     def read(self, path: str | Path) -> None:
         """Load the published file. Raises InputError if it is not such a PicoDet."""
-        modules = [one for part in self._as_run() for one in part.modules() if isinstance(one, nn.Conv2d)]
-        found = read_convolutions(Path(path))
+        modules = [module for part in self._as_run() for module in part.modules() if isinstance(module, nn.Conv2d)]
+        layers = read_convolutions(Path(path))
         refusal = InputError(f"{path}: expected the layers of PicoDet-S, as published")
-        if len(found) != len(modules):
+        if len(layers) != len(modules):
             raise refusal
         pairs = []
-        for module, (_, _, tensors) in zip(modules, found, strict=True):
+        for module, (_, _, tensors) in zip(modules, layers, strict=True):
             assert module.bias is not None
             parameters = (module.weight, module.bias)
-            if [one.shape for one in tensors] != [one.shape for one in parameters]:
+            if [tensor.shape for tensor in tensors] != [tensor.shape for tensor in parameters]:
                 raise refusal
             pairs += zip(parameters, tensors, strict=True)
         with torch.no_grad():
@@ -97,8 +97,15 @@ class PicoDet(nn.Module):
         """The parts in the order in which the published graph runs them."""
         neck, heads = self.neck, list(self.heads)
         yield from (self.backbone, neck.lateral[2], neck.lateral[1], neck.falling[0], neck.lateral[0], neck.falling[1])
-        yield from (_most(heads[0]), neck.down[0], neck.rising[0], _most(heads[1]), neck.down[1], neck.rising[1])
-        yield from (_most(heads[2]), neck.first_top, neck.second_top, _most(heads[3]))
+        yield from (
+            _without_last(heads[0]),
+            neck.down[0],
+            neck.rising[0],
+            _without_last(heads[1]),
+            neck.down[1],
+            neck.rising[1],
+        )
+        yield from (_without_last(heads[2]), neck.first_top, neck.second_top, _without_last(heads[3]))
         for head in heads:
             assert isinstance(head, _Head)
             yield head.sides
@@ -121,9 +128,9 @@ class LCNet(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         x, tapped = self.stem(image), []
-        for at, block in enumerate(self.blocks):
+        for index, block in enumerate(self.blocks):
             x = block(x)
-            if at in _TAPPED:
+            if index in _TAPPED:
                 tapped.append(x)
         return tapped
 
@@ -181,11 +188,11 @@ class _Head(nn.Module):
         x = self.features(x)
         weighed = self.weighed(x * self.gate(x.mean(dim=(2, 3), keepdim=True)).sigmoid())
         score = self.score(weighed).float().sigmoid() * self.alignment(x).float().sigmoid()
-        return (score + _LEAST).sqrt(), self.sides(weighed)
+        return (score + _EPSILON).sqrt(), self.sides(weighed)
 
 
-def _most(head: nn.Module) -> nn.Module:
-    """A head without its last layer, which the published graph runs later."""
+def _without_last(head: nn.Module) -> nn.Module:
+    """Return a head without its last layer, which the published graph runs later."""
     return nn.ModuleList(part for name, part in head.named_children() if name != "sides")
 
 

@@ -12,7 +12,7 @@ from trustpose.files import InputError
 from trustpose.networks import backbones  # noqa: F401  # imports torchvision with any torch
 from trustpose.networks.checkpoint_files import read_own_tensors
 
-_STRIDE, _LEAST = 8, 128  # of the features; sides below this have no coarsest level of correlations
+_STRIDE, _MIN_SIDE = 8, 128  # of the features; sides below this have no coarsest level of correlations
 
 
 class Raft:
@@ -36,13 +36,13 @@ class Raft:
         self.module.to(device).eval()
 
     def __call__(
-        self, last: UInt8[np.ndarray, "h w 3"], now: UInt8[np.ndarray, "h w 3"]
+        self, previous: UInt8[np.ndarray, "h w 3"], current: UInt8[np.ndarray, "h w 3"]
     ) -> Float32[np.ndarray, "h w 2"]:
         """Return each pixel's displacement (x, y) from the last frame to this one, both RGB, in pixels."""
-        height, width = last.shape[:2]
-        frames = torch.from_numpy(np.stack([last, now])).permute(0, 3, 1, 2)  # (2, 3, h, w)
+        height, width = previous.shape[:2]
+        frames = torch.from_numpy(np.stack([previous, current])).permute(0, 3, 1, 2)  # (2, 3, h, w)
         frames = frames.to(next(self.module.parameters()).device, torch.float32) / 127.5 - 1
-        more = [max(-(-side // _STRIDE) * _STRIDE, _LEAST) - side for side in (width, height)]
+        more = [max(-(-side // _STRIDE) * _STRIDE, _MIN_SIDE) - side for side in (width, height)]
         frames = functional.pad(frames, [0, more[0], 0, more[1]], mode="replicate")
         with torch.inference_mode():
             field = self.module(frames[:1], frames[1:])[-1][0, :, :height, :width]  # (2, h, w)

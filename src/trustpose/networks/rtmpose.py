@@ -71,9 +71,9 @@ class SimCCHead(nn.Module):
     def __init__(self, channels: int, keypoints: int, height: int, width: int, split: float):
         super().__init__()
         check_keypoints(keypoints)
-        places = (height // STRIDE) * (width // STRIDE)
+        cells = (height // STRIDE) * (width // STRIDE)
         self.final_layer = nn.Conv2d(channels, keypoints, _FINAL_KERNEL, padding=_FINAL_KERNEL // 2)
-        self.mlp = nn.Sequential(ScaleNorm(places), nn.Linear(places, _HIDDEN, bias=False))
+        self.mlp = nn.Sequential(ScaleNorm(cells), nn.Linear(cells, _HIDDEN, bias=False))
         self.gau = GatedAttention(_HIDDEN)
         self.cls_x = nn.Linear(_HIDDEN, round(width * split), bias=False)
         self.cls_y = nn.Linear(_HIDDEN, round(height * split), bias=False)

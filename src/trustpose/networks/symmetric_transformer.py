@@ -24,8 +24,8 @@ from trustpose.networks.backbones import ImageNetBackbone
 from trustpose.networks.layers import PoseNetwork
 
 OWN = "own"
-_LEAST = 1e-6  # of a map's pixel: a channel that is positive nowhere lies in the middle
-_SMALLEST = 0.05  # of |det θ|: a transform that shrinks the crop to less has no useful inverse
+_EPSILON = 1e-6  # of a map's pixel: a channel that is positive nowhere lies in the middle
+_MIN_DETERMINANT = 0.05  # of |det θ|: a transform that shrinks the crop to less has no useful inverse
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -46,7 +46,7 @@ class Localisation(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 2 3"]:
         maps = self.body(functional.avg_pool2d(image, 2))
-        return self.theta(torch.cat([maps.mean(dim=(2, 3)), *_places(maps)], dim=1)).reshape(-1, 2, 3)
+        return self.theta(torch.cat([maps.mean(dim=(2, 3)), *_centres_and_spreads(maps)], dim=1)).reshape(-1, 2, 3)
 
 
 def localisation(name: str, network: nn.Module) -> Localisation:
@@ -65,16 +65,16 @@ def localisation(name: str, network: nn.Module) -> Localisation:
     return Localisation(copy.deepcopy(nn.Sequential(network.backbone, network.neck)), network.feature_channels)
 
 
-def _places(maps: Float[Tensor, "B C h w"]) -> list[Float[Tensor, "B C"]]:
+def _centres_and_spreads(maps: Float[Tensor, "B C h w"]) -> list[Float[Tensor, "B C"]]:
     """Return centre and spread of each channel's positive part, along x and y, from −1 to 1 across the map."""
-    weight = maps.relu() + _LEAST
+    weight = maps.relu() + _EPSILON
     weight = weight / weight.sum(dim=(2, 3), keepdim=True)
-    found = []
-    for side, place in zip((2, 3), _coordinates(maps), strict=True):
+    moments = []
+    for side, coordinate in zip((2, 3), _coordinates(maps), strict=True):
         share = weight.sum(dim=5 - side)  # (B, C, h or w)
-        centre = (share * place).sum(dim=2)
-        found += [centre, ((place - centre[..., None]).square() * share).sum(dim=2).sqrt()]
-    return found
+        centre = (share * coordinate).sum(dim=2)
+        moments += [centre, ((coordinate - centre[..., None]).square() * share).sum(dim=2).sqrt()]
+    return moments
 
 
 def _coordinates(maps: Float[Tensor, "B C h w"]) -> tuple[Float[Tensor, " h"], Float[Tensor, " w"]]:
@@ -87,7 +87,7 @@ def inverse_theta(theta: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B 2 3"]:
     """Return γ (B, 2, 3), the inverse of each affine. Those that shrink to nearly nothing have the identity's."""
     linear, shift = theta[:, :, :2], theta[:, :, 2:]
     determinant = linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0]
-    usable = (determinant.abs() >= _SMALLEST)[:, None, None]
+    usable = (determinant.abs() >= _MIN_DETERMINANT)[:, None, None]
     determinant = torch.where(usable, determinant[:, None, None], 1.0)
     rows = [linear[:, 1, 1], -linear[:, 0, 1], -linear[:, 1, 0], linear[:, 0, 0]]
     inverse = torch.stack(rows, dim=1).reshape(-1, 2, 2) / determinant
@@ -112,8 +112,8 @@ def for_maps(theta: Float[Tensor, "B 2 3"], crop: tuple[int, int], maps: tuple[i
 def moved(maps: Float[Tensor, "B C h w"], theta: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B C h w"]:
     """Return maps whose value at (x_t, y_t) is that of `maps` at θ (x_t, y_t); bilinear, 0 outside."""
     y, x = torch.meshgrid(*_coordinates(maps), indexing="ij")
-    place = torch.stack([x, y, torch.ones_like(x)], dim=-1).reshape(-1, 3)  # (h × w, 3); ONNX has no affine_grid
-    grid = (place @ theta.transpose(1, 2)).reshape(-1, *x.shape, 2)
+    homogeneous = torch.stack([x, y, torch.ones_like(x)], dim=-1).reshape(-1, 3)  # (h × w, 3); ONNX has no affine_grid
+    grid = (homogeneous @ theta.transpose(1, 2)).reshape(-1, *x.shape, 2)
     return functional.grid_sample(maps, grid, align_corners=True)
 
 

@@ -62,8 +62,8 @@ class Family:
         deviation."""
         if name in ("data_preprocessor.mean", "data_preprocessor.std"):
             return self.name == "mmpose-1.x"
-        others = _EFFICIENTNET_CLASSIFIER + _HRNET_CLASSIFIER + _HRNET_LOWER_OUTPUTS
-        return self.imagenet and name.startswith(_CLASSIFIER + others)
+        network_classifiers = _EFFICIENTNET_CLASSIFIER + _HRNET_CLASSIFIER + _HRNET_LOWER_OUTPUTS
+        return self.imagenet and name.startswith(_CLASSIFIER + network_classifiers)
 
     def gives(self, ours: str) -> bool:
         """Return whether our tensor has to come from their file."""
@@ -72,7 +72,7 @@ class Family:
     @cached_property
     def _reversed(self) -> list[Table]:
         return [
-            {ours: theirs for theirs, several in table.items() for ours in several.split()} for table in self.tables
+            {ours: theirs for theirs, our_names in table.items() for ours in our_names.split()} for table in self.tables
         ]
 
 
@@ -103,9 +103,9 @@ def _hourglass() -> Table:
     table |= {f"{theirs}.downsample.0": f"stem.{ours}.shortcut" for theirs, ours in stem.items() if "." in theirs}
     for s in range(8):
         for level in range(4):  # their index starts at the lowest resolution
-            here = f"stacks.{s}.hourglass" + ".inner" * (3 - level)
-            places = ("skip", "down", "up", "inner")[: 4 if level == 0 else 3]
-            table |= {f"hg.{s}.hg.{level}.{i}.0": f"{here}.{place}" for i, place in enumerate(places)}
+            prefix = f"stacks.{s}.hourglass" + ".inner" * (3 - level)
+            branches = ("skip", "down", "up", "inner")[: 4 if level == 0 else 3]
+            table |= {f"hg.{s}.hg.{level}.{i}.0": f"{prefix}.{branch}" for i, branch in enumerate(branches)}
         table |= {f"res.{s}.0": f"stacks.{s}.residual", f"fc.{s}": f"stacks.{s}.feature"}
         table |= {f"fc_.{s}": f"stacks.{s}.remap_features", f"score_.{s}": f"stacks.{s}.remap_heatmaps"}
         table[f"score.{s}"] = f"stacks.{s}.head"
@@ -179,9 +179,11 @@ def _fastpose() -> Table:
     table = {"preact": ours, "conv_out": "head"}
     for layer in range(1, 5):
         theirs = f"preact.layer{layer}.0.se.fc"
-        table |= {f"{theirs}.{at}": f"{ours}.layer{layer}.0.se.factors.{at + 1}" for at in (0, 2)}
-    for at in (1, 2):
-        table |= {f"duc{at}.conv": f"neck.{at}.0.conv", f"duc{at}.bn": f"neck.{at}.0.bn"}
+        table |= {
+            f"{theirs}.{layer_index}": f"{ours}.layer{layer}.0.se.factors.{layer_index + 1}" for layer_index in (0, 2)
+        }
+    for stage in (1, 2):
+        table |= {f"duc{stage}.conv": f"neck.{stage}.0.conv", f"duc{stage}.bn": f"neck.{stage}.0.bn"}
     return table
 
 
@@ -192,13 +194,13 @@ def _efficientnet_lite0() -> Table:
     """
     ours = "backbone.features"
     table = {"_conv_stem": f"{ours}.conv_stem", "_bn0": f"{ours}.bn1"}
-    places = [(stage, i) for stage, repeats in enumerate((1, 2, 2, 3, 3, 4, 1)) for i in range(repeats)]
+    blocks = [(stage, i) for stage, repeats in enumerate((1, 2, 2, 3, 3, 4, 1)) for i in range(repeats)]
     first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
     parts = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
     parts |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
-    for at, (stage, i) in enumerate(places):
-        names = parts if at else first
-        table |= {f"_blocks.{at}.{theirs}": f"{ours}.blocks.{stage}.{i}.{name}" for theirs, name in names.items()}
+    for index, (stage, i) in enumerate(blocks):
+        names = parts if index else first
+        table |= {f"_blocks.{index}.{theirs}": f"{ours}.blocks.{stage}.{i}.{name}" for theirs, name in names.items()}
     return table
 
 
@@ -224,7 +226,7 @@ _TRANSFORMED = ("network", "localisation")  # the parts of a symmetric transform
 _OURS = {name: name for name in (*_OURS_PARTS, *_TRANSFORMED, *_SINGLE_PERSON)}
 _MMPOSE = (_simple_baseline(), _HRNET, _mmpose_mspn(), _rtmpose())
 _OPENPOSE = (openpose_names.openpose_2017(), openpose_names.openpose_2019(), openpose_names.openpose_part())
-_KNOWN = (
+_FAMILIES = (
     Family(
         "mmpose-0.x", _has("backbone.", "keypoint_head."), _MMPOSE, ("backbone.", "keypoint_head."), has_biases=False
     ),
@@ -260,4 +262,4 @@ _KNOWN = (
     # after ImageNet's, whose HRNet has these names plus a classifier's
     Family("pose_hrnet", _has("stage4.", "final_layer."), (_HRNET,)),
 )
-FAMILIES: dict[str, Family] = {family.name: family for family in _KNOWN}
+FAMILIES: dict[str, Family] = {family.name: family for family in _FAMILIES}

@@ -94,11 +94,11 @@ class Tompson(nn.Module):
             return Outputs([heatmaps], features, grids=grids)
         fine, centres = self._fine(heatmaps, levels)
         side = fine.shape[3]
-        score, at = fine.flatten(2).max(dim=2)
-        offset = torch.stack([at % side, at // side], dim=2) - side // 2
+        score, peak = fine.flatten(2).max(dim=2)
+        offset = torch.stack([peak % side, peak // side], dim=2) - side // 2
         unit = image.new_tensor([image.shape[3], image.shape[2]], dtype=torch.float32)
         coordinates = torch.cat([(centres + offset).float() / unit, score.float()[..., None]], dim=2)
-        return Outputs([heatmaps], features, coordinates, others={"fine": fine, "centres": centres}, grids=grids)
+        return Outputs([heatmaps], features, coordinates, extra={"fine": fine, "centres": centres}, grids=grids)
 
     def learn(self, image: Float[Tensor, "B 3 H W"], part: int | None) -> Mapping[str, Tensor]:
         """Return "coarse", the heatmaps (B, K, h, w); unless the coarse part is trained alone, "fine", "centres"."""
@@ -113,8 +113,8 @@ class Tompson(nn.Module):
     ) -> tuple[Float[Tensor, "B K s s"], Int[Tensor, "B K 2"]]:
         """Return fine heatmaps around the peaks of coarse ones, and the peaks' pixels."""
         wide = heatmaps.shape[3]
-        at = heatmaps.detach().flatten(2).argmax(dim=2)
-        centres = torch.stack([at % wide, at // wide], dim=2) * self.stride
+        peak = heatmaps.detach().flatten(2).argmax(dim=2)
+        centres = torch.stack([peak % wide, peak // wide], dim=2) * self.stride
         windows = [cut_windows(x, centres, 2**number, self.window) for number, x in enumerate(levels)]
         return self.fine(windows), centres
 
@@ -144,9 +144,9 @@ class Coarse(nn.Module):
         """Return heatmaps, the input of their layer, and the finest bank's maps at every resolution."""
         total, levels = None, []
         for number, bank in enumerate(self.banks):
-            seen, each = bank(local_contrast(functional.avg_pool2d(image, 2**number) if number else image))
+            seen, bank_levels = bank(local_contrast(functional.avg_pool2d(image, 2**number) if number else image))
             if total is None:
-                total, levels = seen, each
+                total, levels = seen, bank_levels
             else:
                 total = total + functional.interpolate(seen, size=total.shape[-2:], mode="nearest")
         assert total is not None
@@ -209,19 +209,19 @@ def cut_windows(
     x = (centres[..., 0] // stride)[..., None] + steps  # (B, K, s)
     y = (centres[..., 1] // stride)[..., None] + steps
     inside = ((y >= 0) & (y < high))[..., :, None] & ((x >= 0) & (x < wide))[..., None, :]
-    at = y.clamp(0, high - 1)[..., :, None] * wide + x.clamp(0, wide - 1)[..., None, :]  # (B, K, s, s)
+    cell = y.clamp(0, high - 1)[..., :, None] * wide + x.clamp(0, wide - 1)[..., None, :]  # (B, K, s, s)
     count, channels = centres.shape[1], maps.shape[1]
-    index = at.flatten(1)[:, None].expand(-1, channels, -1)
-    found = maps.flatten(2).gather(2, index).reshape(-1, channels, count, side, side).transpose(1, 2)
-    return found * inside[:, :, None]
+    index = cell.flatten(1)[:, None].expand(-1, channels, -1)
+    windows = maps.flatten(2).gather(2, index).reshape(-1, channels, count, side, side).transpose(1, 2)
+    return windows * inside[:, :, None]
 
 
 def local_contrast(image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """Subtract the local mean over a Gaussian window and all channels, then divide by the local deviation, at least
     its mean over the image (Jarrett et al., What is the Best Multi-Stage Architecture for Object Recognition?, ICCV
     2009, section 2)."""
-    at = np.arange(_CONTRAST) - _CONTRAST // 2
-    bump = np.exp(-(at**2) / (2 * (_CONTRAST / 4) ** 2))
+    offsets = np.arange(_CONTRAST) - _CONTRAST // 2
+    bump = np.exp(-(offsets**2) / (2 * (_CONTRAST / 4) ** 2))
     kernel = np.tile(bump[:, None] * bump, (1, image.shape[1], 1, 1))
     kernel = torch.from_numpy((kernel / kernel.sum()).astype(np.float32)).to(image.device)
     image = image.float()

@@ -227,7 +227,8 @@ def coco_rows(
     if not (np.isfinite(poses.xy).all() and np.isfinite(poses.score).all() and np.isfinite(ranking).all()):
         raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
     keypoints = np.concatenate([poses.xy, poses.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
-    beside, own = _beside(poses, keypoints), poses.keypoint_count if poses.skeleton is None else poses.skeleton.own
+    beside = _beside(poses, keypoints)
+    own = poses.keypoint_count if poses.skeleton is None else poses.skeleton.body_count
     box = None if poses.box is None else poses.box.astype(np.float64)
     columns: dict[str, np.ndarray | None] = {
         "image_id": poses.image_id,
@@ -263,11 +264,11 @@ def _pose_score_to_write(poses: "Poses", ranking: np.ndarray) -> np.ndarray | No
 
 
 def _beside(poses: "Poses", keypoints: Float[np.ndarray, "N K 3"]) -> dict[str, np.ndarray]:
-    """Return the fields of joints beside the body's (`Skeleton.beside`), x, y and score."""
-    if poses.skeleton is None or not poses.skeleton.beside:
+    """Return the fields of joints beside the body's (`Skeleton.parts`), x, y and score."""
+    if poses.skeleton is None or not poses.skeleton.parts:
         return {}
-    names, counts = zip(*poses.skeleton.beside, strict=True)
-    parts = np.split(keypoints, np.cumsum([poses.skeleton.own, *counts[:-1]]), axis=1)[1:]
+    names, counts = zip(*poses.skeleton.parts, strict=True)
+    parts = np.split(keypoints, np.cumsum([poses.skeleton.body_count, *counts[:-1]]), axis=1)[1:]
     return {name: part.reshape(len(part), 3 * part.shape[1]) for name, part in zip(names, parts, strict=True)}
 
 

@@ -18,7 +18,7 @@ def tidy_rows(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any]
     """Convert rows of `Poses.to_coco` to one object per keypoint: the pose's index and fields, then the keypoint's
     index, name (if the skeleton is known), x, y, score, and, if known, quality, visibility, its label and missing."""
     names = None if poses.skeleton is None else poses.skeleton.keypoints
-    beside = [] if poses.skeleton is None else [name for name, _ in poses.skeleton.beside]
+    beside = [] if poses.skeleton is None else [name for name, _ in poses.skeleton.parts]
     lists = ("keypoints", "keypoint_quality", "visibility", "visibility_label", "keypoint_missing", "bbox", *beside)
     tidy = []
     for pose, row in enumerate(rows):

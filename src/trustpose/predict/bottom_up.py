@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from trustpose.codecs.group_tokens import GROUP_INPUTS, group_tokens
-from trustpose.codecs.people import FoundPeople
+from trustpose.codecs.people import DetectedPeople
 from trustpose.files import InputError
 from trustpose.geometry.crops import Grid, invert_affine, transform
 from trustpose.models.outputs import PHOTO_MAPS
@@ -23,7 +23,7 @@ class Grouped:
     """A photo's people in input pixels, the affine from there to the photo, and what a trust head reads of them
     (`codecs.group_tokens`); None without features."""
 
-    people: FoundPeople
+    people: DetectedPeople
     to_image: Float[np.ndarray, "2 3"]
     tokens: Float[np.ndarray, "N K T"] | None = None
     whole: Float[np.ndarray, "N D"] | None = None

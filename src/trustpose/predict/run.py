@@ -191,7 +191,7 @@ def _video(
     linked = None
     if options.track:
         between = flow_between(options.flow_method)
-        own = predictor.skeleton.own  # of the joints: a person is followed by the body
+        own = predictor.skeleton.body_count  # of the joints: a person is followed by the body
         known = {image_id: poses.take_keypoints(np.arange(own)) for image_id, poses in journal.done.items()}
         linked = FrameTracker(predictor.body, flow=options.flow, known=known, between=between)
     with ExitStack() as stack:

@@ -83,7 +83,7 @@ class Predictor(BasePredictor):
         self.codec = self.spec.codec
         self._describe(self.spec)
         trust = self.spec.trust
-        self._reads_places = trust is not None and trust.xy is not None
+        self._reads_positions = trust is not None and trust.xy is not None
         self._trust = () if trust is None else tuple(name for name in READ_FIELDS if name in trust.outputs)
         if trust is not None and self.spec.output != runtime.spec.output:
             warnings.warn(other_decoding(runtime.spec, decoding), stacklevel=3)
@@ -126,7 +126,7 @@ class Predictor(BasePredictor):
         """
         if self.association is not None:
             raise InputError(f"{self.model}: judges poses as they are; load it without association")
-        if not self.runtime.reads_places:
+        if not self.runtime.reads_positions:
             how = "load it with backend='torch', or save it with reads_xy=True"
             raise InputError(f"{self.spec.onnx}: its trust head cannot read at given keypoints; {how} (docs/trust.md)")
         skeleton = self.spec.skeleton
@@ -229,7 +229,7 @@ class Predictor(BasePredictor):
         found, predicted = self.codec.decode(outputs), trust.filled()
         codec, how, several = self._peaks, self.association, None
         if codec is not None and how is not None:
-            several = codec.candidates(outputs, min_score=how.min_score, most=how.most)
+            several = codec.candidates(outputs, min_score=how.min_score, max_per_map=how.max_per_joint)
         start = 0
         for job, rows in batch:
             stop = start + rows.stop - rows.start
@@ -256,7 +256,7 @@ class Predictor(BasePredictor):
 
         None if all are the network's own peaks and the head has no input for them.
         """
-        if not self._reads_places and np.isnan(places).all():
+        if not self._reads_positions and np.isnan(places).all():
             return None
         if flip:
             places = (np.array([self.spec.input.width - 1, 0]) - places * (1, -1))[:, self.spec.skeleton.flip_index]

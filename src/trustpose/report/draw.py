@@ -95,7 +95,7 @@ def _entries(
 
 def _left_out(poses: Poses, scene: Scene, min_score: float | None) -> list[Entry]:
     """Return how many joints are left out, and why, if it is for one reason; people without any joint count apart."""
-    own = poses.keypoint_count if poses.skeleton is None else poses.skeleton.own  # few hands are looked for
+    own = poses.keypoint_count if poses.skeleton is None else poses.skeleton.body_count  # few hands are looked for
     if min_score is not None:
         return [Entry("", f"{int((~scene.shown[:, :own]).sum()):,} left out (score < {min_score:g})")]
     is_drawn = np.asarray(scene.shown.any(axis=1))

@@ -36,7 +36,7 @@ from trustpose.runtime.sessions import (
 Pixels = UInt8[np.ndarray, "H W 3"]  # a photo
 _PART = 4  # crops per run of one CPU: enough to reuse cached weights, few enough to divide
 
-_MOST_AT_ONCE = 4096  # in a fixed-size batch, which is padded with copies
+_MAX_BATCH = 4096  # in a fixed-size batch, which is padded with copies
 
 
 class OnnxNetwork:
@@ -57,13 +57,13 @@ class OnnxNetwork:
         self._runners = worker_threads(count, "trustpose-network")
         session = self._session()
         self._further = {} if spec.trust is None else spec.trust.inputs
-        self.reads_places = "xy" in self._further
+        self.reads_positions = "xy" in self._further
         self._tensors = output_names(session, spec.onnx, spec.input, self._crop_output.tensors, spec.trust)
         self._trust = trust_names(session, spec.onnx, spec.trust)
         batch = session.get_inputs()[0].shape[0]
         self.fixed_batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
-        if self.fixed_batch is not None and self.fixed_batch > _MOST_AT_ONCE:
-            raise InputError(f"{spec.onnx}: takes {self.fixed_batch} crops at once, expected at most {_MOST_AT_ONCE}")
+        if self.fixed_batch is not None and self.fixed_batch > _MAX_BATCH:
+            raise InputError(f"{spec.onnx}: takes {self.fixed_batch} crops at once, expected at most {_MAX_BATCH}")
         self._is_on_cpu = device == "cpu"
 
     def __call__(self, pixels: CropPixels) -> Outputs:
@@ -87,8 +87,8 @@ class OnnxNetwork:
         done: list[list[np.ndarray]] = [[]] * len(parts)
 
         def run_some(first: int) -> None:  # strided: one task per CPU costs less than one per part
-            for at in range(first, len(parts), self.threads):
-                done[at] = run(pixels[parts[at]], {name: rows[parts[at]] for name, rows in further.items()})
+            for part in range(first, len(parts), self.threads):
+                done[part] = run(pixels[parts[part]], {name: rows[parts[part]] for name, rows in further.items()})
 
         if len(parts) == 1:
             run_some(0)
@@ -107,11 +107,11 @@ class OnnxNetwork:
         count = len(pixels)
         if self.fixed_batch is not None and count < self.fixed_batch:
             rows = np.minimum(np.arange(self.fixed_batch), max(count - 1, 0))
-            pixels, *others = (
+            pixels, *further_arrays = (
                 array[rows] if count else np.zeros((self.fixed_batch, *array.shape[1:]), array.dtype)
                 for array in (pixels, *further.values())
             )
-            further = dict(zip(further, others, strict=True))
+            further = dict(zip(further, further_arrays, strict=True))
         blob = {self.spec.input.name: to_tensor(pixels, self.spec.input)}
         blob |= {self._further[name]: array for name, array in further.items()}
         arrays = run_session(session, self.spec.onnx, [*self._tensors, *self._trust.values()], blob)
@@ -160,8 +160,8 @@ class BoxDetector(PhotoNetwork):
         box, score = self.codec.decode(*(array[0] for array in arrays))
         box = transform(to_image, box.reshape(-1, 2)).reshape(-1, 4)
         box = np.clip(box, 0, [width, height, width, height])
-        some = (box[:, 2:] > box[:, :2]).all(axis=1)
-        return Boxes(box[some], np.zeros(int(some.sum()), np.int64), score[some])
+        is_visible = (box[:, 2:] > box[:, :2]).all(axis=1)
+        return Boxes(box[is_visible], np.zeros(int(is_visible.sum()), np.int64), score[is_visible])
 
 
 class PeopleNetwork(PhotoNetwork):
@@ -185,15 +185,15 @@ class PeopleNetwork(PhotoNetwork):
             raise InputError(f"{self.spec.onnx}: gave an output {raw.shape}, its spec's 'output.shape' says {expected}")
         people = self.codec.decode(raw[0], *size)
         assert people.box is not None
-        places = np.concatenate([people.xy, people.box.reshape(-1, 2, 2)], axis=1)  # (N, K + 2, 2), input pixels
-        places = transform(np.broadcast_to(to_image, (len(places), 2, 3)), places)
+        points = np.concatenate([people.xy, people.box.reshape(-1, 2, 2)], axis=1)  # (N, K + 2, 2), input pixels
+        points = transform(np.broadcast_to(to_image, (len(points), 2, 3)), points)
         return Poses(
-            xy=places[:, :-2],
+            xy=points[:, :-2],
             score=people.score,
             pose_score=people.person_score,
-            box=places[:, -2:].reshape(-1, 4),
+            box=points[:, -2:].reshape(-1, 4),
             box_score=people.person_score,
-            image_id=np.zeros(len(places), np.int64),
+            image_id=np.zeros(len(points), np.int64),
             skeleton=self.spec.skeleton,
         )
 
@@ -206,11 +206,11 @@ class Runtime(Protocol):
     box (B, 2): widths and heights of the people's boxes as fractions of the crops', for heads that read them
     (`TrustOutput.box`). xy (B, K, 2): positions to read at, in pixels of the heatmaps or bins, for heads that accept
     them (`TrustOutput.xy`); NaN for the network's own peaks. Raises ValueError if such a head gets none.
-    `reads_places`: whether it accepts them; a head in torch reads its own peaks without them.
+    `reads_positions`: whether it accepts them; a head in torch reads its own peaks without them.
     """
 
     spec: ModelSpec
-    reads_places: bool
+    reads_positions: bool
 
     def __call__(self, pixels: CropPixels) -> Outputs: ...
 

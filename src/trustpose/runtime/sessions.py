@@ -100,15 +100,15 @@ def cpu_count() -> int:
 def onnx_device(name: str | None) -> str:
     """Return the device to run ONNX files on: the named one, or for "auto" and None a GPU if this onnxruntime has one,
     else the CPU. Raises InputError for an unknown name, and for a device that this onnxruntime was not built for."""
-    known = onnxruntime.get_available_providers()
+    providers = onnxruntime.get_available_providers()
     if name is None or name == AUTO:
-        return next((device for device in _BY_ITSELF if PROVIDERS[device] in known), "cpu")
+        return next((device for device in _BY_ITSELF if PROVIDERS[device] in providers), "cpu")
     if name not in PROVIDERS:
         raise InputError(f"device: expected {AUTO}, {', '.join(PROVIDERS)} for the onnx backend, got {name!r}")
-    if PROVIDERS[name] not in known:
-        has = ", ".join(device for device, provider in PROVIDERS.items() if provider in known)
-        how = f"; {install_line('gpu')} brings CUDA" if name == "cuda" else ""
-        raise InputError(f"device: this onnxruntime has {has}, not {name}{how}")
+    if PROVIDERS[name] not in providers:
+        has = ", ".join(device for device, provider in PROVIDERS.items() if provider in providers)
+        advice = f"; {install_line('gpu')} brings CUDA" if name == "cuda" else ""
+        raise InputError(f"device: this onnxruntime has {has}, not {name}{advice}")
     return name
 
 
@@ -183,7 +183,7 @@ def run_session(
 def output_names(
     session: onnxruntime.InferenceSession,
     path: Path,
-    wanted: InputSpec,
+    input_spec: InputSpec,
     tensors: Mapping[str, str | None],
     trust: TrustOutput | None = None,
 ) -> list[str]:
@@ -194,21 +194,23 @@ def output_names(
     """
     inputs = {node.name: node for node in session.get_inputs()}
     further = {} if trust is None else trust.inputs
-    if sorted(inputs) != sorted([wanted.name, *further.values()]):
+    if sorted(inputs) != sorted([input_spec.name, *further.values()]):
         listed = ", ".join(inputs)
-        expected = " and ".join([repr(wanted.name), *(f"'trust.{field}' {name!r}" for field, name in further.items())])
+        expected = " and ".join(
+            [repr(input_spec.name), *(f"'trust.{field}' {name!r}" for field, name in further.items())]
+        )
         raise InputError(f"{path}: its inputs are {listed}; the spec's field 'input.name' says {expected}")
-    height, width = (wanted.height, wanted.width) if wanted.multiple is None else ("H", "W")
-    expected = (3, height, width) if wanted.layout == "NCHW" else (height, width, 3)
-    shape = inputs[wanted.name].shape
+    height, width = (input_spec.height, input_spec.width) if input_spec.multiple is None else ("H", "W")
+    expected = (3, height, width) if input_spec.layout == "NCHW" else (height, width, 3)
+    shape = inputs[input_spec.name].shape
     if len(shape) != 4 or any(
         isinstance(has, int) and has > 0 and has != want for has, want in zip(shape[1:], expected, strict=True)
     ):
         raise InputError(f"{path}: its input is {shape}; the spec's field 'input' says {['B', *expected]}")
-    dtype = inputs[wanted.name].type.removeprefix("tensor(").removesuffix(")")
+    dtype = inputs[input_spec.name].type.removeprefix("tensor(").removesuffix(")")
     dtype = {"float": "float32"}.get(dtype, dtype)
-    if dtype != wanted.dtype:
-        raise InputError(f"{path}: its input is {dtype}; the spec's field 'input.dtype' says {wanted.dtype}")
+    if dtype != input_spec.dtype:
+        raise InputError(f"{path}: its input is {dtype}; the spec's field 'input.dtype' says {input_spec.dtype}")
     outputs = [node.name for node in session.get_outputs()]
     for field, name in tensors.items():
         if name is not None and name not in outputs:
@@ -238,22 +240,22 @@ def unused_head_inputs(
     return np.ones((count, 2)), np.full((count, spec.crop_output.keypoints, 2), np.nan) if reads_xy else None
 
 
-def to_tensor(pixels: CropPixels, wanted: InputSpec) -> np.ndarray:
+def to_tensor(pixels: CropPixels, input_spec: InputSpec) -> np.ndarray:
     """Convert RGB pixels to the input tensor: (pixel × scale − mean) / std, in the spec's layout, order and dtype."""
-    if wanted.channels == "BGR":
+    if input_spec.channels == "BGR":
         pixels = pixels[..., ::-1]
-    std = np.array(wanted.std)
-    factor, offset = (wanted.scale / std).astype(np.float32), (-np.array(wanted.mean) / std).astype(np.float32)
+    std = np.array(input_spec.std)
+    factor, offset = (input_spec.scale / std).astype(np.float32), (-np.array(input_spec.mean) / std).astype(np.float32)
     if (factor == 1).all() and (offset == 0).all():
-        ready = pixels.transpose(0, 3, 1, 2) if wanted.layout == "NCHW" else pixels
-        return np.ascontiguousarray(ready, dtype=wanted.dtype)
+        ready = pixels.transpose(0, 3, 1, 2) if input_spec.layout == "NCHW" else pixels
+        return np.ascontiguousarray(ready, dtype=input_spec.dtype)
     if pixels.dtype != np.uint8:
         scaled = pixels * factor + offset
-        blob = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2) if wanted.layout == "NCHW" else scaled)
-        return _typed(blob, wanted.dtype)
+        blob = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2) if input_spec.layout == "NCHW" else scaled)
+        return _typed(blob, input_spec.dtype)
     table = np.arange(256, dtype=np.float32)[:, None] * factor + offset  # (256, 3): all possible values
-    blob = _look_up(np.ascontiguousarray(pixels), table, channels_first=wanted.layout == "NCHW")
-    return _typed(blob, wanted.dtype)
+    blob = _look_up(np.ascontiguousarray(pixels), table, channels_first=input_spec.layout == "NCHW")
+    return _typed(blob, input_spec.dtype)
 
 
 def _typed(blob: np.ndarray, dtype: str) -> np.ndarray:
@@ -265,13 +267,13 @@ def _look_up(pixels: np.ndarray, table: np.ndarray, *, channels_first: bool) -> 
     count, height, width, channels = pixels.shape
     if not channels_first:
         blob = np.empty(pixels.shape, np.float32)
-        for at in range(count):
-            cv2.LUT(pixels[at], table.reshape(1, 256, channels), dst=blob[at])
+        for index in range(count):
+            cv2.LUT(pixels[index], table.reshape(1, 256, channels), dst=blob[index])
         return blob
     columns = np.ascontiguousarray(table.T)
     blob = np.empty((count, channels, height, width), np.float32)
-    for at in range(count):
-        for plane, column, room in zip(cv2.split(pixels[at]), columns, blob[at], strict=True):
+    for index in range(count):
+        for plane, column, room in zip(cv2.split(pixels[index]), columns, blob[index], strict=True):
             cv2.LUT(plane, column, dst=room)
     return blob
 

@@ -54,12 +54,12 @@ class TorchNetwork:
         self.spec = spec
         self._crop_output = spec.crop_output
         self._reads = self._further()
-        self.reads_places = "xy" in self._reads
+        self.reads_positions = "xy" in self._reads
         self._process = os.getpid()
         self.precision = precision
-        wanted = spec.input
-        self._mean = torch.tensor(wanted.mean, device=self.device).reshape(3, 1, 1)
-        self._std = torch.tensor(wanted.std, device=self.device).reshape(3, 1, 1)
+        input_spec = spec.input
+        self._mean = torch.tensor(input_spec.mean, device=self.device).reshape(3, 1, 1)
+        self._std = torch.tensor(input_spec.std, device=self.device).reshape(3, 1, 1)
 
     def __call__(self, pixels: CropPixels) -> Outputs:
         """Run the module on crops of a size that the spec allows.
@@ -77,26 +77,26 @@ class TorchNetwork:
         """Like a call, with the trust head's output for each crop (see `Runtime`). Raises InputError as above."""
         if self._process != os.getpid():  # torch's threads and CUDA do not survive a fork, and it would hang
             raise InputError("backend torch: the network was loaded before this process was forked; load it after that")
-        wanted = self.spec.input
-        wanted.check(pixels.shape)
+        input_spec = self.spec.input
+        input_spec.check(pixels.shape)
         dtype = _DTYPES[self.precision]
         arrays = head_inputs(self._reads, len(pixels), self._crop_output.keypoints, box, xy)
         further = {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
         with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            given = self._module(self._prepare(pixels), **further)
-        outputs, trust = given if isinstance(given, tuple) else (given, None)
+            result = self._module(self._prepare(pixels), **further)
+        outputs, trust = result if isinstance(result, tuple) else (result, None)
         output, onnx = self._crop_output, self.spec.onnx
-        raw = check_shapes([_numpy(tensor) for tensor in output.arrays(outputs)], output, wanted, pixels, onnx)
+        raw = check_shapes([_numpy(tensor) for tensor in output.arrays(outputs)], output, input_spec, pixels, onnx)
         if not all(np.isfinite(array).all() for array in raw):
             raise InputError(f"{onnx}: the network gave numbers that are not finite")
-        found = output.outputs(raw)
+        decoded = output.outputs(raw)
         rest: dict[str, Any] = {name: getattr(outputs, name) for name in ("features", "tokens")}
         rest = {name: _numpy(tensor) for name, tensor in rest.items() if tensor is not None}
-        others = {name: _arrays(value) for name, value in outputs.others.items()}
-        grids = {**outputs.grids, **found.grids}  # the spec's grids take precedence: they are those of training
+        extra = {name: _arrays(value) for name, value in outputs.extra.items()}
+        grids = {**outputs.grids, **decoded.grids}  # the spec's grids take precedence: they are those of training
         arrays = {} if trust is None else {name: _numpy(tensor) for name, tensor in trust.filled().items()}
         checked = TrustArrays.of(arrays, len(pixels), output.keypoints, onnx)
-        return replace(found, **rest, others=others, grids=grids), checked
+        return replace(decoded, **rest, extra=extra, grids=grids), checked
 
     def _further(self) -> dict[str, bool]:
         """The head's additional inputs, and whether they are required: see `models.trust_output.head_inputs`."""
@@ -104,7 +104,7 @@ class TorchNetwork:
             return {}
         head, trust = self._module.head, self.spec.trust
         needs_places = trust is not None and trust.xy is not None
-        return ({"box": True} if head.reads_box else {}) | ({"xy": needs_places} if head.reads_places else {})
+        return ({"box": True} if head.reads_box else {}) | ({"xy": needs_places} if head.reads_positions else {})
 
     def _prepare(self, pixels: np.ndarray) -> Tensor:
         """Return (B, 3, H, W), (pixel × scale − mean) / std in the spec's channel order, channels last in memory."""
@@ -117,7 +117,7 @@ class TorchNetwork:
 
 def _arrays(value: Any) -> Any:
     """Convert a tensor to an array; several to a list of arrays."""
-    return [_arrays(one) for one in value] if isinstance(value, (list, tuple)) else _numpy(value)
+    return [_arrays(item) for item in value] if isinstance(value, (list, tuple)) else _numpy(value)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

@@ -23,8 +23,8 @@ def load_module(spec: ModelSpec) -> nn.Module:
     """
     weights = spec.training_weights
     if spec.network is None or not weights.is_file():
-        where = "" if weights.parent == spec.onnx.parent else f" ({weights}: no such file, it is in a checkout only)"
-        raise InputError(f"{spec.onnx}: has no {MODEL_WEIGHTS} of a zoo network beside it, only ONNX to run{where}")
+        note = "" if weights.parent == spec.onnx.parent else f" ({weights}: no such file, it is in a checkout only)"
+        raise InputError(f"{spec.onnx}: has no {MODEL_WEIGHTS} of a zoo network beside it, only ONNX to run{note}")
     if spec.network not in NETWORKS:
         raise InputError(
             f"{spec.onnx.with_name(MODEL_JSON)}: field 'network': expected a zoo name, got {spec.network!r}"

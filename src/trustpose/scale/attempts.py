@@ -1,7 +1,7 @@
-"""How often a block was begun: what ends the process that reads or predicts it must not stop a run for ever.
+"""Count the attempts at a block: an input that kills its worker process must not stop a run for ever.
 
-A worker that is killed leaves no error, and Ray starts its block again. So a worker notes in a file when it begins a
-block, and removes the file when it has come through. The next one that finds the file knows that the process ended.
+A worker that is killed leaves no error, and Ray starts its block again. So a worker writes a file when it begins a
+block, and removes it at the end. The next worker that finds the file knows that the process was killed.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from trustpose.files import InputError, json_bytes
-from trustpose.scale.places import Place
+from trustpose.scale.storage import StoragePath
 
 TOGETHER = 3
 """Times that a block is predicted as a whole before its photos are predicted one by one."""
@@ -21,19 +21,19 @@ READS = 10
 
 @dataclass
 class Attempt:
-    """One attempt at a block, or at reading a unit, and what its file tells of those before.
+    """One attempt at a block, or at reading a unit, with the earlier attempts that its file records.
 
-    begun: how many there were, this one included. ended: how often the process ended at each item that was noted by
-    `at`: a photo by its place in the block, a block by its place in the unit.
+    begun: the number of attempts, this one included. ended: how often the process was killed at each item that `note`
+    recorded: a photo by its index in the block, a block by its index in the unit.
     """
 
-    file: Place
+    file: StoragePath
     begun: int = 1
     ended: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, file: Place) -> "Attempt":
-        """Note that one begins. Raises InputError, DiskError if the file cannot be written."""
+    def begin(cls, file: StoragePath) -> "Attempt":
+        """Record the start of an attempt. Raises InputError, DiskError if the file cannot be written."""
         attempt = cls(file, *_earlier(file))
         attempt.begun += 1
         attempt._write(None)
@@ -44,12 +44,12 @@ class Attempt:
         """Whether the photos are to be predicted one by one: as a whole the block has ended its process too often."""
         return self.begun > TOGETHER
 
-    def at(self, item: int | None) -> None:
-        """Note the item that comes next (None: nothing that could be blamed). Raises InputError, DiskError."""
+    def note(self, item: int | None) -> None:
+        """Record the next item (None: no item that could be at fault). Raises InputError, DiskError."""
         self._write(item)
 
     def over(self) -> None:
-        """Note that the process did not end, whatever else happened: removes the file."""
+        """Record that the process survived the attempt: removes the file."""
         self.file.remove()
 
     def _write(self, item: int | None) -> None:
@@ -57,7 +57,7 @@ class Attempt:
         self.file.write(json_bytes({"begun": self.begun, "ended": ended, "at": item}))
 
 
-def _earlier(file: Place) -> tuple[int, dict[int, int]]:
+def _earlier(file: StoragePath) -> tuple[int, dict[int, int]]:
     """Return what an earlier attempt left: how many there were, and at which items they ended."""
     if not file.exists():
         return 0, {}

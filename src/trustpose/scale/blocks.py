@@ -10,8 +10,8 @@ from trustpose.scale.units import LAST
 
 
 class Part(Protocol):
-    """A dataclass that says what one task reads: its place in the run, what its blocks are named by, and the numbers
-    of those that an earlier run finished."""
+    """A dataclass that describes what one task reads: its number in the run, the digest in its blocks' names, and the
+    numbers of the blocks that an earlier run finished."""
 
     @property
     def number(self) -> int: ...
@@ -35,10 +35,10 @@ def write_blocks(
 ) -> Iterator[Counts]:
     """Yield the counts of each block that is not among the finished ones, as soon as its file is written.
 
-    workers: their number, None for the cluster's, and their device. write: does some of the parts once, and yields each
-    block's name and counts; raises ClusterChangedError where machines leave or join. The rest is then divided among
-    those that are there: Ray would let the blocks of a worker whose machine is lost wait until another machine has room
-    for it.
+    workers: their number, None for the cluster's, and their device. write: processes some of the parts, and yields each
+    block's name and counts; raises ClusterChangedError if machines leave or join. The rest is then divided among the
+    machines of the cluster: Ray would let the blocks of a worker whose machine is lost wait until another machine has
+    room for it.
     """
     done = set(finished)
     share = machines.share(*workers)
@@ -52,8 +52,8 @@ def write_blocks(
 
 
 def remaining(parts: Iterable[P], finished: Iterable[str]) -> list[P]:
-    """Return the parts of which blocks are missing, knowing those that are not. A block of another name, of other
-    inputs, counts for nothing."""
+    """Return the parts with missing blocks, each with the numbers of its finished blocks. Blocks of other inputs, which
+    have other names, do not count."""
     done: dict[str, list[int]] = {}
     last: dict[str, int] = {}
     for name in finished:
@@ -61,10 +61,10 @@ def remaining(parts: Iterable[P], finished: Iterable[str]) -> list[P]:
         done.setdefault(f"{part}-{digest}", []).append(number)
         if is_last:
             last[f"{part}-{digest}"] = number
-    left = []
+    parts_left = []
     for part in parts:
         key = f"{part.number:07d}-{part.digest}"
-        some = sorted(done.get(key, []))
-        if key not in last or len(some) <= last[key]:
-            left.append(replace(part, done=tuple(some)))  # type: ignore every part is a dataclass
-    return left
+        done_numbers = sorted(done.get(key, []))
+        if key not in last or len(done_numbers) <= last[key]:
+            parts_left.append(replace(part, done=tuple(done_numbers)))  # type: ignore every part is a dataclass
+    return parts_left

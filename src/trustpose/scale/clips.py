@@ -11,33 +11,33 @@ from jaxtyping import UInt8
 
 from trustpose.files import InputError
 from trustpose.formats.video import Video
-from trustpose.scale.places import Place
+from trustpose.scale.storage import StoragePath
 
-_OPENED = 4  # videos of which a worker keeps its place
+_OPENED = 4  # videos that a worker keeps open
 
 
 class OpenVideo(Video):
-    """A video at any place; one that is far away is copied to this machine's disk until it is closed. Raises
-    InputError, naming it as it was given."""
+    """A video on any storage; a remote one is copied to this machine's disk until it is closed. Raises InputError,
+    naming it by the user's own name."""
 
-    def __init__(self, place: Place) -> None:
-        self._folder = None if place.is_local else tempfile.TemporaryDirectory()
-        path = place.local
+    def __init__(self, file: StoragePath) -> None:
+        self._folder = None if file.is_local else tempfile.TemporaryDirectory()
+        path = file.local
         if self._folder is not None:
-            path = Path(self._folder.name) / Path(place.path).name
+            path = Path(self._folder.name) / Path(file.path).name
             try:
-                with place.open() as source, path.open("wb") as copy:
+                with file.open() as source, path.open("wb") as copy:
                     shutil.copyfileobj(source, copy, 1 << 20)
             except OSError as error:
                 self._folder.cleanup()
-                raise InputError(f"{place.name}: cannot be read ({error})") from None
+                raise InputError(f"{file.name}: cannot be read ({error})") from None
         try:
             super().__init__(path)
         except InputError as error:
             if self._folder is not None:
                 self._folder.cleanup()
-            raise InputError(str(error).replace(str(path), place.name, 1)) from None
-        self.at = 0
+            raise InputError(str(error).replace(str(path), file.name, 1)) from None
+        self.position = 0
 
     def close(self) -> None:
         """Release the file, and remove its copy."""
@@ -46,13 +46,13 @@ class OpenVideo(Video):
             self._folder.cleanup()
 
 
-def open_video(place: Place) -> OpenVideo:
+def open_video(file: StoragePath) -> OpenVideo:
     """Open a video from its start. Raises InputError."""
-    return OpenVideo(place)
+    return OpenVideo(file)
 
 
 def frame_count(video: OpenVideo) -> int:
-    """Return the number of frames that the file gives, or that are there if it gives none."""
+    """Return the number of frames that the file states, or, if it states none, that can be decoded."""
     return video.count if video.count is not None else video.skip(None)
 
 
@@ -64,25 +64,27 @@ class Videos:
     """
 
     def __init__(self) -> None:
-        self._opened: OrderedDict[Place, OpenVideo] = OrderedDict()
+        self._opened: OrderedDict[StoragePath, OpenVideo] = OrderedDict()
 
-    def frames(self, place: Place, start: int, stop: int | None) -> Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]:
+    def frames(
+        self, file: StoragePath, start: int, stop: int | None
+    ) -> Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]:
         """Yield number and pixels, RGB, of the frames from `start` up to `stop` or the end. Raises InputError."""
-        video = self._opened.pop(place, None)
-        if video is not None and video.at > start:
+        video = self._opened.pop(file, None)
+        if video is not None and video.position > start:
             video.close()
             video = None
         if video is None:
-            video = open_video(place)
+            video = open_video(file)
         try:
-            video.at += video.skip(start - video.at)
+            video.position += video.skip(start - video.position)
             count = None if stop is None else stop - start
             for number, pixels in video.frames(count):
-                video.at = start + number + 1
+                video.position = start + number + 1
                 yield start + number, pixels
         except BaseException:
             video.close()
             raise
-        self._opened[place] = video
+        self._opened[file] = video
         while len(self._opened) > _OPENED:
             self._opened.popitem(last=False)[1].close()

@@ -1,4 +1,4 @@
-"""A Ray cluster: started on this machine or connected to, its settings for us, and what a worker gets of it."""
+"""A Ray cluster: started on this machine or connected to, its settings, and each worker's share of CPUs and GPUs."""
 
 import importlib
 import logging
@@ -24,7 +24,7 @@ _GPU_DEVICES = (None, "auto", "cuda")
 
 @dataclass(frozen=True)
 class Share:
-    """How many workers there are, and the CPUs and GPUs of each."""
+    """The number of workers, and the CPUs and GPUs of each."""
 
     workers: int
     cpus: int
@@ -50,7 +50,7 @@ class Cluster:
         end = time.monotonic() + _WAIT
         while True:
             try:
-                most = self.share(None, device)
+                largest = self.share(None, device)
                 break
             except InputError:
                 if time.monotonic() > end:
@@ -59,7 +59,7 @@ class Cluster:
         for count in range(workers or 0, 0, -1):
             with suppress(InputError):
                 return self.share(count, device)
-        return most
+        return largest
 
     @contextmanager
     def settings(self) -> Iterator[None]:
@@ -87,15 +87,15 @@ class MachineWatch:
 
     def on_execution_step(self, _executor: Any) -> None:
         """Compare the machines with those of the start, every few seconds."""
-        now = time.monotonic()
-        if now - self._looked < _LOOK:
+        seconds = time.monotonic()
+        if seconds - self._looked < _LOOK:
             return
-        self._looked = now
+        self._looked = seconds
         if self._alive() == self._before:
             self._changed = 0.0
             return
-        self._changed = self._changed or now
-        if now - self._changed >= _SETTLED:
+        self._changed = self._changed or seconds
+        if seconds - self._changed >= _SETTLED:
             raise ClusterChangedError
 
     def after_execution_succeeds(self, _executor: Any) -> None:
@@ -115,10 +115,10 @@ def share(sizes: list[tuple[int, int]], workers: int | None, device: str | None)
     cpus = sum(cpu for cpu, _ in sizes)
     count = workers or gpus or sum(max(1, cpu // _CPUS) for cpu, _ in sizes if cpu)
     together = -(-count // gpus) if gpus else 0  # workers on one GPU
-    for each in range(max(1, cpus // max(1, count)), 0, -1):
-        slots = [min(cpu // each, gpu * together) if gpus else cpu // each for cpu, gpu in sizes]
+    for cpus_each in range(max(1, cpus // max(1, count)), 0, -1):
+        slots = [min(cpu // cpus_each, gpu * together) if gpus else cpu // cpus_each for cpu, gpu in sizes]
         if count and sum(slots) >= count:
-            return Share(count, each, 1 / together if together else 0)
+            return Share(count, cpus_each, 1 / together if together else 0)
     has = f"{cpus} CPUs" + (f" and {gpus} GPUs" if gpus else "")
     raise InputError(f"--workers: the cluster has {has}, too few for {count} workers")
 
@@ -144,9 +144,9 @@ def cluster(address: str) -> Iterator[Cluster]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use over the network
     os.environ.setdefault("RAY_worker_niceness", "0")  # 15 by default: then any other program would come first
-    here = {"num_cpus": cpu_count(), "include_dashboard": False} if address == LOCAL else {}
+    local_options = {"num_cpus": cpu_count(), "include_dashboard": False} if address == LOCAL else {}
     try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **here)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local_options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         hint = "; RAY_AUTH_MODE=token, if it was started with a token" if "RAY_AUTH_MODE" not in os.environ else ""
         raise InputError(f"--address {address}: no Ray cluster ({str(error).splitlines()[0]}{hint})") from None
@@ -159,14 +159,14 @@ def cluster(address: str) -> Iterator[Cluster]:
 def own_error(error: BaseException) -> BaseException:
     """Return the InputError, or ClusterChangedError, behind an error that Ray carried to us, else the error itself."""
     seen: list[BaseException] = []
-    one: BaseException | None = error
-    while one is not None and one not in seen:
-        seen.append(one)
-        if isinstance(one, ClusterChangedError):
-            return one
-        if isinstance(one, InputError):
-            return _plain(one)
-        one = getattr(one, "cause", None) or one.__cause__ or one.__context__
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        if isinstance(cause, ClusterChangedError):
+            return cause
+        if isinstance(cause, InputError):
+            return _plain(cause)
+        cause = getattr(cause, "cause", None) or cause.__cause__ or cause.__context__
     return error
 
 

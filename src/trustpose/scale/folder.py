@@ -9,7 +9,7 @@ from typing import Any
 from trustpose.files import InputError, json_bytes, parse_json
 from trustpose.predict.journal import check_same_settings
 from trustpose.scale.attempts import Attempt
-from trustpose.scale.places import Place
+from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts, Unread, errors_content, read_counts
 from trustpose.scale.units import LAST
 
@@ -50,7 +50,7 @@ class Total:
 class RunFolder:
     """The folder of a run, on a disk of this machine or at an address."""
 
-    place: Place
+    location: StoragePath
 
     def begin(self, settings: Mapping[str, Any], *, is_resumed: bool, is_replaced: bool) -> None:
         """Write the manifest of a run that begins, or check that an earlier one's settings are the same.
@@ -58,23 +58,25 @@ class RunFolder:
         Raises InputError if there is an earlier run that is neither to be continued nor replaced, if its settings
         differ, and if the folder cannot be written.
         """
-        if self.place.exists() and not self.place.is_folder():
-            raise InputError(f"{self.place.name}: is a file, expected a folder for the results (--out)")
-        manifest = self.place / MANIFEST
+        if self.location.exists() and not self.location.is_folder():
+            raise InputError(f"{self.location.name}: is a file, expected a folder for the results (--out)")
+        manifest = self.location / MANIFEST
         if not manifest.exists():
-            if (self.place / POSES).exists():
-                raise InputError(f"{self.place.name}: holds a folder {POSES}, but no {MANIFEST}; choose another --out")
+            if (self.location / POSES).exists():
+                raise InputError(
+                    f"{self.location.name}: holds a folder {POSES}, but no {MANIFEST}; choose another --out"
+                )
         elif is_resumed:
             check_same_settings(manifest.name, self._earlier(manifest), parse_json(json_bytes(settings), "settings"))
         elif is_replaced:
             manifest.write(json_bytes({"format": _FORMAT, "status": "being replaced"}))
-            (self.place / POSES).remove_folder()
-            (self.place / ATTEMPTS).remove_folder()
-            (self.place / ERRORS).write(errors_content([]))
+            (self.location / POSES).remove_folder()
+            (self.location / ATTEMPTS).remove_folder()
+            (self.location / ERRORS).write(errors_content([]))
         else:
             raise InputError(
-                f"{self.place.name}: holds {MANIFEST} of an earlier run; --resume continues it, --overwrite replaces "
-                "it, or choose another --out"
+                f"{self.location.name}: holds {MANIFEST} of an earlier run; --resume continues it, --overwrite "
+                "replaces it, or choose another --out"
             )
         manifest.write(json_bytes({"format": _FORMAT, "status": "running", "settings": settings}))
 
@@ -84,34 +86,34 @@ class RunFolder:
 
     def attempt(self, name: str) -> Attempt:
         """Begin an attempt at a block or a unit of that name. Raises InputError, DiskError."""
-        return Attempt.begin(self.place / ATTEMPTS / f"{name}.json")
+        return Attempt.begin(self.location / ATTEMPTS / f"{name}.json")
 
     def finished(self) -> dict[str, Counts]:
         """Return the counts of the blocks that are finished, by name. A file that cannot be read is not."""
-        names = [place for place in (self.place / POSES).files(recursive=True) if _NAME.match(_file_name(place))]
+        names = [file for file in (self.location / POSES).files(recursive=True) if _NAME.match(_file_name(file))]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = dict(
+            counts_by_name = dict(
                 zip(
-                    [_file_name(place).removesuffix(".parquet") for place in names],
+                    [_file_name(file).removesuffix(".parquet") for file in names],
                     pool.map(_counts, names),
                     strict=True,
                 )
             )
-        return {name: counts for name, counts in found.items() if counts is not None}
+        return {name: counts for name, counts in counts_by_name.items() if counts is not None}
 
     def finish(self, settings: Mapping[str, Any], total: Total, about: Mapping[str, Any]) -> None:
         """Write errors.parquet and the manifest of a run that is complete. Raises InputError, DiskError."""
-        unread = sorted(total.unread, key=lambda one: (one.image_id, one.file))
-        (self.place / ERRORS).write(errors_content(unread))
+        unread = sorted(total.unread, key=lambda photo: (photo.image_id, photo.file))
+        (self.location / ERRORS).write(errors_content(unread))
         manifest = {"format": _FORMAT, "status": "complete", "counts": total.to_json(), **about, "settings": settings}
-        (self.place / MANIFEST).write(json_bytes(manifest))
-        (self.place / ATTEMPTS).remove_folder()
+        (self.location / MANIFEST).write(json_bytes(manifest))
+        (self.location / ATTEMPTS).remove_folder()
 
-    def file(self, name: str) -> Place:
+    def file(self, name: str) -> StoragePath:
         """Return the file of a block."""
-        return self.place / POSES / f"{int(name[:7]) // _FOLDER:04d}" / f"{name}.parquet"
+        return self.location / POSES / f"{int(name[:7]) // _FOLDER:04d}" / f"{name}.parquet"
 
-    def _earlier(self, manifest: Place) -> dict[str, Any]:
+    def _earlier(self, manifest: StoragePath) -> dict[str, Any]:
         content = parse_json(manifest.read("JSON"), manifest.name)
         if not isinstance(content, dict) or content.get("format") != _FORMAT or "settings" not in content:
             raise InputError(
@@ -120,12 +122,12 @@ class RunFolder:
         return content["settings"]
 
 
-def _counts(place: Place) -> Counts | None:
+def _counts(file: StoragePath) -> Counts | None:
     try:
-        return read_counts(place)
+        return read_counts(file)
     except InputError:
         return None
 
 
-def _file_name(place: Place) -> str:
-    return place.path.rpartition("/")[2]
+def _file_name(file: StoragePath) -> str:
+    return file.path.rpartition("/")[2]

@@ -13,7 +13,7 @@ from trustpose.files import InputError
 from trustpose.poses.tables import package
 from trustpose.scale.attempts import READS, Attempt
 from trustpose.scale.clips import frame_count, open_video
-from trustpose.scale.places import Place, is_remote
+from trustpose.scale.storage import StoragePath, is_remote
 from trustpose.scale.units import PHOTOS, SUFFIXES_OF, TABLE, TAR, Unit
 
 _READS_AT_ONCE = 16  # files of one block: what is far away takes long to begin
@@ -21,7 +21,8 @@ _READS_AT_ONCE = 16  # files of one block: what is far away takes long to begin
 
 @dataclass(frozen=True)
 class Encoded:
-    """A photo as in its file: its id, its name for people, and its content; or `reason`, why it cannot be read."""
+    """An encoded photo: its id, its name for messages, and the content of its file; or the `reason` why it cannot be
+    read."""
 
     image_id: int
     name: str
@@ -42,7 +43,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Block:
-    """What is predicted and written at once: photos, or a clip. `name`: of its file; equal in every run."""
+    """The photos, or the clip, that are predicted and written at once. `name`: of its file, equal in every run."""
 
     name: str
     photos: tuple[Encoded, ...] = ()
@@ -57,20 +58,20 @@ def blocks(unit: Unit, attempt: Attempt | None = None) -> Iterator[Block]:
     too often is the last one, with that reason.
     """
     if unit.kind == PHOTOS:
-        found: Iterator[Block] = _cut(unit, _photos(unit))
+        unit_blocks: Iterator[Block] = _cut(unit, _photos(unit))
     elif unit.kind == TABLE:
-        found = _cut(unit, _rows(unit))
+        unit_blocks = _cut(unit, _rows(unit))
     elif unit.kind == TAR:
-        found = _cut(unit, _members(unit))
+        unit_blocks = _cut(unit, _members(unit))
     else:
-        found = _clips(unit)
+        unit_blocks = _clips(unit)
     for number in count():
         if attempt is not None:
             if attempt.ended.get(number, 0) >= READS:
                 yield _given_up(unit, number)
                 return
-            attempt.at(number)
-        block = next(found, None)
+            attempt.note(number)
+        block = next(unit_blocks, None)
         if block is None:
             return
         if number not in unit.done:
@@ -79,35 +80,38 @@ def blocks(unit: Unit, attempt: Attempt | None = None) -> Iterator[Block]:
 
 def _given_up(unit: Unit, number: int) -> Block:
     """Return the last block of a unit that cannot be read any further: its id is that of the next photo, if known."""
-    name = Place(unit.root, unit.paths[0]).name
-    where = f"row group {unit.group}: " if unit.kind == TABLE else ""
-    reason = f"{where}reading it ended the process {READS} times, after {number * unit.block} photos or frames"
+    name = StoragePath(unit.root, unit.paths[0]).name
+    prefix = f"row group {unit.group}: " if unit.kind == TABLE else ""
+    reason = f"{prefix}reading it ended the process {READS} times, after {number * unit.block} photos or frames"
     unread = Encoded((unit.first or 0) + number * unit.block, name, reason=reason)
     return Block(unit.block_name(number, is_last=True), (unread,))
 
 
 def _cut(unit: Unit, photos: Iterable[Encoded]) -> Iterator[Block]:
     """Cut photos to blocks: full ones, but the last, which may be empty if it is the first."""
-    waiting: list[Encoded] = []
+    pending: list[Encoded] = []
     number = 0
     for photo in photos:
-        if len(waiting) == unit.block:
-            yield Block(unit.block_name(number, is_last=False), tuple(waiting))
-            number, waiting = number + 1, []
-        waiting.append(photo)
-    yield Block(unit.block_name(number, is_last=True), tuple(waiting))
+        if len(pending) == unit.block:
+            yield Block(unit.block_name(number, is_last=False), tuple(pending))
+            number, pending = number + 1, []
+        pending.append(photo)
+    yield Block(unit.block_name(number, is_last=True), tuple(pending))
 
 
 def _photos(unit: Unit) -> Iterator[Encoded]:
     if unit.done:
         return
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        photos = (Encoded(one, Place(unit.root, path).name) for one, path in zip(unit.ids, unit.paths, strict=True))
-        files = [Place(unit.root, path) for path in unit.paths]
+        photos = (
+            Encoded(image_id, StoragePath(unit.root, path).name)
+            for image_id, path in zip(unit.ids, unit.paths, strict=True)
+        )
+        files = [StoragePath(unit.root, path) for path in unit.paths]
         yield from pool.map(_with_content, photos, files)
 
 
-def _with_content(photo: Encoded, file: Place) -> Encoded:
+def _with_content(photo: Encoded, file: StoragePath) -> Encoded:
     try:
         return replace(photo, content=file.read("an image"))
     except InputError as error:
@@ -116,77 +120,81 @@ def _with_content(photo: Encoded, file: Place) -> Encoded:
 
 def _rows(unit: Unit) -> Iterator[Encoded]:
     """Yield the rows of a row group: bytes, a structure with bytes, or paths, which count from the table's folder."""
-    arrow, place = package("pyarrow"), Place(unit.root, unit.paths[0])
+    arrow, table = package("pyarrow"), StoragePath(unit.root, unit.paths[0])
     ids = unit.first or 0
     try:
-        with place.open() as opened:
+        with table.open() as opened:
             file = package("pyarrow.parquet").ParquetFile(opened)
             names = [name for name in ("image_id", "file_name", "path") if name in file.schema_arrow.names]
-            some = file.iter_batches(unit.block, row_groups=[unit.group], columns=[unit.column, *names])
-            for batch in some:
-                rows = [_row(row, unit, place, ids + at) for at, row in enumerate(batch.to_pylist())]
+            batches = file.iter_batches(unit.block, row_groups=[unit.group], columns=[unit.column, *names])
+            for batch in batches:
+                rows = [_row(row, unit, table, ids + index) for index, row in enumerate(batch.to_pylist())]
                 ids += len(rows)
                 with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
                     yield from pool.map(_resolved, rows)
     except (OSError, arrow.ArrowException) as error:
         reason = f"row group {unit.group} cannot be read ({str(error).splitlines()[0]})"
-        yield Encoded(ids, place.name, reason=reason)
+        yield Encoded(ids, table.name, reason=reason)
 
 
-def _row(row: dict[str, Any], unit: Unit, table: Place, counted: int) -> tuple[Encoded, Place | None]:
+def _row(row: dict[str, Any], unit: Unit, table: StoragePath, counted: int) -> tuple[Encoded, StoragePath | None]:
     """Return one row's photo, and its file if the table has only its path."""
     image_id = counted if unit.first is not None else row["image_id"]
     cell, name = row[unit.column], row.get("file_name") or row.get("path")
     if isinstance(cell, dict):
         cell, name = cell.get("bytes"), cell.get("path") or name
     if isinstance(cell, str):
-        place = Place.of(cell) if is_remote(cell) else Place(table.root, str(PurePosixPath(table.path).parent / cell))
-        return Encoded(image_id or 0, place.name), place
+        file = (
+            StoragePath.of(cell)
+            if is_remote(cell)
+            else StoragePath(table.root, str(PurePosixPath(table.path).parent / cell))
+        )
+        return Encoded(image_id or 0, file.name), file
     name = name if isinstance(name, str) else f"{table.name}, image {image_id}"
     if image_id is None:
         return Encoded(0, name, reason="its image_id is null"), None
     return Encoded(image_id, name, cell or b"", reason="" if cell else "the file is empty (0 bytes)"), None
 
 
-def _resolved(row: tuple[Encoded, Place | None]) -> Encoded:
+def _resolved(row: tuple[Encoded, StoragePath | None]) -> Encoded:
     photo, file = row
     return photo if file is None or photo.reason else _with_content(photo, file)
 
 
 def _members(unit: Unit) -> Iterator[Encoded]:
     """Yield the photos of a tar, in its order; what else is in it, such as JSON, is passed over."""
-    place, photos = Place(unit.root, unit.paths[0]), 0
+    tar_file, photos = StoragePath(unit.root, unit.paths[0]), 0
     try:
-        with place.open() as opened, tarfile.open(fileobj=opened, mode="r|*") as tar:
+        with tar_file.open() as opened, tarfile.open(fileobj=opened, mode="r|*") as tar:
             for member in tar:
                 if member.isfile() and member.name.lower().endswith(SUFFIXES_OF[PHOTOS]):
                     photos += 1
                     file = tar.extractfile(member)
                     assert file is not None
-                    yield Encoded((unit.first or 0) + photos - 1, f"{place.name}/{member.name}", file.read())
+                    yield Encoded((unit.first or 0) + photos - 1, f"{tar_file.name}/{member.name}", file.read())
     except (OSError, EOFError, tarfile.TarError) as error:
         reason = (
             f"cannot be read after {photos} photos ({str(error).splitlines()[0] if str(error) else 'it ends there'})"
         )
-        yield Encoded((unit.first or 0) + photos, place.name, reason=reason)
+        yield Encoded((unit.first or 0) + photos, tar_file.name, reason=reason)
 
 
 def _clips(unit: Unit) -> Iterator[Block]:
     """Yield the clips of a video; the last one goes to its end, wherever that is."""
-    place = Place(unit.root, unit.paths[0])
+    file = StoragePath(unit.root, unit.paths[0])
     first = unit.first or 0
     try:
-        with closing(open_video(place)) as video:
+        with closing(open_video(file)) as video:
             frames = frame_count(video)
     except InputError as error:
-        unread = Encoded(first, place.name, reason=reason_of(error, place.name))
+        unread = Encoded(first, file.name, reason=reason_of(error, file.name))
         yield Block(unit.block_name(0, is_last=True), (unread,))
         return
     clips = max(1, -(-frames // unit.block))
     for number in range(clips):
         is_last = number == clips - 1
         start, stop = number * unit.block, None if is_last else (number + 1) * unit.block
-        clip = Clip(place.root, place.path, start, stop, first)
+        clip = Clip(file.root, file.path, start, stop, first)
         yield Block(unit.block_name(number, is_last=is_last), clip=clip)
 
 

@@ -1,7 +1,7 @@
 """Predict on a Ray cluster: Ray Data reads, predicts and writes block by block.
 
-Which machine does what and when, what waits for what, and what is done again after a fault is left to Ray Data: blocks
-are read by actors, predicted and written by actors with a predictor each, with back-pressure between them.
+Scheduling, back-pressure and retries are Ray Data's: blocks are read by actors, then predicted and written by actors
+with a predictor each.
 """
 
 import time
@@ -21,8 +21,8 @@ from trustpose.predict.run import settings_of
 from trustpose.scale.blocks import remaining, write_blocks
 from trustpose.scale.cluster import LOCAL, Cluster, Share, cluster, import_ray, own_error
 from trustpose.scale.folder import POSES, RunFolder, Total
-from trustpose.scale.places import Place
 from trustpose.scale.stages import Predict, Read, Work, counts_of
+from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts
 from trustpose.scale.units import Inputs, Unit, find_inputs
 
@@ -31,7 +31,7 @@ BLOCK = 256
 
 @dataclass(frozen=True)
 class ScaleOptions:
-    """How a run at scale is cut and spread.
+    """Options of a run at scale: how its inputs are divided into blocks and among workers.
 
     address: of a Ray cluster, "auto" for the one of this machine; LOCAL: start one here, as long as the run takes.
     block: photos, or frames of a clip, that are read, predicted and written at once. workers: the number of predictors;
@@ -62,33 +62,38 @@ def predict_at_scale(
     names: Sequence[str],
     out: str,
     options: PredictOptions = PredictOptions(),  # noqa: B008
-    how: ScaleOptions = ScaleOptions(),
+    scale_options: ScaleOptions = ScaleOptions(),
     tell: Callable[[Progress], None] | None = None,
 ) -> Total:
     """Predict photos, or the frames of videos, on a Ray cluster, and write Parquet files to the folder `out`.
 
     names: files, folders, patterns or addresses (s3://, gs://) of photos, Parquet files, tars or videos, as
     `units.find_inputs` takes them. The poses are those of `tp.load(model, options)`. A run that was stopped or killed
-    continues with `how.resume`, and no row is lost or written twice. Photos that cannot be read are counted and listed
-    in errors.parquet. Raises InputError, also if Ray is not installed.
+    continues with `scale_options.resume`, and no row is lost or written twice. Photos that cannot be read are counted
+    and listed in errors.parquet. Raises InputError, also if Ray is not installed.
+
     """
     import_ray()
     model, options = _everywhere(model, options)
-    folder = RunFolder(Place.of(out))
-    inputs = find_inputs(names, how.block, recursive=how.recursive, column=how.column, out=folder.place)
+    folder = RunFolder(StoragePath.of(out))
+    inputs = find_inputs(
+        names, scale_options.block, recursive=scale_options.recursive, column=scale_options.column, out=folder.location
+    )
     predictor = load(model, replace(options, device=None))  # without a GPU, which this machine need not have
-    settings = _settings(predictor, options, inputs, how)
-    folder.begin(settings, is_resumed=how.resume, is_replaced=how.overwrite)
+    settings = _settings(predictor, options, inputs, scale_options)
+    folder.begin(settings, is_resumed=scale_options.resume, is_replaced=scale_options.overwrite)
     total, started = Total(), time.perf_counter()
-    finished = folder.finished() if how.resume else {}
+    finished = folder.finished() if scale_options.resume else {}
     for counts in finished.values():
         _count(total, counts, inputs, tell)
     earlier = total.photos
     if remaining(inputs.units, finished):
         work = Work(model, options, settings["model"])
-        with cluster(how.address) as machines:
+        with cluster(scale_options.address) as machines:
             write = partial(_through, machines, work, folder)
-            for counts in write_blocks(machines, (how.workers, options.device), inputs.units, finished, write):
+            for counts in write_blocks(
+                machines, (scale_options.workers, options.device), inputs.units, finished, write
+            ):
                 _count(total, counts, inputs, tell)
     about = {
         "seconds": round(time.perf_counter() - started, 1),
@@ -108,19 +113,21 @@ def _count(total: Total, counts: Counts, inputs: Inputs, tell: Callable[[Progres
         tell(Progress(counts, inputs.total))
 
 
-def _settings(predictor: BasePredictor, options: PredictOptions, inputs: Inputs, how: ScaleOptions) -> dict[str, Any]:
-    """Return what the poses and the blocks depend on: those of a run in one process, and the inputs."""
+def _settings(
+    predictor: BasePredictor, options: PredictOptions, inputs: Inputs, scale_options: ScaleOptions
+) -> dict[str, Any]:
+    """Return the settings on which poses and blocks depend: those of a run in one process, and the inputs."""
     settings = settings_of(predictor, RunOptions())
     settings |= {"device": options.device, "max_pixels": options.max_pixels}
-    return settings | {"sources": inputs.fingerprint, "kind": inputs.kind, "block": how.block}
+    return settings | {"sources": inputs.fingerprint, "kind": inputs.kind, "block": scale_options.block}
 
 
 def _everywhere(model: str, options: PredictOptions) -> tuple[str, PredictOptions]:
     """Replace relative paths: workers run in folders of their own."""
 
-    def absolute(given: Any) -> Any:
-        is_path = isinstance(given, (str, Path)) and Path(given).exists() and str(given) != DEFAULT
-        return type(given)(Path(given).absolute()) if is_path else given
+    def absolute(value: Any) -> Any:
+        is_path = isinstance(value, (str, Path)) and Path(value).exists() and str(value) != DEFAULT
+        return type(value)(Path(value).absolute()) if is_path else value
 
     names = ("detector", "detector_weights", "calibrator")
     return absolute(model), replace(options, **{name: absolute(getattr(options, name)) for name in names})

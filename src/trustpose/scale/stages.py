@@ -18,7 +18,7 @@ _LARGEST = 2**31 - 1  # bytes in a cell of Arrow's
 
 @dataclass(frozen=True)
 class Work:
-    """What a predictor is loaded with: the arguments of `tp.load`, and the model's fingerprint."""
+    """The arguments of `tp.load` for a worker's predictor, and the model's fingerprint."""
 
     model: str
     options: PredictOptions

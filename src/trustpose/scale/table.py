@@ -15,7 +15,7 @@ import orjson
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.poses.tables import package
-from trustpose.scale.places import Place
+from trustpose.scale.storage import StoragePath
 
 KEY = b"trustpose"
 
@@ -45,9 +45,9 @@ class Counts:
 
     @classmethod
     def from_json(cls, content: bytes) -> "Counts":
-        """The counts of `to_json`."""
+        """Build the counts from the output of `to_json`."""
         values = orjson.loads(content)
-        return cls(**values | {"unread": tuple(Unread(**one) for one in values["unread"])})
+        return cls(**values | {"unread": tuple(Unread(**photo) for photo in values["unread"])})
 
 
 def pose_schema() -> Any:
@@ -79,9 +79,10 @@ def block_content(photos: Sequence[tuple[str, Poses]], counts: Counts) -> bytes:
     """
     rows: list[dict[str, Any]] = []
     for name, poses in photos:
-        own = [None] * len(poses) if poses.pose_score is None else _numbers(poses.pose_score)
+        pose_score = [None] * len(poses) if poses.pose_score is None else _numbers(poses.pose_score)
         rows += [
-            row | {"pose_score": score, "file_name": name} for row, score in zip(poses.to_coco(), own, strict=True)
+            row | {"pose_score": score, "file_name": name}
+            for row, score in zip(poses.to_coco(), pose_score, strict=True)
         ]
     schema = pose_schema()
     lacking = {name for row in rows for name in row} - set(schema.names)
@@ -97,19 +98,19 @@ def _numbers(column: np.ndarray) -> list[float | None]:
 
 def errors_content(unread: Sequence[Unread]) -> bytes:
     """Return errors.parquet."""
-    rows = [{"file": one.file, "reason": one.reason, "image_id": one.image_id} for one in unread]
+    rows = [{"file": photo.file, "reason": photo.reason, "image_id": photo.image_id} for photo in unread]
     return parquet_bytes(package("pyarrow").Table.from_pylist(rows, schema=error_schema()))
 
 
-def read_counts(place: Place) -> Counts:
+def read_counts(file: StoragePath) -> Counts:
     """Return the counts in a block's file. Raises InputError if it is not one."""
     arrow = package("pyarrow")
     try:
-        with place.open() as opened:
+        with file.open() as opened:
             metadata = package("pyarrow.parquet").ParquetFile(opened).schema_arrow.metadata or {}
         return Counts.from_json(metadata[KEY])
     except (OSError, KeyError, TypeError, ValueError, arrow.ArrowException) as error:
-        raise InputError(f"{place.name}: is no file of poses of such a run ({type(error).__name__})") from None
+        raise InputError(f"{file.name}: is no file of poses of such a run ({type(error).__name__})") from None
 
 
 def parquet_bytes(table: Any) -> bytes:

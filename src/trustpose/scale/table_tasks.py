@@ -36,8 +36,10 @@ class Calibrate(TableTask):
     @classmethod
     def of(cls, calibrator: Calibrator, results: str | Path, skeleton: Skeleton | None = None) -> "Calibrate":
         """Open the results. Raises InputError."""
-        read = open_results(Path(results).absolute())
-        return cls(read, calibrated_schema(calibrator, read.parts), calibrator=calibrator, skeleton=skeleton)
+        results_parts = open_results(Path(results).absolute())
+        return cls(
+            results_parts, calibrated_schema(calibrator, results_parts.parts), calibrator=calibrator, skeleton=skeleton
+        )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -47,7 +49,7 @@ class Calibrate(TableTask):
 
     def parts(self) -> list[TablePart]:
         """Return a part for each file. Raises InputError for a photo that is in two files."""
-        parts = self.read.parts
+        parts = self.results.parts
         before: tuple[Path, Any] | None = None  # a file and its last photo
         for file in parts.files:
             ends = _ends(replace(parts, files=(file,)))
@@ -60,11 +62,13 @@ class Calibrate(TableTask):
                 )
             before = (file, ends[1])
         starts = [0, *accumulate(rows_in(file) for file in parts.files)]
-        return [TablePart(at, (at,), digest_of([file]), starts[at]) for at, file in enumerate(parts.files)]
+        return [
+            TablePart(number, (number,), digest_of([file]), starts[number]) for number, file in enumerate(parts.files)
+        ]
 
     def rows(self, part: TablePart, write: Write) -> tuple[Counts, bytes]:
         """Write the part's rows with trust. Raises InputError."""
-        applied = CalibratorInBatches(self.calibrator, len(self.read), self.skeleton, part.start)
+        applied = CalibratorInBatches(self.calibrator, len(self.results), self.skeleton, part.start)
         photos = people = 0
         for batch, rows in self.of_files(part).batches():
             write(calibrated_rows(applied, batch, rows))
@@ -74,16 +78,16 @@ class Calibrate(TableTask):
         np.savez(buffer, **applied.found())  # type: ignore[arg-type]
         return Counts(photos=photos, people=people), buffer.getvalue()
 
-    def end(self, found: Sequence[tuple[bytes, int]]) -> tuple[str, ...]:
+    def end(self, outputs: Sequence[tuple[bytes, int]]) -> tuple[str, ...]:
         """Return the warnings on distribution shift. Raises InputError for scores on another scale."""
-        whole = CalibratorInBatches(self.calibrator, len(self.read), self.skeleton)
-        for content, count in found:
+        whole = CalibratorInBatches(self.calibrator, len(self.results), self.skeleton)
+        for content, count in outputs:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 whole.join(arrays, count)
         try:
             return whole.warnings()
         except InputError as error:
-            raise InputError(f"{self.read.path}: {error}; the output is not to be used") from None
+            raise InputError(f"{self.results.path}: {error}; the output is not to be used") from None
 
 
 def _ends(parts: Any) -> tuple[Any, Any] | None:
@@ -108,9 +112,9 @@ class Track(TableTask):
     def of(cls, results: str | Path, skeleton: Skeleton, options: dict[str, Any], named: dict[str, Any]) -> "Track":
         """Open the results; `options` are those of `Tracker`, `named` what tells them from others. Raises
         InputError."""
-        read = open_results(Path(results).absolute(), skeleton=skeleton, is_ordered=False)
-        clips = tuple(find_clips(read.parts))
-        return cls(read, with_track_id(read.parts.schema), options=options, named=named, clips=clips)
+        results_parts = open_results(Path(results).absolute(), skeleton=skeleton, is_ordered=False)
+        clips = tuple(find_clips(results_parts.parts))
+        return cls(results_parts, with_track_id(results_parts.parts.schema), options=options, named=named, clips=clips)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -122,36 +126,38 @@ class Track(TableTask):
         groups: list[tuple[set[int], list[int]]] = []
         for number, clip in enumerate(self.clips):
             files, clips = set(clip.files), [number]
-            for other in [group for group in groups if group[0] & files]:
-                files, clips = files | other[0], [*other[1], *clips]
-                groups.remove(other)
+            for group_sharing in [group for group in groups if group[0] & files]:
+                files, clips = files | group_sharing[0], [*group_sharing[1], *clips]
+                groups.remove(group_sharing)
             groups.append((files, clips))
-        found = []
+        table_parts = []
         for number, (files, clips) in enumerate(sorted(groups, key=lambda group: min(group[1]))):
             named = tuple(sorted(files))
-            digest = digest_of([self.read.parts.files[at] for at in named])
-            found.append(TablePart(number, named, digest, clips=tuple(sorted(clips))))
-        return found
+            digest = digest_of([self.results.parts.files[number] for number in named])
+            table_parts.append(TablePart(number, named, digest, clips=tuple(sorted(clips))))
+        return table_parts
 
     def rows(self, part: TablePart, write: Write) -> tuple[Counts, bytes]:
         """Write the part's rows with track ids. Raises InputError."""
-        clips = [self.clips[at] for at in part.clips]
-        begins = [at * CLIP_IDS + 1 for at in part.clips]
+        clips = [self.clips[number] for number in part.clips]
+        begins = [number * CLIP_IDS + 1 for number in part.clips]
         tracks = TracksInBatches([(clip.first, clip.step) for clip in clips], begins, **self.options)
         frames = people = 0
         with tempfile.TemporaryDirectory(prefix="trustpose-") as folder:
-            read = self.of_files(part)
-            read = replace(read, parts=by_photo(read.parts, Path(folder)))
-            for batch, rows in read.batches():
-                if len(apart := np.unique(batch.category_id)) > 1:
-                    raise InputError(f"{rows.place(0)} and later: field 'category_id': expected one, got {apart[:2]}")
+            results_parts = self.of_files(part)
+            results_parts = replace(results_parts, parts=by_photo(results_parts.parts, Path(folder)))
+            for batch, rows in results_parts.batches():
+                if len(categories := np.unique(batch.category_id)) > 1:
+                    raise InputError(
+                        f"{rows.place(0)} and later: field 'category_id': expected one, got {categories[:2]}"
+                    )
                 write(tracked_rows(rows.rows, tracks(batch.poses).tolist(), self.schema.names))
                 people += len(batch.poses)
                 frames += len(np.unique(batch.poses.image_id))  # type: ignore[arg-type]
         return Counts(photos=frames, people=people), b""
 
-    def end(self, found: Sequence[tuple[bytes, int]]) -> tuple[str, ...]:
+    def end(self, outputs: Sequence[tuple[bytes, int]]) -> tuple[str, ...]:
         """Return no warnings. Raises InputError if rows are missing."""
-        if (count := sum(rows for _, rows in found)) != len(self.read):
-            raise InputError(f"{count:,} poses were read, expected {len(self.read):,}: did the files change?")
+        if (count := sum(rows for _, rows in outputs)) != len(self.results):
+            raise InputError(f"{count:,} poses were read, expected {len(self.results):,}: did the files change?")
         return ()

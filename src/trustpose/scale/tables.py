@@ -24,19 +24,22 @@ from trustpose.poses.tables import package
 from trustpose.scale.blocks import remaining, write_blocks
 from trustpose.scale.cluster import Cluster, Share, cluster, import_ray, own_error
 from trustpose.scale.folder import RunFolder, Total
-from trustpose.scale.places import Place
 from trustpose.scale.run import ScaleOptions
 from trustpose.scale.stages import counts_of, error_cells
+from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import KEY, Counts, parquet_bytes
 from trustpose.scale.units import LAST
 
-_FOUND = b"trustpose found"
+_OUTPUT_KEY = b"trustpose found"
 
 
 @dataclass(frozen=True)
 class TablePart:
-    """What one task reads and writes: files of the table, by number, the number of their first row in all, and which
-    of the table's clips are theirs; `done` is for `blocks.remaining`."""
+    """The part of a table that one task reads and writes.
+
+    files: of the table, by number. start: the index of their first row in the whole table. clips: those of the table's
+    clips that lie in these files. done: for `blocks.remaining`.
+    """
 
     number: int
     files: tuple[int, ...]
@@ -47,22 +50,22 @@ class TablePart:
 
     @property
     def name(self) -> str:
-        """Of its block."""
+        """The name of the part's block."""
         return f"{self.number:07d}-{0:05d}-{self.digest}{LAST}"
 
 
 @dataclass(frozen=True)
 class TableTask(ABC):
-    """What is done to a table: `parts` divides it, `rows` are the new ones of a part, and `end` looks at all that the
-    parts have `found`."""
+    """A task on a table of results: `parts` divides it, `rows` computes a part's new rows, and `end` checks the outputs
+    of all parts."""
 
-    read: ResultsParts
+    results: ResultsParts
     schema: Any
 
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What the rows depend on, beside those that are read."""
+        """The settings on which the new rows depend, besides the rows that are read."""
 
     @abstractmethod
     def parts(self) -> list[TablePart]:
@@ -70,18 +73,21 @@ class TableTask(ABC):
 
     @abstractmethod
     def rows(self, part: TablePart, write: Write) -> tuple[Counts, bytes]:
-        """Write a part's rows; return their counts, and what `end` needs of them. Raises InputError."""
+        """Write a part's rows; return their counts, and the output that `end` reads. Raises InputError."""
 
     @abstractmethod
-    def end(self, found: Sequence[tuple[bytes, int]]) -> tuple[str, ...]:
-        """Return warnings, from what each part in order has found, and the number of its rows. Raises InputError."""
+    def end(self, outputs: Sequence[tuple[bytes, int]]) -> tuple[str, ...]:
+        """Return warnings.
+
+        outputs: of each part, in order, with the number of its rows. Raises InputError.
+        """
 
     def of_files(self, part: TablePart) -> ResultsParts:
         """Return the results in a part's files."""
-        files = tuple(self.read.parts.files[at] for at in part.files)
+        files = tuple(self.results.parts.files[number] for number in part.files)
         rows = sum(rows_in(file) for file in files)
-        table: ParquetParts = replace(self.read.parts, files=files, rows=rows)
-        return replace(self.read, parts=table)
+        table: ParquetParts = replace(self.results.parts, files=files, rows=rows)
+        return replace(self.results, parts=table)
 
     def content(self, part: TablePart) -> tuple[bytes, Counts]:
         """Return a part's block, a Parquet file."""
@@ -91,8 +97,8 @@ class TableTask(ABC):
         def write(rows: list[dict[str, Any]]) -> None:
             tables.append(arrow.Table.from_pylist(rows, schema=self.schema))
 
-        counts, found = self.rows(part, write)
-        table = arrow.concat_tables(tables).replace_schema_metadata({KEY: counts.to_json(), _FOUND: found})
+        counts, output = self.rows(part, write)
+        table = arrow.concat_tables(tables).replace_schema_metadata({KEY: counts.to_json(), _OUTPUT_KEY: output})
         return parquet_bytes(table), counts
 
 
@@ -128,33 +134,33 @@ def _tuples(value: Any) -> Any:
 
 
 def settings_of(task: TableTask, parts: Sequence[TablePart]) -> dict[str, Any]:
-    """Return what a run's blocks depend on, which a run that goes on must have in common."""
+    """Return the settings on which a run's blocks depend; a resumed run must have the same."""
     of_all = hashlib.sha256("\n".join(part.name for part in parts).encode()).hexdigest()
     return task.settings | {"sources": of_all}
 
 
 def run_on_table(
-    task: TableTask, out: str, how: ScaleOptions, tell: Callable[[Counts], None] = lambda _: None
+    task: TableTask, out: str, scale_options: ScaleOptions, tell: Callable[[Counts], None] = lambda _: None
 ) -> tuple[Total, tuple[str, ...]]:
-    """Do a task to a table on a Ray cluster, and write Parquet files to the folder `out`; return the counts, and
-    warnings. With `how.resume` what a stopped run has not done. Raises InputError, also if Ray is not installed."""
+    """Run a task on a table on a Ray cluster, and write Parquet files to the folder `out`; return the counts, and
+    warnings. `scale_options.resume` continues a stopped run. Raises InputError, also if Ray is not installed."""
     import_ray()
-    folder, parts = RunFolder(Place.of(out)), task.parts()
+    folder, parts = RunFolder(StoragePath.of(out)), task.parts()
     settings = settings_of(task, parts)
-    folder.begin(settings, is_resumed=how.resume, is_replaced=how.overwrite)
+    folder.begin(settings, is_resumed=scale_options.resume, is_replaced=scale_options.overwrite)
     total, started = Total(), time.perf_counter()
-    finished = folder.finished() if how.resume else {}
+    finished = folder.finished() if scale_options.resume else {}
     for counts in finished.values():
         total.add(counts)
         tell(counts)
     earlier = total.people
     if remaining(parts, finished):
-        with cluster(how.address) as machines:
+        with cluster(scale_options.address) as machines:
             write = partial(_through, machines, task, folder)
-            for counts in write_blocks(machines, (how.workers, "cpu"), parts, finished, write):
+            for counts in write_blocks(machines, (scale_options.workers, "cpu"), parts, finished, write):
                 total.add(counts)
                 tell(counts)
-    warnings = task.end([_found(folder.file(part.name)) for part in parts])
+    warnings = task.end([_output_of(folder.file(part.name)) for part in parts])
     about = {
         "seconds": round(time.perf_counter() - started, 1),
         "rows_of_earlier_runs": earlier,
@@ -184,10 +190,10 @@ def _through(
             raise own_error(error) from error
 
 
-def _found(place: Place) -> tuple[bytes, int]:
+def _output_of(source: StoragePath) -> tuple[bytes, int]:
     try:
-        with place.open() as opened:
+        with source.open() as opened:
             file = package("pyarrow.parquet").ParquetFile(opened)
-            return (file.schema_arrow.metadata or {})[_FOUND], file.metadata.num_rows
+            return (file.schema_arrow.metadata or {})[_OUTPUT_KEY], file.metadata.num_rows
     except (OSError, KeyError, package("pyarrow").ArrowException) as error:
-        raise InputError(f"{place.name}: is no block of this run ({type(error).__name__})") from None
+        raise InputError(f"{source.name}: is no block of this run ({type(error).__name__})") from None

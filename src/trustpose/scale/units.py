@@ -1,4 +1,4 @@
-"""What a run at scale reads, cut into units: each is read by one task and yields one block of photos or several."""
+"""The inputs of a run at scale, divided into units: one task reads a unit, and yields one or more blocks of photos."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from trustpose.formats.coco.names import number_in_name
 from trustpose.formats.photos import SUFFIXES, UNREAD_SUFFIXES
 from trustpose.formats.video import SUFFIXES as VIDEO_SUFFIXES
 from trustpose.poses.tables import package
-from trustpose.scale.places import Place, places
+from trustpose.scale.storage import StoragePath, find_files
 
 PHOTOS, TABLE, TAR, VIDEO = "photos", "parquet", "tar", "video"
 SUFFIXES_OF = {
@@ -32,11 +32,11 @@ _FOOTERS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Unit:
-    """What one task reads: photo files, a row group of a Parquet file, a tar, or a video.
+    """The input of one task: photo files, a row group of a Parquet file, a tar, or a video.
 
-    number: its place in the run. root, paths: of its files, as in `Place`. block: photos or frames in a block. ids: of
-    photo files. group: the row group. column: with the photos' bytes or paths. first: the id of its first photo; None
-    where the table has a column `image_id`. done: the numbers of its blocks that an earlier run finished.
+    number: its index in the run. root, paths: of its files, as in `StoragePath`. block: photos or frames in a block.
+    ids: of photo files. group: the row group. column: with the photos' bytes or paths. first: the id of its first
+    photo; None where the table has a column `image_id`. done: the numbers of its blocks that an earlier run finished.
     """
 
     number: int
@@ -53,8 +53,8 @@ class Unit:
     @property
     def digest(self) -> str:
         """Return twelve characters that are equal for the same part of the same files, cut in the same way."""
-        what = [self.kind, self.paths, self.block, self.ids, self.group, self.column, self.first]
-        return hashlib.sha256(orjson.dumps(what)).hexdigest()[:12]
+        description = [self.kind, self.paths, self.block, self.ids, self.group, self.column, self.first]
+        return hashlib.sha256(orjson.dumps(description)).hexdigest()[:12]
 
     def block_name(self, number: int, *, is_last: bool) -> str:
         """Return the name of one of its blocks: a function of what is read and nothing else."""
@@ -66,7 +66,7 @@ class Unit:
 
     @classmethod
     def from_json(cls, text: str) -> "Unit":
-        """The unit of `to_json`."""
+        """Build the unit from the output of `to_json`."""
         values: Any = orjson.loads(text)
         values |= {name: tuple(values[name]) for name in ("paths", "ids", "done")}
         return cls(**values)
@@ -96,96 +96,105 @@ class Inputs:
 
 
 def find_inputs(
-    names: Sequence[str], block: int, *, recursive: bool = False, column: str | None = None, out: Place | None = None
+    names: Sequence[str],
+    block: int,
+    *,
+    recursive: bool = False,
+    column: str | None = None,
+    out: StoragePath | None = None,
 ) -> Inputs:
     """Find what the user's names stand for, without what is in `out`: files, folders, patterns and addresses (s3://,
     gs://) of photos, Parquet files, tars or videos, one of these kinds in a run. Raises InputError."""
     if block < 1:
         raise InputError(f"--block: expected at least 1, got {block}")
     every = tuple(suffix for suffixes in SUFFIXES_OF.values() for suffix in suffixes)
-    found = list(dict.fromkeys(place for name in names for place in places(name, suffixes=every, recursive=recursive)))
-    found = [place for place in found if out is None or not place.is_within(out)]
-    if not found:
+    files = list(
+        dict.fromkeys(file for name in names for file in find_files(name, suffixes=every, recursive=recursive))
+    )
+    files = [file for file in files if out is None or not file.is_within(out)]
+    if not files:
         raise InputError(f"{names[0]}: holds nothing but this run's own results (--out)")
-    kinds: dict[str, Place] = {}
-    for place in found:
-        kinds.setdefault(_kind(place), place)
+    kinds: dict[str, StoragePath] = {}
+    for file in files:
+        kinds.setdefault(_kind(file), file)
     if len(kinds) > 1:
-        (one, first), (other, second), *_ = kinds.items()
-        raise InputError(f"{first.name} and {second.name}: {one} and {other} in one run; give each a run of its own")
+        (first_kind, first), (second_kind, second), *_ = kinds.items()
+        raise InputError(
+            f"{first.name} and {second.name}: {first_kind} and {second_kind} in one run; give each a run of its own"
+        )
     kind = next(iter(kinds))
     if column is not None and kind != TABLE:
-        raise InputError(f"--column {column}: is for Parquet files, not for {found[0].name}")
+        raise InputError(f"--column {column}: is for Parquet files, not for {files[0].name}")
     if kind == PHOTOS:
-        return _photos(found, block)
+        return _photos(files, block)
     if kind == TABLE:
-        return _tables(found, block, column)
+        return _tables(files, block, column)
     units = [
-        Unit(number, kind, place.root, (place.path,), block, first=number * FILE_IDS + (kind == TAR))
-        for number, place in enumerate(found)
+        Unit(number, kind, file.root, (file.path,), block, first=number * FILE_IDS + (kind == TAR))
+        for number, file in enumerate(files)
     ]
     return Inputs(kind, units)
 
 
-def _kind(place: Place) -> str:
-    return next((kind for kind, some in SUFFIXES_OF.items() if place.path.lower().endswith(some)), PHOTOS)
+def _kind(file: StoragePath) -> str:
+    return next((kind for kind, suffixes in SUFFIXES_OF.items() if file.path.lower().endswith(suffixes)), PHOTOS)
 
 
-def _photos(found: list[Place], block: int) -> Inputs:
+def _photos(files: list[StoragePath], block: int) -> Inputs:
     """Cut a list of photo files; ids come from the numbers in their names, or are counted from 1, as in one process."""
-    numbers = [number_in_name(Path(place.path)) for place in found]
-    is_counted = len({number for number in numbers if number is not None}) < len(found)
-    ids = list(range(1, len(found) + 1)) if is_counted else [number for number in numbers if number is not None]
+    numbers = [number_in_name(Path(file.path)) for file in files]
+    is_counted = len({number for number in numbers if number is not None}) < len(files)
+    ids = list(range(1, len(files) + 1)) if is_counted else [number for number in numbers if number is not None]
     units = []
-    for start, stop in _pieces(found, block):
-        paths = tuple(place.path for place in found[start:stop])
-        units.append(Unit(len(units), PHOTOS, found[start].root, paths, block, ids=tuple(ids[start:stop])))
-    return Inputs(PHOTOS, units, len(found), is_counted)
+    for start, stop in _pieces(files, block):
+        paths = tuple(file.path for file in files[start:stop])
+        units.append(Unit(len(units), PHOTOS, files[start].root, paths, block, ids=tuple(ids[start:stop])))
+    return Inputs(PHOTOS, units, len(files), is_counted)
 
 
-def _pieces(found: list[Place], block: int) -> Iterator[tuple[int, int]]:
+def _pieces(files: list[StoragePath], block: int) -> Iterator[tuple[int, int]]:
     """Yield ranges of at most `block` files with the same root."""
     start = 0
-    for at in range(1, len(found) + 1):
-        if at == len(found) or at - start == block or found[at].root != found[start].root:
-            yield start, at
-            start = at
+    for index in range(1, len(files) + 1):
+        if index == len(files) or index - start == block or files[index].root != files[start].root:
+            yield start, index
+            start = index
 
 
-def _tables(found: list[Place], block: int, column: str | None) -> Inputs:
+def _tables(files: list[StoragePath], block: int, column: str | None) -> Inputs:
     """One unit for each row group; ids are those of a column image_id, or are counted from 1."""
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
-        tables = list(pool.map(_footer, found))
+        tables = list(pool.map(_footer, files))
     units: list[Unit] = []
     row = 1
-    for place, table in zip(found, tables, strict=True):
-        chosen = _column(table["schema"], place, column)
+    for file, table in zip(files, tables, strict=True):
+        chosen = _column(table["schema"], file, column)
         has_ids = "image_id" in table["schema"].names
         if units and has_ids != (units[0].first is None):
-            raise InputError(f"{place.name}: some of these files have a column 'image_id' and some have none")
+            raise InputError(f"{file.name}: some of these files have a column 'image_id' and some have none")
         for group, count in enumerate(table["rows"]):
             first = None if has_ids else row
             units.append(
-                Unit(len(units), TABLE, place.root, (place.path,), block, group=group, column=chosen, first=first)
+                Unit(len(units), TABLE, file.root, (file.path,), block, group=group, column=chosen, first=first)
             )
             row += count
     if row == 1:
-        raise InputError(f"{found[0].name}: holds no rows")
+        raise InputError(f"{files[0].name}: holds no rows")
     return Inputs(TABLE, units, row - 1, units[0].first is not None)
 
 
-def _footer(place: Place) -> dict[str, Any]:
+def _footer(source: StoragePath) -> dict[str, Any]:
     arrow = package("pyarrow")
     try:
-        with place.open() as opened:
+        with source.open() as opened:
             file = package("pyarrow.parquet").ParquetFile(opened)
             rows = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
             return {"schema": file.schema_arrow, "rows": rows}
     except (OSError, arrow.ArrowException) as error:
-        raise InputError(f"{place.name}: is not a readable Parquet file ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{source.name}: is not a readable Parquet file ({str(error).splitlines()[0]})") from None
 
 
-def _column(schema: Any, place: Place, wanted: str | None) -> str:
+def _column(schema: Any, table: StoragePath, column: str | None) -> str:
     """Return the column with the photos: the wanted one, else the first known name of bytes, else of paths."""
     types = package("pyarrow.types")
 
@@ -199,15 +208,15 @@ def _column(schema: Any, place: Place, wanted: str | None) -> str:
             or (types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
         )
 
-    if wanted is not None and wanted not in schema.names:
-        raise InputError(f"{place.name}: has no column {wanted!r} (--column); it has {', '.join(schema.names)}")
-    known = (
-        [wanted] if wanted is not None else [name for name in (*BYTES_COLUMNS, *PATH_COLUMNS) if name in schema.names]
+    if column is not None and column not in schema.names:
+        raise InputError(f"{table.name}: has no column {column!r} (--column); it has {', '.join(schema.names)}")
+    names = (
+        [column] if column is not None else [name for name in (*BYTES_COLUMNS, *PATH_COLUMNS) if name in schema.names]
     )
-    found = next((name for name in known if is_usable(name)), None)
-    if found is None:
+    usable = next((name for name in names if is_usable(name)), None)
+    if usable is None:
         raise InputError(
-            f"{place.name}: expected a column with photos' bytes ({', '.join(BYTES_COLUMNS)}) or paths "
+            f"{table.name}: expected a column with photos' bytes ({', '.join(BYTES_COLUMNS)}) or paths "
             f"({', '.join(PATH_COLUMNS)}), or its name by --column; it has {', '.join(schema.names)}"
         )
-    return found
+    return usable

@@ -1,4 +1,4 @@
-"""What one worker does: a predictor, loaded once, turns blocks of photos into the files of their poses."""
+"""A worker: its predictor, loaded once, turns blocks of photos into files of their poses."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,8 +15,8 @@ from trustpose.predict.origins import EncodedPhoto, VideoFrame
 from trustpose.predict.photos import Image
 from trustpose.scale.attempts import ALONE, TOGETHER, Attempt
 from trustpose.scale.clips import Videos
-from trustpose.scale.places import Place
 from trustpose.scale.reading import Block, Clip, reason_of
+from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts, Unread, block_content
 
 _ENDED = "ends the process that predicts it (a crash, or too little memory)"
@@ -41,29 +41,34 @@ class BlockPredictor:
         self._videos = Videos()
 
     def __call__(self, block: Block, attempt: Attempt | None = None) -> tuple[bytes, Counts]:
-        """Return the block's Parquet file and its counts. attempt: which one it is at this block; after too many that
-        ended the process, its photos are predicted one by one, and those that end it alone are left out."""
-        results: list[Result] = [Unread(one.image_id, one.name, one.reason) for one in block.photos if one.reason]
+        """Return the block's Parquet file and its counts.
+
+        attempt: the attempt at this block; after too many that killed the process, its photos are predicted one by one,
+        and those that kill it alone are left out.
+        """
+        results: list[Result] = [
+            Unread(photo.image_id, photo.name, photo.reason) for photo in block.photos if photo.reason
+        ]
         if block.clip is not None:
             results += self._of_clip(block.clip, attempt)
         else:
             images = [
-                Image(EncodedPhoto(one.name, one.content, self._max_pixels), None, one.image_id)
-                for one in block.photos
-                if not one.reason
+                Image(EncodedPhoto(photo.name, photo.content, self._max_pixels), None, photo.image_id)
+                for photo in block.photos
+                if not photo.reason
             ]
             if attempt is not None and attempt.is_alone:
                 results += self._one_by_one(images, attempt)
             else:
                 results += self._of_photos(images)
-        found = [result for result in results if not isinstance(result, Unread)]
+        predicted = [result for result in results if not isinstance(result, Unread)]
         counts = Counts(
             photos=len(results),
-            people=sum(len(poses) for _, poses in found),
-            without_people=sum(not len(poses) for _, poses in found),
+            people=sum(len(poses) for _, poses in predicted),
+            without_people=sum(not len(poses) for _, poses in predicted),
             unread=tuple(result for result in results if isinstance(result, Unread)),
         )
-        return block_content(found, counts), counts
+        return block_content(predicted, counts), counts
 
     def _of_photos(self, images: list[Image]) -> list[Result]:
         """Predict photos together; one by one if that fails, as a photo that nobody foresaw must not stop a run of
@@ -83,9 +88,9 @@ class BlockPredictor:
             if attempt.ended.get(number, 0) >= ALONE:
                 yield Unread(image.image_id, image.source.name, _ENDED)
             else:
-                attempt.at(number)
+                attempt.note(number)
                 yield self._alone(image)
-        attempt.at(None)
+        attempt.note(None)
 
     def _alone(self, image: Image) -> Result:
         try:
@@ -98,19 +103,19 @@ class BlockPredictor:
 
     def _of_clip(self, clip: Clip, attempt: Attempt | None) -> list[Result]:
         """Predict a clip. Frames cannot be decoded one by one, so that one which ends the process costs them all."""
-        place = Place(clip.root, clip.path)
+        file = StoragePath(clip.root, clip.path)
         if attempt is not None and attempt.begun > TOGETHER + ALONE:
             last = "its end" if clip.stop is None else f"frame {clip.stop - 1}"
             reason = f"from frame {clip.start} to {last}: {_ENDED}"
-            return [Unread(clip.first + clip.start, place.name, reason)]
+            return [Unread(clip.first + clip.start, file.name, reason)]
         frames = (
-            Image(pixels, None, clip.first + number, origin=VideoFrame(place.local, number))
-            for number, pixels in self._videos.frames(place, clip.start, clip.stop)
+            Image(pixels, None, clip.first + number, origin=VideoFrame(file.local, number))
+            for number, pixels in self._videos.frames(file, clip.start, clip.stop)
         )
         try:
-            return list(self._results(frames, place.name))
+            return list(self._results(frames, file.name))
         except InputError as error:  # the video was there when it was cut
-            return [Unread(clip.first + clip.start, place.name, reason_of(error, place.name))]
+            return [Unread(clip.first + clip.start, file.name, reason_of(error, file.name))]
 
     def _results(self, images: Iterable[Image], name: str | None = None) -> Iterator[Result]:
         """Yield each photo's poses, under its own name or that of the video, or why there are none."""

@@ -24,7 +24,7 @@ from trustpose.skeletons.bodies import (
     OPENPOSE_MPI_15,
     POSETRACK18_17,
 )
-from trustpose.skeletons.reader import given_sigmas, read_skeleton, skeleton_of_object, skeleton_value
+from trustpose.skeletons.reader import read_skeleton, sigmas_of, skeleton_of_object, skeleton_value
 from trustpose.skeletons.registry import SKELETONS, find_skeleton, name_or_object, skeleton_of
 from trustpose.skeletons.skeleton import Skeleton, difference
 from trustpose.skeletons.whole_body import COCO_WHOLEBODY_133, FACE_68, FACE_70, FACE_98, HALPE_136, HAND_21
@@ -58,9 +58,9 @@ __all__ = [
     "Skeleton",
     "difference",
     "find_skeleton",
-    "given_sigmas",
     "name_or_object",
     "read_skeleton",
+    "sigmas_of",
     "skeleton_of",
     "skeleton_of_object",
     "skeleton_value",

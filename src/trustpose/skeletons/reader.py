@@ -31,12 +31,16 @@ def skeleton_of_object(value: Any, path: str | Path) -> Skeleton:
     name, keypoints = value.get("name"), value.get("keypoints")
     if not isinstance(name, str) or not name:
         raise InputError(f"{path}: field 'name': expected a text")
-    if not isinstance(keypoints, list) or not keypoints or not all(isinstance(one, str) and one for one in keypoints):
+    if (
+        not isinstance(keypoints, list)
+        or not keypoints
+        or not all(isinstance(keypoint, str) and keypoint for keypoint in keypoints)
+    ):
         raise InputError(f"{path}: field 'keypoints': expected a list of names")
     if len(set(keypoints)) != len(keypoints):
         raise InputError(f"{path}: field 'keypoints': a name occurs twice")
-    place = {one: at for at, one in enumerate(keypoints)}
-    mirror = _pairs(path, "mirror_pairs", value, place)
+    index = {keypoint: position for position, keypoint in enumerate(keypoints)}
+    mirror = _pairs(path, "mirror_pairs", value, index)
     sigmas = _sigmas(path, value.get("sigmas"), len(keypoints))
     source = value.get("sigmas_source", str(path))
     if not isinstance(source, str):
@@ -45,7 +49,7 @@ def skeleton_of_object(value: Any, path: str | Path) -> Skeleton:
         return Skeleton(
             name=name,
             keypoints=tuple(keypoints),
-            edges=_pairs(path, "limbs", value, place) or (),
+            edges=_pairs(path, "limbs", value, index) or (),
             sigmas_source=None if sigmas is None else source,
             _sigmas=sigmas,
             mirror_pairs=mirror,
@@ -68,17 +72,17 @@ def skeleton_value(skeleton: Skeleton) -> dict[str, Any]:
     return value
 
 
-def given_sigmas(given: Float[np.ndarray, " L"], count: int) -> Float[np.ndarray, " K"]:
+def sigmas_of(values: Float[np.ndarray, " L"], count: int) -> Float[np.ndarray, " K"]:
     """Return sigmas of `count` keypoints from one number per keypoint, or one for all. Raises InputError if invalid."""
-    if given.shape not in ((count,), (1,)) or not ((given >= 1e-6) & (given <= _MOST_SIGMA)).all():
+    if values.shape not in ((count,), (1,)) or not ((values >= 1e-6) & (values <= _MOST_SIGMA)).all():
         raise InputError(
-            f"sigmas: expected {count} numbers above 0, one per keypoint, or one for all, got {given.tolist()}"
+            f"sigmas: expected {count} numbers above 0, one per keypoint, or one for all, got {values.tolist()}"
         )
-    return np.broadcast_to(given.astype(np.float64), (count,)).copy()
+    return np.broadcast_to(values.astype(np.float64), (count,)).copy()
 
 
 def _pairs(
-    path: str | Path, field: str, value: dict[str, Any], place: dict[str, int]
+    path: str | Path, field: str, value: dict[str, Any], index: dict[str, int]
 ) -> tuple[tuple[int, int], ...] | None:
     """Return pairs of keypoint names as pairs of indices; None if the field is missing."""
     pairs = value.get(field)
@@ -86,17 +90,19 @@ def _pairs(
         return None
     if not isinstance(pairs, list):
         raise InputError(f"{path}: field {field!r}: expected a list of pairs of keypoint names")
-    for at, pair in enumerate(pairs):
+    for number, pair in enumerate(pairs):
         is_pair = isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, str) for end in pair)
-        if not is_pair or pair[0] == pair[1] or any(end not in place for end in pair):
-            raise InputError(f"{path}: field {field!r}: pair {at}: expected two names out of 'keypoints'")
-    return tuple((place[a], place[b]) for a, b in pairs)
+        if not is_pair or pair[0] == pair[1] or any(end not in index for end in pair):
+            raise InputError(f"{path}: field {field!r}: pair {number}: expected two names out of 'keypoints'")
+    return tuple((index[a], index[b]) for a, b in pairs)
 
 
 def _sigmas(path: str | Path, value: Any, count: int) -> tuple[float, ...] | None:
     if value is None:
         return None
-    is_number = isinstance(value, list) and all(type(one) in (int, float) and 0 < one <= _MOST_SIGMA for one in value)
+    is_number = isinstance(value, list) and all(
+        type(sigma) in (int, float) and 0 < sigma <= _MOST_SIGMA for sigma in value
+    )
     if not is_number or len(value) != count:
         raise InputError(f"{path}: field 'sigmas': expected {count} numbers above 0, one for each keypoint")
     return tuple(map(float, value))

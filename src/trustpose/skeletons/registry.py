@@ -42,23 +42,23 @@ def find_skeleton(keypoints: tuple[str, ...] | list[str]) -> Skeleton | None:
 @cache
 def _by_plain_names() -> dict[tuple[str, ...], Skeleton]:
     """Return the first skeleton for each tuple of names, normalised as in `find_skeleton`."""
-    return {tuple(map(_plain, one.keypoints)): one for one in reversed(SKELETONS.values())}
+    return {tuple(map(_plain, skeleton.keypoints)): skeleton for skeleton in reversed(SKELETONS.values())}
 
 
-def skeleton_of(wanted: str | Path | Skeleton, what: str = "--skeleton") -> Skeleton:
+def skeleton_of(skeleton: str | Path | Skeleton, option: str = "--skeleton") -> Skeleton:
     """Return the skeleton of that name, or in the file of that name (JSON, see `read_skeleton`), or a `Skeleton`
     itself.
 
-    `what` names the option or argument in the `InputError` that is raised otherwise.
+    `option` names the option or argument in the `InputError` that is raised otherwise.
     """
-    if isinstance(wanted, Skeleton):
-        return wanted
-    if str(wanted) in SKELETONS:
-        return SKELETONS[str(wanted)]
-    if Path(wanted).suffix.lower() != ".json":
-        hint = did_you_mean(wanted, SKELETONS)
-        raise InputError(f"{what}: expected one of {', '.join(SKELETONS)}, or FILE.json, got {str(wanted)!r}{hint}")
-    return read_skeleton(wanted)
+    if isinstance(skeleton, Skeleton):
+        return skeleton
+    if str(skeleton) in SKELETONS:
+        return SKELETONS[str(skeleton)]
+    if Path(skeleton).suffix.lower() != ".json":
+        hint = did_you_mean(skeleton, SKELETONS)
+        raise InputError(f"{option}: expected one of {', '.join(SKELETONS)}, or FILE.json, got {str(skeleton)!r}{hint}")
+    return read_skeleton(skeleton)
 
 
 def name_or_object(skeleton: Skeleton) -> str | dict[str, Any]:

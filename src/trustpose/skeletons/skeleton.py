@@ -21,7 +21,7 @@ class Skeleton:
     """Names in order, edges as pairs of keypoint indices, and sigmas (K,) with their source, or None.
 
     `mirror_pairs` are pairs of keypoint indices, (left, right); None: a joint "left_x" has its mirror in "right_x".
-    `beside` are the last joints, where other networks added them to a body's: fields of COCO-WholeBody's annotations,
+    `parts` are the hands and the face, whose joints follow the body's: fields of COCO-WholeBody's annotations,
     in order, with their numbers of joints. Results have them in these fields, and trust for the body's joints alone.
     Raises ValueError if the numbers are inconsistent.
     """
@@ -32,7 +32,7 @@ class Skeleton:
     sigmas_source: str | None = None
     _sigmas: tuple[float, ...] | None = None
     mirror_pairs: tuple[tuple[int, int], ...] | None = None
-    beside: tuple[tuple[str, int], ...] = ()
+    parts: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         k = len(self.keypoints)
@@ -49,8 +49,8 @@ class Skeleton:
             raise ValueError(f"{self.name}: a mirror pair names a keypoint outside 0..{k - 1}")
         if len(set(paired)) != len(paired):
             raise ValueError(f"{self.name}: a keypoint is in two mirror pairs")
-        if self.beside and self.own < 1:
-            raise ValueError(f"{self.name}: {k - self.own} joints beside the body, expected fewer than {k}")
+        if self.parts and self.body_count < 1:
+            raise ValueError(f"{self.name}: {k - self.body_count} joints of hands and face, expected fewer than {k}")
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -69,9 +69,9 @@ class Skeleton:
         return html_line(repr(self)) + html_table(("", "keypoint", "mirror", "sigma"), rows)
 
     @cached_property
-    def own(self) -> int:
-        """The number of joints without those beside the body."""
-        return len(self.keypoints) - sum(count for _, count in self.beside)
+    def body_count(self) -> int:
+        """The number of the body's joints, without those of hands and face."""
+        return len(self.keypoints) - sum(count for _, count in self.parts)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,11 +101,11 @@ class Skeleton:
         """(left, right) index pairs: `mirror_pairs`, or by name."""
         if self.mirror_pairs is not None:
             return self.mirror_pairs
-        place = {name: i for i, name in enumerate(self.keypoints)}
+        index = {name: i for i, name in enumerate(self.keypoints)}
         return tuple(
-            (i, place[mirror])
+            (i, index[mirror])
             for i, name in enumerate(self.keypoints)
-            if (mirror := _mirror(name)) != name and "left" in name and mirror in place
+            if (mirror := _mirror(name)) != name and "left" in name and mirror in index
         )
 
     @cached_property
@@ -130,13 +130,13 @@ class Skeleton:
         """
         if missing not in ("raise", "mark"):
             raise ValueError(f"missing: expected 'raise' or 'mark', got {missing!r}")
-        place = {name: i for i, name in enumerate(self.keypoints)}
-        lacking = [name for name in target.keypoints if name not in place]
+        index = {name: i for i, name in enumerate(self.keypoints)}
+        lacking = [name for name in target.keypoints if name not in index]
         if lacking and missing == "raise":
             raise ValueError(
                 f"skeleton {self.name!r} lacks {', '.join(lacking)} of {target.name!r}; missing='mark' allows it"
             )
-        return np.array([place.get(name, -1) for name in target.keypoints])
+        return np.array([index.get(name, -1) for name in target.keypoints])
 
 
 def _mirror(name: str) -> str:
@@ -147,8 +147,8 @@ def _mirror(name: str) -> str:
 
 def edges_along(keypoints: tuple[str, ...], *chains: str) -> tuple[tuple[int, int], ...]:
     """Return edges along chains of names, e.g. "left_hip left_knee left_ankle"."""
-    place = {name: i for i, name in enumerate(keypoints)}
-    return tuple((place[a], place[b]) for chain in chains for a, b in pairwise(chain.split()))
+    index = {name: i for i, name in enumerate(keypoints)}
+    return tuple((index[a], index[b]) for chain in chains for a, b in pairwise(chain.split()))
 
 
 def tenths(*values: float) -> tuple[float, ...]:
@@ -156,12 +156,12 @@ def tenths(*values: float) -> tuple[float, ...]:
     return tuple(value / 10.0 for value in values)
 
 
-def difference(one: Skeleton | None, other: Skeleton | None) -> str | None:
+def difference(first: Skeleton | None, second: Skeleton | None) -> str | None:
     """Describe how joints or their order differ, naming both; None if they are the same, or one is unknown."""
-    if one is None or other is None or one.keypoints == other.keypoints:
+    if first is None or second is None or first.keypoints == second.keypoints:
         return None
-    names = f"{one.name!r} ({len(one)} keypoints) and {other.name!r} ({len(other)})"
-    if len(one) != len(other):
+    names = f"{first.name!r} ({len(first)} keypoints) and {second.name!r} ({len(second)})"
+    if len(first) != len(second):
         return names
-    at = next(at for at, (a, b) in enumerate(zip(one.keypoints, other.keypoints, strict=True)) if a != b)
-    return f"{names}: keypoint {at} is {one.keypoints[at]!r} and {other.keypoints[at]!r}"
+    index = next(index for index, (a, b) in enumerate(zip(first.keypoints, second.keypoints, strict=True)) if a != b)
+    return f"{names}: keypoint {index} is {first.keypoints[index]!r} and {second.keypoints[index]!r}"

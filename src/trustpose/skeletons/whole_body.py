@@ -125,20 +125,20 @@ HALPE_136 = _whole_body(
 
 def with_parts(body: Skeleton, *, hands: bool = False, face: Skeleton | None = None) -> Skeleton:
     """Return a body's skeleton with a face, `FACE_68` or `FACE_70`, and the left and the right hand after its joints,
-    in the order and with the names of COCO-WholeBody (`Skeleton.beside`).
+    in the order and with the names of COCO-WholeBody (`Skeleton.parts`).
 
     It has sigmas if the body has them, a face of 68 points those of COCO-WholeBody; pupils have none. Raises ValueError
     for a body that has such joints.
     """
     roots = {side: f"{side}_hand_root" for side in ("left", "right")} if hands else {}
-    several = {side: _hand(root, f"{side}_") for side, root in roots.items()}
+    hand_names = {side: _hand(root, f"{side}_") for side, root in roots.items()}
     of_face = () if face is None else face.keypoints
-    keypoints = (*body.keypoints, *of_face, *(name for names in several.values() for name in names))
+    keypoints = (*body.keypoints, *of_face, *(name for names in hand_names.values() for name in names))
     chains = [chain for side, root in roots.items() for chain in _finger_chains(root, f"{side}_")]
     chains += [f"{side}_wrist {root}" for side, root in roots.items() if f"{side}_wrist" in body.keypoints]
     first, edges, mirror = len(body), body.edges, body.flip_pairs
     if face is not None:
-        edges += tuple((first + one, first + other) for one, other in face.edges)
+        edges += tuple((first + start, first + end) for start, end in face.edges)
         mirror += tuple((first + left, first + right) for left, right in face.flip_pairs)
     if hands:
         start = first + len(of_face)
@@ -148,8 +148,8 @@ def with_parts(body: Skeleton, *, hands: bool = False, face: Skeleton | None = N
         whole = dict(zip(COCO_WHOLEBODY_133.keypoints, COCO_WHOLEBODY_133.sigmas.tolist(), strict=True))
         sigmas = (*body.sigmas.tolist(), *(whole[name] for name in keypoints[first:]))
         source = f"{body.sigmas_source}; {COCO_WHOLEBODY_133.sigmas_source}"
-    beside = [("face_kpts", len(of_face))] if face is not None else []
-    beside += [(f"{side}hand_kpts", len(_HAND)) for side in roots]
+    parts = [("face_kpts", len(of_face))] if face is not None else []
+    parts += [(f"{side}hand_kpts", len(_HAND)) for side in roots]
     name = "+".join([body.name, *([] if face is None else [face.name]), *(["hands"] if hands else [])])
     every = (*edges, *edges_along(keypoints, *chains))
-    return Skeleton(name, keypoints, every, source, sigmas, mirror, tuple(beside))
+    return Skeleton(name, keypoints, every, source, sigmas, mirror, tuple(parts))

@@ -24,10 +24,10 @@ def learnt_proposals(people: People, detections: str) -> ProposalGenerator:
 
     A person's box is the one that overlaps the labelled one most, and by half at least (IoU). Raises InputError.
     """
-    rows, found = matched_boxes(people, boxes_from_detections(Path(detections)))
+    rows, detected_boxes = matched_boxes(people, boxes_from_detections(Path(detections)))
     labels = people.labels[rows]
     try:
-        return fit_proposals(labels.xy, labels.v > 0, labels.box, found, people.skeleton)
+        return fit_proposals(labels.xy, labels.v > 0, labels.box, detected_boxes, people.skeleton)
     except ValueError as error:
         reason = str(error).removeprefix("fit_proposals: ")
         raise InputError(
@@ -39,18 +39,18 @@ def matched_boxes(people: People, boxes: Boxes) -> tuple[np.ndarray, np.ndarray]
     """Return the rows (L,) of people whom a box overlaps by half, and the best box of each (L, 4), xyxy."""
     order = np.argsort(boxes.image_id, kind="stable")
     ids, xyxy = boxes.image_id[order], boxes.xyxy[order]
-    rows, found = [], []
+    rows, boxes_found = [], []
     for row, (image, box) in enumerate(zip(people.image_id, people.labels.box, strict=True)):
         near = xyxy[np.searchsorted(ids, image) : np.searchsorted(ids, image, side="right")]
         overlap = paired_iou(near, box[None])
         if overlap.max(initial=0) >= PRESENT:
             rows.append(row)
-            found.append(near[overlap.argmax()])
-    return np.array(rows, np.int64), np.array(found, np.float64).reshape(-1, 4)
+            boxes_found.append(near[overlap.argmax()])
+    return np.array(rows, np.int64), np.array(boxes_found, np.float64).reshape(-1, 4)
 
 
 def centred_targets(
-    crops: list[TrainingCrop], codec: HeatmapCodec, others: OtherPeople, interference: float
+    crops: list[TrainingCrop], codec: HeatmapCodec, other_people: OtherPeople, interference: float
 ) -> dict[str, Tensor]:
     """Return the parallel branch's targets, "centred" (B, K, h, w) with "centred_weights" (B, K): heatmaps of the crops
     as they would be by the labelled boxes alone."""
@@ -59,12 +59,12 @@ def centred_targets(
         assert crop.centred is not None  # `TrainingCrops` sets it
         xy.append(transform(crop.centred, transform(invert_affine(crop.affine), crop.xy)))
         affines.append(crop.centred)
-    places, labelled = np.stack(xy), np.stack([crop.v for crop in crops]) > 0
-    heatmaps = codec.encode(places, labelled)
+    centred_xy, labelled = np.stack(xy), np.stack([crop.v for crop in crops]) > 0
+    heatmaps = codec.encode(centred_xy, labelled)
     if interference:
-        joints = [others.of(crop, affine) for crop, affine in zip(crops, affines, strict=True)]
+        joints = [other_people.of(crop, affine) for crop, affine in zip(crops, affines, strict=True)]
         heatmaps = joint_candidate_targets(codec, heatmaps, joints, interference)
     return {
         "centred": torch.from_numpy(heatmaps),
-        "centred_weights": torch.from_numpy(np.asarray(codec.weights(places, labelled))),
+        "centred_weights": torch.from_numpy(np.asarray(codec.weights(centred_xy, labelled))),
     }

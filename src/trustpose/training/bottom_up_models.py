@@ -1,4 +1,4 @@
-"""Bottom-up networks as model folders, and what they find in held-out photos."""
+"""Bottom-up networks as model folders, and their AP on held-out photos."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def maps_spec(recipe: Recipe, kind: Kind, folder: Path) -> ModelSpec:
 
 
 def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
-    """Return how maps become people, as chosen by AP on the held-out photos of `train` for the recipes "bottom-up"
+    """Return the decoding options of maps, as chosen by AP on the held-out photos of `train` for the recipes "bottom-up"
     and "bottom-up-tags"."""
     skeleton, sigma = recipe.data.joints, recipe.bottom_up.sigma
     if kind == "fields":
@@ -84,19 +84,19 @@ def numbers_on(network: bottom_up.BottomUpNetwork, photos: LabelledPhotos) -> di
     parts: list[Poses] = []
     for index, image_id in enumerate(photos.photos.image_id.tolist()):
         pixels, scale = photos.photos.photo(index)
-        found = network(pixels)
+        detected = network(pixels)
         shift = (scale - 1) / 2  # positions are those of pixels' middles
-        image_ids = np.full(len(found), image_id)
-        parts.append(Poses((found.xy - shift) / scale, found.score, found.pose_score, image_id=image_ids))
+        image_ids = np.full(len(detected), image_id)
+        parts.append(Poses((detected.xy - shift) / scale, detected.score, detected.pose_score, image_id=image_ids))
     poses, truth = Poses.concatenate(parts), _truth(photos)
     assert poses.pose_score is not None
     sigmas = network.spec.skeleton.sigmas
-    found = evaluate(poses, truth, poses.pose_score, sigmas=sigmas, area="box*0.53").summary()
-    return {f"ap.{name}": getattr(found, name) for name in ("AP", "AP50", "AP75", "AR")}
+    scores = evaluate(poses, truth, poses.pose_score, sigmas=sigmas, area="box*0.53").summary()
+    return {f"ap.{name}": getattr(scores, name) for name in ("AP", "AP50", "AP75", "AR")}
 
 
 def _truth(photos: LabelledPhotos) -> Truth:
-    counts = [len(one) for one in photos.xy]
+    counts = [len(xy) for xy in photos.xy]
     v, box = np.concatenate(photos.v), np.concatenate(photos.photos.box)
     return Truth(
         xy=np.concatenate(photos.xy),

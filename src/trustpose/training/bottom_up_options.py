@@ -10,7 +10,7 @@ TagFormula = Literal["higherhrnet", "newell"]
 
 @dataclass(frozen=True)
 class BottomUpOptions:
-    """What a bottom-up network gives beside heatmaps, and the views of photos. Only for system "bottom-up".
+    """The outputs of a bottom-up network besides heatmaps, and its views of photos. Only for system "bottom-up".
 
     kinds: "fields", "tags" or "centres", one or more, each exported as a model of its own, the first as the run's.
     sigma, width: of heatmaps and fields, map pixels. smallest, largest: the range of a photo's longest side in a view,

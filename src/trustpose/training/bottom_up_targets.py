@@ -17,7 +17,7 @@ from trustpose.training.bottom_up_options import TagFormula
 from trustpose.training.detector_task import centre_loss, sides_loss
 from trustpose.training.grouping_losses import stage_loss, tag_losses
 
-MOST_PEOPLE = 30  # of a view, for tags
+MAX_PEOPLE = 30  # of a view, for tags
 _NEAR = 0.1  # height of a target's Gaussian above which a cell counts though it lies in an ignored place
 WEIGHTS = {"heatmaps": 1.0, "fields": 8.0, "pull": 5.0, "push": 5.0, "centres": 0.5, "sides": 1.0, "ways": 1.0}
 """Of the losses: with these all begin between 1 and 10. Those of tags are about HigherHRNet's 0.001, as its heatmaps'
@@ -51,32 +51,32 @@ class BottomUpTargets:
 
     def collate(self, views: list[PhotoView]) -> dict[str, np.ndarray]:
         """Return the targets of views, stacked; `counted` (B, h, w): cells of which the labels know all joints."""
-        made = [self._of_view(view) for view in views]
-        return {name: np.stack([one[name] for one in made]) for name in made[0]}
+        targets = [self._of_view(view) for view in views]
+        return {name: np.stack([view_targets[name] for view_targets in targets]) for name in targets[0]}
 
     def _of_view(self, view: PhotoView) -> dict[str, np.ndarray]:
         codec, cells = self.heatmaps, self.cells
         heatmaps = codec.encode_people(view.xy, view.labelled)
         ignored = view.ignored[self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
-        made = {"heatmaps": heatmaps, "counted": ~ignored | (heatmaps > _NEAR).any(axis=0)}
-        made["joints"] = np.array(view.labelled.sum())
+        targets = {"heatmaps": heatmaps, "counted": ~ignored | (heatmaps > _NEAR).any(axis=0)}
+        targets["joints"] = np.array(view.labelled.sum())
         if "fields" in self.kinds:
             fields = FieldCodec(self.limbs, codec.grid, self.width)
-            made["fields"] = fields.encode(view.xy, view.labelled, cells, cells)
+            targets["fields"] = fields.encode(view.xy, view.labelled, cells, cells)
         if "tags" in self.kinds:
-            made |= self._tags(view)
+            targets |= self._tags(view)
         if "centres" in self.kinds:
-            made |= self._centres(view, ignored)
-        return made
+            targets |= self._centres(view, ignored)
+        return targets
 
     def _tags(self, view: PhotoView) -> dict[str, np.ndarray]:
         """Return cell (30, K), row × w + column, and is_tagged (30, K) of the first 30 people's labelled joints."""
         keypoints = view.xy.shape[1]
-        at = np.rint(self.heatmaps.grid.cells(view.xy)).astype(np.int64).clip(0, self.cells - 1)[:MOST_PEOPLE]
-        cell = np.zeros((MOST_PEOPLE, keypoints), np.int64)
-        cell[: len(at)] = at[..., 1] * self.cells + at[..., 0]
-        is_tagged = np.zeros((MOST_PEOPLE, keypoints), np.bool_)
-        is_tagged[: len(at)] = view.labelled[:MOST_PEOPLE]
+        cells = np.rint(self.heatmaps.grid.cells(view.xy)).astype(np.int64).clip(0, self.cells - 1)[:MAX_PEOPLE]
+        cell = np.zeros((MAX_PEOPLE, keypoints), np.int64)
+        cell[: len(cells)] = cells[..., 1] * self.cells + cells[..., 0]
+        is_tagged = np.zeros((MAX_PEOPLE, keypoints), np.bool_)
+        is_tagged[: len(cells)] = view.labelled[:MAX_PEOPLE]
         return {"cell": cell, "is_tagged": is_tagged}
 
     def _centres(self, view: PhotoView, ignored: Bool[np.ndarray, "h w"]) -> dict[str, np.ndarray]:
@@ -93,14 +93,14 @@ class BottomUpTargets:
         for person, is_own in enumerate(owner[: len(view.xy)]):
             ways[:, :, is_own] = view.xy[person][..., None] - middle[:, is_own]
             learnt[:, is_own] = view.labelled[person][:, None]
-        known = ~ignored
+        counted = ~ignored
         for x0, y0, x1, y1 in np.rint(view.unlabelled / stride).astype(int):
-            known[y0:y1, x0:x1] = True
+            counted[y0:y1, x0:x1] = True
         return {
             "bumps": bumps,
             "sides": sides,
             "weight": weight,
-            "centred": (known | (bumps == 1)).astype(np.float32),
+            "centred": (counted | (bumps == 1)).astype(np.float32),
             "ways": ways.reshape(-1, cells, cells),
             "learnt": learnt * weight,
         }
@@ -133,6 +133,6 @@ class BottomUpTargets:
     ) -> dict[str, Tensor]:
         centres = centre_loss(maps["centre"][:, 0], batch["bumps"], batch["centred"]) / totals["people"]
         sides = sides_loss(maps["sides"], batch["sides"], batch["weight"], self.stride) / totals["weight"]
-        apart = (maps["joints"] - batch["ways"]).abs().unflatten(1, (-1, 2)).sum(dim=2)  # (B, K, h, w)
-        ways = (apart * batch["learnt"]).sum() / totals["learnt"] / WAY
+        distance = (maps["joints"] - batch["ways"]).abs().unflatten(1, (-1, 2)).sum(dim=2)  # (B, K, h, w)
+        ways = (distance * batch["learnt"]).sum() / totals["learnt"] / WAY
         return {"centres": centres, "sides": sides, "ways": ways}

@@ -42,7 +42,7 @@ class Learner(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Tensor]:
         outputs = self.network(image)
-        return {"heatmaps": outputs.heatmaps[-1], **outputs.others}
+        return {"heatmaps": outputs.heatmaps[-1], **outputs.extra}
 
 
 class BottomUpTask:
@@ -92,7 +92,7 @@ class BottomUpTask:
         return self.targets.counts(batch)
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        maps = {name: found.float() for name, found in model(normalised(batch["pixels"])).items()}
+        maps = {name: output.float() for name, output in model(normalised(batch["pixels"])).items()}
         return self.targets.losses(maps, batch, totals)
 
     def describe(self, batch: Batch) -> Mapping[str, Any]:
@@ -102,17 +102,17 @@ class BottomUpTask:
         """Return AP and AR of the first kind on the held-out photos, whole, without trust."""
         if self.held_out is None or distributed.rank():
             return {}
-        with TemporaryDirectory() as place:
-            folder = Path(place) / "model"
+        with TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "model"
             spec = save_maps_folder(folder, self.network, self.recipe, self.recipe.bottom_up.kinds[0])
             return numbers_on(bottom_up.BottomUpNetwork(spec), self.held_out)
 
     def export(self, folder: Path) -> None:
         """Write the first kind as model folder, each further kind as folder of its name in it."""
-        first, *others = self.recipe.bottom_up.kinds
+        first, *further_kinds = self.recipe.bottom_up.kinds
         self.model.cpu().eval()
         save_maps_folder(folder, self.network, self.recipe, first)
-        for kind in others:
+        for kind in further_kinds:
             save_maps_folder(folder / kind, self.network, self.recipe, kind)
 
 
@@ -135,7 +135,7 @@ def bottom_up_task(recipe: Recipe, data: Path, model: Path | None) -> BottomUpTa
     training, held_out = rows_by_fold(photos.photos.image_id, recipe.data)
     torch.manual_seed(recipe.train.seed)
     network = _started(recipe, model)
-    return BottomUpTask(recipe, network, photos.at(training), photos.at(held_out) if len(held_out) else None)
+    return BottomUpTask(recipe, network, photos.select(training), photos.select(held_out) if len(held_out) else None)
 
 
 def _started(recipe: Recipe, model: Path | None) -> BottomUpNetwork:

@@ -33,7 +33,7 @@ _PARTS = ("model", "ema", "optimiser", "precision", "place", "random", "recipe")
 
 
 @dataclass
-class Place:
+class RunPosition:
     """The position in a run: epochs done, steps done in the next one, steps in total, and the sums for the next log
     row."""
 
@@ -45,15 +45,15 @@ class Place:
     pending_steps: int = 0
 
 
-def write_checkpoint(path: Path, parts: dict[str, Any], place: Place, recipe: Recipe) -> None:
+def write_checkpoint(path: Path, parts: dict[str, Any], position: RunPosition, recipe: Recipe) -> None:
     """Write state dicts (`model`, `ema`, `optimiser`, `precision`), the `random` state of all processes, and the
     rest."""
-    content = {"format": FORMAT, **parts, "place": asdict(place), "recipe": to_json(_essence(recipe))}
+    content = {"format": FORMAT, **parts, "place": asdict(position), "recipe": to_json(_essence(recipe))}
     with atomic_write(path) as file:
         torch.save(content, file)
 
 
-def read_checkpoint(path: Path, recipe: Recipe, samples: int) -> tuple[dict[str, Any], Place]:
+def read_checkpoint(path: Path, recipe: Recipe, samples: int) -> tuple[dict[str, Any], RunPosition]:
     """Return the parts and the position. `samples`: the current number of samples per epoch.
 
     Raises InputError if the file is broken, from another recipe (naming the first field that differs) or from other
@@ -62,37 +62,37 @@ def read_checkpoint(path: Path, recipe: Recipe, samples: int) -> tuple[dict[str,
     content = _load(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT or any(name not in content for name in _PARTS):
         raise InputError(f"{path}: is not a checkpoint of a training, expected {FORMAT!r}")
-    now = to_json(_essence(recipe))
+    current_recipe = to_json(_essence(recipe))
     try:
         before = to_plain(content["recipe"])
         if not isinstance(before, dict):
             raise ValueError("recipe: expected an object")
-        differs = first_difference(before, now)
-        place = _place(content["place"])
+        differs = first_difference(before, current_recipe)
+        position = _read_position(content["place"])
         _check_parts(content)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is broken ({' '.join(str(error).split())[:120]})") from None
     if differs is not None:
-        was, is_now = (reprlib.repr(_at(value, differs)) for value in (before, now))
+        was, is_now = (reprlib.repr(_value_at(value, differs)) for value in (before, current_recipe))
         raise InputError(
             f"{path}: has another recipe: {differs} was {was}, now it is {is_now}; choose another --out, or "
             "start over with --no-resume"
         )
-    if place.samples != samples:
-        raise InputError(f"{path}: was written with {place.samples} training samples, the data now has {samples}")
-    return content, place
+    if position.samples != samples:
+        raise InputError(f"{path}: was written with {position.samples} training samples, the data now has {samples}")
+    return content, position
 
 
-def _place(value: Any) -> Place:
+def _read_position(value: Any) -> RunPosition:
     """Raise TypeError or ValueError if one of its numbers is missing, unknown or invalid."""
-    place = Place(**value)
-    counts = {field.name: getattr(place, field.name) for field in fields(place) if field.name != "pending"}
+    position = RunPosition(**value)
+    counts = {field.name: getattr(position, field.name) for field in fields(position) if field.name != "pending"}
     wrong = next((name for name, count in counts.items() if type(count) is not int or not 0 <= count < 2**53), None)
     if wrong is not None:
         raise ValueError(f"place.{wrong}: expected a whole number of at least 0")
-    if not isinstance(place.pending, dict) or not all(type(value) is float for value in place.pending.values()):
+    if not isinstance(position.pending, dict) or not all(type(value) is float for value in position.pending.values()):
         raise ValueError("place.pending: expected numbers by name")
-    return place
+    return position
 
 
 def _check_parts(content: dict[str, Any]) -> None:
@@ -106,23 +106,26 @@ def _check_parts(content: dict[str, Any]) -> None:
     tensors = [content["model"], content["ema"].get("average")]
     for name, part in zip(("model", "ema.average"), tensors, strict=True):
         if not isinstance(part, dict) or not all(
-            isinstance(key, str) and isinstance(one, torch.Tensor) and one.layout is torch.strided and not one.is_meta
-            for key, one in part.items()
+            isinstance(key, str)
+            and isinstance(tensor, torch.Tensor)
+            and tensor.layout is torch.strided
+            and not tensor.is_meta
+            for key, tensor in part.items()
         ):
             raise ValueError(f"{name}: expected tensors by name")
     if type(content["ema"].get("updates")) is not int:
         raise ValueError("ema.updates: expected a whole number")
 
 
-def restore(path: Path, content: dict[str, Any], optimiser: torch.optim.Optimizer, others: dict[str, Any]) -> None:
-    """Restore the optimiser and the `others` ("ema", "precision") from a checkpoint's content.
+def restore(path: Path, content: dict[str, Any], optimiser: torch.optim.Optimizer, stateful: dict[str, Any]) -> None:
+    """Restore the optimiser and the objects of `stateful` ("ema", "precision") from a checkpoint's content.
 
     Raises InputError if one does not match.
     """
     try:
         _check_optimiser(content["optimiser"], optimiser)
         optimiser.load_state_dict(content["optimiser"])
-        for name, part in others.items():
+        for name, part in stateful.items():
             part.load_state_dict(content[name])
         if distributed.rank() < len(content["random"]):
             set_random_state(content["random"][distributed.rank()])
@@ -133,11 +136,13 @@ def restore(path: Path, content: dict[str, Any], optimiser: torch.optim.Optimize
 
 def _check_optimiser(state: Any, optimiser: torch.optim.Optimizer) -> None:
     """Raise ValueError if options differ from the recipe's or a tensor's shape from its parameter's."""
-    own = optimiser.state_dict()["param_groups"]
-    for group, other in zip(own, state["param_groups"], strict=True):
-        differs = next((key for key in group.keys() & other.keys() - {"lr"} if group[key] != other[key]), None)
+    groups = optimiser.state_dict()["param_groups"]
+    for group, saved_group in zip(groups, state["param_groups"], strict=True):
+        differs = next(
+            (key for key in group.keys() & saved_group.keys() - {"lr"} if group[key] != saved_group[key]), None
+        )
         if differs is not None:
-            raise ValueError(f"optimiser.{differs} was {reprlib.repr(other[differs])}")
+            raise ValueError(f"optimiser.{differs} was {reprlib.repr(saved_group[differs])}")
     shapes = [parameter.shape for group in optimiser.param_groups for parameter in group["params"]]
     keys = _MOMENTS[type(optimiser)]
     for number, entry in state["state"].items():
@@ -150,11 +155,11 @@ def _check_optimiser(state: Any, optimiser: torch.optim.Optimizer) -> None:
 
 def random_state() -> dict[str, Any]:
     """Return the random state of torch, numpy and Python in this process, as tensors and plain values."""
-    kind, keys, at, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # for code that still uses it
+    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # for code that still uses it
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() and torch.cuda.is_initialized() else None,
-        "numpy": (str(kind), [int(key) for key in keys], int(at), int(has_gauss), float(gauss)),
+        "numpy": (str(kind), [int(key) for key in keys], int(position), int(has_gauss), float(gauss)),
         "python": random.getstate(),
     }
 
@@ -190,7 +195,7 @@ def _essence(recipe: Recipe) -> Recipe:
     return replace(recipe, title="", sources=(), evaluation=Evaluation(), not_runnable="", train=train)
 
 
-def _at(value: Any, name: str) -> Any:
+def _value_at(value: Any, name: str) -> Any:
     for key in name.split("."):
         if isinstance(value, list):
             value = value[int(key)] if int(key) < len(value) else None

@@ -115,18 +115,18 @@ def labels_of(crops: list[TrainingCrop], area: Area) -> dict[str, np.ndarray]:
     areas = np.array([crop.area_by(area) for crop in crops])
     if not np.isfinite(areas).all():
         person = crops[int(np.argmin(np.isfinite(areas)))]
-        who = f"annotation {person.annotation_id} of image {person.image_id}"
+        person_name = f"annotation {person.annotation_id} of image {person.image_id}"
         if np.isfinite(person.area):
-            raise InputError(f"train.area: the area of {who} is {person.area_source}, not {area}; use file")
-        raise InputError(f"train.area: {who} has no {area} area; use box*0.53")
-    known = np.stack([crop.has_joint for crop in crops])
-    v = np.where(known, np.stack([crop.v for crop in crops]), 0)
+            raise InputError(f"train.area: the area of {person_name} is {person.area_source}, not {area}; use file")
+        raise InputError(f"train.area: {person_name} has no {area} area; use box*0.53")
+    is_known = np.stack([crop.has_joint for crop in crops])
+    v = np.where(is_known, np.stack([crop.v for crop in crops]), 0)
     return {
         "xy": np.stack([crop.xy for crop in crops]).astype(np.float32),
         "v": v,
         "area": areas.astype(np.float32),
-        "is_known": known,
-        "is_ternary": known & (np.stack([crop.has_visibility for crop in crops]) | (v == 0)),
+        "is_known": is_known,
+        "is_ternary": is_known & (np.stack([crop.has_visibility for crop in crops]) | (v == 0)),
         "overlap": np.array([crop.overlap for crop in crops], dtype=np.float32),
         "box": np.stack([crop.box_share for crop in crops]).astype(np.float32),
         "image_id": np.array([crop.image_id for crop in crops]),

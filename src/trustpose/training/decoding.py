@@ -8,7 +8,7 @@ from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
 
 
-def decode_places(codec: HeatmapCodec, heatmaps: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K 2"]:
+def decode_keypoints(codec: HeatmapCodec, heatmaps: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K 2"]:
     """Return the keypoints (B, K, 2) in crop pixels of `codec.decode`, on the heatmaps' device, without gradients.
 
     Argmax + quarter, which trains the head in every recipe of the papers, is computed on the device; the other decoders

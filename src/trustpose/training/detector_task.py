@@ -39,7 +39,7 @@ from trustpose.training.crops import MEAN, STD, normalised
 from trustpose.training.initialization import starting_network
 from trustpose.training.listed_boxes import LIST_MIN_SCORE, LISTS, ListTargets
 from trustpose.training.people import rows_by_fold
-from trustpose.training.photos import filled, find_boxes, open_photos
+from trustpose.training.photos import find_boxes, open_photos, with_pseudo_labels
 from trustpose.training.recipe import Recipe
 from trustpose.trust.stages import Stage
 
@@ -70,8 +70,8 @@ class DetectorTask:
         self.model: nn.Module = detector
         self._first_layers = nn.ModuleList(detector.first_layers())
         self.targets = ListTargets() if isinstance(detector, PicoDet) else CentreTargets(detector.stride)
-        how = _FILLING if training.stretched else {}
-        self.views = TrainingViews(training, recipe.height, seed=recipe.train.seed, **how)
+        view_options = _FILLING if training.stretched else {}
+        self.views = TrainingViews(training, recipe.height, seed=recipe.train.seed, **view_options)
         self.held_out = held_out
 
     def stage(self, stage: Stage) -> None:  # noqa: ARG002  # there is only one kind
@@ -107,12 +107,12 @@ class DetectorTask:
             return {}
         self.model.eval()
         spec, photos = detector_spec(self.recipe, Path()), self.held_out
-        found = [find_boxes(self.model, photos, index, spec, _MIN_SCORE) for index in range(len(photos))]
-        image = np.repeat(photos.image_id, [len(score) for _, score in found])
+        detections = [find_boxes(self.model, photos, index, spec, _MIN_SCORE) for index in range(len(photos))]
+        image = np.repeat(photos.image_id, [len(score) for _, score in detections])
         true = [np.concatenate(both) for both in zip(photos.box, photos.crowd, strict=True)]
         numbers = box_average_precision(
-            np.concatenate([box for box, _ in found]),
-            np.concatenate([score for _, score in found]),
+            np.concatenate([box for box, _ in detections]),
+            np.concatenate([score for _, score in detections]),
             image,
             np.concatenate(true),
             np.repeat(photos.image_id, [len(boxes) for boxes in true]),
@@ -122,13 +122,13 @@ class DetectorTask:
 
     def export(self, folder: Path) -> None:
         spec, detector = detector_spec(self.recipe, folder), self.model.cpu().eval()
-        with new_folder(folder) as made:
+        with new_folder(folder) as temporary:
             graph = self.targets.graph(detector, self.recipe.height)
-            with atomic_write(made / MODEL_ONNX) as file:
+            with atomic_write(temporary / MODEL_ONNX) as file:
                 file.write(graph.SerializeToString())
-            write_tensors(made / MODEL_WEIGHTS, detector)
-            write_json(made / MODEL_JSON, spec.to_json())
-            ModelSpec.read(made)  # validate before publishing
+            write_tensors(temporary / MODEL_WEIGHTS, detector)
+            write_json(temporary / MODEL_JSON, spec.to_json())
+            ModelSpec.read(temporary)  # validate before publishing
 
 
 class CentreTargets:
@@ -215,7 +215,7 @@ def sides_loss(
     sides: from each cell's middle, box: xyxy, both in image pixels. Rezatofighi et al., Generalized IoU, CVPR 2019.
     """
     rows, columns = (torch.arange(length, device=sides.device) for length in sides.shape[2:])
-    y, x = ((at + 0.5) * stride for at in torch.meshgrid(rows, columns, indexing="ij"))
+    y, x = ((index + 0.5) * stride for index in torch.meshgrid(rows, columns, indexing="ij"))
     predicted = torch.stack([x - sides[:, 0], y - sides[:, 1], x + sides[:, 2], y + sides[:, 3]], dim=1)
     low, high = torch.maximum(predicted[:, :2], box[:, :2]), torch.minimum(predicted[:, 2:], box[:, 2:])
     outer_low, outer_high = torch.minimum(predicted[:, :2], box[:, :2]), torch.maximum(predicted[:, 2:], box[:, 2:])
@@ -245,11 +245,11 @@ def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTas
     torch.manual_seed(recipe.train.seed)
     detector = DETECTORS[recipe.network]()
     if _start(detector, recipe, model):
-        photos = filled(photos, training[~is_complete[training]], detector.eval(), spec)
+        photos = with_pseudo_labels(photos, training[~is_complete[training]], detector.eval(), spec)
     else:
         training = training[is_complete[training]]
     held_out = held_out[is_complete[held_out]]
-    return DetectorTask(recipe, detector, photos.at(training), photos.at(held_out) if len(held_out) else None)
+    return DetectorTask(recipe, detector, photos.select(training), photos.select(held_out) if len(held_out) else None)
 
 
 def _start(detector: Detector, recipe: Recipe, model: Path | None) -> bool:

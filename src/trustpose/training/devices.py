@@ -22,8 +22,8 @@ def launched(accelerator: str = "auto", devices: int = 1, precision: Precision =
     if "LT_CLI_USED" in os.environ:
         counts = {}  # `fabric run` passes its own by the environment
     elif "TORCHELASTIC_RUN_ID" in os.environ:
-        here = int(os.environ["LOCAL_WORLD_SIZE"])
-        counts |= {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here}
+        local_processes = int(os.environ["LOCAL_WORLD_SIZE"])
+        counts |= {"devices": local_processes, "num_nodes": int(os.environ["WORLD_SIZE"]) // local_processes}
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # hide messages about joining processes
     try:
         fabric = Fabric(precision=precision, **counts)

@@ -41,12 +41,12 @@ class Ema:
         if not self.decay:
             yield
             return
-        own = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
         model.load_state_dict(self.average)
         try:
             yield
         finally:
-            model.load_state_dict(own)
+            model.load_state_dict(weights)
 
     def state_dict(self) -> dict[str, Tensor | int | dict[str, Tensor]]:
         """Return the state for a checkpoint."""
@@ -54,8 +54,8 @@ class Ema:
 
     def load_state_dict(self, state: Mapping) -> None:
         """Restore the state from a checkpoint. Raises ValueError if it is from another model."""
-        found = {name: value.shape for name, value in state["average"].items()}
-        if found != {name: value.shape for name, value in self.average.items()}:
+        shapes = {name: value.shape for name, value in state["average"].items()}
+        if shapes != {name: value.shape for name, value in self.average.items()}:
             raise ValueError("ema: its tensors are from another model")
         self.updates = state["updates"]
         for name, value in state["average"].items():

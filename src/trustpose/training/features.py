@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, UInt8
 from numpy.lib.format import open_memmap
 
-from trustpose.codecs import Outputs, Places
+from trustpose.codecs import DecodedKeypoints, Outputs
 from trustpose.datasets.augment import NOTHING, Augmentation, TrainingCrop, TrainingCrops
 from trustpose.export.inner_tensors import ESTIMATES, TOKENS, InnerTensor, expose, find_maps
 from trustpose.files import InputError, cannot_write, read_json, write_json
@@ -36,7 +36,7 @@ _FORMAT = "trustpose features, 4"
 _CHUNK = 8  # crops in one run of the network
 _SAVED_EVERY = 64  # chunks
 
-_MOST_VIEWS, _DISK_SPACE = 8, 4.5e9
+_MAX_VIEWS, _DISK_SPACE = 8, 4.5e9
 
 Columns = dict[str, np.ndarray]
 Pool = Callable[[Tensors], Tensors]
@@ -66,23 +66,25 @@ class FrozenNetwork:
                 self._session,
                 self.spec.onnx,
                 self._names,
-                {self.spec.input.name: to_tensor(pixels[at : at + step], self.spec.input)},
+                {self.spec.input.name: to_tensor(pixels[start : start + step], self.spec.input)},
             )
-            for at in range(0, len(pixels), step)
+            for start in range(0, len(pixels), step)
         ]
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
-    def decode(self, given: list[np.ndarray]) -> Places:
+    def decode(self, result: list[np.ndarray]) -> DecodedKeypoints:
         """Return the keypoints from a call's result, in crop pixels."""
-        return self.codec.decode(self._outputs(given))
+        return self.codec.decode(self._outputs(result))
 
-    def decode_flipped(self, given: list[np.ndarray], mirrored: list[np.ndarray], flip_index: np.ndarray) -> Places:
+    def decode_flipped(
+        self, result: list[np.ndarray], mirrored: list[np.ndarray], flip_index: np.ndarray
+    ) -> DecodedKeypoints:
         """Return the keypoints of a flip test, in crop pixels, from calls with crops and with mirrored ones."""
-        both = self._outputs(given), self._outputs(mirrored)
+        both = self._outputs(result), self._outputs(mirrored)
         return self.codec.decode(average_flipped(self.spec, *both, flip_index, self.spec.flip_padding))
 
-    def _outputs(self, given: list[np.ndarray]) -> Outputs:
-        arrays = given[len(self.maps) :]
+    def _outputs(self, result: list[np.ndarray]) -> Outputs:
+        arrays = result[len(self.maps) :]
         return self.output.outputs(arrays[: len(self.output.tensors)])
 
 
@@ -139,15 +141,15 @@ def store_features(
     done = _done(index, folder, count * reading.views)
     advance(done)
     chunks = [
-        (view, range(at, min(at + _CHUNK, count)))
+        (view, range(start, min(start + _CHUNK, count)))
         for view in range(reading.views)
-        for at in range(0, count, _CHUNK)
-        if view * count + min(at + _CHUNK, count) > done
+        for start in range(0, count, _CHUNK)
+        if view * count + min(start + _CHUNK, count) > done
     ]
     columns = _opened(folder, index, writable=True) if done else {}
     with ThreadPoolExecutor(cpu_count(), "trustpose-features") as workers:
-        made = prefetch(workers, lambda chunk: _columns_of(reading, crops, *chunk), chunks, 2 * cpu_count())
-        for number, ((view, rows), chunk) in enumerate(zip(chunks, made, strict=True)):
+        computed = prefetch(workers, lambda chunk: _columns_of(reading, crops, *chunk), chunks, 2 * cpu_count())
+        for number, ((view, rows), chunk) in enumerate(zip(chunks, computed, strict=True)):
             columns = columns or _created(folder, chunk, count * reading.views)
             first = view * count + rows.start
             for name, values in chunk.items():
@@ -161,10 +163,10 @@ def store_features(
     return Features(count, reading.views, _opened(folder, index))
 
 
-def most_views(network: FrozenNetwork, pool: Pool, people: int) -> int:
+def max_views(network: FrozenNetwork, pool: Pool, people: int) -> int:
     """Return how many views of this many people's pooled maps fit on the disk, from 1 to 8."""
-    one = people * sum(array.nbytes for array in _pooled_nothing(network, pool))
-    return max(1, min(_MOST_VIEWS, int(_DISK_SPACE / one)))
+    bytes_per_view = people * sum(array.nbytes for array in _pooled_nothing(network, pool))
+    return max(1, min(_MAX_VIEWS, int(_DISK_SPACE / bytes_per_view)))
 
 
 def _pooled_nothing(network: FrozenNetwork, pool: Pool) -> list[Float[np.ndarray, "1 ..."]]:
@@ -189,21 +191,25 @@ def _flip_columns_of(reading: Reading, crops: TrainingCrops, rows: range) -> Col
     padding = spec.padding if spec.flip_padding is None else spec.flip_padding
     drawn = [crops.with_augmentation(NOTHING)[row] for row in rows]
     turned = [mirrored(replace(crops, padding=padding, augmentation=NOTHING)[row], crops.flip_index) for row in rows]
-    own, other = (network(np.stack([crop.pixels for crop in some])) for some in (drawn, turned))
-    places = network.decode_flipped(own, other, crops.flip_index)
-    return _columns(reading, drawn, places, [*other, _boxes(turned)])
+    original_maps, mirrored_maps = (
+        network(np.stack([crop.pixels for crop in view_crops])) for view_crops in (drawn, turned)
+    )
+    keypoints = network.decode_flipped(original_maps, mirrored_maps, crops.flip_index)
+    return _columns(reading, drawn, keypoints, [*mirrored_maps, _boxes(turned)])
 
 
-def _columns(reading: Reading, drawn: list[TrainingCrop], places: Places, maps: list[np.ndarray]) -> Columns:
+def _columns(
+    reading: Reading, drawn: list[TrainingCrop], keypoints: DecodedKeypoints, maps: list[np.ndarray]
+) -> Columns:
     """Return the columns of crops, with what the head pools of maps and boxes."""
     columns = labels_of(drawn, reading.area) | {
-        "found_xy": places.xy.astype(np.float32),
-        "score": places.score.astype(np.float32),
+        "found_xy": keypoints.xy.astype(np.float32),
+        "score": keypoints.score.astype(np.float32),
         "segment": np.array([crop.area for crop in drawn], dtype=np.float32),
         "affine": np.stack([crop.affine for crop in drawn]),
     }
     pooled = _pooled(reading.pool, maps)
-    return columns | {f"pooled-{at}": array for at, array in enumerate(pooled)}
+    return columns | {f"pooled-{index}": array for index, array in enumerate(pooled)}
 
 
 def _boxes(drawn: list[TrainingCrop]) -> Float[np.ndarray, "B 2"]:
@@ -238,7 +244,7 @@ def mirrored(crop: TrainingCrop, flip_index: np.ndarray) -> TrainingCrop:
 
 @torch.no_grad()
 def _pooled(pool: Pool, maps: list[np.ndarray]) -> list[Float[np.ndarray, "..."]]:
-    return [tensor.to(torch.float16).numpy() for tensor in pool(tuple(torch.from_numpy(one) for one in maps))]
+    return [tensor.to(torch.float16).numpy() for tensor in pool(tuple(torch.from_numpy(array) for array in maps))]
 
 
 def _created(folder: Path, chunk: Columns, rows: int) -> Columns:
@@ -263,16 +269,16 @@ def _allocate(path: Path) -> None:
 
 
 def _opened(folder: Path, index: Mapping[str, Any], *, writable: bool = False) -> Columns:
-    found: Columns = {}
+    columns: Columns = {}
     try:
         for name in index["columns"]:
-            found[name] = np.load(folder / f"{name}.npy", mmap_mode="r")  # "r+" would extend a truncated file
-            if len(found[name]) != index["rows"]:
-                raise ValueError(f"{name}.npy has {len(found[name])} rows, expected {index['rows']}")
+            columns[name] = np.load(folder / f"{name}.npy", mmap_mode="r")  # "r+" would extend a truncated file
+            if len(columns[name]) != index["rows"]:
+                raise ValueError(f"{name}.npy has {len(columns[name])} rows, expected {index['rows']}")
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: holds features that cannot be read ({reason}); remove the folder") from None
-    return {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in found} if writable else found
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in columns} if writable else columns
 
 
 def _done(index: Mapping[str, Any], folder: Path, rows: int) -> int:
@@ -285,7 +291,7 @@ def _done(index: Mapping[str, Any], folder: Path, rows: int) -> int:
 
 def _fingerprint(reading: Reading, crops: TrainingCrops) -> str:
     """Compute the fingerprint of network, labels, crops and options; not of the photos, which are too many to read."""
-    known = hashlib.sha256(reading.network.spec.onnx.read_bytes())
+    digest = hashlib.sha256(reading.network.spec.onnx.read_bytes())
     described = {**reading.described, "views": reading.views, "area": reading.area, "seed": crops.seed}
     crop = (crops.width, crops.height, crops.padding, crops.extent)
     maps = sorted((name, tensor.name) for name, tensor in reading.network.maps.items())
@@ -293,5 +299,5 @@ def _fingerprint(reading: Reading, crops: TrainingCrops) -> str:
     spec = (reading.network.spec.input, reading.network.spec.output, reading.network.codec)
     settings = (sorted(described.items()), crop, maps, shapes, spec, reading.augmentation, _FORMAT)
     settings += (reading.network.spec.flip_padding,) * reading.is_flip
-    known.update(repr(settings).encode() + crops.people.identity.encode())
-    return known.hexdigest()
+    digest.update(repr(settings).encode() + crops.people.identity.encode())
+    return digest.hexdigest()

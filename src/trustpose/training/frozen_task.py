@@ -21,7 +21,7 @@ from trustpose.names import expected_one_of
 from trustpose.poses import ErrorModel, describe_sources
 from trustpose.training import distributed
 from trustpose.training.crops import AUGMENTATIONS, LABELS, CropLabels
-from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
+from trustpose.training.features import Features, FrozenNetwork, Reading, max_views, store_features
 from trustpose.training.head_calibration import calibrate_errors, calibrate_flip, calibrate_head
 from trustpose.training.head_learner import Learner
 from trustpose.training.logs import progress
@@ -61,9 +61,9 @@ class FrozenTask:
 
     Stages set only the duration and the weight of the head's loss. Validation and calibration use the held-out people,
     whom the head, or in a cross-fit the copy that judges them, has not seen, in the crops of prediction (and their
-    mirror images). own: the number of people, from the first, in labelled boxes; the others are a detector's boxes
-    (`people.detector_people`), whose held-out part calibrates `Trust.presence`. `flip` has features of the held-out
-    people as the flip test sees them, if stored.
+    mirror images). labelled_count: the number of people in labelled boxes, who come first; the others are a detector's
+    boxes (`people.detector_people`), whose held-out part calibrates `Trust.presence`. `flip` has features of the
+    held-out people as the flip test sees them, if stored.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class FrozenTask:
         head: TrustHead,
         crops: TrainingCrops,
         stored: Features,
-        own: int | None = None,
+        labelled_count: int | None = None,
     ):
-        own = stored.people if own is None else own
+        labelled_count = stored.people if labelled_count is None else labelled_count
         self.recipe = recipe
         self.network = network
         self.is_cross_fit = recipe.frozen.cross_fit
@@ -89,19 +89,19 @@ class FrozenTask:
         image_id = np.asarray(stored.columns["image_id"])
         self.fold = fold_of(image_id, max(recipe.data.folds, 1))
         self.training, held_out = rows_by_fold(image_id[: stored.people], recipe.data)
-        self.held_out, self.held_out_boxes = held_out[held_out < own], held_out[held_out >= own]
+        self.held_out, self.held_out_boxes = held_out[held_out < labelled_count], held_out[held_out >= labelled_count]
         if self.is_cross_fit:
             self.training, _ = rows_by_fold(image_id[: stored.people], replace(recipe.data, folds=0))
-            self.held_out = np.arange(own)
+            self.held_out = np.arange(labelled_count)
         if recipe.data.unseen is not None:
             self.held_out = self.held_out[_of_photos(image_id[self.held_out], recipe.data.unseen)]
         self.head_loss = HEAD_LOSSES[str(recipe.head)]
         columns = [stored.columns[name] for name in ("v", "is_ternary")]
         self.loss_options = loss_options(recipe, columns[0][self.training], columns[1][self.training])
-        self.now: Stage = recipe.plan.stages[0]
+        self.current_stage: Stage = recipe.plan.stages[0]
 
     def stage(self, stage: Stage) -> None:
-        self.now = stage
+        self.current_stage = stage
 
     def train_mode(self) -> None:
         self.model.train()
@@ -131,10 +131,12 @@ class FrozenTask:
         summed: dict[str, Tensor] = {}
         learning = self.learner.learning(batch["fold"])
         for (_, rows), raw in zip(learning, model(*batch["pooled"], fold=batch["fold"]), strict=True):
-            some = {name: batch[name][rows] for name in _COLUMNS}
-            labels = CropLabels.of(some)
-            terms = self.head_loss.terms(raw, self.targets(some), labels, totals, self.loss_options)
-            summed = {name: self.now.trust_weight * term + summed.get(name, 0) for name, term in terms.items()}
+            chosen = {name: batch[name][rows] for name in _COLUMNS}
+            labels = CropLabels.of(chosen)
+            terms = self.head_loss.terms(raw, self.targets(chosen), labels, totals, self.loss_options)
+            summed = {
+                name: self.current_stage.trust_weight * term + summed.get(name, 0) for name, term in terms.items()
+            }
         return summed
 
     def describe(self, batch: Batch) -> dict[str, list[int]]:
@@ -175,16 +177,16 @@ class FrozenTask:
     @torch.no_grad()
     def trust_in(self, rows: np.ndarray) -> Trust:
         """Return the head's trust for stored rows, in evaluation mode; with a cross-fit that of each one's copy."""
-        found: dict[str, Tensor] = {}
-        for head, places in self.learner.unseen(rows, self.fold[rows]):
+        answers: dict[str, Tensor] = {}
+        for head, positions in self.learner.unseen(rows, self.fold[rows]):
             device = next(head.eval().parameters()).device
-            for at in range(0, len(places), _AT_ONCE):
-                some = places[at : at + _AT_ONCE]
-                pooled = tuple(part.to(device) for part in self.pooled(rows[some], self.features))
+            for start in range(0, len(positions), _AT_ONCE):
+                chunk = positions[start : start + _AT_ONCE]
+                pooled = tuple(part.to(device) for part in self.pooled(rows[chunk], self.features))
                 for name, value in head.trust(head.logits(pooled)).filled().items():
-                    room = found.setdefault(name, value.new_zeros(len(rows), *value.shape[1:], device="cpu"))
-                    room[torch.from_numpy(some)] = value.cpu()
-        return Trust(**found)
+                    room = answers.setdefault(name, value.new_zeros(len(rows), *value.shape[1:], device="cpu"))
+                    room[torch.from_numpy(chunk)] = value.cpu()
+        return Trust(**answers)
 
     def export(self, folder: Path) -> None:
         head = self.learner.head.cpu().eval()
@@ -214,8 +216,8 @@ class FrozenTask:
 
     def targets(self, batch: Mapping[str, Any]) -> TrustTargets:
         labels = CropLabels.of(batch)
-        found, sigmas = batch["found_xy"].to(labels.xy), self.sigmas.to(labels.xy)
-        return trust_targets(found, labels.xy, labels.v, labels.area, sigmas)
+        predicted_xy, sigmas = batch["found_xy"].to(labels.xy), self.sigmas.to(labels.xy)
+        return trust_targets(predicted_xy, labels.xy, labels.v, labels.area, sigmas)
 
 
 def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> FrozenTask:
@@ -230,7 +232,7 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
     if recipe.frozen.cross_fit and not recipe.data.folds:
         raise InputError("frozen.cross_fit: expected data.folds of 2 or more, got 0")
     labelled = open_people(data, recipe.data)
-    people, own = detector_people(labelled, data, recipe.data)
+    people, labelled_count = detector_people(labelled, data, recipe.data)
     need_sigmas(recipe, people, f"head {recipe.head}")
     spec = ModelSpec.read(model)
     if spec.skeleton.keypoints != recipe.data.joints.keypoints:
@@ -255,7 +257,7 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
     def pool(inputs: Tensors) -> Tensors:
         return head.pool(inputs if head.reads_box else inputs[:-1])
 
-    views = recipe.frozen.views or most_views(network, pool, len(people))
+    views = recipe.frozen.views or max_views(network, pool, len(people))
     reading = Reading(
         network,
         pool,
@@ -265,19 +267,19 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
         {"head": recipe.head, "skeleton": recipe.data.skeleton, "min_keypoints": recipe.data.min_keypoints},
     )
     stored = _stored(folder / FEATURES, reading, crops)
-    task = FrozenTask(recipe, network, head, crops, stored, own)
+    task = FrozenTask(recipe, network, head, crops, stored, labelled_count)
     if isinstance(head, KeypointTokens) and len(task.held_out):
-        some = replace(crops, people=subset(people, task.held_out))
-        task.flip = _stored(folder / FLIP_FEATURES, replace(reading, views=1, is_flip=True), some)
+        held_out_crops = replace(crops, people=subset(people, task.held_out))
+        task.flip = _stored(folder / FLIP_FEATURES, replace(reading, views=1, is_flip=True), held_out_crops)
     return task
 
 
 def _of_photos(image_id: np.ndarray, path: str) -> np.ndarray:
     """Return which people are on photos of a COCO ground truth. Raises InputError if none is."""
-    found = np.isin(image_id, read_truth(Path(path)).images.id)
-    if not found.any():
+    is_on_photos = np.isin(image_id, read_truth(Path(path)).images.id)
+    if not is_on_photos.any():
         raise InputError(f"data.unseen: {path}: none of its photos has held-out people")
-    return found
+    return is_on_photos
 
 
 def _stored(folder: Path, reading: Reading, crops: TrainingCrops) -> Features:

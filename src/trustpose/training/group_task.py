@@ -1,4 +1,4 @@
-"""The Task for system "groups": a trust head on what a frozen bottom-up network finds in photos."""
+"""The Task for system "groups": a trust head on the people that a frozen bottom-up network groups in photos."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +64,7 @@ class GroupTask:
 
     def __init__(self, recipe: Recipe, spec: ModelSpec, groups: Groups, is_held_out: np.ndarray):
         self.recipe, self.spec = recipe, spec
-        self.training, self.held_out = groups.at(~is_held_out), groups.at(is_held_out & (groups.view < 2))
+        self.training, self.held_out = groups.select(~is_held_out), groups.select(is_held_out & (groups.view < 2))
         self.channels = groups.whole.shape[1] - GROUP_NUMBERS
         torch.manual_seed(recipe.train.seed)
         try:
@@ -84,7 +84,7 @@ class GroupTask:
         return range(len(self.training))  # type: ignore its parameter has another name
 
     def collate(self, samples: list[int]) -> Batch:
-        return _batch(self.training.at(np.array(samples)))
+        return _batch(self.training.select(np.array(samples)))
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         is_person, labelled = batch["is_person"], batch["v"] > 0
@@ -93,8 +93,8 @@ class GroupTask:
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
         raw = model(batch["tokens"], batch["whole"])
-        known = _known(batch)
-        terms = tokens_losses(TokenAnswers(**raw), _targets(batch), known, known, batch["is_person"])
+        is_labelled = _labelled_joints(batch)
+        terms = tokens_losses(TokenAnswers(**raw), _targets(batch), is_labelled, is_labelled, batch["is_person"])
         counts = self.counts(batch)
         return {
             name: self.weight * term * counts[name] / totals[name].clamp(min=1).to(term) for name, term in terms.items()
@@ -130,9 +130,9 @@ class GroupTask:
         if len(self.held_out):
             batch = _batch(self.held_out)
             people = {name: value[batch["is_person"]] for name, value in batch.items()}
-            known, head = _known(people), self.head.head
-            found = uncalibrated(head, (people["tokens"], people["whole"]))
-            calibrate(head, found, _targets(people), (known, known))
+            is_labelled, head = _labelled_joints(people), self.head.head
+            raw = uncalibrated(head, (people["tokens"], people["whole"]))
+            calibrate(head, raw, _targets(people), (is_labelled, is_labelled))
             logit = presence_logit(head, (batch["tokens"], batch["whole"]))
             calibrate_presence(head, logit, batch["is_person"])
             fitted_on["calibrated_on"] = f"the {len(self.held_out)} groups of held-out photos"
@@ -160,26 +160,26 @@ def group_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> 
     if file.keypoint_names != spec.skeleton.keypoints:
         raise InputError(f"{model}: has skeleton {spec.skeleton.name}, {layout[0]} has other joints")
     photos = boxed_photos(file, layout[1])
-    photos = photos.at(np.flatnonzero(are_complete(file) & _chosen(photos.image_id, recipe.data)))
+    photos = photos.select(np.flatnonzero(are_complete(file) & _chosen(photos.image_id, recipe.data)))
     folds = max(recipe.data.folds, 1)
     unseen = int((fold_of(photos.image_id, folds) == recipe.data.fold).sum())
     if unseen < CALIBRATING:
         raise InputError(f"data.fold, data.photos: leave {unseen} photos, expected at least {CALIBRATING}")
     folder.mkdir(parents=True, exist_ok=True)
-    own = save_with_features(folder / NETWORK, spec, recipe.frozen.maps.get("features"))
-    groups = _found(BottomUpNetwork(own, features=FEATURES), photos, _people(file), recipe)
+    extended = save_with_features(folder / NETWORK, spec, recipe.frozen.maps.get("features"))
+    groups = _groups_of(BottomUpNetwork(extended, features=FEATURES), photos, _people(file), recipe)
     is_held_out = fold_of(groups.image_id, CALIBRATING * folds) == recipe.data.fold
     if not groups.is_person[~is_held_out].any():
         raise InputError(f"{model}: finds nobody in the {len(photos)} photos")
-    return GroupTask(recipe, own, groups, is_held_out)
+    return GroupTask(recipe, extended, groups, is_held_out)
 
 
-def _found(network: BottomUpNetwork, photos: BoxedPhotos, truth: Truth, recipe: Recipe) -> Groups:
+def _groups_of(network: BottomUpNetwork, photos: BoxedPhotos, truth: Truth, recipe: Recipe) -> Groups:
     """Return the groups of all views, with a progress bar."""
     flips = (False, True) if recipe.train.flip_test else (False,)
-    how = (recipe.frozen.views or VIEWS, recipe.train.area, recipe.train.seed, flips)
+    view_settings = (recipe.frozen.views or VIEWS, recipe.train.area, recipe.train.seed, flips)
     with progress(len(photos), 0, distributed.rank() == 0) as show:
-        return find_groups(network, photos, truth, *how, lambda done: show(done, "people of the network"))
+        return find_groups(network, photos, truth, *view_settings, lambda done: show(done, "people of the network"))
 
 
 def _chosen(image_id: np.ndarray, options: DataOptions) -> np.ndarray:
@@ -201,7 +201,7 @@ def _targets(batch: Batch) -> TrustTargets:
     return TrustTargets(batch["opks"], oks, batch["v"])
 
 
-def _known(batch: Batch) -> Tensor:
+def _labelled_joints(batch: Batch) -> Tensor:
     return batch["is_person"][:, None].expand(batch["v"].shape)
 
 

@@ -1,4 +1,4 @@
-"""The people that a bottom-up network finds in labelled photos, with what a trust head reads of them and learns."""
+"""Training samples of a trust head for grouped people: a bottom-up network's people in labelled photos, and targets."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ from trustpose.runtime.sessions import cpu_count
 from trustpose.skeletons import Skeleton
 
 _LIGHT = Photometric(brightness=0.2, contrast=0.2, saturation=0.3, hue=8.0, grey=0.05, blur=0.05, jpeg=0.05)
-_LEAST = 0.6  # share of a photo's sides that a view shows
+_MIN_SHARE = 0.6  # share of a photo's sides that a view shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +40,9 @@ class Groups:
     def __len__(self) -> int:
         return len(self.oks)
 
-    def at(self, rows: np.ndarray) -> "Groups":
-        """Return some of the groups, by number or mask."""
-        return Groups(*(getattr(self, one.name)[rows] for one in fields(self)))
+    def select(self, rows: np.ndarray) -> "Groups":
+        """Return the groups at these rows, by index or mask."""
+        return Groups(*(getattr(self, column.name)[rows] for column in fields(self)))
 
 
 def find_groups(
@@ -68,31 +68,31 @@ def find_groups(
         pixels, scale = photos.photo(index)
         image, whole = int(photos.image_id[index]), np.c_[np.diag(scale), (scale - 1) / 2]  # of pixels' middles
         people = _moved(truth[rows[image]], whole, pixels.shape)
-        found = []
+        view_groups = []
         for view in range(views):
             random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, view])))
-            shown, there = _view(network, pixels, people, view, random)
+            shown, view_truth = _view(network, pixels, people, view, random)
             for grouped in network.grouped_by(shown, flips):
-                groups = _labelled(grouped, network.spec.skeleton, there, area, image)
-                found.append(replace(groups, view=np.full(len(groups), view)))
-        return found
+                groups = _labelled(grouped, network.spec.skeleton, view_truth, area, image)
+                view_groups.append(replace(groups, view=np.full(len(groups), view)))
+        return view_groups
 
     parts: list[Groups] = []
     with ThreadPoolExecutor(cpu_count(), "trustpose-groups") as workers:
-        for index, found in enumerate(prefetch(workers, of_photo, range(len(photos)), 2 * cpu_count())):
-            parts += found
+        for index, photo_groups in enumerate(prefetch(workers, of_photo, range(len(photos)), 2 * cpu_count())):
+            parts += photo_groups
             advance(index + 1)
-    return Groups(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Groups)))
+    return Groups(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(Groups)))
 
 
 def _labelled(grouped: Grouped, skeleton: Skeleton, truth: Truth, area: Area, image: int) -> Groups:
     """Return the groups of one view whose truth is known, as view 0."""
-    found = grouped.people
+    people = grouped.people
     assert grouped.tokens is not None and grouped.whole is not None
-    xy = transform(np.broadcast_to(grouped.to_image, (len(found.xy), 2, 3)), found.xy)
-    missing = np.zeros(xy.shape[:2], np.bool_) if found.missing is None else found.missing
+    xy = transform(np.broadcast_to(grouped.to_image, (len(people.xy), 2, 3)), people.xy)
+    missing = np.zeros(xy.shape[:2], np.bool_) if people.missing is None else people.missing
     image_id = np.full(len(xy), image)
-    poses = Poses(np.where(missing[..., None], 0.0, xy), found.score, found.person_score, image_id=image_id)
+    poses = Poses(np.where(missing[..., None], 0.0, xy), people.score, people.person_score, image_id=image_id)
     targets = find_targets(replace(poses, missing=missing), truth, skeleton.sigmas, area)
     return Groups(
         grouped.tokens[targets.rows],
@@ -115,7 +115,7 @@ def _view(
     affine = np.eye(2, 3)
     if view > 1:
         size = np.array(pixels.shape[1::-1])
-        shown = np.maximum((size * (_LEAST + (1 - _LEAST) * u[:2])).astype(np.int64), 1)
+        shown = np.maximum((size * (_MIN_SHARE + (1 - _MIN_SHARE) * u[:2])).astype(np.int64), 1)
         low = ((size - shown) * u[2:4]).astype(np.int64)
         pixels = pixels[low[1] : low[1] + shown[1], low[0] : low[0] + shown[0]]
         pixels, affine[:, 2] = change_light(np.ascontiguousarray(pixels), _LIGHT, random), -low
@@ -134,8 +134,8 @@ def _moved(truth: Truth, affine: Float[np.ndarray, "2 3"], shape: tuple[int, ...
     assert truth.box is not None and truth.area is not None
     count = len(truth)
     xy, ends = (
-        transform(np.broadcast_to(affine, (count, 2, 3)), places.astype(np.float64))
-        for places in (truth.xy, truth.box.reshape(-1, 2, 2))
+        transform(np.broadcast_to(affine, (count, 2, 3)), points.astype(np.float64))
+        for points in (truth.xy, truth.box.reshape(-1, 2, 2))
     )
     size = np.array(shape[1::-1])
     seen = ((xy >= -0.5) & (xy <= size - 0.5)).all(axis=2) & (truth.v > 0)

@@ -11,7 +11,7 @@ import torch
 from trustpose.datasets.detected_boxes import PRESENT
 from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
 from trustpose.geometry.expected_error import AREA_OF_BOX
-from trustpose.models.trust_output import LEAST_PROBABILITY
+from trustpose.models.trust_output import MIN_PROBABILITY
 from trustpose.poses import ErrorModel
 from trustpose.training.crops import CropLabels
 from trustpose.training.features import Features
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 
 def calibrate_head(task: "FrozenTask", head: KeypointTokens) -> dict[str, str]:
-    """Fit slopes, offsets and corrections of the head; return on whom, for `Fitted.fitted_on`."""
+    """Fit slopes, offsets and corrections of the head; return the people it was fitted on, for `Fitted.fitted_on`."""
     copies = ", by copies of the head that have not seen them" if task.is_cross_fit else ""
     rows, batch = _both_views(task, task.held_out)
     labels = CropLabels.of(batch)
-    places = None if head.occlusion is None else (batch["pooled"][2], task.flip_index)
+    occlusion_inputs = None if head.occlusion is None else (batch["pooled"][2], task.flip_index)
     parts = unseen(task, uncalibrated, rows, task.features)
-    calibrate(head, parts, task.targets(batch), (labels.is_known, labels.is_ternary), places)
+    calibrate(head, parts, task.targets(batch), (labels.is_known, labels.is_ternary), occlusion_inputs)
     fitted_on = {"calibrated_on": f"the {len(task.held_out)} held-out people{copies}"}
     if head.presence is not None and len(task.held_out_boxes):
         rows, batch = _both_views(task, task.held_out_boxes)
-        (logit,) = unseen(task, lambda one, pooled: (presence_logit(one, pooled),), rows, task.features)
+        (logit,) = unseen(task, lambda copy, pooled: (presence_logit(copy, pooled),), rows, task.features)
         calibrate_presence(head, logit, CropLabels.of(batch).overlap >= PRESENT)
         fitted_on["presence_calibrated_on"] = f"the {len(task.held_out_boxes)} held-out boxes of a detector{copies}"
     return fitted_on
@@ -66,7 +66,7 @@ def calibrate_errors(
         mean, _ = _flip_test(task, head)
         quality = mean.filled()["quality"].double()
         if line := lines.get("quality"):
-            quality = (line[0] * quality.logit(LEAST_PROBABILITY) + line[1]).sigmoid()
+            quality = (line[0] * quality.logit(MIN_PROBABILITY) + line[1]).sigmoid()
         rows = np.arange(len(task.held_out))
         models["errors_flip"] = _error_model(
             task, replace(mean, quality=quality), rows, task.flip, f"{fitted_on}, flip test"
@@ -97,8 +97,8 @@ def _flip_test(task: "FrozenTask", head: KeypointTokens) -> tuple[Trust, dict[st
     """Return the mean of both views' calibrated trust in the held-out people, and their batch in the flip test."""
     assert task.flip is not None
     people = np.arange(len(task.held_out))
-    own, mirrored = _calibrated(task, head, [(task.features, task.held_out), (task.flip, people)])
-    return average_flipped(own, mirrored, task.flip_index), task.labels(people, task.flip)
+    original, mirrored = _calibrated(task, head, [(task.features, task.held_out), (task.flip, people)])
+    return average_flipped(original, mirrored, task.flip_index), task.labels(people, task.flip)
 
 
 def _calibrated(
@@ -106,10 +106,10 @@ def _calibrated(
 ) -> tuple[Trust, ...]:
     """Return the calibrated trust in the held-out people by heads that have not seen them, in rows of features."""
     fold, trusts = task.fold[task.held_out], []
-    for features, some in views:
-        parts = unseen(task, uncalibrated, some, features, fold)
-        places = None if head.occlusion is None else task.pooled(some, features)[2]
-        trusts.append(head.trust(calibrated(head, parts, places)))
+    for features, people in views:
+        parts = unseen(task, uncalibrated, people, features, fold)
+        occlusion_maps = None if head.occlusion is None else task.pooled(people, features)[2]
+        trusts.append(head.trust(calibrated(head, parts, occlusion_maps)))
     return tuple(trusts)
 
 
@@ -120,15 +120,18 @@ def unseen(
     features: Features,
     fold: np.ndarray | None = None,
 ) -> Tensors:
-    """Return what heads that have not seen them say of stored rows, given each row's fold if not the task's."""
-    found: list[torch.Tensor] = []
-    for head, places in task.learner.unseen(rows, task.fold[rows] if fold is None else fold):
+    """Return the outputs of `run` for stored rows, each by a head that has not seen that person.
+
+    fold: each row's fold, if not the task's.
+    """
+    gathered: list[torch.Tensor] = []
+    for head, positions in task.learner.unseen(rows, task.fold[rows] if fold is None else fold):
         assert isinstance(head, KeypointTokens)
-        parts = run(head, task.pooled(rows[places], features))
-        found = found or [part.new_zeros(len(rows), *part.shape[1:]) for part in parts]
-        for room, part in zip(found, parts, strict=True):
-            room[torch.from_numpy(places)] = part
-    return tuple(found)
+        parts = run(head, task.pooled(rows[positions], features))
+        gathered = gathered or [part.new_zeros(len(rows), *part.shape[1:]) for part in parts]
+        for room, part in zip(gathered, parts, strict=True):
+            room[torch.from_numpy(positions)] = part
+    return tuple(gathered)
 
 
 def _both_views(task: "FrozenTask", people: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:

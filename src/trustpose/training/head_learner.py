@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trustpose.training.losses import plain
 from trustpose.trust.heads import TrustHead
 
-_LEAST = 2  # samples that batch norm needs
+_MIN_BATCH = 2  # samples that batch norm needs
 
 
 class Learner(nn.Module):
@@ -42,7 +42,7 @@ class Learner(nn.Module):
         """Return the number of each head that learns from a batch, and from which rows, given each row's fold: the
         first from all, the others from the other folds', if they are enough for batch norm."""
         rows = [torch.ones_like(fold, dtype=torch.bool), *(fold != number for number in range(len(self.without)))]
-        return [(number, some) for number, some in enumerate(rows) if number == 0 or some.sum() >= _LEAST]
+        return [(number, is_used) for number, is_used in enumerate(rows) if number == 0 or is_used.sum() >= _MIN_BATCH]
 
     def unseen(
         self, rows: Int[np.ndarray, " N"], fold: Int[np.ndarray, " N"]
@@ -52,5 +52,5 @@ class Learner(nn.Module):
         if not len(self.without):
             yield self.head, np.arange(len(rows))
         for number, head in enumerate(self.heads[1:]):
-            if len(places := np.flatnonzero(fold == number)):
-                yield head, places
+            if len(positions := np.flatnonzero(fold == number)):
+                yield head, positions

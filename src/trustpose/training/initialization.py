@@ -46,8 +46,10 @@ def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
             network = deepened(network, recipe.deepen)
         except ValueError as error:
             raise InputError(f"deepen: {recipe.network} cannot have more layers ({error})") from None
-    wanted = recipe.transformer.localisation
-    return network if wanted is None or isinstance(network, SymmetricTransformer) else _transformed(network, recipe)
+    localisation = recipe.transformer.localisation
+    return (
+        network if localisation is None or isinstance(network, SymmetricTransformer) else _transformed(network, recipe)
+    )
 
 
 def parallel_branch(network: nn.Module, recipe: Recipe) -> nn.Module | None:
@@ -89,10 +91,10 @@ def _set_skeleton(network: DeepPose, recipe: Recipe) -> None:
 def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
     if model.is_dir():
         spec = ModelSpec.read(model)
-        wanted = (recipe.network, recipe.data.joints.keypoints)
+        expected = (recipe.network, recipe.data.joints.keypoints)
         if spec.deepen not in (0, recipe.deepen):
             raise InputError(f"{model}: has {spec.deepen} more layers, the recipe has {recipe.deepen}, see --deepen")
-        if (spec.network, spec.skeleton.keypoints) != wanted:
+        if (spec.network, spec.skeleton.keypoints) != expected:
             raise InputError(
                 f"{model}: holds {spec.network} of {spec.skeleton.name}, the recipe expects {recipe.network} of "
                 f"{recipe.data.skeleton}"

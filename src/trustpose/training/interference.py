@@ -35,7 +35,7 @@ class OtherPeople:
     def _own(self) -> dict[tuple[int, int], int]:
         """The row of a person by its ids. Raises InputError if two data sets have the same ids."""
         ids = list(zip(self.people.image_id.tolist(), self.people.annotation_id.tolist(), strict=True))
-        rows = {own: row for row, own in enumerate(ids)}
+        rows = {ids_of_person: row for row, ids_of_person in enumerate(ids)}
         if len(rows) < len(ids):
             raise InputError("data.interference: expected people with ids of their own, two have the same")
         return rows

@@ -60,10 +60,12 @@ def interrupted_at(until: float | None, saying: str) -> Iterator[None]:
         raise OutOfTime(saying)
 
     handler = signal.signal(signal.SIGALRM, stop)
-    others, interval = signal.setitimer(signal.ITIMER_REAL, max(until - time.monotonic(), 1e-3))  # 0 would mean never
+    remaining, interval = signal.setitimer(
+        signal.ITIMER_REAL, max(until - time.monotonic(), 1e-3)
+    )  # 0 would mean never
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, others, interval)
+        signal.setitimer(signal.ITIMER_REAL, remaining, interval)

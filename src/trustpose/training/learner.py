@@ -72,7 +72,7 @@ class Learner(nn.Module):
 
 def _answer(outputs: Outputs) -> dict[str, Any]:
     coordinates = {} if outputs.coordinates is None else {"coordinates": outputs.coordinates}
-    return {"heatmaps": outputs.others.get("beliefs", outputs.heatmaps)} | coordinates
+    return {"heatmaps": outputs.extra.get("beliefs", outputs.heatmaps)} | coordinates
 
 
 def parts_of(network: nn.Module) -> Sequence[nn.Module]:
@@ -83,9 +83,9 @@ def parts_of(network: nn.Module) -> Sequence[nn.Module]:
 def check_parts(recipe: Recipe, network: nn.Module) -> None:
     """Raise InputError if the recipe's objective and parts do not fit the network."""
     objective, count = recipe.train.objective, len(parts_of(network))
-    known = getattr(network, "objectives", ("heatmaps", "integral"))
-    if objective not in known:
-        raise InputError(f"train.objective: expected {' or '.join(known)} for {recipe.network}, got {objective}")
+    objectives = getattr(network, "objectives", ("heatmaps", "integral"))
+    if objective not in objectives:
+        raise InputError(f"train.objective: expected {' or '.join(objectives)} for {recipe.network}, got {objective}")
     for number, stage in enumerate(recipe.strategy.stages):
         if stage.part is not None and stage.part >= count:
             has = f"{count} parts" if count else "no parts"
@@ -112,7 +112,7 @@ def network_terms(
 ) -> dict[str, Tensor]:
     """Return the loss of the network's answer by its objective's name. `people`: the number in the whole batch."""
     if options.objective == "cascade":
-        errors = (answer["found"] - answer["wanted"]).square().sum(dim=2)  # (B, K), equation 3
+        errors = (answer["predicted"] - answer["target"]).square().sum(dim=2)  # (B, K), equation 3
         return {"coordinates": (errors * batch["weights"]).mean() * (len(errors) / people)}
     if options.objective == "coarse-to-fine":
         return coarse_to_fine_terms(answer, batch, people, codec)
@@ -146,12 +146,12 @@ def heatmap_loss(
     with_background = None
     terms = []
     for number, maps in enumerate(stages):
-        wanted, weight = target, weights
+        stage_target, weight = target, weights
         if maps.shape[1] == target.shape[1] + 1:
             if with_background is None:
                 with_background = torch.cat([target, 1 - target.amax(dim=1, keepdim=True)], dim=1)
-            wanted, weight = with_background, torch.cat([weights, torch.ones_like(weights[:, :1])], dim=1)
-        errors = (weight[:, :, None, None] * (maps - wanted)).square().mean(dim=(2, 3))  # (B, K)
+            stage_target, weight = with_background, torch.cat([weights, torch.ones_like(weights[:, :1])], dim=1)
+        errors = (weight[:, :, None, None] * (maps - stage_target)).square().mean(dim=(2, 3))  # (B, K)
         if hard_keypoints and number == len(stages) - 1:
             errors = errors.topk(min(hard_keypoints, errors.shape[1]), dim=1).values
         terms.append(errors.mean())
@@ -170,10 +170,10 @@ def coarse_to_fine_terms(
         return {"coarse": coarse}
     fine = answer["fine"]
     side = fine.shape[3]
-    place = batch["xy"] - answer["centres"] + side // 2  # (B, K, 2), pixels of the window
-    at = torch.arange(side, device=fine.device, dtype=place.dtype)
-    across, down = (torch.exp(-((at - place[..., axis, None]) ** 2) / (2 * codec.sigma**2)) for axis in (0, 1))
-    inside = ((place > -0.5) & (place < side - 0.5)).all(dim=2)
+    window_xy = batch["xy"] - answer["centres"] + side // 2  # (B, K, 2), pixels of the window
+    pixels = torch.arange(side, device=fine.device, dtype=window_xy.dtype)
+    across, down = (torch.exp(-((pixels - window_xy[..., axis, None]) ** 2) / (2 * codec.sigma**2)) for axis in (0, 1))
+    inside = ((window_xy > -0.5) & (window_xy < side - 0.5)).all(dim=2)
     weights = batch["weights"] * inside
     term = heatmap_loss([fine], down[..., :, None] * across[..., None, :], weights, people)
     return {"coarse": coarse, "fine": FINE_SHARE * term}
@@ -189,25 +189,27 @@ def integral_loss(
     """
     terms = []
     for maps in stages:
-        own = maps.float()[:, : batch["xy"].shape[1]]
-        terms.append(_distance(soft_argmax(own) * own.new_tensor(codec.strides) + codec.offset, batch, codec))
+        keypoint_maps = maps.float()[:, : batch["xy"].shape[1]]
+        terms.append(
+            _distance(soft_argmax(keypoint_maps) * keypoint_maps.new_tensor(codec.strides) + codec.offset, batch, codec)
+        )
     return torch.stack(terms).sum() * (len(batch["xy"]) / people)
 
 
 def coordinate_loss(
-    found: Float[Tensor, "B K 3"], batch: Mapping[str, Tensor], people: Real[Tensor, ""]
+    coordinates: Float[Tensor, "B K 3"], batch: Mapping[str, Tensor], people: Real[Tensor, ""]
 ) -> Float[Tensor, ""]:
     """Compute the mean over people and keypoints of |x − x*| + |y − y*|, x and y in units of the crop's sides.
 
     Source: Sun et al., Integral Human Pose Regression, ECCV 2018, section 2, the regression baseline "R1".
     """
     height, width = batch["pixels"].shape[1:3]
-    wanted = batch["xy"] / batch["xy"].new_tensor([width, height])
-    distance = (found[..., :2].float() - wanted).abs().sum(dim=2)
-    return (distance * batch["weights"]).mean() * (len(found) / people)
+    target = batch["xy"] / batch["xy"].new_tensor([width, height])
+    distance = (coordinates[..., :2].float() - target).abs().sum(dim=2)
+    return (distance * batch["weights"]).mean() * (len(coordinates) / people)
 
 
-def _distance(places: Float[Tensor, "B K 2"], batch: Mapping[str, Tensor], codec: HeatmapCodec) -> Float[Tensor, ""]:
-    sides = places.new_tensor([codec.width * codec.stride, codec.height * codec.stride])
-    distance = ((places - batch["xy"]).abs() / sides).sum(dim=2)
+def _distance(xy: Float[Tensor, "B K 2"], batch: Mapping[str, Tensor], codec: HeatmapCodec) -> Float[Tensor, ""]:
+    sides = xy.new_tensor([codec.width * codec.stride, codec.height * codec.stride])
+    distance = ((xy - batch["xy"]).abs() / sides).sum(dim=2)
     return (distance * batch["weights"]).mean()

@@ -38,17 +38,17 @@ class Assigned(NamedTuple):
 
 
 @torch.no_grad()
-def assign(found: ListedBoxes, people: Float[Tensor, "B M 4"], is_real: Bool[Tensor, "B M"]) -> Assigned:
+def assign(predicted: ListedBoxes, people: Float[Tensor, "B M 4"], is_real: Bool[Tensor, "B M"]) -> Assigned:
     """Assign cells to people, boxes xyxy in input pixels; rows that are not `is_real` fill up, M is 1 at least.
 
     A person's 13 cells are those with the highest score × overlap⁶ whose middles lie in the box; a cell of several
     people goes to the one that it overlaps most. The best cell's quality is the highest overlap (IoU) of that person's.
     """
-    x, y = found.middle.unbind(dim=1)
+    x, y = predicted.middle.unbind(dim=1)
     x0, y0, x1, y1 = people[..., None].unbind(dim=2)  # (B, M, 1)
     is_inside = (x > x0) & (x < x1) & (y > y0) & (y < y1) & is_real[..., None]  # (B, M, N)
-    overlap = _overlap(people[:, :, None], found.boxes[:, None].float())[0]  # (B, M, N)
-    aligned = found.scores[:, None].float() ** _SCORE_POWER * overlap**_OVERLAP_POWER * is_inside
+    overlap = _overlap(people[:, :, None], predicted.boxes[:, None].float())[0]  # (B, M, N)
+    aligned = predicted.scores[:, None].float() ** _SCORE_POWER * overlap**_OVERLAP_POWER * is_inside
     highest = aligned.topk(min(_CELLS, aligned.shape[2]), dim=2).indices
     is_chosen = torch.zeros_like(is_inside).scatter(2, highest, value=True) & is_inside
     person = torch.where(is_chosen, overlap, -1.0).argmax(dim=1)  # (B, N)
@@ -60,7 +60,7 @@ def assign(found: ListedBoxes, people: Float[Tensor, "B M 4"], is_real: Bool[Ten
 
 
 def listed_losses(
-    found: ListedBoxes,
+    predicted: ListedBoxes,
     people: Float[Tensor, "B M 4"],
     is_real: Bool[Tensor, "B M"],
     counted: Bool[Tensor, "B N"],
@@ -70,18 +70,20 @@ def listed_losses(
     people, is_real: see `assign`. counted: false for cells that are neither person nor background; assigned cells count
     in any case.
     """
-    found = found._replace(scores=found.scores.float(), boxes=found.boxes.float(), sides=found.sides.float())
-    person, quality, is_any = assign(found, people, is_real)
-    score = found.scores.clamp(1e-7, 1 - 1e-7)
+    predicted = predicted._replace(
+        scores=predicted.scores.float(), boxes=predicted.boxes.float(), sides=predicted.sides.float()
+    )
+    person, quality, is_any = assign(predicted, people, is_real)
+    score = predicted.scores.clamp(1e-7, 1 - 1e-7)
     weight = torch.where(is_any, quality, _MISS * score**_FOCUS * counted)
     scores = (F.binary_cross_entropy(score, quality, reduction="none") * weight).sum()
     photo, cell = is_any.nonzero(as_tuple=True)
     box, weight = people[photo, person[photo, cell]], quality[photo, cell]
-    overlap, hull = _overlap(found.boxes[photo, cell], box)
+    overlap, hull = _overlap(predicted.boxes[photo, cell], box)
     boxes = ((1 - overlap + hull) * weight).sum()
-    middle = found.middle[cell]
-    away = torch.cat([middle - box[:, :2], box[:, 2:] - middle], dim=1) / found.stride[cell, None]  # (P, 4)
-    bins = (_bin_loss(found.sides[photo, cell], away).mean(dim=1) * weight).sum()
+    middle = predicted.middle[cell]
+    away = torch.cat([middle - box[:, :2], box[:, 2:] - middle], dim=1) / predicted.stride[cell, None]  # (P, 4)
+    bins = (_bin_loss(predicted.sides[photo, cell], away).mean(dim=1) * weight).sum()
     return {"scores": scores, "boxes": _BOXES * boxes, "bins": _BINS * bins}
 
 
@@ -94,12 +96,14 @@ def _bin_loss(logits: Float[Tensor, "P 4 8"], away: Float[Tensor, "P 4"]) -> Flo
     return -(low * (below + 1 - away) + high * (away - below))
 
 
-def _overlap(one: Float[Tensor, "*#N 4"], other: Float[Tensor, "*#N 4"]) -> tuple[Tensor, Tensor]:
-    """IoU of boxes xyxy, and the share of the hull of both that neither covers: GIoU is the first less the second."""
-    both = (torch.minimum(one[..., 2:], other[..., 2:]) - torch.maximum(one[..., :2], other[..., :2])).clamp(min=0)
-    outer = torch.maximum(one[..., 2:], other[..., 2:]) - torch.minimum(one[..., :2], other[..., :2])
+def _overlap(first: Float[Tensor, "*#N 4"], second: Float[Tensor, "*#N 4"]) -> tuple[Tensor, Tensor]:
+    """Return IoU of boxes xyxy, and the share of their hull that neither covers: GIoU is the first minus the second."""
+    both = (torch.minimum(first[..., 2:], second[..., 2:]) - torch.maximum(first[..., :2], second[..., :2])).clamp(
+        min=0
+    )
+    outer = torch.maximum(first[..., 2:], second[..., 2:]) - torch.minimum(first[..., :2], second[..., :2])
     common, hull = both.prod(dim=-1), outer.prod(dim=-1).clamp(min=_TINY)
-    areas = [(box[..., 2:] - box[..., :2]).prod(dim=-1) for box in (one, other)]
+    areas = [(box[..., 2:] - box[..., :2]).prod(dim=-1) for box in (first, second)]
     union = areas[0] + areas[1] - common
     return common / union.clamp(min=_TINY), (hull - union) / hull
 
@@ -110,11 +114,11 @@ class ListTargets:
     def collate(self, samples: list[View], size: int) -> dict[str, np.ndarray]:
         """Return people (B, M, 4), boxes xyxy padded with zeros; is_real (B, M); counted (B, N), false where
         ignored."""
-        most = max(1, *(len(view.box) for view in samples))
-        people = np.stack([np.pad(view.box, ((0, most - len(view.box)), (0, 0))) for view in samples])
-        is_real = np.arange(most) < np.array([[len(view.box)] for view in samples])
+        max_people = max(1, *(len(view.box) for view in samples))
+        people = np.stack([np.pad(view.box, ((0, max_people - len(view.box)), (0, 0))) for view in samples])
+        is_real = np.arange(max_people) < np.array([[len(view.box)] for view in samples])
         middles = [slice(stride // 2, None, stride) for stride in STRIDES]  # of cells, row by row
-        ignored = [np.concatenate([view.ignored[at, at].ravel() for at in middles]) for view in samples]
+        ignored = [np.concatenate([view.ignored[cells, cells].ravel() for cells in middles]) for view in samples]
         assert ignored[0].size == sum((size // stride) ** 2 for stride in STRIDES)
         return {"people": people.astype(np.float32), "is_real": is_real, "counted": ~np.stack(ignored)}
 
@@ -126,8 +130,8 @@ class ListTargets:
     ) -> dict[str, Tensor]:
         """Return the losses per person of the batch. Per sum of qualities, as in the papers, those of its parts would
         not add up."""
-        found = listed_losses(answer, batch["people"], batch["is_real"], batch["counted"])
-        return {name: value / totals["people"].clamp(min=1) for name, value in found.items()}
+        losses = listed_losses(answer, batch["people"], batch["is_real"], batch["counted"])
+        return {name: value / totals["people"].clamp(min=1) for name, value in losses.items()}
 
     def graph(self, detector: nn.Module, size: int) -> onnx.ModelProto:
         """Return the ONNX graph for photos of size × size."""
@@ -142,5 +146,5 @@ class _Lists(nn.Module):
         self.detector = detector
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.detector(image)
-        return found.scores[:, None], found.boxes
+        predicted = self.detector(image)
+        return predicted.scores[:, None], predicted.boxes

@@ -129,13 +129,14 @@ class Logs:
 
 
 @contextmanager
-def progress(total: int, done: int, wanted: bool) -> Iterator[Callable[[int, str], None]]:
-    """Yield a function of (steps done, text) that moves a bar of `total` steps, on a terminal and if `wanted`."""
+def progress(total: int, done: int, is_shown: bool) -> Iterator[Callable[[int, str], None]]:
+    """Yield a function of (steps done, text) that updates a progress bar of `total` steps, if `is_shown`, on a
+    terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    if not wanted or not console.is_terminal:
+    if not is_shown or not console.is_terminal:
         yield lambda _, __: None
         return
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))

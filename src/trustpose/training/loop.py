@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from trustpose.files import InputError, write_json
 from trustpose.training import distributed
-from trustpose.training.checkpoint import Place, random_state, read_checkpoint, restore, write_checkpoint
+from trustpose.training.checkpoint import RunPosition, random_state, read_checkpoint, restore, write_checkpoint
 from trustpose.training.ema import Ema
 from trustpose.training.interrupts import InterruptedRun, NonFiniteLossError, OutOfTime, asking_to_stop
 from trustpose.training.loading import loaded, one_thread_each
@@ -50,7 +50,7 @@ class _Run:
     fabric: Fabric
     optimiser: torch.optim.Optimizer
     ema: Ema
-    place: Place
+    position: RunPosition
     plan: Strategy
     steps: int
     until: float | None = None
@@ -75,29 +75,29 @@ def fit(
     """
     run, resumed = _prepare(task, recipe, folder, fabric, resume)
     run.until = until
-    place, first = run.place, fabric.is_global_zero
+    position, first = run.position, fabric.is_global_zero
     if first:
         write_json(folder / "recipe.json", to_json(recipe))
-        run.logs = Logs(folder, place.step if resumed else None, place.epoch if resumed else None)
+        run.logs = Logs(folder, position.step if resumed else None, position.epoch if resumed else None)
     numbers: dict[str, float] = {}
     total = run.plan.epochs * run.steps
     try:
         with (
             asking_to_stop(run.stop),
-            progress(total, place.step, first) as show,
+            progress(total, position.step, first) as show,
             one_thread_each(recipe.train.workers),
         ):
             stage, model, optimiser = None, None, None
-            while place.epoch < run.plan.epochs:
-                if (now := run.plan.stage_at(place.epoch)) is not stage:
-                    stage = now
+            while position.epoch < run.plan.epochs:
+                if (current_stage := run.plan.stage_at(position.epoch)) is not stage:
+                    stage = current_stage
                     model, optimiser = _start_stage(run, stage)
                 if model is not None:
                     for text in _train_epoch(run, model, optimiser):
-                        show(place.step, text)
+                        show(position.step, text)
                 else:
-                    place.step += run.steps - place.step_in_epoch
-                place.epoch, place.step_in_epoch = place.epoch + 1, 0
+                    position.step += run.steps - position.step_in_epoch
+                position.epoch, position.step_in_epoch = position.epoch + 1, 0
                 numbers = _validate(run)
                 _save(run)
     finally:
@@ -118,11 +118,13 @@ def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: b
         )
     samples = len(task.samples(0))
     steps = steps_per_epoch(samples, options)
-    place, saved = Place(samples=samples), None
+    position, saved = RunPosition(samples=samples), None
     if resume and (folder / CHECKPOINT).is_file():
-        saved, place = read_checkpoint(folder / CHECKPOINT, recipe, samples)
-        if place.step != place.epoch * steps + place.step_in_epoch or place.step_in_epoch > steps:
-            raise InputError(f"{folder / CHECKPOINT}: is broken (step {place.step} is not in epoch {place.epoch})")
+        saved, position = read_checkpoint(folder / CHECKPOINT, recipe, samples)
+        if position.step != position.epoch * steps + position.step_in_epoch or position.step_in_epoch > steps:
+            raise InputError(
+                f"{folder / CHECKPOINT}: is broken (step {position.step} is not in epoch {position.epoch})"
+            )
         _load(task.model, saved["model"], folder)
     torch.manual_seed(int(np.random.SeedSequence([options.seed, distributed.rank()]).generate_state(1)[0]))
     if distributed.count() > 1 and fabric.device.type == "cuda":
@@ -133,7 +135,7 @@ def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: b
     optimiser, ema = make_optimiser(model, options, plan.learning_rate), Ema(model, options.ema)
     if saved is not None:
         restore(folder / CHECKPOINT, saved, optimiser, {"ema": ema, "precision": fabric.strategy.precision})
-    return _Run(task, recipe, folder, fabric, optimiser, ema, place, plan, steps), saved is not None
+    return _Run(task, recipe, folder, fabric, optimiser, ema, position, plan, steps), saved is not None
 
 
 def make_optimiser(model: nn.Module, options: TrainOptions, rate: float) -> torch.optim.Optimizer:
@@ -166,12 +168,12 @@ def _start_stage(run: _Run, stage: Stage) -> tuple[nn.Module | None, Any]:
 
 def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
     """Run the epoch's steps from the current position; yield the text to show after each."""
-    place, options = run.place, run.options
+    position, options = run.position, run.options
     run.task.train_mode()
-    order = sample_order(options.seed, place.epoch, place.samples)[place.step_in_epoch * options.batch_size :]
+    order = sample_order(options.seed, position.epoch, position.samples)[position.step_in_epoch * options.batch_size :]
     loader = run.fabric.setup_dataloaders(
         DataLoader(
-            run.task.samples(place.epoch),  # type: ignore anything with length and items will do
+            run.task.samples(position.epoch),  # type: ignore anything with length and items will do
             batch_sampler=batch_parts(order, options, distributed.rank(), distributed.count()),
             collate_fn=run.task.collate,
             num_workers=options.workers,
@@ -181,22 +183,23 @@ def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
         use_distributed_sampler=False,
     )
     parts, run.since = loaded(loader), time.perf_counter()
-    while place.step_in_epoch < run.steps:
+    while position.step_in_epoch < run.steps:
         batches = [next(parts) for _ in range(options.accumulate)]
-        rate = learning_rate(run.plan, options, place.epoch, place.step, run.steps)
+        rate = learning_rate(run.plan, options, position.epoch, position.step, run.steps)
         terms = _step(run, model, optimiser, batches, rate)
-        place.step, place.step_in_epoch = place.step + 1, place.step_in_epoch + 1
+        position.step, position.step_in_epoch = position.step + 1, position.step_in_epoch + 1
         yield _note(run, terms, rate)
-        if place.step % options.checkpoint_every == 0:
+        if position.step % options.checkpoint_every == 0:
             _save(run)
         is_late = run.until is not None and time.monotonic() >= run.until
-        asked, late = distributed.add_up(
+        is_interrupted, late = distributed.add_up(
             torch.tensor([run.stop.is_set(), is_late], dtype=torch.float, device=run.fabric.device)
         ).tolist()
-        if asked or late:
+        if is_interrupted or late:
             _save(run)
-            done = f"epoch {place.epoch + 1} of {run.plan.epochs}, step {place.step} of {run.plan.epochs * run.steps}"
-            raise InterruptedRun if asked else OutOfTime(done)
+            epochs, steps = run.plan.epochs, run.plan.epochs * run.steps
+            progress_text = f"epoch {position.epoch + 1} of {epochs}, step {position.step} of {steps}"
+            raise InterruptedRun if is_interrupted else OutOfTime(progress_text)
 
 
 def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate: float) -> dict[str, float]:
@@ -226,17 +229,19 @@ def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate:
 
 def _refuse(run: _Run, terms: Mapping[str, Tensor], batch: Any) -> None:
     """Write and raise which samples of which processes gave a non-finite loss."""
-    found = {name: float(term.detach()) for name, term in terms.items()}
-    is_bad = not np.isfinite(list(found.values())).all()
-    mine = {"terms": {name: repr(value) for name, value in found.items()}, "samples": dict(run.task.describe(batch))}
+    values = {name: float(term.detach()) for name, term in terms.items()}
+    is_bad = not np.isfinite(list(values.values())).all()
+    mine = {"terms": {name: repr(value) for name, value in values.items()}, "samples": dict(run.task.describe(batch))}
     bad = [entry for entry in distributed.gather_objects(mine if is_bad else None) if entry is not None]
-    place = run.place
-    where = {"epoch": place.epoch, "step_in_epoch": place.step_in_epoch, "step": place.step, "batches": bad}
+    position = run.position
+    report = {"epoch": position.epoch, "step_in_epoch": position.step_in_epoch, "step": position.step, "batches": bad}
     path = run.folder / NON_FINITE
     if run.fabric.is_global_zero:
-        write_json(path, where)
+        write_json(path, report)
     listed = "; ".join(f"{entry['terms']} of {_short(entry['samples'])}" for entry in bad)
-    raise NonFiniteLossError(f"the loss is not finite in epoch {place.epoch}, step {place.step}: {listed} (see {path})")
+    raise NonFiniteLossError(
+        f"the loss is not finite in epoch {position.epoch}, step {position.step}: {listed} (see {path})"
+    )
 
 
 def _short(samples: Mapping[str, Any]) -> str:
@@ -248,29 +253,35 @@ def _short(samples: Mapping[str, Any]) -> str:
 
 def _note(run: _Run, terms: Mapping[str, float], rate: float) -> str:
     """Add a step to the current log row, and write it when it is due; return the text to show."""
-    place, options = run.place, run.options
+    position, options = run.position, run.options
     for name, value in terms.items():
-        place.pending[name] = place.pending.get(name, 0.0) + value
-    place.pending_steps += 1
-    speed = options.batch_size * place.pending_steps / max(time.perf_counter() - run.since, 1e-9)
-    if place.step % options.log_every == 0 or place.step_in_epoch == run.steps:
-        means = {name: value / place.pending_steps for name, value in place.pending.items()}
-        row = {"step": place.step, "epoch": place.epoch, "learning_rate": rate, "loss": sum(means.values()), **means}
+        position.pending[name] = position.pending.get(name, 0.0) + value
+    position.pending_steps += 1
+    speed = options.batch_size * position.pending_steps / max(time.perf_counter() - run.since, 1e-9)
+    if position.step % options.log_every == 0 or position.step_in_epoch == run.steps:
+        means = {name: value / position.pending_steps for name, value in position.pending.items()}
+        row = {
+            "step": position.step,
+            "epoch": position.epoch,
+            "learning_rate": rate,
+            "loss": sum(means.values()),
+            **means,
+        }
         if run.logs is not None:
             run.logs.step({**row, "samples_per_second": round(speed, 2)})
-        place.pending, place.pending_steps, run.since = {}, 0, time.perf_counter()
+        position.pending, position.pending_steps, run.since = {}, 0, time.perf_counter()
     return " ".join(f"{name} {value:.4g}" for name, value in terms.items()) + f" · {speed:.0f}/s"
 
 
 def _validate(run: _Run) -> dict[str, float]:
     """Compute and log the audit's numbers of the averaged weights; {} if no validation is due at this epoch's end."""
-    place = run.place
-    if place.epoch % run.options.validate_every and place.epoch < run.plan.epochs:
+    position = run.position
+    if position.epoch % run.options.validate_every and position.epoch < run.plan.epochs:
         return {}
     with run.ema.applied(run.task.model):
         numbers = run.task.validate()
     if run.logs is not None and numbers:
-        run.logs.validated({"epoch": place.epoch, "step": place.step, **numbers})
+        run.logs.validated({"epoch": position.epoch, "step": position.step, **numbers})
     return numbers
 
 
@@ -285,4 +296,4 @@ def _save(run: _Run) -> None:
         "precision": run.fabric.strategy.precision.state_dict(),
         "random": states,
     }
-    write_checkpoint(run.folder / CHECKPOINT, parts, run.place, run.recipe)
+    write_checkpoint(run.folder / CHECKPOINT, parts, run.position, run.recipe)

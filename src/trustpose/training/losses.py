@@ -76,26 +76,26 @@ def oks_terms(
     raw: Float[Tensor, " B"], targets: TrustTargets, _: CropLabels, totals: Totals, options: LossOptions
 ) -> dict[str, Tensor]:
     """Compute `trust.oks_net.oks_loss`, with hard samples chosen over all processes."""
-    known = ~torch.isnan(targets.oks)
-    errors = (raw - torch.where(known, targets.oks, raw.detach())).abs()
-    hard = hard_samples(distributed.gather(errors), distributed.gather(known), options.hard_share)
+    has_oks = ~torch.isnan(targets.oks)
+    errors = (raw - torch.where(has_oks, targets.oks, raw.detach())).abs()
+    hard = hard_samples(distributed.gather(errors), distributed.gather(has_oks), options.hard_share)
     mine = hard[distributed.rank() * len(errors) :][: len(errors)]
-    return {"oks": _share(oks_loss(errors, known, mine), known, totals["oks"])}
+    return {"oks": _share(oks_loss(errors, has_oks, mine), has_oks, totals["oks"])}
 
 
 def hpcvnet_terms(
     raw: Mapping[str, Tensor], targets: TrustTargets, labels: CropLabels, totals: Totals, _: LossOptions
 ) -> dict[str, Tensor]:
     """Compute `trust.hpcvnet.hpcvnet_loss` over the keypoints that the data set labels."""
-    known = labels.is_known
-    counted = {"opks": (targets.visibility > 0, "labelled"), "labelled": (known, "known")}
+    is_known = labels.is_known
+    counted = {"opks": (targets.visibility > 0, "labelled"), "labelled": (is_known, "known")}
     if "labelled_logits" not in raw:
-        counted = {"opks": (known, "known")}
-    if not known.any():  # the mean over an empty set is NaN
+        counted = {"opks": (is_known, "known")}
+    if not is_known.any():  # the mean over an empty set is NaN
         nothing = torch.stack([answer.sum() for answer in raw.values()]).sum() * 0
         return dict.fromkeys(counted, nothing)
-    answers = KeypointOutputs(**{name: answer[known][None] for name, answer in raw.items()})
-    chosen = TrustTargets(targets.opks[known][None], targets.oks[:1], targets.visibility[known][None])
+    answers = KeypointOutputs(**{name: answer[is_known][None] for name, answer in raw.items()})
+    chosen = TrustTargets(targets.opks[is_known][None], targets.oks[:1], targets.visibility[is_known][None])
     terms = hpcvnet_loss(answers, chosen)
     return {name: _share(terms[name], rows, totals[total]) for name, (rows, total) in counted.items()}
 
@@ -104,11 +104,11 @@ def metamodel_terms(
     raw: Float[Tensor, "B K 3"], targets: TrustTargets, labels: CropLabels, totals: Totals, options: LossOptions
 ) -> dict[str, Tensor]:
     """Compute `trust.visibility.visibility_loss` over the keypoints with known visibility."""
-    known, weights = labels.is_ternary, torch.tensor(options.class_weights, device=raw.device)
-    if not known.any():
+    is_ternary, weights = labels.is_ternary, torch.tensor(options.class_weights, device=raw.device)
+    if not is_ternary.any():
         return {"visibility": raw.sum() * 0}
-    loss = visibility_loss(raw[known][None], targets.visibility[known][None], weights)
-    return {"visibility": _share(loss, weights[targets.visibility[known]], totals["visibility"])}
+    loss = visibility_loss(raw[is_ternary][None], targets.visibility[is_ternary][None], weights)
+    return {"visibility": _share(loss, weights[targets.visibility[is_ternary]], totals["visibility"])}
 
 
 def tokens_terms(

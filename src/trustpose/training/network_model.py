@@ -55,9 +55,9 @@ def _output(recipe: Recipe, codec: HeatmapCodec) -> HeatmapOutput | CoordinateOu
 
 def save_network(folder: Path, spec: ModelSpec, network: nn.Module) -> None:
     """Write a network without a head as the new folder `folder`."""
-    with new_folder(folder) as made:
+    with new_folder(folder) as temporary:
         writes = export_coordinates if isinstance(spec.output, CoordinateOutput) else export_onnx
-        writes(network, made / MODEL_ONNX, spec.input.height, spec.input.width)
-        write_tensors(made / MODEL_WEIGHTS, network)
-        write_json(made / MODEL_JSON, spec.to_json())
-        ModelSpec.read(made)  # validate before publishing
+        writes(network, temporary / MODEL_ONNX, spec.input.height, spec.input.width)
+        write_tensors(temporary / MODEL_WEIGHTS, network)
+        write_json(temporary / MODEL_JSON, spec.to_json())
+        ModelSpec.read(temporary)  # validate before publishing

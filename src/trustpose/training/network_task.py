@@ -25,7 +25,7 @@ from trustpose.poses import describe_sources
 from trustpose.runtime.weights import load_trust_network
 from trustpose.training.alphapose import centred_targets, learnt_proposals
 from trustpose.training.crops import Batch, CropLabels, codec_of, collate, normalised, training_crops
-from trustpose.training.decoding import decode_places
+from trustpose.training.decoding import decode_keypoints
 from trustpose.training.initialization import parallel_branch, starting_network
 from trustpose.training.interference import OtherPeople
 from trustpose.training.learner import PARTWISE, Learner, check_parts, heatmap_loss, lesson_of, network_terms, parts_of
@@ -46,36 +46,41 @@ _EXTRA = 23  # a random stream separate from those of the order and the augmenta
 class NetworkTask:
     """A `training.task.Task` on crops of people. `network_task` builds one from a recipe.
 
-    `own`: the number of people, from the first, that every epoch includes (`people_of_epoch`); all if None. The network
-    learns by the recipe's objective only (`training.learner`), with heatmap_weight; the head, with trust_weight,
-    from the network's current poses, decoded and detached. A stage with trains "head" freezes the network with its
-    batch norm statistics, one with a part all its other parts; one with a trust_weight of 0 freezes the head, and does
-    not run it.
+    first_count: the number of people of the first data set, whom every epoch includes (`people_of_epoch`); all if None.
+    The network learns by the recipe's objective only (`training.learner`), with heatmap_weight; the head, with
+    trust_weight, from the network's current poses, decoded and detached. A stage with trains "head" freezes the network
+    with its batch norm statistics, one with a part all its other parts; one with a trust_weight of 0 freezes the head,
+    and does not run it.
     """
 
     def __init__(
-        self, recipe: Recipe, learner: Learner, training: People, held_out: People | None, own: int | None = None
+        self,
+        recipe: Recipe,
+        learner: Learner,
+        training: People,
+        held_out: People | None,
+        first_count: int | None = None,
     ):
         self.recipe = recipe
-        self.own = len(training) if own is None else own
+        self.first_count = len(training) if first_count is None else first_count
         self.model: nn.Module = learner
         self.learner = learner
         self.codec: HeatmapCodec = codec_of(recipe)
         self.crops: TrainingCrops = training_crops(training, recipe, self.codec)
         if recipe.data.proposals is not None:
-            own_people = subset(training, np.arange(self.own))
-            self.crops = replace(self.crops, proposals=learnt_proposals(own_people, recipe.data.proposals))
+            first_people = subset(training, np.arange(self.first_count))
+            self.crops = replace(self.crops, proposals=learnt_proposals(first_people, recipe.data.proposals))
         self.skeleton = training.skeleton
         self.others = OtherPeople(training)
-        self.now: Stage = recipe.plan.stages[0]
+        self.current_stage: Stage = recipe.plan.stages[0]
         self.head_loss = None if recipe.head is None else HEAD_LOSSES[recipe.head]
         self.loss_options = loss_options(recipe, training.labels.v, training.labels.is_ternary)
-        kept = learner.network.state_dict() if recipe.train.weight_interpolation else {}
-        self.start = {name: value.clone() for name, value in kept.items()}
+        initial = learner.network.state_dict() if recipe.train.weight_interpolation else {}
+        self.start = {name: value.clone() for name, value in initial.items()}
         self.validation = None if held_out is None else _validation(recipe, held_out, self.codec)
 
     def stage(self, stage: Stage) -> None:
-        self.now = stage
+        self.current_stage = stage
         self.learner.network.requires_grad_(stage.trains == "all" and stage.part is None)
         if stage.part is not None:
             parts_of(self.learner.network)[stage.part].requires_grad_(stage.trains == "all")
@@ -84,22 +89,22 @@ class NetworkTask:
             self.learner.head.detach = stage.detach or stage.trains == "head"
 
     def train_mode(self) -> None:
-        self.learner.network.train(self.now.trains == "all" and self.now.part is None)
-        if self.now.part is not None:
-            parts_of(self.learner.network)[self.now.part].train(self.now.trains == "all")
+        self.learner.network.train(self.current_stage.trains == "all" and self.current_stage.part is None)
+        if self.current_stage.part is not None:
+            parts_of(self.learner.network)[self.current_stage.part].train(self.current_stage.trains == "all")
         if self.learner.head is not None:
-            self.learner.head.train(self.now.trust_weight > 0)
+            self.learner.head.train(self.current_stage.trust_weight > 0)
 
     def samples(self, epoch: int) -> TrainingCrops:
-        people = people_of_epoch(self.crops.people, self.own, self.recipe, epoch)
+        people = people_of_epoch(self.crops.people, self.first_count, self.recipe, epoch)
         return replace(self.crops, people=people, epoch=epoch)
 
     def collate(self, samples: list[TrainingCrop]) -> Batch:
         batch = collate(samples, self.codec, self.recipe.train.area)
         share = self.recipe.data.interference
         if share:
-            others = [self.others.of(crop) for crop in samples]
-            mixed = joint_candidate_targets(self.codec, batch["heatmaps"].numpy(), others, share)
+            other_joints = [self.others.of(crop) for crop in samples]
+            mixed = joint_candidate_targets(self.codec, batch["heatmaps"].numpy(), other_joints, share)
             batch["heatmaps"] = torch.from_numpy(mixed)
         if self.learner.parallel is not None:
             batch |= centred_targets(samples, self.codec, self.others, share)
@@ -107,28 +112,28 @@ class NetworkTask:
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         people = torch.tensor(len(batch["v"]), device=batch["v"].device)
-        if self.head_loss is None or not self.now.trust_weight:
+        if self.head_loss is None or not self.current_stage.trust_weight:
             return {"people": people}
         return {"people": people, **self.head_loss.counts(CropLabels.of(batch), self.loss_options)}
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        asks_head = self.head_loss is not None and self.now.trust_weight > 0
-        lesson = None if asks_head else lesson_of(self.recipe.train.objective, batch, self.now.part)
+        asks_head = self.head_loss is not None and self.current_stage.trust_weight > 0
+        lesson = None if asks_head else lesson_of(self.recipe.train.objective, batch, self.current_stage.part)
         answer = model(normalised(batch["pixels"]), batch["box"], asks_head, lesson)
         if asks_head and self.recipe.train.objective in PARTWISE:  # the network is frozen
-            found: dict[str, Tensor] = {}
+            network_losses: dict[str, Tensor] = {}
         else:
-            found = network_terms(answer, batch, totals["people"], self.codec, self.recipe.train)
-        terms = {name: self.now.heatmap_weight * term for name, term in found.items()}
+            network_losses = network_terms(answer, batch, totals["people"], self.codec, self.recipe.train)
+        terms = {name: self.current_stage.heatmap_weight * term for name, term in network_losses.items()}
         if "centred" in answer:
             centred = heatmap_loss(answer["centred"], batch["centred"], batch["centred_weights"], totals["people"])
-            terms["parallel"] = self.now.heatmap_weight * self.recipe.transformer.parallel * centred
+            terms["parallel"] = self.current_stage.heatmap_weight * self.recipe.transformer.parallel * centred
         if self.head_loss is None or not asks_head:
             return terms
         labels = CropLabels.of(batch)
         targets = self._targets(answer, labels)
         trust = self.head_loss.terms(answer["raw"], targets, labels, totals, self.loss_options)
-        return terms | {name: self.now.trust_weight * term for name, term in trust.items()}
+        return terms | {name: self.current_stage.trust_weight * term for name, term in trust.items()}
 
     def describe(self, batch: Batch) -> dict[str, list[int]]:
         return {name: batch[name].tolist() for name in ("image_id", "annotation_id")}
@@ -164,19 +169,20 @@ class NetworkTask:
         if "coordinates" in answer:
             xy = answer["coordinates"][..., :2].detach() * labels.xy.new_tensor([self.crops.width, self.crops.height])
         else:
-            xy = decode_places(self.codec, answer["heatmaps"][-1][:, : labels.xy.shape[1]]).to(labels.xy)
+            xy = decode_keypoints(self.codec, answer["heatmaps"][-1][:, : labels.xy.shape[1]]).to(labels.xy)
         sigmas = torch.from_numpy(self.skeleton.sigmas).to(labels.xy)
         return trust_targets(xy, labels.xy, labels.v, labels.area, sigmas)
 
 
-def people_of_epoch(people: People, own: int, recipe: Recipe, epoch: int) -> People:
-    """Return the first `own` people, and `data.extra_share` of the others, redrawn by the seed for each epoch."""
-    extra, share = len(people) - own, recipe.data.extra_share
+def people_of_epoch(people: People, first_count: int, recipe: Recipe, epoch: int) -> People:
+    """Return the first `first_count` people, and `data.extra_share` of the rest, redrawn by the seed for each epoch."""
+    extra = len(people) - first_count
+    share = recipe.data.extra_share
     if not extra or share == 1:
         return people
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([recipe.train.seed, epoch, _EXTRA])))
     drawn = np.sort(random.permutation(extra)[: round(share * extra)])
-    return subset(people, np.concatenate([np.arange(own), own + drawn]))
+    return subset(people, np.concatenate([np.arange(first_count), first_count + drawn]))
 
 
 def between(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -217,7 +223,7 @@ def network_task(
             training, open_teacher(teacher, training.skeleton), recipe.data.teacher_quality, folder / CACHE
         )
     learner = Learner(network, head, parallel_branch(network, recipe))
-    return NetworkTask(recipe, learner, training, people.held_out, people.own)
+    return NetworkTask(recipe, learner, training, people.held_out, people.first_count)
 
 
 def _start_head(head: TrustHead, recipe: Recipe, model: Path | None) -> None:

@@ -53,13 +53,13 @@ def open_people(folder: Path, options: DataOptions) -> People:
 class TrainingPeople:
     """The people for training and for validation, from one data set or several.
 
-    own: the number of people in `training`, from the first, that come from the first data set. held_out: the first's
-    fold, None without folds.
+    first_count: the number of people of the first data set, who come first in `training`. held_out: the first data
+    set's fold, None without folds.
     """
 
     training: People
     held_out: People | None
-    own: int
+    first_count: int
 
 
 def detector_people(people: People, folder: Path, options: DataOptions) -> tuple[People, int]:
@@ -106,9 +106,9 @@ def open_training(folders: Sequence[Path], options: DataOptions) -> TrainingPeop
 
     Ids are compared within the first folder only, so equal ids elsewhere have no effect. Raises InputError.
     """
-    places = [folder.resolve() for folder in folders]
-    for folder, place in zip(folders, places, strict=True):
-        if places.count(place) > 1:  # held-out people of the first would be trained on in the second
+    resolved = [folder.resolve() for folder in folders]
+    for folder, path in zip(folders, resolved, strict=True):
+        if resolved.count(path) > 1:  # held-out people of the first would be trained on in the second
             raise InputError(f"{folder}: was given twice as --data")
     first, _ = _on_photos(open_people(folders[0], options), folders[0], options)
     training, held_out = divide(first, options)
@@ -150,16 +150,16 @@ def _open(folder: Path, min_keypoints: int) -> People:
     layout = coco_layout(folder)
     if layout is not None:
         return coco_people(read_truth(layout[0]), layout[1], min_keypoints=min_keypoints)
-    own = find_layout(folder)
-    if own is not None and own.dataset == "LSP" and is_extended(folder / own.labels):
+    layout_found = find_layout(folder)
+    if layout_found is not None and layout_found.dataset == "LSP" and is_extended(folder / layout_found.labels):
         return _enough(lspet_people(clean(read_lspet(folder / _LSPET[0])), folder / _LSPET[1]), min_keypoints, folder)
-    if own is not None:
-        file = read_ground_truth(folder / own.labels, skeleton=own.skeleton)
-        return coco_people(file, folder / own.photos, min_keypoints=min_keypoints)
-    known = ", ".join(f"{labels} with {photos}/" for labels, photos in (*COCO_LAYOUTS, _LSPET))
-    others = ", ".join(dict.fromkeys(layout.dataset for layout in LAYOUTS))
+    if layout_found is not None:
+        file = read_ground_truth(folder / layout_found.labels, skeleton=layout_found.skeleton)
+        return coco_people(file, folder / layout_found.photos, min_keypoints=min_keypoints)
+    layouts = ", ".join(f"{labels} with {photos}/" for labels, photos in (*COCO_LAYOUTS, _LSPET))
+    dataset_names = ", ".join(dict.fromkeys(layout.dataset for layout in LAYOUTS))
     raise InputError(
-        f"{folder}: holds no known data set, expected {known}, or {INDEX} of shards, or {others} as published"
+        f"{folder}: holds no known data set, expected {layouts}, or {INDEX} of shards, or {dataset_names} as published"
     )
 
 
@@ -172,10 +172,12 @@ def _enough(people: People, min_keypoints: int, folder: Path) -> People:
     return subset(people, rows)
 
 
-def need_sigmas(recipe: Recipe, people: People, what: str) -> None:
+def need_sigmas(recipe: Recipe, people: People, purpose: str) -> None:
     """Raise InputError, naming the purpose, if the people's skeleton has no published sigmas."""
     if not people.skeleton.has_sigmas:
-        raise InputError(f"data.skeleton: {recipe.data.skeleton} has no published sigmas, which {what} needs for OKS")
+        raise InputError(
+            f"data.skeleton: {recipe.data.skeleton} has no published sigmas, which {purpose} needs for OKS"
+        )
 
 
 def area_of(people: People, area: Area) -> Area:

@@ -29,8 +29,8 @@ def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
     InputError."""
     layout = coco_layout(folder)
     if layout is None:
-        known = f"{COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/"
-        raise InputError(f"{folder}: holds no photos with boxes, expected {known}")
+        expected = f"{COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/"
+        raise InputError(f"{folder}: holds no photos with boxes, expected {expected}")
     file = read_truth(layout[0])
     return boxed_photos(file, layout[1]), are_complete(file)
 
@@ -42,7 +42,7 @@ def are_complete(file: TruthFile) -> Bool[np.ndarray, " I"]:
     return np.array([bool(image.get("all_people_boxed", True)) for image in content["images"]])
 
 
-def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpec, least: float) -> Found:
+def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpec, min_score: float) -> Found:
     """Detect boxes xyxy (N, 4) in a photo with a torch detector, in pixels of the photo, with their scores (N,)."""
     pixels, scale = photos.photo(index)
     ready, affine = spec.input.fit(pixels)
@@ -54,12 +54,12 @@ def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpe
     else:
         arrays = [answer[0].float().cpu().numpy()]
         arrays[0][0] = 1 / (1 + np.exp(-arrays[0][0]))
-    output = replace(spec.expect(BoxOutput, BoxListOutput), min_score=least)
+    output = replace(spec.expect(BoxOutput, BoxListOutput), min_score=min_score)
     box, score = output.codec(spec.input).decode(*arrays)
     return box / np.tile(np.diagonal(affine) * scale, 2), score
 
 
-def filled(photos: BoxedPhotos, rows: np.ndarray, model: nn.Module, spec: ModelSpec) -> BoxedPhotos:
+def with_pseudo_labels(photos: BoxedPhotos, rows: np.ndarray, model: nn.Module, spec: ModelSpec) -> BoxedPhotos:
     """Add pseudo-labels to the photos at `rows`, whose people do not all have boxes.
 
     Detections that match no labelled box count as people if their score is high, and are ignored if it is medium; the
@@ -67,10 +67,10 @@ def filled(photos: BoxedPhotos, rows: np.ndarray, model: nn.Module, spec: ModelS
     """
     box, crowd = list(photos.box), list(photos.crowd)
     for row in rows:
-        found, score = find_boxes(model, photos, int(row), spec, _PERHAPS)
+        detected, score = find_boxes(model, photos, int(row), spec, _PERHAPS)
         labelled = np.concatenate([box[row], crowd[row]])
-        iou = paired_iou(found[:, None], labelled[None]).max(axis=1, initial=0)  # (N,)
+        iou = paired_iou(detected[:, None], labelled[None]).max(axis=1, initial=0)  # (N,)
         is_new = iou < _SAME
-        box[row] = np.concatenate([box[row], found[is_new & (score >= _PERSON)]])
-        crowd[row] = np.concatenate([crowd[row], found[is_new & (score < _PERSON)]])
+        box[row] = np.concatenate([box[row], detected[is_new & (score >= _PERSON)]])
+        crowd[row] = np.concatenate([crowd[row], detected[is_new & (score < _PERSON)]])
     return replace(photos, box=box, crowd=crowd)

@@ -12,13 +12,13 @@ from trustpose.poses import Area
 from trustpose.training.bottom_up_options import BottomUpOptions
 from trustpose.training.options import DataOptions, TransformerOptions
 from trustpose.training.values import changed, expect_within, from_plain, to_plain
-from trustpose.trust.stages import MOST_EPOCHS, Strategy
+from trustpose.trust.stages import MAX_EPOCHS, Strategy
 
 System = Literal["network", "frozen", "detector", "bottom-up", "groups"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Objective = Literal["heatmaps", "integral", "coordinates", "cascade", "coarse-to-fine"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-_MOST = 2**31 - 1  # largest count
+_MAX_COUNT = 2**31 - 1  # largest count
 _NOT_OPTIONS = ("detach", "tokens")  # set by a stage; by the network
 
 
@@ -117,14 +117,14 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate", "validate_every", "checkpoint_every", "log_every"):
-            expect_within(self, **{name: (1, _MOST)})
+            expect_within(self, **{name: (1, _MAX_COUNT)})
         expect_within(
             self,
-            warmup=(0, _MOST),
+            warmup=(0, _MAX_COUNT),
             hard_keypoints=(0, 1000),
             workers=(0, 1000),
-            seed=(0, _MOST),
-            epochs=(1, MOST_EPOCHS),
+            seed=(0, _MAX_COUNT),
+            epochs=(1, MAX_EPOCHS),
         )
         expect_within(self, lr=(1e-30, 1000), clip=(0, 1e30), weight_decay=(0, 1e9), ema=(0, 1 - 1e-9))
         expect_within(self, hard_share=(0, 1), weight_interpolation=(0, 1), hard_keypoints=(0, 1000))
@@ -203,9 +203,9 @@ def check_network(recipe: Recipe) -> None:
     from trustpose.networks.small import SMALL
     from trustpose.networks.zoo import BOX_DETECTORS, ZOO
 
-    known = [*ZOO, *SMALL, *(BOX_DETECTORS if recipe.system == "detector" else ())]
-    if recipe.network not in known:
-        raise InputError(f"network: {expected_one_of(known, recipe.network)}")
+    names = [*ZOO, *SMALL, *(BOX_DETECTORS if recipe.system == "detector" else ())]
+    if recipe.network not in names:
+        raise InputError(f"network: {expected_one_of(names, recipe.network)}")
 
 
 def check_head_options(recipe: Recipe) -> None:
@@ -221,11 +221,15 @@ def check_head_options(recipe: Recipe) -> None:
     if recipe.head not in HEADS:
         return  # checked when that head is built
     parameters = signature(HEADS[recipe.head]).parameters.values()
-    known = [one.name for one in parameters if one.kind is Parameter.KEYWORD_ONLY and one.name not in _NOT_OPTIONS]
+    options = [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind is Parameter.KEYWORD_ONLY and parameter.name not in _NOT_OPTIONS
+    ]
     for name in recipe.head_options:
-        if name not in known:
+        if name not in options:
             raise InputError(
-                f"head_options.{name}: {recipe.head} has no such option, expected one of {', '.join(known)}"
+                f"head_options.{name}: {recipe.head} has no such option, expected one of {', '.join(options)}"
             )
 
 

@@ -37,8 +37,8 @@ from trustpose.training.logs import progress
 
 CACHE = "teacher.npz"
 _FORMAT = "trustpose teacher, 1"
-_SURE, _FAR = 0.9, 0.1  # remove labels with an OPKS below the second, to a prediction of at least the first
-_MOST_BYTES = 2_000_000_000  # limit of its file: a million people take 0.3 GB
+_CONFIDENT, _FAR = 0.9, 0.1  # remove labels with an OPKS below the second, to a prediction of at least the first
+_MAX_BYTES = 2_000_000_000  # limit of its file: a million people take 0.3 GB
 _BOX_SHARE = 0.53  # OKS area of people without a segment
 
 
@@ -68,18 +68,19 @@ def open_teacher(model: str | Path, skeleton: Skeleton) -> Predictor:
     return predictor
 
 
-def with_teacher(people: People, teacher: Predictor, least: float, path: Path) -> People:
-    """Return the people with the teacher's labels added and noisy ones removed; `least`: minimum expected OPKS.
+def with_teacher(people: People, teacher: Predictor, min_quality: float, path: Path) -> People:
+    """Return the people with the teacher's labels added and noisy ones removed.
 
-    Read from `path` if it has the same labels, teacher and `least`; else predicted and written there. With several
-    processes the first one does that. Prints a summary to stderr. Raises InputError for a broken file.
+    min_quality: minimum expected OPKS of a teacher's keypoint. path: a cache of the predictions; read if it has the
+    same labels, teacher and `min_quality`, else written. With several processes the first one predicts. Prints a
+    summary to stderr. Raises InputError for a broken file.
     """
-    fingerprint = _fingerprint(people, teacher, least)
+    fingerprint = _fingerprint(people, teacher, min_quality)
     if distributed.rank() > 0:
         distributed.gather_objects(None)  # until the first process has written it
     stored = _read(path, fingerprint)
     if stored is None:
-        stored = _columns(people, teacher, least)
+        stored = _columns(people, teacher, min_quality)
         with atomic_write(path) as file:
             np.savez(file, fingerprint=np.array(fingerprint), **stored)  # type: ignore no flag
     if distributed.rank() == 0:
@@ -96,12 +97,14 @@ def decide(
     predictions: TeacherPredictions,
     is_missing: Bool[np.ndarray, "M K"],
     is_noisy: Bool[np.ndarray, "M K"],
-    least: float,
+    min_quality: float,
     sigmas: Float[np.ndarray, " K"],
 ) -> tuple[Bool[np.ndarray, "M K"], Bool[np.ndarray, "M K"]]:
     """Return which missing joints are filled, (M, K), and which noisy labels are removed, (M, K)."""
     near = opks(predictions.xy, predictions.label_xy, np.ones(is_noisy.shape), predictions.area, sigmas)
-    return is_missing & (predictions.quality >= least), is_noisy & (predictions.quality >= _SURE) & (near < _FAR)
+    return is_missing & (predictions.quality >= min_quality), is_noisy & (predictions.quality >= _CONFIDENT) & (
+        near < _FAR
+    )
 
 
 def predict(
@@ -116,11 +119,11 @@ def predict(
         np.zeros((len(rows), count, 2)),
         np.zeros(len(rows)),
     )
-    waiting: deque[PersonSample] = deque()
+    pending: deque[PersonSample] = deque()
 
     def photos(samples: Iterator[PersonSample]) -> Iterator[Image]:
         for sample in samples:
-            waiting.append(sample)
+            pending.append(sample)
             scale, shift = np.diagonal(sample.affine), sample.affine[:, 2]
             box = (sample.box.reshape(2, 2) * scale + shift).reshape(1, 4)  # in the given pixels
             yield Image(sample.pixels, Boxes(box, np.zeros(1, np.int64)))
@@ -130,7 +133,7 @@ def predict(
         for row, prediction in enumerate(teacher.stream(photos(samples))):
             if prediction.error is not None:
                 raise prediction.error
-            sample, poses = waiting.popleft(), prediction.poses
+            sample, poses = pending.popleft(), prediction.poses
             assert poses.quality is not None
             predictions.xy[row] = (poses.xy[0] - sample.affine[:, 2]) / np.diagonal(sample.affine)
             predictions.quality[row] = poses.quality[0]
@@ -141,10 +144,10 @@ def predict(
     return predictions
 
 
-def _columns(people: People, teacher: Predictor, least: float) -> dict[str, np.ndarray]:
+def _columns(people: People, teacher: Predictor, min_quality: float) -> dict[str, np.ndarray]:
     """Return xy (N, K, 2) float32, is_filled, is_removed and is_missing (N, K)."""
-    v, known = people.labels.v, people.labels.is_ternary
-    missing, noisy = ~known & (v == 0), ~known & (v > 0)
+    v, is_ternary = people.labels.v, people.labels.is_ternary
+    missing, noisy = ~is_ternary & (v == 0), ~is_ternary & (v > 0)
     rows = np.flatnonzero((missing | noisy).any(axis=1))
     with progress(len(rows), 0, True) as show:
         predictions = predict(people, teacher, rows, lambda done: show(done, "the teacher's predictions"))
@@ -154,7 +157,7 @@ def _columns(people: People, teacher: Predictor, least: float) -> dict[str, np.n
         "is_removed": np.zeros(v.shape, np.bool_),
         "is_missing": missing,
     }
-    filled, removed = decide(predictions, missing[rows], noisy[rows], least, teacher.spec.skeleton.sigmas)
+    filled, removed = decide(predictions, missing[rows], noisy[rows], min_quality, teacher.spec.skeleton.sigmas)
     columns["is_filled"][rows], columns["is_removed"][rows] = filled, removed
     columns["xy"][rows] = np.where(filled[..., None], predictions.xy, 0)
     return columns
@@ -165,7 +168,7 @@ def _read(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
     if not path.is_file():
         return None
     try:
-        arrays = read_npz(path, _MOST_BYTES)
+        arrays = read_npz(path, _MAX_BYTES)
         if str(arrays["fingerprint"]) != fingerprint:
             return None
         return {name: arrays[name] for name in ("xy", "is_filled", "is_removed", "is_missing")}
@@ -173,9 +176,16 @@ def _read(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
         raise InputError(f"{path}: holds teacher predictions that cannot be read ({error}); remove the file") from None
 
 
-def _fingerprint(people: People, teacher: Predictor, least: float) -> str:
+def _fingerprint(people: People, teacher: Predictor, min_quality: float) -> str:
     """Compute the fingerprint of labels, teacher and thresholds; not of the photos, which are too many to read."""
-    known = hashlib.sha256(teacher.spec.onnx.read_bytes())
-    settings = (replace(teacher.spec, onnx=Path()), teacher.skeleton.keypoints, least, _SURE, _FAR, _FORMAT)
-    known.update(repr(settings).encode() + people.identity.encode())
-    return known.hexdigest()
+    digest = hashlib.sha256(teacher.spec.onnx.read_bytes())
+    settings = (
+        replace(teacher.spec, onnx=Path()),
+        teacher.skeleton.keypoints,
+        min_quality,
+        _CONFIDENT,
+        _FAR,
+        _FORMAT,
+    )
+    digest.update(repr(settings).encode() + people.identity.encode())
+    return digest.hexdigest()

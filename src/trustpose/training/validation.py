@@ -67,9 +67,9 @@ class Validation:
         predict: from crops (B, 3, H, W), normalised, and the boxes' fractions of them (B, 2), to outputs and trust.
         """
         rows = np.arange(len(self.crops))[distributed.rank() :: distributed.count()]
-        found = distributed.gather_objects(self._predicted(predict, device, rows))
-        order = np.argsort(np.concatenate([part["row"] for part in found]))
-        columns = {name: np.concatenate([part[name] for part in found])[order] for name in found[0]}
+        parts = distributed.gather_objects(self._predicted(predict, device, rows))
+        order = np.argsort(np.concatenate([part["row"] for part in parts]))
+        columns = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
         if self._truth is None:
             self._truth = truth_of(columns, self.crops.people.skeleton)
         return numbers_of(poses_of(columns), self._truth, self.area)
@@ -89,9 +89,9 @@ class Validation:
             share = box_share(box_size(columns["box"]), columns["affine"], self.crops.width, self.crops.height)
             box = torch.from_numpy(share).float().to(device)
             outputs, trust = self._both(predict, normalised(pixels.to(device)), box)
-            places = self.codec.decode(outputs)
-            columns["xy"] = transform(invert_affine(columns.pop("affine")), places.xy)
-            columns["score"] = places.score.astype(np.float64)
+            keypoints = self.codec.decode(outputs)
+            columns["xy"] = transform(invert_affine(columns.pop("affine")), keypoints.xy)
+            columns["score"] = keypoints.score.astype(np.float64)
             filled = {} if trust is None else trust.filled()
             columns |= {name: value.float().cpu().double().numpy() for name, value in filled.items()}
             batches.append(columns)
@@ -103,9 +103,9 @@ class Validation:
         if not self.options.flip:
             return outputs, trust
         index = self.crops.people.skeleton.flip_index
-        mirrored, other = _arrays(*predict(image.flip(3), box))
-        if trust is not None and other is not None:
-            trust = average_flipped(trust, other, torch.from_numpy(index).to(image.device))
+        mirrored, mirrored_trust = _arrays(*predict(image.flip(3), box))
+        if trust is not None and mirrored_trust is not None:
+            trust = average_flipped(trust, mirrored_trust, torch.from_numpy(index).to(image.device))
         return self.codec.average_flipped(outputs, mirrored, index), trust
 
 
@@ -159,13 +159,13 @@ def numbers_of(poses: Poses, truth: TruthFile, area: Area) -> dict[str, float]:
 
     OKS uses each person's own area, a segment's in COCO, if everybody has one, else `area`.
     """
-    found = truth.truth.area
-    area = "file" if found is not None and np.isfinite(found).all() else area
-    own = _audit(truth, poses, poses.pose_score, area)
+    own_area = truth.truth.area
+    area = "file" if own_area is not None and np.isfinite(own_area).all() else area
+    network_audit = _audit(truth, poses, poses.pose_score, area)
     if poses.pose_quality is None:
-        return _chosen(own)
+        return _chosen(network_audit)
     ranked = _audit(truth, poses, poses.pose_quality, area)
-    network = {name: own.number(name) for name in ("ap.AP", "headroom", "pose.pearson")}
+    network = {name: network_audit.number(name) for name in ("ap.AP", "headroom", "pose.pearson")}
     return _chosen(ranked) | {f"network.{name}": _number(value) for name, value in network.items()}
 
 
@@ -181,15 +181,15 @@ class _Labelled:
 
     def __getitem__(self, index: int) -> tuple[PersonSample, UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
         """Return the person without pixels, the crop as in prediction, and the affine from the photo to it."""
-        wanted = self.crops
-        sample = wanted.people[int(self.rows[index])]
-        box = grow_box(sample.box, wanted.padding, wanted.width / wanted.height)
-        affine = affine_to_crop(box, *(wanted.extent or (wanted.width, wanted.height)))
+        crops = self.crops
+        sample = crops.people[int(self.rows[index])]
+        box = grow_box(sample.box, crops.padding, crops.width / crops.height)
+        affine = affine_to_crop(box, *(crops.extent or (crops.width, crops.height)))
         back = invert_affine(sample.affine)
         onto = np.c_[affine[:, :2] @ back[:, :2], affine[:, :2] @ back[:, 2] + affine[:, 2]]  # from the given pixels
         return (
             replace(sample, pixels=sample.pixels[:0]),
-            cut_out(sample.pixels, onto, wanted.width, wanted.height),
+            cut_out(sample.pixels, onto, crops.width, crops.height),
             affine,
         )
 

@@ -34,12 +34,12 @@ def from_plain(kind: type[T], value: Any, name: str = "") -> T:
         raise InputError(f"{name or kind.__name__}: expected an object, got {_short(value)}")
     hints = _hints(kind)
     _refuse_unknown(value, list(hints), name)
-    made = {key: _typed(hints[key], item, _join(name, key)) for key, item in value.items()}
+    values = {key: _typed(hints[key], item, _join(name, key)) for key, item in value.items()}
     for field in fields(kind):  # type: ignore[arg-type]
-        if field.name not in made and field.default is MISSING and field.default_factory is MISSING:
+        if field.name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise InputError(f"{_join(name, field.name)}: is missing")
     try:
-        return kind(**made)
+        return kind(**values)
     except InputError:
         raise
     except ValueError as error:
@@ -65,19 +65,21 @@ def expect_within(record: Any, **ranges: tuple[int | float, int | float]) -> Non
             raise ValueError(f"{name}: expected {low:.10g} to {high:.10g}, got {value}")
 
 
-def first_difference(one: Any, other: Any, name: str = "") -> str | None:
+def first_difference(first: Any, second: Any, name: str = "") -> str | None:
     """Return the dotted name of the first field in which two plain values (`to_plain`) differ, None if they are
     equal."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        pairs = [(key, one.get(key), other.get(key)) for key in {**one, **other}]
-        if one.keys() != other.keys():
-            return _join(name, next(key for key, *_ in pairs if (key in one) != (key in other)))
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        pairs = [(str(at), *both) for at, both in enumerate(zip(one, other, strict=True))]
+    if isinstance(first, dict) and isinstance(second, dict):
+        pairs = [(key, first.get(key), second.get(key)) for key in {**first, **second}]
+        if first.keys() != second.keys():
+            return _join(name, next(key for key, *_ in pairs if (key in first) != (key in second)))
+    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        pairs = [(str(index), *both) for index, both in enumerate(zip(first, second, strict=True))]
     else:
-        return None if one == other else name
-    found = (first_difference(left, right, _join(name, key)) for key, left, right in pairs)
-    return next((difference for difference in found if difference is not None), None)
+        return None if first == second else name
+    differences = (
+        first_difference(first_item, second_item, _join(name, key)) for key, first_item, second_item in pairs
+    )
+    return next((difference for difference in differences if difference is not None), None)
 
 
 def _change(kind: Any, value: Any, path: Sequence[str], new: Any, name: str) -> Any:
@@ -138,7 +140,7 @@ def _typed(kind: Any, value: Any, name: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise InputError(f"{name}: expected a list, got {_short(value)}")
-        return tuple(_typed(arguments[0], item, _join(name, str(at))) for at, item in enumerate(value))
+        return tuple(_typed(arguments[0], item, _join(name, str(index))) for index, item in enumerate(value))
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise InputError(f"{name}: expected an object, got {_short(value)}")
@@ -161,11 +163,11 @@ def _hints(kind: type) -> dict[str, Any]:
     return {name: hint for name, hint in get_type_hints(kind).items() if name in {f.name for f in fields(kind)}}  # type: ignore[arg-type]
 
 
-def _refuse_unknown(names: Any, known: Sequence[str], inside: str) -> None:
-    unknown = next((name for name in names if name not in known), None)
+def _refuse_unknown(names: Any, expected: Sequence[str], inside: str) -> None:
+    unknown = next((name for name in names if name not in expected), None)
     if unknown is not None:
-        expected = f"expected one of {', '.join(known)}{did_you_mean(unknown, known)}"
-        raise InputError(f"{_join(inside, unknown)}: there is no such field, {expected}")
+        message = f"expected one of {', '.join(expected)}{did_you_mean(unknown, expected)}"
+        raise InputError(f"{_join(inside, unknown)}: there is no such field, {message}")
 
 
 def _join(name: str, key: str) -> str:

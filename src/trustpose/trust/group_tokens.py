@@ -11,9 +11,9 @@ from trustpose.trust.keypoint_tokens import KeypointTokens, TokenAnswers
 class GroupTokens(nn.Module):
     """Maps `codecs.group_tokens` of `channels` features to all four fields of `Trust`.
 
-    Those of `codecs.limb_support` count as features. The numbers of the group stand beside them, and a keypoint's place
-    in the group in place of the person's box. `presence` is the probability that the group is of one person; the other
-    fields are given that it is. token, hidden, dropout: as of `KeypointTokens`. Raises ValueError for a size below 1.
+    The features of `codecs.limb_support` count as features of the network. `presence` is the probability that the group
+    is of one person; the other fields are given that it is. token, hidden, dropout: as of `KeypointTokens`. Raises
+    ValueError for a size below 1.
     """
 
     def __init__(

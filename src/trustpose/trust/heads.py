@@ -54,8 +54,8 @@ class TrustHead(nn.Module, ABC):
     reads_tokens: bool = False
     """Whether it is built with `tokens`, their width, for a SimCC network."""
     needs_heatmaps: bool = False
-    reads_places: bool = False
-    """Whether it reads at keypoint positions: its own peaks, or given ones (`xy`)."""
+    reads_positions: bool = False
+    """Whether it reads maps at keypoint positions: its own peaks, or those passed as `xy`."""
 
     def __init__(self, channels: int, height: int, width: int, keypoints: int = 17, detach: bool = True):
         super().__init__()
@@ -81,7 +81,7 @@ class TrustHead(nn.Module, ABC):
         Raises ValueError if a map has another shape than the head was built for, and for `xy` if the head reads whole
         maps.
         """
-        if xy is not None and not self.reads_places:
+        if xy is not None and not self.reads_positions:
             raise ValueError("xy: this head reads maps as a whole, expected None")
         for name, expected, features in zip(self.reads, self.shapes, maps, strict=False):
             if tuple(features.shape[1:]) != expected:
@@ -115,20 +115,20 @@ def estimates_of(outputs: Outputs) -> Tensors:
     return *outputs.simcc, outputs.tokens
 
 
-def _bumps(places: Float[Tensor, "B K"]) -> Float[Tensor, "B K bins"]:
+def _bumps(positions: Float[Tensor, "B K"]) -> Float[Tensor, "B K bins"]:
     """Return Gaussians about positions in units of the crop's side, as SimCC's maxima: bin i is at i / bins."""
-    bins = torch.arange(_BINS, device=places.device, dtype=torch.float32)
-    return torch.exp(-((bins - places.float()[..., None] * _BINS) ** 2) / (2 * _BUMP**2))
+    bins = torch.arange(_BINS, device=positions.device, dtype=torch.float32)
+    return torch.exp(-((bins - positions.float()[..., None] * _BINS) ** 2) / (2 * _BUMP**2))
 
 
-def squashed(values: Float[Tensor, "*B"], how: Squash) -> Float[Tensor, "*B"]:
-    """Apply a sigmoid, or nothing if `how` is "clip": then the final result is clipped, but not the loss's input.
+def squashed(values: Float[Tensor, "*B"], squash: Squash) -> Float[Tensor, "*B"]:
+    """Apply a sigmoid, or nothing if `squash` is "clip": then the final result is clipped, but not the loss's input.
 
     Raises ValueError for another name.
     """
-    if how not in ("sigmoid", "clip"):
-        raise ValueError(f"squash: expected sigmoid or clip, got {how!r}")
-    return values.sigmoid() if how == "sigmoid" else values
+    if squash not in ("sigmoid", "clip"):
+        raise ValueError(f"squash: expected sigmoid or clip, got {squash!r}")
+    return values.sigmoid() if squash == "sigmoid" else values
 
 
 def average_flipped(trust: Trust, flipped: Trust, flip_index: Int[Tensor, " K"]) -> Trust:
@@ -139,14 +139,14 @@ def average_flipped(trust: Trust, flipped: Trust, flip_index: Int[Tensor, " K"])
     """
 
     def mean(name: str) -> Tensor | None:
-        one, other = getattr(trust, name), getattr(flipped, name)
-        if one is None or other is None:
+        original, mirrored = getattr(trust, name), getattr(flipped, name)
+        if original is None or mirrored is None:
             return None
-        return (one + (other if one.ndim == 1 else other[:, flip_index])) / 2
+        return (original + (mirrored if original.ndim == 1 else mirrored[:, flip_index])) / 2
 
     return Trust(**{field.name: mean(field.name) for field in fields(Trust)})
 
 
-def mean_where(values: Float[Tensor, "*B"], where: Bool[Tensor, "*B"]) -> Float[Tensor, ""]:
+def mean_where(values: Float[Tensor, "*B"], selected: Bool[Tensor, "*B"]) -> Float[Tensor, ""]:
     """Return the mean of the selected values; 0, with zero gradients, if there are none."""
-    return torch.where(where, values, torch.zeros_like(values)).sum() / where.sum().clamp(min=1)
+    return torch.where(selected, values, torch.zeros_like(values)).sum() / selected.sum().clamp(min=1)

@@ -80,10 +80,10 @@ class HPCVNet(TrustHead):
             ConvBN(channels + keypoints, first, kernel=1),
             *(ConvBN(inputs, outputs, 3, stride=2) for inputs, outputs in zip(CHANNELS[:-1], rest, strict=True)),
         )
-        places = -(-height // SHRINK) * -(-width // SHRINK)
-        between = nn.ReLU if relu else nn.Identity
+        cells = -(-height // SHRINK) * -(-width // SHRINK)
+        activation = nn.ReLU if relu else nn.Identity
         self.shared = nn.Sequential(
-            nn.Flatten(), nn.Linear(rest[-1] * places, HIDDEN), between(), nn.Linear(HIDDEN, HIDDEN), between()
+            nn.Flatten(), nn.Linear(rest[-1] * cells, HIDDEN), activation(), nn.Linear(HIDDEN, HIDDEN), activation()
         )
         self.opks = nn.Linear(HIDDEN, keypoints)
         self.labelled = nn.Linear(HIDDEN, keypoints) if branches == "both" else None

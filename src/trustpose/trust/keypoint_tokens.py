@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead, mean_where
 from trustpose.trust.occlusion import Occlusion
-from trustpose.trust.peaks import REACH, around, at_peaks, given_places, peaks, shares, sizes
+from trustpose.trust.peaks import REACH, around, at_peaks, peaks, pixels_at, shares, sizes
 from trustpose.trust.simcc_peaks import READ, read_simcc
 from trustpose.trust.targets import TrustTargets
 
@@ -55,13 +55,13 @@ class KeypointTokens(TrustHead):
     token: size of each keypoint's representation. hidden: of the whole body's. dropout: in training. box: whether to
     read the person's box: its shape shows how much of the body is in view, unlike the crop, whose shape is fixed.
     presence: whether to predict `Trust.presence`, by layers of its own. occlusion: width of the layers that correct
-    P(occluded) by the keypoints' places (`Occlusion`), 0 for none. tokens: the width of a SimCC network's tokens;
+    P(occluded) by the keypoints' positions (`Occlusion`), 0 for none. tokens: the width of a SimCC network's tokens;
     None for a network with heatmaps.
     """
 
     reads: tuple[Source, ...] = ("backbone",)
     reads_tokens = True
-    reads_places = True
+    reads_positions = True
     calibration_visibility: Tensor  # slope, then the offset of each class
     calibration_opks: Tensor  # slope, offset
     calibration_oks: Tensor
@@ -88,8 +88,8 @@ class KeypointTokens(TrustHead):
                 raise ValueError(f"{name}: expected 1 or more, got {number}")
         self.reads_box = box
         self.reads_simcc = tokens is not None
-        read = (2 * REACH + 1) ** 2 + 1 if tokens is None else tokens + READ
-        self.token = NormalisedLinear(channels + read + 2 * box, (keypoints, token), dropout)
+        numbers_read = (2 * REACH + 1) ** 2 + 1 if tokens is None else tokens + READ
+        self.token = NormalisedLinear(channels + numbers_read + 2 * box, (keypoints, token), dropout)
         self.whole = NormalisedLinear(channels, (hidden,), dropout)
         self.body = nn.Linear(keypoints * token, hidden, bias=False)
         self.from_token = nn.Linear(token, CLASSES + 2, bias=False)
@@ -97,32 +97,32 @@ class KeypointTokens(TrustHead):
         self.dropout = nn.Dropout(dropout)
         for name, value in (("visibility", [1.0, 0, 0, 0]), ("opks", [1.0, 0]), ("oks", [1.0, 0])):
             self.register_buffer(f"calibration_{name}", torch.tensor(value))
-        sizes = (channels + read + 2 * box, channels, keypoints, token // 2, hidden // 2, dropout)
+        sizes = (channels + numbers_read + 2 * box, channels, keypoints, token // 2, hidden // 2, dropout)
         self.presence = Presence(*sizes) if presence else None
         self.occlusion = Occlusion(keypoints, occlusion, box=box) if occlusion else None
 
     def pool(self, maps: Tensors, xy: Float[Tensor, "B K 2"] | None = None) -> Tensors:
         """Return tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C); for `occlusion` also
-        the places read at, as fractions of the crop, and the box (B, K, 2 or 4)."""
+        the positions read at, as fractions of the crop, and the box (B, K, 2 or 4)."""
         encoded, *estimates = maps
         box = estimates.pop() if self.reads_box else None
         encoded = encoded.permute(0, 2, 3, 1)  # (B, h, w, C)
         if self.reads_simcc:
-            columns, rows, given = estimates
-            read, place = read_simcc(encoded, columns, rows, given, xy)
-            tokens = [read]
+            columns, rows, simcc_tokens = estimates
+            token, position = read_simcc(encoded, columns, rows, simcc_tokens, xy)
+            tokens = [token]
         else:
             (heatmaps,) = estimates
-            peak, height = peaks(heatmaps) if xy is None else given_places(heatmaps, xy)
+            peak, height = peaks(heatmaps) if xy is None else pixels_at(heatmaps, xy)
             tokens = [at_peaks(encoded, peak, sizes(heatmaps)[1:]), around(heatmaps, peak), height]
-            place = shares(peak, sizes(heatmaps)[1:])
-        places = [place]
+            position = shares(peak, sizes(heatmaps)[1:])
+        positions = [position]
         if box is not None:
             boxes = box[:, None] + torch.zeros(self.keypoints, 1, device=box.device)  # (B, K, 2)
             tokens.append(boxes)
-            places.append(boxes)
+            positions.append(boxes)
         pooled = torch.cat(tokens, dim=2), encoded.mean(dim=(1, 2))
-        return pooled if self.occlusion is None else (*pooled, torch.cat(places, dim=2))
+        return pooled if self.occlusion is None else (*pooled, torch.cat(positions, dim=2))
 
     def logits(self, pooled: Tensors) -> TokenAnswers:
         visibility, opks, share, in_pose = self.components(pooled)
@@ -142,18 +142,20 @@ class KeypointTokens(TrustHead):
         """Return logits of visibility (B, K, 3) and OPKS (B, K, 1); each keypoint's weight in OKS, and its OPKS (B, K,
         1)."""
         tokens, mean, *_ = pooled
-        each = self.dropout(self.token(tokens).relu())  # (B, K, D)
-        body = self.dropout(self._body(each.flatten(1), mean).relu())
+        encoded_tokens = self.dropout(self.token(tokens).relu())  # (B, K, D)
+        body = self.dropout(self._body(encoded_tokens.flatten(1), mean).relu())
         of_token, of_body, bias = self._last()
-        found = F.linear(body, of_body, bias).reshape(-1, self.keypoints, len(of_token)) + each @ of_token.t()
-        return found.split([CLASSES, 1, 1, 1], dim=2)
+        answers = (
+            F.linear(body, of_body, bias).reshape(-1, self.keypoints, len(of_token)) + encoded_tokens @ of_token.t()
+        )
+        return answers.split([CLASSES, 1, 1, 1], dim=2)
 
-    def _body(self, each: Float[Tensor, "B D"], whole: Float[Tensor, "B C"]) -> Float[Tensor, "B H"]:
+    def _body(self, tokens: Float[Tensor, "B D"], whole: Float[Tensor, "B C"]) -> Float[Tensor, "B H"]:
         """Apply one layer to all keypoints and the whole crop."""
         if self.training:
-            return F.linear(each, self.body.weight) + self.whole(whole)
+            return F.linear(tokens, self.body.weight) + self.whole(whole)
         weight, bias = self.whole.folded()
-        return F.linear(torch.cat([each, whole], dim=1), torch.cat([self.body.weight, weight], dim=1), bias)
+        return F.linear(torch.cat([tokens, whole], dim=1), torch.cat([self.body.weight, weight], dim=1), bias)
 
     def _last(self) -> tuple[Float[Tensor, "6 D"], Float[Tensor, "rows H"], Float[Tensor, " rows"]]:
         """Return the last layer, calibrated: weights of each token for its own keypoint, of the body for all, and the
@@ -177,9 +179,9 @@ class Presence(nn.Module):
 
     calibration: Tensor  # slope, offset
 
-    def __init__(self, read: int, channels: int, keypoints: int, token: int, hidden: int, dropout: float):
+    def __init__(self, inputs: int, channels: int, keypoints: int, token: int, hidden: int, dropout: float):
         super().__init__()
-        self.token = NormalisedLinear(read, (keypoints, max(token, 1)), dropout)
+        self.token = NormalisedLinear(inputs, (keypoints, max(token, 1)), dropout)
         self.whole = NormalisedLinear(channels, (max(hidden, 1),), dropout)
         self.body = nn.Linear(keypoints * max(token, 1), max(hidden, 1), bias=False)
         self.last = nn.Linear(max(hidden, 1), 1)
@@ -187,8 +189,8 @@ class Presence(nn.Module):
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
     def forward(self, tokens: Float[Tensor, "B K T"], mean: Float[Tensor, "B C"]) -> Float[Tensor, " B"]:
-        each = self.dropout(self.token(tokens).relu()).flatten(1)  # (B, K · D)
-        body = self.dropout((self.body(each) + self.whole(mean)).relu())
+        encoded_tokens = self.dropout(self.token(tokens).relu()).flatten(1)  # (B, K · D)
+        body = self.dropout((self.body(encoded_tokens) + self.whole(mean)).relu())
         return self.last(body)[:, 0] * self.calibration[0] + self.calibration[1]
 
 
@@ -196,11 +198,11 @@ class NormalisedLinear(nn.Module):
     """Batch norm of (B, …, inputs) and a linear layer with a bias of shape (…, D); merged into one product in
     evaluation."""
 
-    def __init__(self, read: int, bias: tuple[int, ...], dropout: float):
+    def __init__(self, inputs: int, bias: tuple[int, ...], dropout: float):
         super().__init__()
-        self.norm = nn.BatchNorm1d(read)
+        self.norm = nn.BatchNorm1d(inputs)
         self.dropout = nn.Dropout(dropout)
-        self.weight = nn.Parameter(nn.Linear(read, bias[-1]).weight.detach())
+        self.weight = nn.Parameter(nn.Linear(inputs, bias[-1]).weight.detach())
         self.bias = nn.Parameter(torch.randn(bias) * 0.02)
 
     def forward(self, x: Float[Tensor, "B *K T"]) -> Float[Tensor, "B *K D"]:
@@ -231,17 +233,17 @@ def tokens_losses(
     P(1) + P(2). is_present: the box holds a person. All if None.
     """
     v, is_labelled = targets.visibility, targets.visibility > 0
-    known = torch.ones_like(is_labelled) if is_known is None else is_known
-    ternary = known if is_ternary is None else is_ternary
+    is_known_joint = torch.ones_like(is_labelled) if is_known is None else is_known
+    ternary = is_known_joint if is_ternary is None else is_ternary
     logs = raw.visibility.log_softmax(dim=-1)
     labelled = torch.where(is_labelled, logs[..., 1:].logsumexp(dim=-1), logs[..., 0])
     likelihood = torch.where(ternary, logs.gather(2, v[..., None])[..., 0], labelled)
     has_oks = ~torch.isnan(targets.oks)
-    oks, found = torch.where(has_oks, targets.oks, 0.5), raw.oks.float().clamp(_EPSILON, 1 - _EPSILON)
+    oks, predicted_oks = torch.where(has_oks, targets.oks, 0.5), raw.oks.float().clamp(_EPSILON, 1 - _EPSILON)
     losses = {
-        "visibility": mean_where(-likelihood, known),
+        "visibility": mean_where(-likelihood, is_known_joint),
         "opks": mean_where(F.binary_cross_entropy_with_logits(raw.opks, targets.opks, reduction="none"), is_labelled),
-        "oks": mean_where(-(oks * found.log() + (1 - oks) * (1 - found).log()), has_oks),
+        "oks": mean_where(-(oks * predicted_oks.log() + (1 - oks) * (1 - predicted_oks).log()), has_oks),
     }
     if raw.presence is not None:
         present = torch.ones_like(raw.presence) if is_present is None else is_present.to(raw.presence)

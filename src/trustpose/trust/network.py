@@ -83,7 +83,10 @@ def attach(head: str, network: nn.Module, height: int, width: int, **options: An
     finally:
         network.train(was_training)
     estimates = estimates_of(outputs)
-    shapes, tokens = [tuple(one.shape[1:]) for one in maps], None if outputs.heatmaps else estimates[-1].shape[2]
+    shapes, tokens = (
+        [tuple(tensor.shape[1:]) for tensor in maps],
+        None if outputs.heatmaps else estimates[-1].shape[2],
+    )
     built = new_head(head, shapes, estimates[0].shape[1], tokens=tokens, **options)
     return TrustNetwork(network, built.to(device))
 
@@ -114,10 +117,10 @@ def run(network: nn.Module, image: Float[Tensor, "B 3 H W"], reads: tuple[Source
         outputs = network(image)
         return outputs, (outputs.features,) * len(reads)
     encoded: list[Tensor] = []
-    own = get_ident()
+    thread = get_ident()
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if get_ident() == own:  # prediction runs two batches in parallel, and each triggers the other's hook
+        if get_ident() == thread:  # prediction runs two batches in parallel, and each triggers the other's hook
             encoded.append(inputs[0])
 
     handle = _after_encoder(network).register_forward_pre_hook(keep)

@@ -1,13 +1,13 @@
-"""P(occluded | labelled) of each keypoint, corrected by where the keypoint is.
+"""P(occluded | labelled) of each keypoint, corrected by the keypoint's position.
 
-Whether a joint is hidden shows in the pose: in where it is in the crop, in where its mirror joint is, in the shape of
-the person's box, and in what the head says of both joints. Two small layers read these, with the same weights for all
+Whether a joint is hidden shows in the pose: in its position in the crop, in that of its mirror joint, in the shape of
+the person's box, and in the head's outputs for both joints. Two small layers read these, with the same weights for all
 joints; right joints are mirrored, so that they are learnt together with left ones. They are fitted after the head, on
-people that it has not seen, by `token_calibration.calibrate`, and are not trained with it: learnt together, the places
-were of no use (docs/benchmarks/default-model.md). P(labelled), expected OPKS and OKS stay as they are.
+people that it has not seen, by `token_calibration.calibrate`, and are not trained with it: learnt together, the
+positions were of no use (docs/benchmarks/default-model.md). P(labelled), expected OPKS and OKS stay as they are.
 
-Sines and cosines of the place, so that a small layer can tell places apart: Vaswani et al., Attention Is All You Need,
-NeurIPS 2017, section 3.5.
+Positions enter as sines and cosines, so that a small layer can tell them apart: Vaswani et al., Attention Is All You
+Need, NeurIPS 2017, section 3.5.
 """
 
 import torch
@@ -24,10 +24,10 @@ _WARM_UP = 0.1  # part of the steps
 
 
 class Occlusion(nn.Module):
-    """Corrects logits of visibility (B, K, 3) by those of OPKS (B, K) and by places (B, K, 2 or 4): x and y as
+    """Corrects logits of visibility (B, K, 3) by those of OPKS (B, K) and by positions (B, K, 2 or 4): x and y as
     fractions of the crop, and for a head that reads boxes the box's width and height as such fractions.
 
-    hidden: width of both layers. box: whether places have the box. Until it is fitted (`fit_occlusion`) it changes
+    hidden: width of both layers. box: whether positions have the box. Until it is fitted (`fit_occlusion`) it changes
     nothing. Its numbers are buffers, since the head's training does not change them. Raises ValueError for a width
     below 1.
     """
@@ -57,27 +57,32 @@ class Occlusion(nn.Module):
             self.register_buffer(name, torch.zeros(shape))
 
     def forward(
-        self, visibility: Float[Tensor, "B K 3"], opks: Float[Tensor, "B K"], place: Float[Tensor, "B K P"]
+        self, visibility: Float[Tensor, "B K 3"], opks: Float[Tensor, "B K"], positions: Float[Tensor, "B K P"]
     ) -> Float[Tensor, "B K 3"]:
         """Return logits with the same P(labelled)."""
-        found = F.linear(self.inputs(visibility, opks, place), self.first) + self.first_bias
-        found = F.linear(found.relu(), self.second, self.second_bias).relu()
-        return shifted(visibility, F.linear(found, self.last, self.last_bias))
+        hidden = F.linear(self.inputs(visibility, opks, positions), self.first) + self.first_bias
+        hidden = F.linear(hidden.relu(), self.second, self.second_bias).relu()
+        return shifted(visibility, F.linear(hidden, self.last, self.last_bias))
 
     def inputs(
-        self, visibility: Float[Tensor, "B K 3"], opks: Float[Tensor, "B K"], place: Float[Tensor, "B K P"]
+        self, visibility: Float[Tensor, "B K 3"], opks: Float[Tensor, "B K"], positions: Float[Tensor, "B K P"]
     ) -> Float[Tensor, "B K inputs"]:
-        """Return what the layers read of each joint: the logits of occluded against visible, of labelled and of OPKS,
-        and the place, of the joint and of its mirror joint; sines and cosines of the place; and the box."""
+        """Return the layers' inputs for each joint: the logits of occluded against visible, of labelled and of OPKS,
+        and the position, of the joint and of its mirror joint; sines and cosines of the position; and the box."""
         absent, occluded, seen = visibility.unbind(dim=2)
         labelled = visibility[..., 1:].logsumexp(dim=2)
-        said = torch.stack([occluded - seen, labelled - absent, opks], dim=2)
-        centred, box = place[..., :PLACE] * 2 - 1, place[..., PLACE:]
-        is_right = self.mirror < torch.arange(len(self.mirror), device=place.device)
-        side = torch.stack([1 - 2 * is_right.to(place), torch.ones_like(is_right, dtype=place.dtype)], dim=1)  # (K, 2)
-        own, other = centred * side, centred[:, self.mirror] * side
-        waves = torch.cat([own * frequency for frequency in FREQUENCIES], dim=2)
-        return torch.cat([said, said[:, self.mirror], own, other, waves.sin(), waves.cos(), box], dim=2)
+        joint_logits = torch.stack([occluded - seen, labelled - absent, opks], dim=2)
+        centred, box = positions[..., :PLACE] * 2 - 1, positions[..., PLACE:]
+        is_right = self.mirror < torch.arange(len(self.mirror), device=positions.device)
+        side = torch.stack(
+            [1 - 2 * is_right.to(positions), torch.ones_like(is_right, dtype=positions.dtype)], dim=1
+        )  # (K, 2)
+        own_position, mirror_position = centred * side, centred[:, self.mirror] * side
+        waves = torch.cat([own_position * frequency for frequency in FREQUENCIES], dim=2)
+        return torch.cat(
+            [joint_logits, joint_logits[:, self.mirror], own_position, mirror_position, waves.sin(), waves.cos(), box],
+            dim=2,
+        )
 
 
 def shifted(visibility: Float[Tensor, "B K 3"], by: Float[Tensor, "B K 1"]) -> Float[Tensor, "B K 3"]:
@@ -89,24 +94,25 @@ def shifted(visibility: Float[Tensor, "B K 3"], by: Float[Tensor, "B K 1"]) -> F
 
 def fit_occlusion(
     layers: Occlusion,
-    said: tuple[Float[Tensor, "N K 3"], Float[Tensor, "N K"], Float[Tensor, "N K P"]],
+    head_outputs: tuple[Float[Tensor, "N K 3"], Float[Tensor, "N K"], Float[Tensor, "N K P"]],
     v: Int[Tensor, "N K"],
     is_ternary: Bool[Tensor, "N K"],
     mirror: Int[Tensor, " K"],
 ) -> None:
-    """Fit the layers to people that the head has not seen: `said` as `Occlusion.forward` reads it, v in {0, 1, 2}.
+    """Fit the layers to people that the head has not seen.
 
+    head_outputs: what `Occlusion.forward` reads. v: COCO's 0, 1 or 2.
     Cross-entropy of occluded against visible of the labelled keypoints whose v is COCO's; AdamW with dropout, always
     with the same draws. mirror: the skeleton's `flip_index`. An earlier fit is replaced; with fewer than two such
     keypoints nothing is fitted.
     """
     layers.mirror.copy_(mirror)
     with torch.no_grad():
-        inputs, used = layers.inputs(*said), is_ternary & (v > 0)
+        inputs, used = layers.inputs(*head_outputs), is_ternary & (v > 0)
     mean, scale = inputs.flatten(0, 1).mean(0), inputs.flatten(0, 1).std(0) + 1e-3
     kind = torch.minimum(mirror, torch.arange(len(mirror), device=mirror.device))
     x, occluded = ((inputs - mean) / scale)[used], (v[used] == 1).float()
-    start, kinds = (said[0][..., 1] - said[0][..., 2])[used], kind.expand(v.shape)[used]
+    start, kinds = (head_outputs[0][..., 1] - head_outputs[0][..., 2])[used], kind.expand(v.shape)[used]
     if len(x) < 2:
         return
     with torch.random.fork_rng(devices=[]):
@@ -139,21 +145,21 @@ class _Layers(nn.Module):
             nn.init.zeros_(zero)
 
     def forward(self, x: Float[Tensor, "N inputs"], kind: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-        found = self.dropout((self.first(x) + self.kind(kind)).relu())
-        return self.last(self.dropout(self.second(found).relu()))[:, 0]
+        hidden = self.dropout((self.first(x) + self.kind(kind)).relu())
+        return self.last(self.dropout(self.second(hidden).relu()))[:, 0]
 
 
 def _train(network: _Layers, samples: tuple[Tensor, ...]) -> None:
     """Minimise the cross-entropy over samples: inputs, kinds, the head's logits, and whether occluded."""
     count = len(samples[0])
-    starts = [at for at in range(0, count, _BATCH) if count - at >= min(_BATCH, count)]  # whole batches only
+    starts = [start for start in range(0, count, _BATCH) if count - start >= min(_BATCH, count)]  # whole batches only
     optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=_DECAY)
     steps = _EPOCHS * len(starts) + 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, steps, pct_start=_WARM_UP)
     for _ in range(_EPOCHS):
         order = torch.randperm(count)
-        for at in starts:
-            x, kind, start, occluded = (part[order[at : at + _BATCH]] for part in samples)
+        for first in starts:
+            x, kind, start, occluded = (part[order[first : first + _BATCH]] for part in samples)
             loss = F.binary_cross_entropy_with_logits(start + network(x, kind), occluded)
             optimiser.zero_grad()
             loss.backward()

@@ -10,7 +10,7 @@ tables VII to XI as options. The text leaves open the following, chosen here:
   neither: with 256 channels they give 5.86 and 11.76 M, and 2.78 and 4.75 M.
 - a sigmoid on the coefficients (the paper cites squeeze-and-excitation) and on the answer ("a score ranging between
   0 and 1"); batch norm and ReLU after convolutions, ReLU between fully connected layers; padding 1.
-- spatial attention: one 1×1 convolution to one coefficient for each place.
+- spatial attention: one 1×1 convolution to one coefficient for each position.
 """
 
 from typing import Literal
@@ -83,9 +83,9 @@ class ChannelAttention(nn.Module):
         super().__init__()
         if window is not None and window < 1:
             raise ValueError(f"window: expected 1 or more, or None, got {window}")
-        places = 1 if window is None else windows(height, window) * windows(width, window)
+        window_count = 1 if window is None else windows(height, window) * windows(width, window)
         self.window = window
-        self.weigh = nn.Linear(channels * places, channels)
+        self.weigh = nn.Linear(channels * window_count, channels)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
         if self.window is None:
@@ -106,28 +106,28 @@ class SpatialAttention(nn.Module):
         return x * self.weigh(x).sigmoid()
 
 
-def oks_loss(errors: Float[Tensor, " B"], known: Bool[Tensor, " B"], hard: Bool[Tensor, " B"]) -> Float[Tensor, ""]:
+def oks_loss(errors: Float[Tensor, " B"], has_oks: Bool[Tensor, " B"], hard: Bool[Tensor, " B"]) -> Float[Tensor, ""]:
     """Return the mean of the errors L = |predicted − true OKS|, with e^{2L} − 1 instead of L for hard samples (equation
     3).
 
-    A person who is not `known` has no OKS and is ignored.
+    People without an OKS, where `has_oks` is false, are ignored.
     """
-    return mean_where(torch.where(hard, torch.expm1(2 * errors), errors), known)
+    return mean_where(torch.where(hard, torch.expm1(2 * errors), errors), has_oks)
 
 
 def hard_samples(
-    errors: Float[Tensor, " B"], known: Bool[Tensor, " B"], share: float = HARD_SHARE
+    errors: Float[Tensor, " B"], has_oks: Bool[Tensor, " B"], share: float = HARD_SHARE
 ) -> Bool[Tensor, " B"]:
-    """Return the samples with the largest `share` of the known errors: exactly that many, rounded up; 0: none (table
-    VIII).
+    """Return the samples with the largest `share` of the errors of people with an OKS: exactly that many, rounded up;
+    0: none (table VIII).
 
     "The largest 25 percent of the losses in each training batch": with several processes over the whole batch. Raises
     ValueError if share is not 0–1.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share: expected 0 to 1, got {share}")
-    count = torch.ceil(share * known.sum() - 1e-6)  # 0.1 × 30 is a little over 3
-    order = torch.where(known, errors.detach(), -1.0).argsort(descending=True, stable=True)
+    count = torch.ceil(share * has_oks.sum() - 1e-6)  # 0.1 × 30 is a little over 3
+    order = torch.where(has_oks, errors.detach(), -1.0).argsort(descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
     return rank < count
 

@@ -30,7 +30,7 @@ def peaks(heatmaps: Float[Tensor, "B K h w"]) -> tuple[Int[Tensor, "B K"], Float
     return (row * columns + column).reshape(-1, keypoints), height
 
 
-def given_places(
+def pixels_at(
     heatmaps: Float[Tensor, "B K h w"], xy: Float[Tensor, "B K 2"]
 ) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K 1"]]:
     """Return the pixel nearest to each position, map coordinates, as an index like `peaks`; and the map's height there.
@@ -38,15 +38,15 @@ def given_places(
     Positions beyond the map are clipped to it, and NaN means the map's own peak.
     """
     keypoints, rows, columns = sizes(heatmaps)
-    own, _ = peaks(heatmaps)
+    own_peak, _ = peaks(heatmaps)
     column, row = (nearest(xy[..., axis], length) for axis, length in enumerate((columns, rows)))
-    peak = torch.where(xy.isnan().any(dim=2), own, row * columns + column)
+    peak = torch.where(xy.isnan().any(dim=2), own_peak, row * columns + column)
     return peak, heatmaps.reshape(-1, keypoints, rows * columns).gather(2, peak[..., None])
 
 
-def nearest(place: Float[Tensor, "B K"], length: int) -> Int[Tensor, "B K"]:
+def nearest(position: Float[Tensor, "B K"], length: int) -> Int[Tensor, "B K"]:
     """Return the integer from 0 to length − 1 nearest to each position; 0 for NaN."""
-    return place.nan_to_num().clamp(0, length - 1).round().long()
+    return position.nan_to_num().clamp(0, length - 1).round().long()
 
 
 def at_peaks(
@@ -56,8 +56,8 @@ def at_peaks(
     rows, columns, _ = sizes(features)
     down = ((np.arange(size[0]) * 2 + 1) * rows // (2 * size[0])).repeat(size[1])
     right = np.tile((np.arange(size[1]) * 2 + 1) * columns // (2 * size[1]), size[0])
-    at = table(np.stack([down, right], axis=1), peak)[peak]  # (B, K, 2)
-    return _Pixels.apply(features, at) if torch.onnx.is_in_onnx_export() else _pixels(features, at)
+    cell = table(np.stack([down, right], axis=1), peak)[peak]  # (B, K, 2)
+    return _Pixels.apply(features, cell) if torch.onnx.is_in_onnx_export() else _pixels(features, cell)
 
 
 def shares(peak: Int[Tensor, "B K"], size: Sequence[int]) -> Float[Tensor, "B K 2"]:
@@ -73,11 +73,11 @@ def at_cells(
     """Return the pixel of a map, channels last, that contains a position, by row and column among `size`."""
     rows, columns, _ = sizes(features)
     down, right = (
-        table((np.arange(many) * 2 + 1) * few // (2 * many), place)[place]
-        for many, few, place in zip(size, (rows, columns), (row, column), strict=True)
+        table((np.arange(many) * 2 + 1) * few // (2 * many), position)[position]
+        for many, few, position in zip(size, (rows, columns), (row, column), strict=True)
     )
-    at = torch.stack([down, right], dim=2)  # (B, K, 2)
-    return _Pixels.apply(features, at) if torch.onnx.is_in_onnx_export() else _pixels(features, at)
+    cell = torch.stack([down, right], dim=2)  # (B, K, 2)
+    return _Pixels.apply(features, cell) if torch.onnx.is_in_onnx_export() else _pixels(features, cell)
 
 
 def around(heatmaps: Float[Tensor, "B K h w"], peak: Int[Tensor, "B K"]) -> Float[Tensor, "B K P"]:
@@ -89,11 +89,13 @@ def around(heatmaps: Float[Tensor, "B K h w"], peak: Int[Tensor, "B K"]) -> Floa
     length = 2 * REACH + 1
     if min(rows, columns) < length:
         raise ValueError(f"heatmaps: expected {length} × {length} pixels or more, got {rows} × {columns}")
-    top, left = ((np.arange(size) - REACH).clip(0, size - length) for size in (rows, columns))
-    first = (top[:, None] * columns + left).reshape(-1, 1)  # the window's first pixel, for a peak at each pixel
+    first_row, first_column = ((np.arange(size) - REACH).clip(0, size - length) for size in (rows, columns))
+    first = (first_row[:, None] * columns + first_column).reshape(
+        -1, 1
+    )  # the window's first pixel, for a peak at each pixel
     window = (np.arange(length)[:, None] * columns + np.arange(length)).ravel()
-    at = table(first, peak)[peak] + table(window, peak)  # (B, K, P)
-    return heatmaps.reshape(-1, keypoints, rows * columns).gather(2, at)
+    pixels = table(first, peak)[peak] + table(window, peak)  # (B, K, P)
+    return heatmaps.reshape(-1, keypoints, rows * columns).gather(2, pixels)
 
 
 def sizes(tensor: Tensor) -> tuple[int, ...]:
@@ -111,9 +113,9 @@ def _row(heatmaps: Float[Tensor, "B K h w"], row: Int[Tensor, "B K 1"]) -> Float
     return heatmaps.gather(2, row[..., None].expand(-1, -1, -1, heatmaps.shape[3]))[:, :, 0]
 
 
-def _pixels(maps: Float[Tensor, "B r c C"], at: Int[Tensor, "B K 2"]) -> Float[Tensor, "B K C"]:
+def _pixels(maps: Float[Tensor, "B r c C"], cell: Int[Tensor, "B K 2"]) -> Float[Tensor, "B K C"]:
     """Return pixels by row and column."""
-    return maps[torch.arange(len(maps), device=maps.device)[:, None], at[..., 0], at[..., 1]]
+    return maps[torch.arange(len(maps), device=maps.device)[:, None], cell[..., 0], cell[..., 1]]
 
 
 class _Highest(torch.autograd.Function):
@@ -139,8 +141,8 @@ class _Row(torch.autograd.Function):
 class _Pixels(torch.autograd.Function):
     """`_pixels` as one operator of ONNX."""
 
-    forward = staticmethod(lambda _, maps, at: _pixels(maps, at))
+    forward = staticmethod(lambda _, maps, cell: _pixels(maps, cell))
 
     @staticmethod
-    def symbolic(graph: Any, maps: Any, at: Any) -> Any:
-        return graph.op("GatherND", maps, at, batch_dims_i=1)
+    def symbolic(graph: Any, maps: Any, cell: Any) -> Any:
+        return graph.op("GatherND", maps, cell, batch_dims_i=1)

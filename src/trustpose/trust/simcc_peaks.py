@@ -29,17 +29,17 @@ def read_simcc(
     A window that leaves the crop repeats its last bin. `xy`, in bins: positions to use instead of the peaks, except for
     NaN.
     """
-    parts, places = [tokens], []
+    parts, positions = [tokens], []
     for axis, logits in enumerate((columns, rows)):
         _, bins = sizes(logits)
-        height, place = logits.max(dim=2, keepdim=True)  # (B, K, 1)
+        height, position = logits.max(dim=2, keepdim=True)  # (B, K, 1)
         if xy is not None:
-            given = nearest(xy[..., axis], bins)[..., None]
-            place = torch.where(xy.isnan().any(dim=2, keepdim=True), place, given)
-            height = logits.gather(2, place)
-        at = (place + table(np.array(OFFSETS), place)).clamp(0, bins - 1)  # (B, K, offsets)
-        parts += [logits.gather(2, at) - height, height]
-        places.append((place[..., 0], bins))
-    (column, wide), (row, high) = places
+            given_position = nearest(xy[..., axis], bins)[..., None]
+            position = torch.where(xy.isnan().any(dim=2, keepdim=True), position, given_position)
+            height = logits.gather(2, position)
+        bins_read = (position + table(np.array(OFFSETS), position)).clamp(0, bins - 1)  # (B, K, offsets)
+        parts += [logits.gather(2, bins_read) - height, height]
+        positions.append((position[..., 0], bins))
+    (column, wide), (row, high) = positions
     share = torch.stack([(column + 0.5) / wide, (row + 0.5) / high], dim=2)
     return torch.cat([at_cells(features, row, column, (high, wide)), *parts], dim=2), share

@@ -5,7 +5,7 @@ from typing import Literal
 
 from trustpose.files import InputError
 
-MOST_EPOCHS = 1_000_000
+MAX_EPOCHS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Stage:
     part: int | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.epochs <= MOST_EPOCHS:
-            raise ValueError(f"epochs: expected 1 to {MOST_EPOCHS}, got {self.epochs}")
+        if not 1 <= self.epochs <= MAX_EPOCHS:
+            raise ValueError(f"epochs: expected 1 to {MAX_EPOCHS}, got {self.epochs}")
         if self.part is not None and not 0 <= self.part <= 99:
             raise ValueError(f"part: expected 0 to 99, got {self.part}")
         for name in ("heatmap_weight", "trust_weight"):
@@ -78,8 +78,8 @@ class Strategy:
         ends, done = [], 0
         for number, stage in enumerate(stages):
             done += stage.epochs
-            left = len(stages) - 1 - number
-            ends.append(min(max(round(done * epochs / total), (ends[-1] if ends else 0) + 1), epochs - left))
+            stages_left = len(stages) - 1 - number
+            ends.append(min(max(round(done * epochs / total), (ends[-1] if ends else 0) + 1), epochs - stages_left))
         lengths = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
         return replace(
             self,

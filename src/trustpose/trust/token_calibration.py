@@ -20,54 +20,59 @@ _NOTHING = {"visibility": [1.0, 0, 0, 0], "opks": [1.0, 0], "oks": [1.0, 0]}
 
 @torch.no_grad()
 def uncalibrated(head: KeypointTokens, pooled: Tensors) -> Tensors:
-    """Return what `calibrate` reads: the head's `components` of pooled maps as before any calibration, in evaluation
-    mode."""
-    kept, was_training = {name: getattr(head, f"calibration_{name}").clone() for name in _NOTHING}, head.training
+    """Return the head's `components` of pooled maps before any calibration, in evaluation mode, for `calibrate`."""
+    saved, was_training = {name: getattr(head, f"calibration_{name}").clone() for name in _NOTHING}, head.training
     _set(head, {name: torch.tensor(value) for name, value in _NOTHING.items()})
-    found = head.eval().components(pooled)
-    _set(head, kept)
+    components = head.eval().components(pooled)
+    _set(head, saved)
     head.train(was_training)
-    return found
+    return components
 
 
 def calibrate(
     head: KeypointTokens,
-    found: Tensors,
+    components: Tensors,
     targets: TrustTargets,
     labels: tuple[Tensor, Tensor] | None = None,
-    places: tuple[Tensor, Int[Tensor, " K"]] | None = None,
+    occlusion_inputs: tuple[Tensor, Int[Tensor, " K"]] | None = None,
 ) -> Mapping[str, float]:
     """Fit the head's slopes and offsets, and `Occlusion` if it has that, on held-out people; return the resulting
     losses.
 
-    found: `uncalibrated` of the head, or of others like it that have not seen these people, if it has (the folds of a
-    cross-fit). labels: `is_known` and `is_ternary` of `tokens_losses`. places: the last of the head's pooled maps,
-    (N, K, 2 or 4), and the skeleton's `flip_index`, for `Occlusion`.
+    components: `uncalibrated` of the head, or of others like it that have not seen these people, if it has (the folds
+    of a cross-fit). labels: `is_known` and `is_ternary` of `tokens_losses`. occlusion_inputs: the last of the head's
+    pooled maps, (N, K, 2 or 4), and the skeleton's `flip_index`, for `Occlusion`.
 
     One slope and an offset for each class of visibility (vector scaling with a single slope: Guo et al., On Calibration
     of Modern Neural Networks, ICML 2017, section 4.2), one slope and offset for OPKS, and for OKS, each by its own
     loss. An earlier calibration is replaced.
     """
-    found = tuple(part.detach() for part in found)
-    fitted = [torch.tensor(value, device=found[0].device, requires_grad=True) for value in _NOTHING.values()]
-    _minimise(fitted, lambda: tokens_losses(_answers(found, fitted), targets, *(labels or ())))
+    components = tuple(part.detach() for part in components)
+    fitted = [torch.tensor(value, device=components[0].device, requires_grad=True) for value in _NOTHING.values()]
+    _minimise(fitted, lambda: tokens_losses(_answers(components, fitted), targets, *(labels or ())))
     _set(head, {name: value.detach() for name, value in zip(_NOTHING, fitted, strict=True)})
-    if head.occlusion is not None and places is not None:
+    if head.occlusion is not None and occlusion_inputs is not None:
         with torch.no_grad():
-            now = _answers(found, fitted)
+            answers = _answers(components, fitted)
         ternary = torch.ones_like(targets.visibility, dtype=torch.bool) if labels is None else labels[1]
-        fit_occlusion(head.occlusion, (now.visibility, now.opks, places[0]), targets.visibility, ternary, places[1])
-    final = calibrated(head, found, None if places is None else places[0])
+        fit_occlusion(
+            head.occlusion,
+            (answers.visibility, answers.opks, occlusion_inputs[0]),
+            targets.visibility,
+            ternary,
+            occlusion_inputs[1],
+        )
+    final = calibrated(head, components, None if occlusion_inputs is None else occlusion_inputs[0])
     return {name: float(loss) for name, loss in tokens_losses(final, targets, *(labels or ())).items()}
 
 
 @torch.no_grad()
-def calibrated(head: KeypointTokens, found: Tensors, places: Tensor | None = None) -> TokenAnswers:
-    """Return the answers of `found`, as for `calibrate`, with the head's slopes, offsets and `Occlusion`."""
-    answers = _answers(found, [getattr(head, f"calibration_{name}") for name in _NOTHING])
-    if head.occlusion is None or places is None:
+def calibrated(head: KeypointTokens, components: Tensors, positions: Tensor | None = None) -> TokenAnswers:
+    """Return the answers of `components`, as for `calibrate`, with the head's slopes, offsets and `Occlusion`."""
+    answers = _answers(components, [getattr(head, f"calibration_{name}") for name in _NOTHING])
+    if head.occlusion is None or positions is None:
         return answers
-    return replace(answers, visibility=head.occlusion(answers.visibility, answers.opks, places))
+    return replace(answers, visibility=head.occlusion(answers.visibility, answers.opks, positions))
 
 
 def flip_lines(mean: Trust, targets: TrustTargets, is_known: Bool[Tensor, "N K"]) -> dict[str, tuple[float, float]]:
@@ -77,15 +82,15 @@ def flip_lines(mean: Trust, targets: TrustTargets, is_known: Bool[Tensor, "N K"]
     cross-entropy of expected OPKS, 0 for joints that are not labelled, and of expected OKS.
     """
     lines = {}
-    for name, values, target, some in (
+    for name, values, target, is_counted in (
         ("quality", mean.quality, targets.opks, is_known),
         ("pose_quality", mean.pose_quality, targets.oks, ~targets.oks.isnan()),
     ):
-        if values is None or not some.any():
+        if values is None or not is_counted.any():
             continue
-        logit, wanted = values[some].double().logit(_LEAST), target[some].double()
+        logit, expected = values[is_counted].double().logit(_LEAST), target[is_counted].double()
         line = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
-        _minimise([line], partial(_line_loss, line, logit, wanted))
+        _minimise([line], partial(_line_loss, line, logit, expected))
         slope, offset = line.tolist()
         lines[name] = (slope, offset)
     return lines
@@ -108,17 +113,17 @@ def presence_logit(head: KeypointTokens, pooled: Tensors) -> Tensor:
     """Return the logits (B,) of `Presence` as before any calibration, in evaluation mode."""
     presence = head.presence
     assert presence is not None
-    kept, was_training = presence.calibration.clone(), head.training
+    saved, was_training = presence.calibration.clone(), head.training
     presence.calibration.copy_(torch.tensor([1.0, 0.0]))
     logit = presence.eval()(*pooled[:2])
-    presence.calibration.copy_(kept)
+    presence.calibration.copy_(saved)
     head.train(was_training)
     return logit
 
 
-def _answers(found: Tensors, lines: Sequence[Tensor]) -> TokenAnswers:
+def _answers(components: Tensors, lines: Sequence[Tensor]) -> TokenAnswers:
     """Return the answers with slopes and offsets, in the order of `_NOTHING`."""
-    visibility, opks, share, in_pose = found
+    visibility, opks, share, in_pose = components
     of_visibility, of_opks, of_oks = lines
     oks = (share.softmax(dim=1) * (in_pose * of_oks[0] + of_oks[1]).sigmoid()).sum(dim=(1, 2))
     opks = opks.flatten(1)

@@ -1,6 +1,6 @@
 """The web page: photos, videos, results files, audits and calibrators in a browser, served by FastAPI.
 
-Poses, scores and words are those of `predict/`, `evaluation/` and `report/`; the page only draws them. Everything that
+Poses, scores and texts are those of `predict/`, `evaluation/` and `report/`; the page only draws them. Everything that
 it loads comes from this server, and nothing of it is inline, so that the content security policy can forbid the rest.
 """
 

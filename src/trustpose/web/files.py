@@ -22,7 +22,7 @@ from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_tr
 from trustpose.report.page import page
 from trustpose.web.limits import Limits
 from trustpose.web.people import people_json, skeleton_json
-from trustpose.web.uploads import Budget, Kept, Share, Store, read_body, save_body
+from trustpose.web.uploads import Budget, Share, Store, StoredUpload, read_body, save_body
 
 _MOST_JSON = 10_000
 _MOST_COMPARED = 4  # results files in one audit
@@ -54,8 +54,8 @@ def router(store: Store, limits: Limits) -> APIRouter:
 
     @routes.get("/results/{key}/{image_id}")
     async def results(key: str, image_id: int) -> JSONResponse:
-        with store.using(key, "results") as kept:
-            poses = kept.value.poses
+        with store.using(key, "results") as upload:
+            poses = upload.value.poses
             return JSONResponse({"people": people_json(poses[poses.image_id == image_id])})
 
     @routes.post("/audit")
@@ -75,8 +75,8 @@ def router(store: Store, limits: Limits) -> APIRouter:
 
     @routes.get("/report/{key}")
     async def report(key: str) -> HTMLResponse:
-        with store.using(key, "report") as kept:
-            html = kept.path.read_text(encoding="utf-8")
+        with store.using(key, "report") as upload:
+            html = upload.path.read_text(encoding="utf-8")
         return HTMLResponse(html, headers={"Content-Security-Policy": _REPORT_POLICY})
 
     @routes.post("/calibrate")
@@ -106,8 +106,8 @@ def router(store: Store, limits: Limits) -> APIRouter:
         if kind not in _NAMES:
             raise InputError(f"download: expected one of {', '.join(_NAMES)}, got another kind")
         disposition = {"Content-Disposition": f'attachment; filename="{_NAMES[kind]}"'}
-        with store.using(key, kind) as kept:
-            return Response(kept.path.read_bytes(), headers=disposition, media_type="application/octet-stream")
+        with store.using(key, kind) as upload:
+            return Response(upload.path.read_bytes(), headers=disposition, media_type="application/octet-stream")
 
     return routes
 
@@ -122,22 +122,22 @@ async def _fields(request: Request, limits: Limits) -> dict[str, Any]:
 
 
 def _read_results(path: Path) -> tuple[ResultsFile, dict[str, Any]]:
-    read = read_results(path)
-    assert read.poses.image_id is not None
-    images, counts = np.unique(read.poses.image_id, return_counts=True)
-    skeleton = None if read.poses.skeleton is None else skeleton_json(read.poses.skeleton)
-    summary = {"poses": len(read.poses), "keypoints": read.poses.keypoint_count, "skeleton": skeleton}
-    return read, summary | {"images": dict(zip(map(str, images.tolist()), counts.tolist(), strict=True))}
+    results_file = read_results(path)
+    assert results_file.poses.image_id is not None
+    images, counts = np.unique(results_file.poses.image_id, return_counts=True)
+    skeleton = None if results_file.poses.skeleton is None else skeleton_json(results_file.poses.skeleton)
+    summary = {"poses": len(results_file.poses), "keypoints": results_file.poses.keypoint_count, "skeleton": skeleton}
+    return results_file, summary | {"images": dict(zip(map(str, images.tolist()), counts.tolist(), strict=True))}
 
 
 def _read_truth(path: Path) -> tuple[TruthFile, dict[str, Any]]:
-    read = read_truth(path)
-    return read, {"people": len(read.truth), "images": len(read.images)}
+    truth_file = read_truth(path)
+    return truth_file, {"people": len(truth_file.truth), "images": len(truth_file.images)}
 
 
 def _read_calibrator(path: Path) -> tuple[Calibrator, dict[str, Any]]:
-    read = Calibrator.load(path)
-    return read, {"method": read.card.method, "estimator": read.card.estimator}
+    calibrator = Calibrator.load(path)
+    return calibrator, {"method": calibrator.card.method, "estimator": calibrator.card.estimator}
 
 
 _READERS: dict[str, Callable[[Path], tuple[Any, dict[str, Any]]]] = {
@@ -147,22 +147,25 @@ _READERS: dict[str, Callable[[Path], tuple[Any, dict[str, Any]]]] = {
 }
 
 
-def _audit(truth: Kept, files: list[Kept]) -> str:
+def _audit(truth: StoredUpload, files: list[StoredUpload]) -> str:
     """Return the report of `trustpose audit` on these results. Raises InputError without our files' names."""
     try:
         # read with the ground truth, which has their photos and number of keypoints
-        read = [read_results(file.path, truth=truth.value) for file in files]
-        named = [replace(one, path=f"results {place}.json") for place, one in enumerate(read, start=1)]
+        results_files = [read_results(file.path, truth=truth.value) for file in files]
+        named = [
+            replace(results_file, path=f"results {number}.json")
+            for number, results_file in enumerate(results_files, start=1)
+        ]
         labels = replace(truth.value, path="ground truth.json")  # the names of our files mean nothing to the user
-        return page(with_comparisons([audit(labels, one) for one in named]))
+        return page(with_comparisons([audit(labels, results_file) for results_file in named]))
     except InputError as error:
         raise _without_path(error, truth.path, *(file.path for file in files)) from None
 
 
-def _fit(truth: Kept, results: Kept, out: Path) -> tuple[Calibrator, dict[str, Any]]:
+def _fit(truth: StoredUpload, results: StoredUpload, out: Path) -> tuple[Calibrator, dict[str, Any]]:
     try:
-        read = replace(read_results(results.path, truth=truth.value), path="results.json")
-        fitted = fit(replace(truth.value, path="ground truth.json"), read)
+        results_file = replace(read_results(results.path, truth=truth.value), path="results.json")
+        fitted = fit(replace(truth.value, path="ground truth.json"), results_file)
     except InputError as error:
         raise _without_path(error, truth.path, results.path) from None
     calibrator = Calibrator.of(fitted.parts)
@@ -176,12 +179,12 @@ def _value(number: Number) -> float | None:
     return None if number is None else round(number[0], 3)
 
 
-def _apply(calibrator: Calibrator, read: ResultsFile, out: Path) -> list[str]:
-    applied = calibrator.apply(read.poses)
-    texts = {"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of}
-    write_results(out, applied.poses, category_id=read.category_id, texts=texts)
-    is_same = is_same_file(read.sha256, calibrator.card.results.sha256)
-    sentence = in_sample_sentence(fitted_photos(calibrator, photo_ids(read)), is_same=is_same)
+def _apply(calibrator: Calibrator, results_file: ResultsFile, out: Path) -> list[str]:
+    applied = calibrator.apply(results_file.poses)
+    texts = {"image_id": results_file.image_texts.text_of, "annotation_id": results_file.annotation_texts.text_of}
+    write_results(out, applied.poses, category_id=results_file.category_id, texts=texts)
+    is_same = is_same_file(results_file.sha256, calibrator.card.results.sha256)
+    sentence = in_sample_sentence(fitted_photos(calibrator, photo_ids(results_file)), is_same=is_same)
     return [*applied.warnings, *([] if sentence is None else [sentence])]
 
 

@@ -1,4 +1,4 @@
-"""What one request to the page may cost, and what all of them may cost together."""
+"""Limits of a request to the page, and of all requests together."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Poses as the page draws them: plain JSON."""
+"""Poses as plain JSON for the page's drawings."""
 
 from typing import Any
 

@@ -57,9 +57,9 @@ def router(predictor: BasePredictor, store: Store, limits: Limits) -> APIRouter:
     return routes
 
 
-def _of_photo(predictor: BasePredictor, content: bytes, most_pixels: int) -> dict[str, Any]:
+def _of_photo(predictor: BasePredictor, content: bytes, max_pixels: int) -> dict[str, Any]:
     started = time.perf_counter()
-    pixels = decode_photo(content, "the upload", most_pixels)
+    pixels = decode_photo(content, "the upload", max_pixels)
     poses = predictor(pixels)
     height, width = pixels.shape[:2]
     return {
@@ -71,23 +71,23 @@ def _of_photo(predictor: BasePredictor, content: bytes, most_pixels: int) -> dic
     }
 
 
-def _open_video(path: Path, most_pixels: int) -> Video:
+def _open_video(path: Path, max_pixels: int) -> Video:
     try:
         opened = Video(path)
     except InputError:
         raise InputError("the upload: cannot be read as a video") from None
-    if opened.width * opened.height > most_pixels:
+    if opened.width * opened.height > max_pixels:
         opened.close()
-        raise InputError(f"the upload: has frames of {opened.width} × {opened.height} pixels, more than {most_pixels}")
+        raise InputError(f"the upload: has frames of {opened.width} × {opened.height} pixels, more than {max_pixels}")
     return opened
 
 
-def _of_frames(predictor: BasePredictor, opened: Video, most: int) -> Iterator[dict[str, Any]]:
+def _of_frames(predictor: BasePredictor, opened: Video, max_frames: int) -> Iterator[dict[str, Any]]:
     """Yield the video's properties, then each frame's people."""
     with opened:
-        count = None if opened.count is None else min(opened.count, most)
+        count = None if opened.count is None else min(opened.count, max_frames)
         yield {"width": opened.width, "height": opened.height, "frame_rate": opened.frame_rate, "frames": count}
-        frames = (Image(pixels, image_id=number) for number, pixels in opened.frames(most))
+        frames = (Image(pixels, image_id=number) for number, pixels in opened.frames(max_frames))
         with closing(predictor.stream(frames)) as predictions:  # type: ignore[type-var]
             for prediction in predictions:
                 if prediction.error is not None:
@@ -98,8 +98,8 @@ def _of_frames(predictor: BasePredictor, opened: Video, most: int) -> Iterator[d
 class _Steps:
     """A generator that one thread may close while another still waits for its next value."""
 
-    def __init__(self, found: Iterator[dict[str, Any]], resources: ExitStack) -> None:
-        self._found, self._resources, self._lock = found, resources, Lock()
+    def __init__(self, lines: Iterator[dict[str, Any]], resources: ExitStack) -> None:
+        self._found, self._resources, self._lock = lines, resources, Lock()
 
     def next(self) -> dict[str, Any] | None:
         """Return the next value, None at the end."""
@@ -113,10 +113,10 @@ class _Steps:
             self._resources.close()
 
 
-async def _lines(found: Iterator[dict[str, Any]], turn: asyncio.Lock, resources: ExitStack) -> AsyncIterator[str]:
+async def _lines(lines: Iterator[dict[str, Any]], turn: asyncio.Lock, resources: ExitStack) -> AsyncIterator[str]:
     """Write each object as a line, one frame at a time, so that photos in between need not wait for the whole video; an
     error becomes the last line. Stops if the browser leaves."""
-    steps = _Steps(found, resources)
+    steps = _Steps(lines, resources)
     try:
         while True:
             error = None

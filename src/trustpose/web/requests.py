@@ -1,4 +1,4 @@
-"""Every request passes here: refused where the server is full or another site sent it, ended where its client left."""
+"""The middleware of all requests: refuses them if the server is full or another site sent them, ends abandoned ones."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What a browser sends: read within limits of size and time, kept in one temporary folder under names of our own."""
+"""Uploads: read within limits of size and time, and stored in one temporary folder under names of our own."""
 
 import asyncio
 import secrets
@@ -31,8 +31,8 @@ class Stalled(Exception):
 class Budget:
     """Bytes that all requests may hold together."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.held = most, 0
+    def __init__(self, max_bytes: int) -> None:
+        self.most, self.held = max_bytes, 0
 
     def take(self, size: int) -> None:
         """Raises Busy where there is no room."""
@@ -64,8 +64,8 @@ class Share:
         self._budget.give(self.size)
 
 
-async def read_chunks(request: Request, most: int, limits: Limits, share: Share) -> AsyncIterator[bytes]:
-    """Yield a request's body, of at most `most` bytes, which `share` covers.
+async def read_chunks(request: Request, max_bytes: int, limits: Limits, share: Share) -> AsyncIterator[bytes]:
+    """Yield a request's body, of at most `max_bytes` bytes, which `share` covers.
 
     Raises TooLarge, Busy, Stalled, InputError where the body is empty, and ClientDisconnect.
     """
@@ -73,10 +73,10 @@ async def read_chunks(request: Request, most: int, limits: Limits, share: Share)
     declared = request.headers.get("content-length", "")
     try:
         if declared.isdigit():
-            _check_size(int(declared), most, share)
+            _check_size(int(declared), max_bytes, share)
         while chunk := await _next_chunk(chunks, limits, size, time.monotonic() - started):
             size += len(chunk)
-            _check_size(size, most, share)
+            _check_size(size, max_bytes, share)
             yield chunk
     except (TooLarge, Busy):
         await discard(chunks)
@@ -85,35 +85,35 @@ async def read_chunks(request: Request, most: int, limits: Limits, share: Share)
         raise InputError("the upload is empty")
 
 
-def _check_size(size: int, most: int, share: Share) -> None:
-    if size > most:
+def _check_size(size: int, max_bytes: int, share: Share) -> None:
+    if size > max_bytes:
         raise TooLarge
     share.cover(size)
 
 
 async def _next_chunk(chunks: AsyncIterator[bytes], limits: Limits, size: int, seconds: float) -> bytes:
     """Return the next bytes, b"" at the end. Raises Stalled after a pause, and where the whole comes too slowly."""
-    left = limits.stall_seconds + size / limits.bytes_per_second - seconds
+    seconds_left = limits.stall_seconds + size / limits.bytes_per_second - seconds
     try:
-        async with asyncio.timeout(min(limits.stall_seconds, left)):
+        async with asyncio.timeout(min(limits.stall_seconds, seconds_left)):
             return await anext(chunks, b"")
     except TimeoutError:
         raise Stalled from None
 
 
-async def read_body(request: Request, most: int, limits: Limits, share: Share) -> bytes:
+async def read_body(request: Request, max_bytes: int, limits: Limits, share: Share) -> bytes:
     """Return a request's body. Raises as `read_chunks`."""
     content = bytearray()
-    async for chunk in read_chunks(request, most, limits, share):
+    async for chunk in read_chunks(request, max_bytes, limits, share):
         content += chunk
     return bytes(content)
 
 
-async def save_body(request: Request, path: Path, most: int, limits: Limits, share: Share) -> None:
+async def save_body(request: Request, path: Path, max_bytes: int, limits: Limits, share: Share) -> None:
     """Write a request's body to a new file; nothing is left of a refused one. Raises as `read_chunks`."""
     try:
         with path.open("xb") as file:
-            async for chunk in read_chunks(request, most, limits, share):
+            async for chunk in read_chunks(request, max_bytes, limits, share):
                 file.write(chunk)
     except BaseException:
         path.unlink(missing_ok=True)
@@ -121,7 +121,7 @@ async def save_body(request: Request, path: Path, most: int, limits: Limits, sha
 
 
 @dataclass(eq=False)
-class Kept:
+class StoredUpload:
     """A stored file, and what was read from it."""
 
     kind: str
@@ -143,7 +143,7 @@ class Store:
 
     limits: Limits = field(default_factory=Limits)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="trustpose-")))
-    _kept: "OrderedDict[str, Kept]" = field(default_factory=OrderedDict)
+    _uploads: "OrderedDict[str, StoredUpload]" = field(default_factory=OrderedDict)
     _held: int = 0
     _lock: Lock = field(default_factory=Lock)
 
@@ -168,7 +168,7 @@ class Store:
         key = secrets.token_urlsafe(16)
         try:
             with self._lock:
-                while len(self._kept) >= self.limits.kept_files:
+                while len(self._uploads) >= self.limits.kept_files:
                     self._drop()
             if share is None:
                 self.take(path.stat().st_size)
@@ -179,25 +179,25 @@ class Store:
         if share is not None:
             share.size = 0
         with self._lock:
-            self._kept[key] = Kept(kind, path, value, size)
+            self._uploads[key] = StoredUpload(kind, path, value, size)
         return key
 
     @contextmanager
-    def using(self, key: object, kind: str) -> Iterator[Kept]:
+    def using(self, key: object, kind: str) -> Iterator[StoredUpload]:
         """Yield the file of that key, which stays until the block ends. Raises InputError if there is none, or if it is
         of another kind."""
         with self._lock:
-            kept = self._kept.get(key) if isinstance(key, str) else None
-            if kept is None or kept.kind != kind:
+            upload = self._uploads.get(key) if isinstance(key, str) else None
+            if upload is None or upload.kind != kind:
                 raise InputError(f"there is no such {kind} here (any more): upload it again")
-            self._kept.move_to_end(str(key))
-            kept.users += 1
+            self._uploads.move_to_end(str(key))
+            upload.users += 1
         try:
-            yield kept
-            kept.is_used = True
+            yield upload
+            upload.is_used = True
         finally:
             with self._lock:
-                kept.users -= 1
+                upload.users -= 1
 
     def close(self) -> None:
         """Remove everything."""
@@ -205,13 +205,13 @@ class Store:
 
     def _drop(self) -> None:
         """Drop the file whose last use is oldest. Raises Busy where none may be dropped."""
-        now, soonest = time.monotonic(), self.limits.keep_seconds
-        for key, kept in self._kept.items():
-            left = 0.0 if kept.is_used else kept.since + self.limits.keep_seconds - now
-            if left <= 0 and not kept.users:
-                kept.path.unlink(missing_ok=True)
-                self._held -= kept.size
-                del self._kept[key]
+        seconds, soonest = time.monotonic(), self.limits.keep_seconds
+        for key, upload in self._uploads.items():
+            seconds_to_wait = 0.0 if upload.is_used else upload.since + self.limits.keep_seconds - seconds
+            if seconds_to_wait <= 0 and not upload.users:
+                upload.path.unlink(missing_ok=True)
+                self._held -= upload.size
+                del self._uploads[key]
                 return
-            soonest = min(soonest, max(left, 1))
+            soonest = min(soonest, max(seconds_to_wait, 1))
         raise Busy(soonest)

@@ -25,7 +25,7 @@ from trustpose.images import Images
 from trustpose.names import expected_one_of
 from trustpose.notebook import html_record
 from trustpose.poses import AREAS, SEGMENT, Area, Truth, describe_counts
-from trustpose.skeletons import Skeleton, given_sigmas, skeleton_of
+from trustpose.skeletons import Skeleton, sigmas_of, skeleton_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +74,7 @@ class TruthFile:
         """
         count = self.truth.keypoint_count
         if given is not None:
-            return given_sigmas(given, count)
+            return sigmas_of(given, count)
         if self.skeleton is None or not self.skeleton.has_sigmas:
             named = f"the skeleton {self.skeleton.name}" if self.skeleton else f"from {self.keypoint_names[0]!r} on"
             raise InputError(

@@ -39,15 +39,15 @@ def find_recipe(name: str) -> Recipe:
 def check_runnable(recipe: Recipe) -> None:
     """Raise InputError, with the reason, if the recipe cannot be reproduced."""
     if recipe.not_runnable:
-        other = next((found for found in same_training(recipe) if not RECIPES[found].not_runnable), None)
-        hint = "" if other is None else f"; {other} trains the same"
+        alternative = next((name for name in same_training(recipe) if not RECIPES[name].not_runnable), None)
+        hint = "" if alternative is None else f"; {alternative} trains the same"
         raise InputError(f"{recipe.name}: cannot be run as printed, {recipe.not_runnable}{hint}")
 
 
 def same_training(recipe: Recipe) -> list[str]:
     """Return names of the other recipes with the same training and another evaluation, in order."""
-    wanted = _training(recipe)
-    return [name for name, other in RECIPES.items() if name != recipe.name and _training(other) == wanted]
+    training = _training(recipe)
+    return [name for name, candidate in RECIPES.items() if name != recipe.name and _training(candidate) == training]
 
 
 def _training(recipe: Recipe) -> Recipe:

@@ -49,11 +49,11 @@ def _recipe(
     """Build a recipe with OKS-Net as the paper trains it: strategy 2."""
     height, width = size
     is_hourglass = network.startswith("hourglass")
-    place = f"{LABELS[network]}, {height}×{width}"
+    network_and_size = f"{LABELS[network]}, {height}×{width}"
     detail = "" if row.startswith(LABELS[network]) else f", {row}"
     return Recipe(
         name=f"oks-net/table-{TABLES.index(table) + 1}/{slug}",
-        title=f"OKS-Net on {place}{detail}; ranked by {_RANKED_BY[evaluation.score]}",
+        title=f"OKS-Net on {network_and_size}{detail}; ranked by {_RANKED_BY[evaluation.score]}",
         strategy=OKS_NET[2],
         network=network,
         head="oks-net",
@@ -81,11 +81,11 @@ def _without_and_with(
     with_oks: tuple[float, ...],
 ) -> tuple[Recipe, Recipe]:
     """Build two rows of one training: ranked by heatmap peaks, and by the predicted OKS."""
-    place = f"{SHORT[network]}-{size[0]}"
+    prefix = f"{SHORT[network]}-{size[0]}"
     row = f"{LABELS[network]}, {size[0]}×{size[1]}"
     return (
-        _recipe(table, f"{place}-heatmap", row, printed(columns, *without), network, size, _BY_HEATMAP),
-        _recipe(table, f"{place}-oks", f"{row}, OKS-net", printed(columns, *with_oks), network, size),
+        _recipe(table, f"{prefix}-heatmap", row, printed(columns, *without), network, size, _BY_HEATMAP),
+        _recipe(table, f"{prefix}-oks", f"{row}, OKS-net", printed(columns, *with_oks), network, size),
     )
 
 
@@ -131,13 +131,13 @@ def _test_dev() -> list[Recipe]:
     ]
     recipes = []
     for network, size, values in rows:
-        place, row = f"{SHORT[network]}-{size[0]}", f"{LABELS[network]}, {size[0]}×{size[1]}"
+        prefix, row = f"{SHORT[network]}-{size[0]}", f"{LABELS[network]}, {size[0]}×{size[1]}"
         with_oks = replace(_DETECTED, split="test-dev2017")
         without = replace(with_oks, score="pose_score")
         numbers = printed(columns, *values)
         recipes += [
-            _recipe("V", f"{place}-heatmap", row, numbers, network, size, without, _TEST_DEV),
-            _recipe("V", f"{place}-oks", f"{row}, OKS-net", {}, network, size, with_oks, _LOST),
+            _recipe("V", f"{prefix}-heatmap", row, numbers, network, size, without, _TEST_DEV),
+            _recipe("V", f"{prefix}-oks", f"{row}, OKS-net", {}, network, size, with_oks, _LOST),
         ]
     return recipes
 
@@ -163,10 +163,10 @@ def _rescoring() -> list[Recipe]:
             printed(AP, *row),
             network,
             SMALL,
-            how,
+            evaluation,
         )
         for network, values in rows.items()
-        for (way, how), row in zip(ways.items(), values, strict=True)
+        for (way, evaluation), row in zip(ways.items(), values, strict=True)
     ]
 
 
@@ -229,10 +229,16 @@ def _upper_bound() -> list[Recipe]:
     }
     return [
         _recipe(
-            "XIV", f"{SHORT[network]}-{size[0]}-{slug}", f"{LABELS[network]}, {way}", {"AP": value}, network, size, how
+            "XIV",
+            f"{SHORT[network]}-{size[0]}-{slug}",
+            f"{LABELS[network]}, {way}",
+            {"AP": value},
+            network,
+            size,
+            evaluation,
         )
         for network, size, values in ((R50, SMALL, (72.4, 73.4, 75.3)), (W48, LARGE, (78.1, 78.6, 80.4)))
-        for (slug, (way, how)), value in zip(ways.items(), values, strict=True)
+        for (slug, (way, evaluation)), value in zip(ways.items(), values, strict=True)
     ]
 
 

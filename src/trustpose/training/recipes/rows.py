@@ -13,9 +13,9 @@ def printed(columns: tuple[str, ...], *values: float) -> dict[str, float]:
 
 def by_name(*recipes: Recipe) -> dict[str, Recipe]:
     """Return recipes by name, in order. Raises ValueError if two have the same name."""
-    found: dict[str, Recipe] = {}
+    recipes_by_name: dict[str, Recipe] = {}
     for recipe in recipes:
-        if recipe.name in found:
+        if recipe.name in recipes_by_name:
             raise ValueError(f"{recipe.name}: two recipes have this name")
-        found[recipe.name] = recipe
-    return found
+        recipes_by_name[recipe.name] = recipe
+    return recipes_by_name

@@ -1,7 +1,7 @@
 """Files on this machine's disks, on S3 and on GCS behind one record, read and written by `pyarrow.fs`.
 
-A place is a root and a path. The root is a folder of this machine, or an address such as s3://bucket/folder?region=…:
-text that can be sent to other machines, which open it with credentials of their own.
+A storage path is a root and a path. The root is a folder of this machine, or an address such as
+s3://bucket/folder?region=…: text that can be sent to other machines, which open it with their own credentials.
 """
 
 import re
@@ -21,7 +21,7 @@ _NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")  # of WebDataset's names: shard-{00
 
 
 @dataclass(frozen=True)
-class Place:
+class StoragePath:
     """A file or folder: `path` within `root`; for a local file, `root` is the folder from which a relative path counts,
     for another the address of its bucket. Raises InputError if the address cannot be opened."""
 
@@ -29,8 +29,8 @@ class Place:
     path: str
 
     @classmethod
-    def of(cls, name: str | Path) -> "Place":
-        """The place of a path or an address as the user gives it."""
+    def of(cls, name: str | Path) -> "StoragePath":
+        """Build the storage path of a user's path or address."""
         text = str(name)
         if text.startswith("file://"):
             text = _filesystem(text)[1]
@@ -50,11 +50,11 @@ class Place:
 
     @property
     def name(self) -> str:
-        """For people: the path as given, or the address."""
+        """The name for messages: the user's path, or the address."""
         return self.path if self.is_local else f"{self.root.partition('://')[0]}://{self.path}"
 
-    def __truediv__(self, part: str) -> "Place":
-        return Place(self.root, str(PurePosixPath(self.path) / part))
+    def __truediv__(self, part: str) -> "StoragePath":
+        return StoragePath(self.root, str(PurePosixPath(self.path) / part))
 
     def read(self, expected: str) -> bytes:
         """Return the file's content. Raises InputError if it cannot be read or is empty."""
@@ -73,7 +73,7 @@ class Place:
         return content
 
     def open(self) -> Any:
-        """Open the file for reading at any place; a `pyarrow.NativeFile`. Raises OSError."""
+        """Open the file for random access; a `pyarrow.NativeFile`. Raises OSError."""
         if self.is_local:
             return package("pyarrow.fs").LocalFileSystem().open_input_file(str(self.local))
         return _filesystem(self.root)[0].open_input_file(self.path)
@@ -81,7 +81,7 @@ class Place:
     def write(self, content: bytes) -> None:
         """Write the file at once: it is there completely or not at all, and replaces one of the same name.
 
-        A local file is written beside its place and renamed; an object of S3 or GCS appears when its upload is
+        A local file is written under a temporary name and renamed; an object of S3 or GCS appears when its upload is
         complete. Raises InputError, DiskError.
         """
         if self.is_local:
@@ -102,17 +102,17 @@ class Place:
         """Return whether it is a folder."""
         return self._info().type.name == "Directory"
 
-    def files(self, *, recursive: bool = False) -> list["Place"]:
+    def files(self, *, recursive: bool = False) -> list["StoragePath"]:
         """Return the files of a folder, by name, hidden ones left out; [] if there is no such folder."""
         selector = package("pyarrow.fs").FileSelector(self._path, allow_not_found=True, recursive=recursive)
         within = PurePosixPath(self._path)
-        found = [
+        paths = [
             PurePosixPath(info.path).relative_to(within) for info in self._files.get_file_info(selector) if info.is_file
         ]
-        seen = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+        seen = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
         return [self / str(path) for path in sorted(seen)]
 
-    def is_within(self, folder: "Place") -> bool:
+    def is_within(self, folder: "StoragePath") -> bool:
         """Return whether it is in a folder, or in a folder of that."""
         if self.is_local and folder.is_local:
             return folder.local.resolve() in self.local.resolve().parents
@@ -156,56 +156,64 @@ def is_remote(name: str) -> bool:
     return _SCHEME.match(name) is not None
 
 
-def places(name: str, *, suffixes: Sequence[str], recursive: bool = False) -> list[Place]:
-    """Return the files that a file's name, a folder or a pattern stands for, by name: those with one of the suffixes,
-    but a file that is named by itself in any case. {000..127} stands for each of these numbers. Raises InputError if
-    there are none."""
+def find_files(name: str, *, suffixes: Sequence[str], recursive: bool = False) -> list[StoragePath]:
+    """Return the files of a file's name, a folder or a pattern, sorted by name: those with one of the suffixes, but a
+    file that is named itself in any case. {000..127} stands for each of these numbers. Raises InputError if there are
+    none."""
     if "{" in name:
-        return [place for one in _spread(name) for place in places(one, suffixes=suffixes, recursive=recursive)]
-    place = Place.of(name)
-    if place.is_folder():
-        found = _with_suffix(place.files(recursive=recursive), suffixes)
-        if not found:
+        return [
+            file
+            for spread_name in _spread(name)
+            for file in find_files(spread_name, suffixes=suffixes, recursive=recursive)
+        ]
+    location = StoragePath.of(name)
+    if location.is_folder():
+        files = _with_suffix(location.files(recursive=recursive), suffixes)
+        if not files:
             raise InputError(f"{name}: the folder holds no file of {', '.join(suffixes)}")
-        return found
-    if place.exists():
-        return [place]
-    if not GLOB & set(place.path):
+        return files
+    if location.exists():
+        return [location]
+    if not GLOB & set(location.path):
         raise InputError(f"{name}: no such file or folder")
-    wanted = PurePosixPath(place.path).parts
-    first = next(at for at, part in enumerate(wanted) if GLOB & set(part))
-    folder = Place(place.root, str(PurePosixPath(*wanted[:first])) if first else ".")
+    pattern = PurePosixPath(location.path).parts
+    first = next(index for index, part in enumerate(pattern) if GLOB & set(part))
+    folder = StoragePath(location.root, str(PurePosixPath(*pattern[:first])) if first else ".")
     depth = len(PurePosixPath(folder.path).parts)
-    some = folder.files(recursive=len(wanted) - first > 1 or "**" in wanted)
-    found = [one for one in some if _fits(PurePosixPath(one.path).parts[depth:], wanted[first:])]
-    found = _with_suffix(found, suffixes)
-    if not found:
+    candidates = folder.files(recursive=len(pattern) - first > 1 or "**" in pattern)
+    files = [file for file in candidates if _fits(PurePosixPath(file.path).parts[depth:], pattern[first:])]
+    files = _with_suffix(files, suffixes)
+    if not files:
         raise InputError(f"{name}: no file fits this pattern")
-    return found
+    return files
 
 
-def _fits(parts: Sequence[str], wanted: Sequence[str]) -> bool:
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     """Return whether a path fits a pattern, part by part; ** stands for any number of folders."""
-    if not wanted:
+    if not pattern:
         return not parts
-    if wanted[0] == "**":
-        return any(_fits(parts[at:], wanted[1:]) for at in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], wanted[0]) and _fits(parts[1:], wanted[1:])
+    if pattern[0] == "**":
+        return any(_fits(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
-def _with_suffix(some: list[Place], suffixes: Sequence[str]) -> list[Place]:
-    return [place for place in some if place.path.lower().endswith(tuple(suffixes))]
+def _with_suffix(files: list[StoragePath], suffixes: Sequence[str]) -> list[StoragePath]:
+    return [file for file in files if file.path.lower().endswith(tuple(suffixes))]
 
 
 def _spread(name: str) -> list[str]:
-    found = _NUMBERS.search(name)
-    if found is None:
+    match = _NUMBERS.search(name)
+    if match is None:
         return [name] if "{" not in name else [_refuse(name)]
-    low, high = found[1], found[2]
+    low, high = match[1], match[2]
     if int(low) > int(high):
         _refuse(name)
     numbers = [f"{number:0{len(low)}d}" for number in range(int(low), int(high) + 1)]
-    return [one for number in numbers for one in _spread(name[: found.start()] + number + name[found.end() :])]
+    return [
+        spread_name
+        for number in numbers
+        for spread_name in _spread(name[: match.start()] + number + name[match.end() :])
+    ]
 
 
 def _refuse(name: str) -> str:
