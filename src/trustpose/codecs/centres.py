@@ -1,4 +1,4 @@
-"""People as points: each person's centre with its box and the way from there to every joint, and keypoint heatmaps.
+"""People as points: each person's centre with its box and the offset to every joint, and keypoint heatmaps.
 
 Source: Zhou, Wang, Krähenbühl, Objects as Points, 2019, section 4.2: joints are regressed from the centre, then moved
 to the nearest peak of their heatmap. Centres and boxes are those of `codecs.boxes`, which gives distances of the four

@@ -49,7 +49,7 @@ def encode_tags(
 def best_by_tag(
     heatmaps: Float[np.ndarray, "K h w"], tags: Float[np.ndarray, "K T h w"], person: Float[np.ndarray, "P T"]
 ) -> DecodedKeypoints:
-    """Return for every joint of people with these mean tags the likeliest place, xy (P, K, 2) in map pixels.
+    """Return for every joint of people with these mean tags the likeliest position, xy (P, K, 2) in map pixels.
 
     It is the pixel with the highest heatmap minus the distance between its tag and the person's, rounded, moved a
     quarter pixel towards the higher neighbour; the score is the heatmap's there. This fills in joints that have no

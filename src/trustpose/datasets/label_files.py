@@ -37,7 +37,7 @@ def boxes_of_joints(xy: Float[np.ndarray, "N K 2"], labelled: Bool[np.ndarray, "
 
 
 def image_numbers(names: Sequence[str]) -> dict[str, int]:
-    """Return an id for each photo: the number at the end of its name, or, if one has none or two the same, its place
+    """Return an id for each photo: the number at the end of its name, or, if one has none or two the same, its index
     from 1 in the order of the names, as `trustpose convert` numbers photos."""
     photos = sorted(set(names))
     numbers = [number_in_name(name) for name in photos]

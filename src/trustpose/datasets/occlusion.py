@@ -202,7 +202,7 @@ def _person(
 
 
 def _within(mask: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The mask where there is something to show."""
+    """Return the mask within a rectangle, 0 outside."""
     visible = np.zeros_like(mask)
     visible[low[1] : high[1], low[0] : high[0]] = mask[low[1] : high[1], low[0] : high[0]]
     return visible

@@ -71,7 +71,7 @@ class PersonLabels:
 
     @property
     def is_ternary(self) -> Bool[np.ndarray, "N K"]:
-        """Where v is known as COCO's 0, 1 or 2."""
+        """Keypoints whose v is COCO's 0, 1 or 2."""
         return self.has_joint & (self.has_visibility | (self.v == 0))
 
     def __len__(self) -> int:

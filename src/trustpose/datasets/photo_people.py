@@ -22,7 +22,7 @@ _PORTRAIT = 3 / 4  # width / height of all top-down crops; the unit of a cut
 
 @dataclass(frozen=True)
 class Cut:
-    """How much of a photo to keep around a person, and at which size.
+    """The part of a photo that is kept around a person, and its size.
 
     The unit is the box's height after extending the box to 3:4. A square with sides of `margin` units about the box's
     centre is kept, within the photo, and shrunk (averaging) until the unit is `size` pixels; smaller people are not

@@ -26,7 +26,7 @@ _PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class ShardOptions:
-    """What to keep of each photo (`cut`), JPEG quality 1–100, and the maximum bytes of a shard (exceeded only by a
+    """The part of each photo to keep (`cut`), JPEG quality 1–100, and the maximum bytes of a shard (exceeded only by a
     single larger person). Raises ValueError if a number is out of range."""
 
     cut: Cut = field(default_factory=Cut)

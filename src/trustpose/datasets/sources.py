@@ -1,4 +1,4 @@
-"""Where each data set is published, for the message about a missing file."""
+"""The addresses where data sets are published, for messages about missing files."""
 
 from pathlib import Path
 

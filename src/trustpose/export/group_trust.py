@@ -1,4 +1,4 @@
-"""Write model folders of bottom-up networks with trust: the network with one more output, and the head beside it.
+"""Write model folders of bottom-up networks with trust: the network with one more output, and a separate head.
 
 The head reads grouped people (`codecs.group_tokens`), whom only decoding finds, so it is a graph of its own,
 `trust.onnx`. Needs the `train` extra, but the base install runs the result.

@@ -42,7 +42,7 @@ _SHOWN = 8  # candidates listed in an error
 
 @dataclass(frozen=True)
 class InnerTensor:
-    """A tensor inside an ONNX graph, by its name there, with its shape without the batch."""
+    """A tensor inside an ONNX graph: its name in the graph, and its shape without the batch."""
 
     name: str
     shape: tuple[int, ...]
@@ -205,7 +205,7 @@ class _Graph:
         return InputError(f"{self.spec.onnx}: has no map {tensor!r} inside; the last ones are {shown}")
 
     def estimates(self) -> dict[str, str]:
-        """Return the tensors of `ESTIMATES` by their names there."""
+        """Return the tensor of each name in `ESTIMATES`."""
         names = list(self.finals)
         if self.is_from_tokens:
             names.append(self._tokens())

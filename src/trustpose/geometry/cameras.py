@@ -78,7 +78,7 @@ class Camera:
 
     @property
     def centre(self) -> Float[np.ndarray, " 3"]:
-        """Where the camera stands in the world (3,), metres."""
+        """The camera's position in the world (3,), metres."""
         return -self.rotation.T @ self.translation
 
     @property

@@ -188,7 +188,7 @@ def cut_out(
 
 
 def stretch(image: UInt8[np.ndarray, "H W 3"], width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
-    """The whole image as (height, width, 3), whatever its proportions: corners go to corners, as cv2.resize has it.
+    """Resize a whole image to (height, width, 3), without keeping its proportions, corners to corners as in cv2.resize.
 
     Bicubic, as PaddleDetection resizes photos for its detectors. Where one pixel stands for at least four image pixels
     along a side, the image is first averaged along it, so that two or three remain, as in `cut_out`.

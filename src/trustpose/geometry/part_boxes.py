@@ -16,8 +16,8 @@ HEAD_PER_NECK = 1.33  # side per distance neck to head, for skeletons without ey
 
 
 def hand_boxes(wrist: Points, elbow: Points, shoulder: Points) -> Float[np.ndarray, "N 4"]:
-    """Return the boxes of one side's hands: a third of the forearm beyond the wrist, 1.5 forearms wide; nine tenths of
-    the upper arm stand for the forearm if they are longer."""
+    """Return the boxes of one side's hands: a third of the forearm beyond the wrist, 1.5 forearms wide; the forearm is
+    replaced by nine tenths of the upper arm if these are longer."""
     centre = wrist + BEYOND_WRIST * (wrist - elbow)
     forearm, upper = _distance(wrist, elbow), _distance(elbow, shoulder)
     return _squares(centre, HAND_PER_FOREARM * np.maximum(forearm, FOREARM_PER_UPPER_ARM * upper))
@@ -26,8 +26,8 @@ def hand_boxes(wrist: Points, elbow: Points, shoulder: Points) -> Float[np.ndarr
 def face_boxes(
     neck: Points, nose: Points, eyes: Float[np.ndarray, "N 2 2"], ears: Float[np.ndarray, "N 2 2"]
 ) -> Float[np.ndarray, "N 4"]:
-    """Return the boxes of faces: the mean of what neck and nose, both eyes, and both ears say, as far as these were
-    found. eyes, ears: left, right, x and y.
+    """Return the boxes of faces: the mean of the estimates from neck and nose, both eyes, and both ears, where known.
+    eyes, ears: left, right, x and y.
 
     Neck and nose: their middle, twice their distance; for a profile, with the eye and the ear of only one side, the
     mean of nose, eye and ear, and 0.85 × (nose to eye + nose to ear + neck to nose). Eyes: their middle, three times

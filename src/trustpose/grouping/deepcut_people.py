@@ -104,7 +104,7 @@ class DeepCut:
         probability: Float[np.ndarray, " C"],
         sigmas: Float[np.ndarray, " K"],
     ) -> Int[np.ndarray, " D"]:
-        """Return the places among `rows` of the likeliest candidate of each joint node, the likeliest nodes first."""
+        """Return the indices into `rows` of the likeliest candidate of each joint node, the likeliest nodes first."""
         xy, size, joint = candidates.xy[rows], candidates.size[rows], candidates.joint[rows]
         node = merge_joints(xy, size, joint, self.distance * sigmas / sigmas.mean()).node
         order = np.argsort(-probability, kind="stable")

@@ -140,7 +140,7 @@ def default_threshold(method: str | None, distance: PoseDistance | None = None) 
 
 
 def distance_of(method: str | None, distance: PoseDistance | str | None) -> PoseDistance | None:
-    """Return the distance of "pose-nms" as given, or as its text says (`read_distance`).
+    """Return the distance of "pose-nms", read from a text if it is one (`read_distance`).
 
     Raises ValueError for another text, and for a distance with another method.
     """

@@ -257,7 +257,7 @@ def _read(dataset: Any, field: str, skeleton: Skeleton | str | None) -> tuple[Po
 
 
 def _image_ids(labelled_samples: list[tuple[int, str, Any]]) -> list[int]:
-    """Return the image id of each photo: as stored, else the number in its name, else its place."""
+    """Return the image id of each photo: as stored, else the number in its name, else its index."""
     stored = [label["image_id"] if label.has_field("image_id") else None for _, _, label in labelled_samples]
     numbers = [number_in_name(path) for _, path, _ in labelled_samples]
     ids = next(

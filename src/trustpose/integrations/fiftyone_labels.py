@@ -118,8 +118,8 @@ def id_column(keypoints: Sequence[Any], names: Sequence[str], attribute: str) ->
 def _tables(
     keypoints: Sequence[Any], names: Sequence[str], attributes: Sequence[str], shape: tuple[int, ...]
 ) -> np.ndarray | None:
-    """Return attributes that belong together (N, *shape, A). Raises InputError as `_table`, and if only some are
-    there."""
+    """Return attributes that belong together (N, *shape, A). Raises InputError as `_table`, and if only some of
+    them are set."""
     tables = [_table(keypoints, names, attribute, shape) for attribute in attributes]
     columns = [table for table in tables if table is not None]
     if columns and len(columns) < len(tables):

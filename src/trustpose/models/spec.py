@@ -78,8 +78,8 @@ class ModelSpec:
 
     @property
     def training_weights(self) -> Path:
-        """The file with the weights for training, which may not exist: beside the network; those of the bundled models
-        are only in a checkout, in weights/."""
+        """The file with the weights for training, which may not exist: next to the network, or for bundled models in a
+        checkout's weights/."""
         weights = self.onnx.with_name(MODEL_WEIGHTS)
         is_bundled = self.onnx.parent.parent == _SHIPPED and not weights.is_file()
         return _CHECKOUT / "weights" / self.onnx.parent.name / MODEL_WEIGHTS if is_bundled else weights
@@ -256,7 +256,7 @@ def shipped_folders() -> list[Path]:
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The files of a model: its JSON, and its ONNX file if that was given instead (otherwise the JSON names it)."""
+    """The files of a model: its JSON, and its ONNX file if the user named that (otherwise the JSON names it)."""
 
     json: Path
     onnx: Path | None = None

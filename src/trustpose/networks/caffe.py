@@ -122,7 +122,7 @@ def _varints(content: memoryview) -> Iterator[tuple[int, int]]:
 
 
 def _varint(content: memoryview, start: int) -> tuple[int, int]:
-    """Return a number of seven bits a byte, the lowest first, and the place after it."""
+    """Return a number of seven bits a byte, the lowest first, and the offset after it."""
     value = 0
     for index, byte in enumerate(content[start : start + _LONGEST]):
         value |= (byte & 127) << 7 * index

@@ -95,7 +95,7 @@ class DeepPose(nn.Module):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """How it can be trained: stage by stage; one stage alone also on its coordinates."""
+        """The supported values of `train.objective`: stage by stage; a single stage also on its coordinates."""
         return ("cascade",) if len(self.stages) > 1 else ("cascade", "coordinates")
 
     @property

@@ -83,7 +83,7 @@ def read_convolutions(path: Path) -> list[tuple[str, str, list[Tensor]]]:
 
 
 def _added(graph: Any, node: Any, tensors: list[Tensor], weights: Mapping[str, Tensor]) -> list[Tensor]:
-    """Return a convolution's bias if it has none of its own and the graph adds one (1, C, 1, 1) to its output."""
+    """Return the bias of a convolution without one, if the graph adds a constant (1, C, 1, 1) to its output."""
     if node.op_type != "Conv" or len(tensors) != 1:
         return []
     readers = [reader for reader in graph.node if node.output[0] in reader.input]

@@ -1,4 +1,4 @@
-"""What the maps of OpenPose's published bodies stand for: keypoints, limbs, and the maps of each limb's field.
+"""The meaning of the maps of OpenPose's published bodies: keypoints, limbs, and the maps of each limb's field.
 
 Source: the tables POSE_BODY_PART_PAIRS and POSE_MAP_INDEX of OpenPose (CMU-Perceptual-Computing-Lab/openpose,
 poseParameters.cpp); Lightweight OpenPose's are those of COCO's 18.

@@ -72,6 +72,6 @@ def _layers(*after: str) -> list[str]:
 
 
 def _index_in_backbone(convolution: int) -> int:
-    """Return the place of a convolution among convolutions, activations and poolings."""
+    """Return the index of a convolution among convolutions, activations and poolings."""
     poolings = sum(convolution >= sum(_VGG[: block + 1]) for block in range(len(_VGG)))
     return 2 * convolution + poolings

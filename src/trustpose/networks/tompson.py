@@ -75,7 +75,7 @@ class Tompson(nn.Module):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """How it can be trained: part by part, or without the fine part by its heatmaps."""
+        """The supported values of `train.objective`: part by part, or without the fine part by its heatmaps."""
         return ("coarse-to-fine",) if self.has_fine else ("heatmaps", "integral")
 
     @property

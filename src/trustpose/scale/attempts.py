@@ -58,7 +58,7 @@ class Attempt:
 
 
 def _earlier(file: StoragePath) -> tuple[int, dict[int, int]]:
-    """Return what an earlier attempt left: how many there were, and at which items they ended."""
+    """Return the number of earlier attempts, and how often they were killed at each item."""
     if not file.exists():
         return 0, {}
     try:

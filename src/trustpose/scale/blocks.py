@@ -1,4 +1,4 @@
-"""The blocks of a run at scale: written until none is missing, whatever machines leave or join."""
+"""Write the blocks of a run at scale until none is missing, also when machines leave or join the cluster."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace

@@ -51,7 +51,7 @@ class ScaleOptions:
 
 @dataclass(frozen=True)
 class Progress:
-    """A finished block: its counts, and how many photos or frames there are (None: not known before they are read)."""
+    """A finished block: its counts, and the number of photos or frames of the run (None: unknown before reading)."""
 
     counts: Counts
     total: int | None

@@ -79,7 +79,7 @@ class StoragePath:
         return _filesystem(self.root)[0].open_input_file(self.path)
 
     def write(self, content: bytes) -> None:
-        """Write the file at once: it is there completely or not at all, and replaces one of the same name.
+        """Write the file atomically; it replaces one of the same name.
 
         A local file is written under a temporary name and renamed; an object of S3 or GCS appears when its upload is
         complete. Raises InputError, DiskError.

@@ -31,8 +31,8 @@ class Unread:
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one block: its photos (those that could not be read too), its people, its photos without people, and the
-    photos that could not be read."""
+    """The counts of one block: its photos (unreadable ones included), its people, its photos without people, and the
+    unreadable photos."""
 
     photos: int = 0
     people: int = 0

@@ -43,7 +43,7 @@ class Calibrate(TableTask):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The calibrator, and the skeleton that was given."""
+        """The calibrator and the user's skeleton."""
         names = None if self.skeleton is None else list(self.skeleton.keypoints)
         return {"task": "calibrate", "calibrator": self.calibrator.card.as_dict(), "skeleton": names}
 
@@ -110,7 +110,7 @@ class Track(TableTask):
 
     @classmethod
     def of(cls, results: str | Path, skeleton: Skeleton, options: dict[str, Any], named: dict[str, Any]) -> "Track":
-        """Open the results; `options` are those of `Tracker`, `named` what tells them from others. Raises
+        """Open the results. options: of `Tracker`; named: the settings that identify them in the manifest. Raises
         InputError."""
         results_parts = open_results(Path(results).absolute(), skeleton=skeleton, is_ordered=False)
         clips = tuple(find_clips(results_parts.parts))

@@ -71,8 +71,8 @@ class BlockPredictor:
         return block_content(predicted, counts), counts
 
     def _of_photos(self, images: list[Image]) -> list[Result]:
-        """Predict photos together; one by one if that fails, as a photo that nobody foresaw must not stop a run of
-        millions. The photo that fails alone is reported; if all do, it is not the photos."""
+        """Predict photos together; one by one if that fails, as an unforeseen error of one photo must not stop a run of
+        millions. A photo that fails alone is reported; if all fail, the error is raised."""
         try:
             return list(self._results(images))
         except InputError:

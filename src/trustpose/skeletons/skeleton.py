@@ -118,7 +118,7 @@ class Skeleton:
 
     @cached_property
     def is_lower(self) -> Bool[np.ndarray, " K"]:
-        """Which of the K keypoints belong to the lower body: hips and below, as in HRNet's data sets; of an animal,
+        """The keypoints (K,) of the lower body: hips and below, as in HRNet's data sets; of an animal,
         the hind legs."""
         return np.array([any(part in name for part in _LOWER) for name in self.keypoints], dtype=np.bool_)
 

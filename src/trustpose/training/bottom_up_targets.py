@@ -50,7 +50,7 @@ class BottomUpTargets:
         return HeatmapCodec(self.cells, self.cells, float(self.stride), self.sigma, "dark")
 
     def collate(self, views: list[PhotoView]) -> dict[str, np.ndarray]:
-        """Return the targets of views, stacked; `counted` (B, h, w): cells of which the labels know all joints."""
+        """Return the targets of views, stacked; `counted` (B, h, w): cells in which all joints are labelled."""
         targets = [self._of_view(view) for view in views]
         return {name: np.stack([view_targets[name] for view_targets in targets]) for name in targets[0]}
 

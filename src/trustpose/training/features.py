@@ -109,7 +109,8 @@ class Features:
 
 @dataclass(frozen=True)
 class Reading:
-    """What to store. pool: a head's, of maps, heatmaps and boxes; augmentation: for the views after the first two.
+    """Options of storing features. pool: a head's, of maps, heatmaps and boxes; augmentation: of the views after the
+    first two.
 
     is_flip: instead of views, the mirrored crops of prediction's flip test (`ModelSpec.flip_padding`), pooled, with the
     keypoints of the test, and all else, in the crops that they belong to.

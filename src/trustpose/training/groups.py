@@ -23,8 +23,8 @@ _MIN_SHARE = 0.6  # share of a photo's sides that a view shows
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """G people found, columns beside each other: tokens (G, K, T) and whole (G, D) of `codecs.group_tokens`; oks (G,),
-    opks and v (G, K) as `calibration.targets` has them, all 0 where the group is nobody, is_person (G,) false; the
+    """G grouped people, as columns: tokens (G, K, T) and whole (G, D) of `codecs.group_tokens`; oks (G,), opks and v
+    (G, K) as `calibration.targets` has them, all 0 for a false group; is_person (G,): false for a false group; the
     photo's image_id and the number of the view (G,).
     """
 

@@ -47,8 +47,8 @@ class Learner(nn.Module):
     def unseen(
         self, rows: Int[np.ndarray, " N"], fold: Int[np.ndarray, " N"]
     ) -> Iterator[tuple[TrustHead, Int[np.ndarray, " M"]]]:
-        """Yield each head with places in `rows`, given their folds, that it has not learnt from: all for a single
-        head."""
+        """Yield each head with the indices into `rows` of people that it has not learnt from, by their folds: all of
+        them for a single head."""
         if not len(self.without):
             yield self.head, np.arange(len(rows))
         for number, head in enumerate(self.heads[1:]):

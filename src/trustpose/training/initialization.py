@@ -53,7 +53,7 @@ def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
 
 
 def parallel_branch(network: nn.Module, recipe: Recipe) -> nn.Module | None:
-    """Return the frozen branch beside a network with a symmetric transformer, None if the recipe has none.
+    """Return the frozen parallel branch of a network with a symmetric transformer, None if the recipe has none.
 
     Raises InputError for a recipe with a trust head.
     """

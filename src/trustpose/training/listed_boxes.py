@@ -88,7 +88,7 @@ def listed_losses(
 
 
 def _bin_loss(logits: Float[Tensor, "P 4 8"], away: Float[Tensor, "P 4"]) -> Float[Tensor, "P 4"]:
-    """The distribution focal loss: cross entropy with the two bins beside a distance, the nearer one weighing more."""
+    """Return the distribution focal loss: cross entropy with the two bins next to a distance, weighted by nearness."""
     away = away.clamp(0, BINS - 1 - 0.01)
     below = away.floor()
     logarithms = logits.log_softmax(dim=-1)

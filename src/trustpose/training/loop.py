@@ -109,7 +109,7 @@ def fit(
 
 
 def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: bool) -> tuple[_Run, bool]:
-    """Set up everything on its device, from a checkpoint if there is one; also return whether there was."""
+    """Build the run on its device; also return whether it was resumed from a checkpoint."""
     options, plan = recipe.train, recipe.plan
     if options.batch_size % (options.accumulate * distributed.count()):
         raise InputError(

@@ -34,7 +34,7 @@ class PaperResult:
 
 @dataclass(frozen=True)
 class FrozenOptions:
-    """How a frozen network is read. Only for system "frozen".
+    """Options of reading a frozen network. Only for system "frozen".
 
     views: number of crops per person to store: the crop as in prediction, its mirror image, and augmented ones. None
     for as many as fit into 4.5 GB of disk space, at most 8. maps: the tensors that the head reads, by name, if they are
@@ -52,7 +52,7 @@ class FrozenOptions:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How the numbers of `Recipe.sources` are computed, with `trustpose predict` and `trustpose audit`. Not for
+    """Options with which `trustpose predict` and `trustpose audit` compute the numbers of `Recipe.sources`. Not for
     training.
 
     split: of the data set, by its own name. boxes: of labelled people, or a detector's. score: the ranking of poses:
@@ -74,7 +74,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How the loop runs.
+    """Options of the training loop.
 
     objective: what the network learns from, `training.learner`. supervised: the stages of a network that learn
     from labels. hard_keypoints: the last stage learns from this many keypoints of each person, those with the largest

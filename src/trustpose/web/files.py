@@ -189,7 +189,7 @@ def _apply(calibrator: Calibrator, results_file: ResultsFile, out: Path) -> list
 
 
 def _without_path(error: InputError, *paths: Path) -> InputError:
-    """Return the error with "the upload" in place of our files' names."""
+    """Return the error with "the upload" instead of the server's file names."""
     text = str(error)
     for path in paths:
         text = text.replace(str(path), "the upload")

@@ -35,7 +35,7 @@ class Budget:
         self.most, self.held = max_bytes, 0
 
     def take(self, size: int) -> None:
-        """Raises Busy where there is no room."""
+        """Reserve bytes. Raises Busy if the budget is exhausted."""
         if self.held + size > self.most:
             raise Busy
         self.held += size
