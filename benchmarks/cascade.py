@@ -23,7 +23,7 @@ from trustpose.geometry.crops import transform
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.deep_pose import DeepPose
 from trustpose.runtime.weights import load_module
-from trustpose.training.crops import normalised
+from trustpose.training.crops import normalise
 
 CLOSE = 0.2
 
@@ -44,7 +44,7 @@ def main() -> None:
     for pixels, _, affine in _crops(spec, people):
         labels = people.labels[np.arange(row, row + len(pixels))]
         row += len(pixels)
-        image, xy = normalised(pixels), torch.from_numpy(transform(affine, labels.xy)).float()
+        image, xy = normalise(pixels), torch.from_numpy(transform(affine, labels.xy)).float()
         labelled = torch.from_numpy(labels.v > 0)
         known = labelled & labelled[:, network.trunk.flatten()].all(dim=1, keepdim=True)
         diameter = network._diameter(xy, unit)

@@ -7,7 +7,7 @@ Tables, then one line of JSON:
   exhaustive  N random problems of 1 to 7 candidates and 1 to 3 classes, every fourth with a single person; costs beside
               the cheapest of all labels and partitions, by dynamic programming over sets of candidates
   random      problems of 8 to 14 candidates and 3 classes, with costs drawn alike: shares proven optimal within the
-              limit, the largest gap, and the local search alone (`improved`) beside the optimum
+              limit, the largest gap, and the local search alone (`local_search`) beside the optimum
   photos      every labelled joint of photos of `dev` as a candidate, moved by 3 % of √(box's area), a third of them
               twice, and a fifth as many false ones: random joints near real ones. Pairwise terms are learnt on `train`,
               moved alike. Real candidates have p = 0.8, false ones 0.3. "greedy" has the same terms and joins the two
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.formats.coco import read_truth
-from trustpose.grouping.deepcut import PartProblem, cost_of, improved, solve
+from trustpose.grouping.deepcut import PartProblem, cost_of, local_search, solve
 from trustpose.grouping.deepcut_terms import PairwiseTerms, fit_pairwise
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -94,7 +94,7 @@ def hard(instances: int, limit: float) -> dict[str, dict[str, float]]:
             found = solve(problem, time_limit=limit)
             seconds.append(time.process_time() - started)
             gaps.append(found.gap)
-            local = improved(problem, nobody, nobody)[0]
+            local = local_search(problem, nobody, nobody)[0]
             extra.append((local - found.cost) / max(1, abs(found.cost)))
         table[f"{count} candidates"] = {
             "proven": float(np.mean(np.array(gaps) == 0)),
@@ -179,7 +179,7 @@ def _of_size(rows, xy, scale, joint, person, terms: PairwiseTerms, limit: float)
                 solved = solve(problem, time_limit=limit)
                 cost, found, gap = solved.cost, solved.person, solved.gap
             elif way == "local search":
-                cost, _, found = improved(problem, nobody, nobody)
+                cost, _, found = local_search(problem, nobody, nobody)
             else:
                 found = greedy(problem)
                 cost = cost_of(problem, part.argmax(axis=1), found)

@@ -38,7 +38,7 @@ from trustpose.metrics.correlation import pearson
 from trustpose.metrics.reference_lengths import box_side, joints_box, torso_diameter
 from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.runtime.weights import load_module, load_trust_network
-from trustpose.training.crops import normalised
+from trustpose.training.crops import normalise
 from trustpose.trust.network import TrustNetwork
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -96,10 +96,10 @@ def predict(folder: Path, people: People) -> dict[str, Found]:
     parts: dict[str, list[Found]] = {}
     for pixels, box, affine in _crops(spec, people):
         if isinstance(module, TrustNetwork):
-            outputs, trust = module(normalised(pixels), box if module.head.reads_box else None)
+            outputs, trust = module(normalise(pixels), box if module.head.reads_box else None)
             quality = None if trust.quality is None else trust.quality.numpy()
         else:
-            outputs, quality = module(normalised(pixels)), None
+            outputs, quality = module(normalise(pixels)), None
         for name, (xy, score) in _stages(spec, outputs).items():
             photo = transform(invert_affine(affine), xy.astype(np.float64))
             parts.setdefault(name, []).append(Found(photo, score, quality))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.people_cases import JOINTS, dotted, listed_people, person
 from trustpose.datasets.augment import NOTHING, TrainingCrops
-from trustpose.datasets.occlusion import Occlusion, body_mask, cover_labels, leave_crop
+from trustpose.datasets.occlusion import Occlusion, body_mask, cover_labels, outside_crop
 from trustpose.datasets.people import People
 from trustpose.datasets.photo_people import coco_people
 from trustpose.formats.coco import read_truth
@@ -116,7 +116,7 @@ def test_a_keypoint_that_leaves_the_crop_is_absent(outside):
 
 def test_the_rim():
     xy = np.array([[-0.5, 0], [-0.51, 0], [9.49, 4], [9.5, 4], [4, 4.49], [4, 4.5]])
-    assert leave_crop(xy, 10, 5).tolist() == [False, True, False, True, False, True]
+    assert outside_crop(xy, 10, 5).tolist() == [False, True, False, True, False, True]
 
 
 def test_joints_that_a_data_set_lacks_stay_unknown():

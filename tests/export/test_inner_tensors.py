@@ -15,7 +15,7 @@ from tests.trust.small import crops as images
 from tests.trust.small import shared_network
 from trustpose.export.inner_tensors import InnerTensor, expose, find_maps
 from trustpose.export.onnx import export_onnx
-from trustpose.export.onnx_graphs import chained, load_graph, opset_of, prefixed, raised
+from trustpose.export.onnx_graphs import chain_graphs, load_graph, opset_of, upgrade_opset, with_prefix
 from trustpose.files import InputError
 from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.runtime.sessions import to_tensor
@@ -38,7 +38,7 @@ def test_maps_are_found(tmp_path):
 @pytest.mark.parametrize("opset", [8, 18])
 def test_exposed_maps_are_the_networks(tmp_path, batch, opset):
     spec = ModelSpec.read(write_network(tmp_path, batch))
-    model = raised(expose(spec, MAPS), opset, spec.onnx)
+    model = upgrade_opset(expose(spec, MAPS), opset, spec.onnx)
     onnx.checker.check_model(model, full_check=True)
     assert opset_of(model) == opset and [one.name for one in model.graph.input] == ["data"]
     image = normalised(crops(3))
@@ -137,17 +137,17 @@ def test_statistics_of_each_place_cannot_be_raised(tmp_path):
     (node,) = [node for node in model.graph.node if "scale0" in node.input]
     node.attribute.append(helper.make_attribute("spatial", 0))
     with pytest.raises(InputError, match=r"old.onnx: cannot be converted from opset 8 to 18 .*export it again"):
-        raised(model, 18, path)
+        upgrade_opset(model, 18, path)
 
 
 def test_graphs_that_do_not_meet(tmp_path):
     spec = ModelSpec.read(write_network(tmp_path))
-    first, second = expose(spec, {}), prefixed(load_graph(spec.onnx), "second/")
+    first, second = expose(spec, {}), with_prefix(load_graph(spec.onnx), "second/")
     with pytest.raises(ValueError, match="second: expected inputs and outputs among heatmaps, got 'data'"):
-        chained(first, second, [])
+        chain_graphs(first, second, [])
     second.graph.input[0].name = "heatmaps"
     with pytest.raises(ValueError, match="expected opset 18 as the first has, got 8"):
-        chained(raised(first, 18, spec.onnx), second, ["heatmaps"])
+        chain_graphs(upgrade_opset(first, 18, spec.onnx), second, ["heatmaps"])
 
 
 def test_simplepose_exposed(data_dir):
@@ -158,7 +158,7 @@ def test_simplepose_exposed(data_dir):
         "features": (128, 64, 48),
         "backbone": (160, 8, 6),
     }
-    model = raised(expose(spec, {name: tensor.name for name, tensor in found.items()}), 18, spec.onnx)
+    model = upgrade_opset(expose(spec, {name: tensor.name for name, tensor in found.items()}), 18, spec.onnx)
     blob = to_tensor(real_crops(data_dir, spec, 5), spec.input)
     session = onnxruntime.InferenceSession(str(spec.onnx), providers=["CPUExecutionProvider"])
     expected = np.concatenate([session.run(None, {"data": one[None]})[0] for one in blob])

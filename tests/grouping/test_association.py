@@ -12,7 +12,7 @@ from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.cli import app, main
 from trustpose.files import InputError
 from trustpose.grouping.association import ASSOCIATIONS
-from trustpose.grouping.crowdpose import Association, JointCandidates, associated
+from trustpose.grouping.crowdpose import Association, JointCandidates, assign_joints
 from trustpose.grouping.deepcut_people import DeepCut
 from trustpose.grouping.deepcut_terms import PairwiseTerms, shipped_terms
 from trustpose.poses import Poses
@@ -42,27 +42,27 @@ def _photo(box_score: list[float]):
 
 def test_each_joint_goes_to_one_person():
     poses, candidates = _photo([1.0, 1.0])
-    left = associated(poses, candidates, ASSOCIATIONS["global"], SIGMAS)
+    left = assign_joints(poses, candidates, ASSOCIATIONS["global"], SIGMAS)
     np.testing.assert_array_equal(left.xy, [[A, [50, 10]], [B, [70, 70]]])  # who gets no joint keeps its place
     np.testing.assert_array_equal(left.score, [[0.9, 0.7], [0.6, 0]])
     np.testing.assert_allclose(left.pose_score, [0.8, 0.3])
-    paper = associated(poses, candidates, ASSOCIATIONS["crowdpose"], SIGMAS)
+    paper = assign_joints(poses, candidates, ASSOCIATIONS["crowdpose"], SIGMAS)
     np.testing.assert_array_equal(paper.missing, [[False, False], [False, True]])
     np.testing.assert_array_equal(paper.xy, [[A, [50, 10]], [B, [0, 0]]])
-    alone = associated(poses, candidates, ASSOCIATIONS["crowdpose"], SIGMAS, np.array([False, True]))
+    alone = assign_joints(poses, candidates, ASSOCIATIONS["crowdpose"], SIGMAS, np.array([False, True]))
     np.testing.assert_array_equal(alone.xy, [[A, [0, 0]]])  # nobody else wants the better one
 
 
 def test_scores_of_boxes_and_duplicates():
     poses, candidates = _photo([0.1, 1.0])
-    left = associated(poses, candidates, Association(overlap=None), SIGMAS)
+    left = assign_joints(poses, candidates, Association(overlap=None), SIGMAS)
     np.testing.assert_array_equal(left.xy[1, 0], A)  # 0.8 × 1 is more than 0.9 × 0.1 + 0.6 × 1
     np.testing.assert_array_equal(left.score[0], [0, 0.7])
-    ignored = associated(poses, candidates, Association(overlap=None, by_box=False), SIGMAS)
+    ignored = assign_joints(poses, candidates, Association(overlap=None, by_box=False), SIGMAS)
     np.testing.assert_array_equal(ignored.xy[1, 0], B)
-    only = associated(poses, candidates, Association(overlap=0.1), SIGMAS)
+    only = assign_joints(poses, candidates, Association(overlap=0.1), SIGMAS)
     np.testing.assert_array_equal(only.box_score, [1.0])
-    nobody = associated(poses, candidates, Association(overlap=None, min_score=0.95, keep_unassigned=False), SIGMAS)
+    nobody = assign_joints(poses, candidates, Association(overlap=None, min_score=0.95, keep_unassigned=False), SIGMAS)
     assert len(nobody) == 0
     with pytest.raises(ValueError, match="overlap: expected an OKS from 0 to 1, got 2"):
         Association(overlap=2)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from trustpose.grouping import deepcut
-from trustpose.grouping.deepcut import PartProblem, cost_of, improved, solve
+from trustpose.grouping.deepcut import PartProblem, cost_of, local_search, solve
 from trustpose.grouping.deepcut_people import deepcut_people
 from trustpose.grouping.deepcut_terms import FAR, FEATURES, fit_pairwise, pair_features
 
@@ -94,7 +94,7 @@ def test_out_of_time_says_how_far_it_may_be(monkeypatch):
     monkeypatch.setattr(deepcut.time, "monotonic", lambda: next(clock, 1e9))
     stopped = solve(problem)
     assert stopped.rounds == 1 and stopped.gap > 0 and stopped.bound <= best <= stopped.cost < 0
-    cost, part, _ = improved(problem, stopped.part, stopped.person)
+    cost, part, _ = local_search(problem, stopped.part, stopped.person)
     assert cost == pytest.approx(stopped.cost) and (part == stopped.part).all()
 
 
@@ -104,7 +104,7 @@ def test_improved_never_costs_more():
         part, person = generator.integers(0, 2, 8), generator.integers(0, 3, 8)
         for single in (False, True):
             start = np.zeros(8, dtype=int) if single else person
-            cost, better, of = improved(problem, part, start, single)
+            cost, better, of = local_search(problem, part, start, single)
             assert cost < cost_of(problem, part, start)
             assert cost == pytest.approx(cost_of(problem, better, of)) and (not single or of.max() <= 0)
 

@@ -11,11 +11,11 @@ from tests.training.tiny import tiny_network
 from trustpose.codecs import Outputs
 from trustpose.networks.symmetric_transformer import (
     SymmetricTransformer,
-    for_maps,
     frozen_branch,
     inverse_theta,
     localisation,
-    moved,
+    theta_for_maps,
+    warp_maps,
 )
 
 
@@ -57,7 +57,7 @@ def test_a_peak_comes_back_to_its_place():
     y, x = torch.meshgrid(torch.arange(65.0), torch.arange(49.0), indexing="ij")
     image = torch.exp(-((x - 33) ** 2 + (y - 20) ** 2) / 32).expand(2, 3, 65, 49)
     theta = [[0.5, 0.0, (33 - 24) / 24], [0.0, 0.5, (20 - 32) / 32]]
-    seen = moved(image, torch.tensor([theta, theta]))[0, 0]
+    seen = warp_maps(image, torch.tensor([theta, theta]))[0, 0]
     assert divmod(int(seen.argmax()), 49) == (32, 24)
     assert seen.sum().item() == pytest.approx(4 * image[0, 0].sum().item(), rel=0.02)  # twice as large
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_affines_of_maps_are_those_of_their_crop():
     """A point of the map, of stride 4, goes where the crop's affine takes its place in the crop."""
     random = np.random.default_rng(0)
     theta = torch.from_numpy(random.normal(size=(3, 2, 3)))
-    on_map = for_maps(theta, (64, 48), (16, 12))
+    on_map = theta_for_maps(theta, (64, 48), (16, 12))
     place = torch.from_numpy(random.uniform(0, 10, (3, 2)))  # map pixels
 
     def moved_to(affine, xy, size):

@@ -6,7 +6,7 @@ import pytest
 
 from trustpose.files import InputError, read_json
 from trustpose.scale.blocks import remaining
-from trustpose.scale.cluster import Share, own_error, share
+from trustpose.scale.cluster import Share, share, unwrap_error
 from trustpose.scale.folder import RunFolder, Total
 from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts, Unread, block_content
@@ -68,4 +68,4 @@ def test_the_cluster_is_divided():
 def test_an_error_of_a_worker_is_its_own():
     carried = RuntimeError("with a trace")
     carried.__cause__ = InputError("x.onnx: no such file")
-    assert own_error(carried) is carried.__cause__ and own_error(KeyError("x")).args == ("x",)
+    assert unwrap_error(carried) is carried.__cause__ and unwrap_error(KeyError("x")).args == ("x",)

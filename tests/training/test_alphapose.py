@@ -17,7 +17,7 @@ from trustpose.networks.symmetric_transformer import SymmetricTransformer
 from trustpose.runtime.sessions import run_tensors, session_of
 from trustpose.runtime.weights import load_module
 from trustpose.skeletons import COCO_17
-from trustpose.training.alphapose import learnt_proposals
+from trustpose.training.alphapose import fit_detector_proposals
 from trustpose.training.initialization import parallel_branch, starting_network
 from trustpose.training.learner import Learner
 from trustpose.training.loop import fit
@@ -56,7 +56,7 @@ def detections(people, tmp_path_factory):
 
 
 def test_crops_are_cut_by_boxes_with_the_detectors_errors(people, detections):
-    generator = learnt_proposals(people, detections)
+    generator = fit_detector_proposals(people, detections)
     crops = TrainingCrops(people, WIDTH, HEIGHT, augmentation=replace(NOTHING, flip=0.5), proposals=generator)
     crop = crops[3]
     expected = grow_box(people.labels.box[3] - FEET, 1.25, WIDTH / HEIGHT).reshape(2, 2)
@@ -74,9 +74,9 @@ def test_boxes_that_do_not_fit_are_refused(people, detections, tmp_path):
     few = tmp_path / "few.json"
     write_json(few, read_json(detections)[:6])
     with pytest.raises(InputError, match=r"few\.json, whose boxes fit 5 of 24 people: expected 8 people or more"):
-        learnt_proposals(people, str(few))
+        fit_detector_proposals(people, str(few))
     with pytest.raises(InputError, match=r"none\.json"):
-        learnt_proposals(people, str(tmp_path / "none.json"))
+        fit_detector_proposals(people, str(tmp_path / "none.json"))
 
 
 def test_the_parallel_branch_learns_the_crop_of_the_labelled_box(people, detections):

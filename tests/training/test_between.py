@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustpose.files import InputError
-from trustpose.training.network_task import between
+from trustpose.training.network_task import interpolate_weights
 from trustpose.training.recipe import with_overrides
 from trustpose.training.recipes import find_recipe
 from trustpose.training.tasks import make_task
@@ -14,14 +14,14 @@ from trustpose.training.tasks import make_task
 def test_weights_lie_between_and_counters_are_the_trained_ones(share: float) -> None:
     start = {"weight": torch.tensor([0.0, 2.0]), "num_batches_tracked": torch.tensor(1)}
     trained = {"weight": torch.tensor([1.0, -2.0]), "num_batches_tracked": torch.tensor(9)}
-    mixed = between(start, trained, share)
+    mixed = interpolate_weights(start, trained, share)
     torch.testing.assert_close(mixed["weight"], torch.tensor([1 - share, -2 + 4 * share]), atol=1e-6, rtol=0)
     assert mixed["num_batches_tracked"] == 9
 
 
 def test_none_of_the_start_needs_no_start() -> None:
     trained = {"weight": torch.ones(2)}
-    assert between({}, trained, 0.0)["weight"] is trained["weight"]
+    assert interpolate_weights({}, trained, 0.0)["weight"] is trained["weight"]
 
 
 def test_only_networks_that_train_keep_their_start(tmp_path) -> None:

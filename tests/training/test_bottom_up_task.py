@@ -22,7 +22,7 @@ from trustpose.training.bottom_up_models import limbs_of, maps_spec
 from trustpose.training.bottom_up_options import BottomUpOptions
 from trustpose.training.bottom_up_targets import WEIGHTS, BottomUpTargets
 from trustpose.training.bottom_up_task import bottom_up_task
-from trustpose.training.crops import normalised
+from trustpose.training.crops import normalise
 from trustpose.training.loop import fit
 from trustpose.training.recipe import DataOptions, Recipe
 from trustpose.training.tasks import make_task
@@ -145,7 +145,7 @@ def test_a_training_gives_a_model_of_each_kind(data, tmp_path):
     arrays, size, _ = tp.load(folder / "centres").network.run(photo)
     with torch.no_grad():
         pixels = maps.input.fit(photo)[0]
-        expected = task.model.eval()(normalised(torch.from_numpy(pixels[None])))
+        expected = task.model.eval()(normalise(torch.from_numpy(pixels[None])))
     assert np.allclose(arrays[0], expected["centre"].sigmoid(), atol=1e-4) and size == (128, 96)
 
     again = bottom_up_task(recipe, data, folder)  # starts from the trained network

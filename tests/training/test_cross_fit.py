@@ -20,7 +20,7 @@ from trustpose.training.recipe import FrozenOptions, to_json, with_overrides
 from trustpose.training.recipes import find_recipe
 from trustpose.training.tasks import make_task
 from trustpose.trust.keypoint_tokens import KeypointTokens
-from trustpose.trust.token_calibration import uncalibrated
+from trustpose.trust.token_calibration import uncalibrated_components
 
 RECIPE = find_recipe("simplepose-trust")
 SMALL = replace(
@@ -96,7 +96,7 @@ def test_people_are_judged_by_the_copy_that_has_not_seen_them(task):
             parameter.data.add_(torch.randn_like(parameter) * 0.2)
     rows = np.array([5, 0, 17, 24, 30, 9])  # of both views
     trust = task.trust_in(rows)
-    parts = unseen(task, uncalibrated, rows, task.features)
+    parts = unseen(task, uncalibrated_components, rows, task.features)
     for at, row in enumerate(rows):
         head = task.learner.heads[1 + task.fold[row]]
         pooled = task.pooled(np.array([row]), task.features)

@@ -19,7 +19,7 @@ from trustpose.models.spec import ModelSpec, output_kind
 from trustpose.networks.centre_detector import CentreDetector
 from trustpose.networks.light_baseline import light_baseline
 from trustpose.runtime.backends import BoxDetector
-from trustpose.training.crops import normalised
+from trustpose.training.crops import normalise
 from trustpose.training.detector_task import centre_loss, detector_spec, detector_task, sides_loss
 from trustpose.training.loop import fit
 from trustpose.training.photos import open_photos, with_pseudo_labels
@@ -100,7 +100,7 @@ def by_module(module: torch.nn.Module, pixels: np.ndarray) -> tuple[np.ndarray, 
     """The torch module's maps, centres as probabilities, of a photo of 80 × 60 brought to 64 × 48 of 64 × 64 pixels,
     and that input."""
     small = cv2.warpAffine(pixels, np.array([[0.8, 0, 0], [0, 0.8, 0]]), (SIDE, SIDE), flags=cv2.INTER_LINEAR)
-    image = normalised(torch.from_numpy(small[None]))
+    image = normalise(torch.from_numpy(small[None]))
     with torch.no_grad():
         maps = module.eval()(image).numpy()
     maps[:, 0] = 1 / (1 + np.exp(-maps[:, 0]))

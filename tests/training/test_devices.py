@@ -25,21 +25,21 @@ def surroundings(monkeypatch):
 
 def test_alone_it_is_one_process_unless_said(monkeypatch):
     monkeypatch.setattr(devices, "Fabric", Asked)
-    made = devices.launched()
+    made = devices.launch_fabric()
     assert made.options == {"accelerator": "auto", "devices": 1, "precision": "32-true"}
     assert made.is_launched
-    assert devices.launched("cpu", 3, "bf16-mixed").options["devices"] == 3
+    assert devices.launch_fabric("cpu", 3, "bf16-mixed").options["devices"] == 3
 
 
 def test_torchrun_and_fabric_run_say_how_many(monkeypatch):
     monkeypatch.setattr(devices, "Fabric", Asked)
     for name, value in (("TORCHELASTIC_RUN_ID", "none"), ("LOCAL_WORLD_SIZE", "2"), ("WORLD_SIZE", "6")):
         monkeypatch.setenv(name, value)
-    made = devices.launched("cpu")
+    made = devices.launch_fabric("cpu")
     assert made.options == {"accelerator": "cpu", "devices": 2, "num_nodes": 3, "precision": "32-true"}
     assert made.is_launched
     monkeypatch.setenv("LT_CLI_USED", "1")
-    made = devices.launched("cpu", 4)
+    made = devices.launch_fabric("cpu", 4)
     assert made.options == {"precision": "32-true"}
     assert not made.is_launched  # it is already
 
@@ -47,5 +47,5 @@ def test_torchrun_and_fabric_run_say_how_many(monkeypatch):
 @pytest.mark.parametrize(("accelerator", "count"), [("tpu", 1), ("abacus", 1), ("cpu", 0)])
 def test_a_device_that_is_not_there_is_one_line(accelerator, count):
     with pytest.raises(InputError, match=rf"^--accelerator {accelerator}, --devices {count}: .+") as caught:
-        devices.launched(accelerator, count)
+        devices.launch_fabric(accelerator, count)
     assert "\n" not in str(caught.value)

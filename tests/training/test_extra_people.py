@@ -16,7 +16,7 @@ from trustpose.models.spec import ModelSpec
 from trustpose.skeletons import LSP_14
 from trustpose.training.loop import fit
 from trustpose.training.network_task import NetworkTask, people_of_epoch
-from trustpose.training.people import divide, open_people, open_training
+from trustpose.training.people import open_people, open_training, split_by_fold
 from trustpose.training.recipe import DataOptions, to_json
 from trustpose.training.tasks import make_task
 
@@ -37,7 +37,7 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
 
 
 def test_equal_ids_elsewhere_move_nobody_into_or_out_of_the_fold(folders):
-    alone = divide(open_people(folders[0], OPTIONS), OPTIONS)
+    alone = split_by_fold(open_people(folders[0], OPTIONS), OPTIONS)
     found = open_training(folders, OPTIONS)
     assert alone[1] is not None and found.held_out is not None
     assert found.held_out.annotation_id.tolist() == alone[1].annotation_id.tolist()

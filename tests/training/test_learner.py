@@ -23,7 +23,7 @@ from trustpose.training.learner import (
 )
 from trustpose.training.loop import fit
 from trustpose.training.network_task import Learner, NetworkTask
-from trustpose.training.people import divide
+from trustpose.training.people import split_by_fold
 from trustpose.trust.stages import Stage
 
 CODEC = HeatmapCodec(6, 8, 4.0, sigma=1.0, decoding="integral", temperature=1.0)
@@ -100,7 +100,7 @@ def partwise(network: str, objective: str, stages: tuple[Stage, ...]) -> tuple[N
     recipe = tiny_recipe(stages, objective=objective, lr=1e-3)
     recipe = replace(recipe, network=network, height=64, width=64)
     torch.manual_seed(0)
-    training, held_out = divide(tiny_people(8), recipe.data)
+    training, held_out = split_by_fold(tiny_people(8), recipe.data)
     return NetworkTask(recipe, Learner(build(network, 17), None), training, held_out), recipe
 
 

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.training.tiny import equal, one_process, rows, tiny_recipe, tiny_task, weights
 from trustpose.files import InputError
-from trustpose.training.loading import one_thread_each
+from trustpose.training.loading import single_opencv_thread
 from trustpose.training.loop import NonFiniteLossError, fit
 from trustpose.trust.stages import Stage
 
@@ -116,7 +116,7 @@ def test_opencv_has_one_thread_in_processes_that_make_batches(workers, threads):
     before = cv2.getNumThreads()
     cv2.setNumThreads(3)
     try:
-        with one_thread_each(workers):
+        with single_opencv_thread(workers):
             assert cv2.getNumThreads() == threads
         assert cv2.getNumThreads() == 3
     finally:

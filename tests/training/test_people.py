@@ -17,7 +17,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.skeletons import CROWDPOSE_14
 from trustpose.training.crops import codec_of, collate, training_crops
-from trustpose.training.people import divide, open_people, rows_by_fold
+from trustpose.training.people import open_people, rows_by_fold, split_by_fold
 from trustpose.training.recipe import DataOptions
 
 
@@ -61,13 +61,13 @@ def test_validation_people_share_no_image_with_training(folder):
     people = open_people(folder, DataOptions())
     held_out = []
     for fold in range(3):
-        training, validation = divide(people, DataOptions(fold=fold, folds=3))
+        training, validation = split_by_fold(people, DataOptions(fold=fold, folds=3))
         assert validation is not None
         assert not set(training.image_id) & set(validation.image_id)
         assert len(training) + len(validation) == len(people)
         held_out += validation.annotation_id.tolist()
     assert sorted(held_out) == sorted(people.annotation_id.tolist())
-    assert divide(people, DataOptions(folds=0)) == (people, None)
+    assert split_by_fold(people, DataOptions(folds=0)) == (people, None)
 
 
 def test_visibility_is_that_of_the_samples(folder):
@@ -91,7 +91,7 @@ def test_folders_without_a_data_set_are_reported(folder, tmp_path):
     with pytest.raises(InputError, match=r"holds no known data set, expected train_gt.json with train/"):
         open_people(tmp_path, DataOptions())
     with pytest.raises(InputError, match="are too few to divide into 200"):
-        divide(open_people(folder, DataOptions()), DataOptions(folds=200))
+        split_by_fold(open_people(folder, DataOptions()), DataOptions(folds=200))
 
 
 def test_a_batch_says_what_its_crops_say():

@@ -7,7 +7,7 @@ import pytest
 from trustpose.files import InputError
 from trustpose.training.recipe import PaperResult, Recipe, from_json, to_json
 from trustpose.training.recipes import RECIPES, check_runnable, find_recipe, same_training
-from trustpose.training.recipes.rows import by_name, printed
+from trustpose.training.recipes.rows import by_name, printed_numbers
 
 # Rows of each table, counted in the papers: one for each line of numbers. Table I has two lines of four numbers, one
 # network each; tables 3 and 4 have a line of AP and one of AR for each configuration, in one recipe. Of table V's ten
@@ -207,7 +207,7 @@ def test_finding_a_recipe():
 
 def test_mistakes_in_tables_are_found():
     with pytest.raises(ValueError):
-        printed(("AP", "AR"), 1.0)
+        printed_numbers(("AP", "AR"), 1.0)
     recipe = replace(RECIPES["metamodel/table-1/s1"], sources=(PaperResult("metamodel", "Table 1", "S1", {}),))
     with pytest.raises(ValueError, match="two recipes"):
         by_name(recipe, recipe)

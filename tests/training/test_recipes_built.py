@@ -43,14 +43,14 @@ def build_once():
     torch = pytest.importorskip("torch", reason="the train extra is not installed")
     from trustpose.networks.zoo import build
     from trustpose.trust import network as trust_network
-    from trustpose.trust.hpcvnet import deepened
+    from trustpose.trust.hpcvnet import add_heatmap_layers
 
     run = trust_network.run
 
     @cache
     def built(name, layers):
         network = build(name).eval()
-        return deepened(network, layers).eval() if layers else network
+        return add_heatmap_layers(network, layers).eval() if layers else network
 
     @cache
     def outputs(network, shape, reads):

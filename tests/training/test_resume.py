@@ -17,7 +17,7 @@ from tests.training.tiny import equal, one_process, resumable_task, rows, tiny_p
 from trustpose.files import InputError
 from trustpose.training import loop
 from trustpose.training.checkpoint import random_state, set_random_state
-from trustpose.training.interrupts import InterruptedRun, OutOfTime, interrupted_at
+from trustpose.training.interrupts import InterruptedRun, OutOfTime, time_limit
 from trustpose.training.loop import fit
 
 STEPS = 12  # three epochs of four
@@ -175,12 +175,12 @@ def test_a_step_is_done_however_little_time_there_is(tmp_path):
 def test_an_alarm_ends_what_has_no_steps_and_goes_when_the_block_does():
     handler, timer = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)
     start = time.monotonic()
-    with pytest.raises(OutOfTime, match="far"), interrupted_at(start + 0.05, "far"):
+    with pytest.raises(OutOfTime, match="far"), time_limit(start + 0.05, "far"):
         time.sleep(5)
     assert time.monotonic() - start < 2
-    with interrupted_at(time.monotonic() + 0.05, "never"):
+    with time_limit(time.monotonic() + 0.05, "never"):
         pass
-    with interrupted_at(None, "never"):
+    with time_limit(None, "never"):
         time.sleep(0.1)
     assert signal.getsignal(signal.SIGALRM) is handler
     assert (signal.getitimer(signal.ITIMER_REAL)[0] > 0) == (timer[0] > 0)  # pytest-timeout's

@@ -24,7 +24,14 @@ from trustpose.training.crops import CropLabels, collate, training_crops
 from trustpose.training.losses import HEAD_LOSSES
 from trustpose.training.people import open_people
 from trustpose.training.recipe import DataOptions, to_json
-from trustpose.training.teacher import CACHE, TeacherPredictions, decide, open_teacher, predict, with_teacher
+from trustpose.training.teacher import (
+    CACHE,
+    TeacherPredictions,
+    open_teacher,
+    predict,
+    select_pseudo_labels,
+    with_teacher,
+)
 from trustpose.trust.stages import Stage
 
 FACE = np.arange(5)  # nose, eyes, ears
@@ -119,11 +126,11 @@ def test_sure_places_are_taken_and_labels_far_from_very_sure_ones_are_not_kept()
         area=np.array([1e4]),
     )
     missing = np.array([[True, True, False, False]])
-    taken, removed = decide(lesson, missing, ~missing, 0.7, sigmas)
+    taken, removed = select_pseudo_labels(lesson, missing, ~missing, 0.7, sigmas)
     assert taken.tolist() == [[True, False, False, False]]
     assert removed.tolist() == [[False, False, True, False]]
     near = replace(lesson, label_xy=np.array([[[0.0, 0], [0, 0], [19, 10], [10, 10]]]))  # 21 pixels: e^-2.2 = 0.11
-    assert not decide(near, missing, ~missing, 0.7, sigmas)[1].any()
+    assert not select_pseudo_labels(near, missing, ~missing, 0.7, sigmas)[1].any()
 
 
 def test_places_are_the_predictors_for_whole_photos_and_for_parts(teacher):

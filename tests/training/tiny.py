@@ -15,7 +15,7 @@ from trustpose.networks.layers import PoseNetwork, heatmap_head
 from trustpose.networks.zoo import ZOO
 from trustpose.skeletons import COCO_17
 from trustpose.training.network_task import Learner, NetworkTask
-from trustpose.training.people import divide
+from trustpose.training.people import split_by_fold
 from trustpose.training.recipe import DataOptions, Recipe, TrainOptions
 from trustpose.trust.network import attach
 from trustpose.trust.stages import Stage, Strategy
@@ -73,7 +73,7 @@ def tiny_task(recipe: Recipe, people: People | None = None, **network_options) -
     torch.manual_seed(recipe.train.seed)
     network = tiny_network(**network_options)
     head = None if recipe.head is None else attach(recipe.head, network, HEIGHT, WIDTH, **recipe.head_options).head
-    training, held_out = divide(people or tiny_people(), recipe.data)
+    training, held_out = split_by_fold(people or tiny_people(), recipe.data)
     return NetworkTask(recipe, Learner(network, head), training, held_out)
 
 

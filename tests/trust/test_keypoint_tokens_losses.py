@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss
 
 from trustpose.trust.keypoint_tokens import KeypointTokens, TokenAnswers, tokens_losses
 from trustpose.trust.targets import TrustTargets
-from trustpose.trust.token_calibration import calibrate, uncalibrated
+from trustpose.trust.token_calibration import calibrate, uncalibrated_components
 
 NAN = float("nan")
 
@@ -178,7 +178,7 @@ def test_calibration_finds_slopes_and_offsets_that_were_lost():
     fresh = people_of(head, 5000, seed=2)
     before, weights = errors_of(head, *fresh), {name: value.clone() for name, value in head.state_dict().items()}
     head.train()
-    losses = calibrate(head, uncalibrated(head, pooled), targets)
+    losses = calibrate(head, uncalibrated_components(head, pooled), targets)
     assert head.training
     head.eval()
     for name, true in TRUE.items():
@@ -194,7 +194,7 @@ def test_calibration_finds_slopes_and_offsets_that_were_lost():
     after = errors_of(head, *fresh)
     assert max(after) < 0.03 and all(one < other / 2 for one, other in zip(after, before, strict=True)), (before, after)
     fitted = {name: value.clone() for name, value in head.state_dict().items()}
-    calibrate(head, uncalibrated(head, pooled), targets)  # begins anew, so it is the same
+    calibrate(head, uncalibrated_components(head, pooled), targets)  # begins anew, so it is the same
     assert all(torch.equal(value, fitted[name]) for name, value in head.state_dict().items())
 
 
@@ -215,7 +215,7 @@ def test_calibration_never_makes_a_loss_worse(seed, people, kind):
     targets = TrustTargets(opks.float(), oks.float(), v)
     with torch.no_grad():
         before = {name: float(loss) for name, loss in tokens_losses(head.logits(pooled), targets).items()}
-    after = calibrate(head, uncalibrated(head, pooled), targets)
+    after = calibrate(head, uncalibrated_components(head, pooled), targets)
     for name in before:
         assert np.isfinite(after[name])
         assert torch.isfinite(getattr(head, f"calibration_{name}")).all()

@@ -12,7 +12,7 @@ from tests.networks.random_weights import randomise
 from tests.trust.small import KEYPOINTS, NETWORKS, boxes, crops, network, shared_network, with_head
 from trustpose.export.trust import export_onnx
 from trustpose.trust.heads import Trust, average_flipped
-from trustpose.trust.hpcvnet import HPCVNet, KeypointOutputs, deepened
+from trustpose.trust.hpcvnet import HPCVNet, KeypointOutputs, add_heatmap_layers
 from trustpose.trust.network import HEADS, attach, new_head, run
 from trustpose.trust.oks_net import OKSNet
 
@@ -161,7 +161,7 @@ def test_onnx_gives_the_same_numbers_for_any_batch_size(head, options, tmp_path)
 
 def test_deepened_networks_keep_their_features_and_their_heatmap_layer():
     for name in ("simple-baseline", "hourglass-1"):
-        before, after = network(name), deepened(network(name))
+        before, after = network(name), add_heatmap_layers(network(name))
         added = sum(p.numel() for p in after.parameters()) - sum(p.numel() for p in before.parameters())
         assert added == 4 * (256 * 256 + 2 * 256)
         with torch.no_grad():
@@ -170,9 +170,9 @@ def test_deepened_networks_keep_their_features_and_their_heatmap_layer():
         assert new.heatmaps[-1].shape == old.heatmaps[-1].shape
         assert not torch.allclose(old.heatmaps[-1], new.heatmaps[-1])
         with pytest.raises(ValueError, match="was deepened"):
-            deepened(after)
+            add_heatmap_layers(after)
     with pytest.raises(ValueError, match="got MSPN"):
-        deepened(shared_network("mspn-2"))
+        add_heatmap_layers(shared_network("mspn-2"))
 
 
 def test_hpcvnet_multiplies_and_gates():

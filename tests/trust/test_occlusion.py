@@ -13,7 +13,7 @@ from trustpose.trust.keypoint_tokens import KeypointTokens
 from trustpose.trust.network import attach
 from trustpose.trust.occlusion import FREQUENCIES, Occlusion, fit_occlusion
 from trustpose.trust.targets import TrustTargets
-from trustpose.trust.token_calibration import calibrate, uncalibrated
+from trustpose.trust.token_calibration import calibrate, uncalibrated_components
 
 MIRROR = torch.tensor([0, 2, 1, 4, 3])  # a nose, and left and right of two
 
@@ -116,9 +116,9 @@ def test_a_calibrated_head_answers_what_was_fitted(box):
     opks = torch.rand(64, 5, generator=generator) * (v > 0)
     targets = TrustTargets(opks, opks.sum(1) / (v > 0).sum(1), v)
     assert head.occlusion is not None
-    calibrate(head, uncalibrated(head, pooled), targets, None, None)
+    calibrate(head, uncalibrated_components(head, pooled), targets, None, None)
     plain = head.trust(head.logits(pooled))
-    losses = calibrate(head, uncalibrated(head, pooled), targets, None, (pooled[2], MIRROR))
+    losses = calibrate(head, uncalibrated_components(head, pooled), targets, None, (pooled[2], MIRROR))
     corrected = head.trust(head.logits(pooled))
     assert (plain.visibility - corrected.visibility).abs().max() > 1e-3
     for name in ("quality", "pose_quality"):

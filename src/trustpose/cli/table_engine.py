@@ -80,7 +80,7 @@ class TableEngine:
         )
         with (
             resumable("the same command with --resume continues"),
-            bar(str(task.settings["task"]), len(task.read)) as advance,
+            bar(str(task.settings["task"]), len(task.results)) as advance,
         ):
             total, warnings = run_on_table(task, str(out), how, lambda counts: advance(counts.people))
         typer.echo(f"{total.people} poses on {total.photos} photos or frames: {out}/{POSES}")

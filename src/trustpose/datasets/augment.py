@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.datasets.occlusion import Occlusion, Target, cover_labels, leave_crop, occlude
+from trustpose.datasets.occlusion import Occlusion, Target, cover_labels, occlude, outside_crop
 from trustpose.datasets.people import People, PersonSample
 from trustpose.datasets.photometric import Photometric, change_light
 from trustpose.datasets.proposals import ProposalGenerator
@@ -189,7 +189,7 @@ class TrainingCrops:
             v = cover_labels(v, covered, rule.covered)
             has_visibility = has_visibility | (covered & (crop.v > 0) & (rule.covered != "keep"))
         if rule.outside == "absent":
-            is_out = leave_crop(crop.xy, self.width, self.height)
+            is_out = outside_crop(crop.xy, self.width, self.height)
             has_visibility = has_visibility | (is_out & (v > 0))
             v = np.where(is_out, 0, v)
         return replace(

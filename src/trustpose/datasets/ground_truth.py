@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from trustpose.datasets import ai_challenger, mpii, ochuman
-from trustpose.datasets.label_files import of_labelled
+from trustpose.datasets.label_files import truth_of_labelled
 from trustpose.datasets.sources import dataset_of_name, missing
 from trustpose.files import BOM, InputError, read_bytes
 from trustpose.formats.array_files import is_matlab, read_hdf5, read_matlab
@@ -52,7 +52,7 @@ def _own_layout(path: Path) -> TruthFile | None:
         return _of_matlab(path, content)
     labelled = read_labelled(content, str(path))
     if labelled is not None:
-        return of_labelled(labelled, content, path)
+        return truth_of_labelled(labelled, content, path)
     if content[:64].removeprefix(BOM).lstrip()[:1] == b"[" or b'"keypoint_names"' in content:
         value = parse_finite_json(content, path)
         for layout in (mpii, ai_challenger, ochuman):

@@ -101,7 +101,7 @@ def truth_file(
     )
 
 
-def of_labelled(labelled: LabelledPeople, content: bytes, path: str | Path) -> TruthFile:
+def truth_of_labelled(labelled: LabelledPeople, content: bytes, path: str | Path) -> TruthFile:
     """Return the people of an annotation tool's file as a ground truth. Raises InputError."""
     skeleton, xy, v = labelled.arrays(str(path))
     people, sizes = labelled.people, np.array([person.size for person in labelled.people])

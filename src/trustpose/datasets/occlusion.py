@@ -1,6 +1,6 @@
 """Occlusion augmentation: rectangles cut out, pieces of other photos and other people pasted in, with matching labels.
 
-The rule for labels (`cover_labels`, `leave_crop`):
+The rule for labels (`cover_labels`, `outside_crop`):
 
 1. A visible keypoint (v = 2) that is covered becomes occluded (1): its position is still known, as in an annotator's
    guess. An occluded one (1) stays occluded, an absent one (0) stays absent.
@@ -104,7 +104,7 @@ def cover_labels(
     return np.where(covered, np.minimum(v, 1) if rule == "occluded" else 0, v)
 
 
-def leave_crop(xy: Float[np.ndarray, "K 2"], width: int, height: int) -> Bool[np.ndarray, " K"]:
+def outside_crop(xy: Float[np.ndarray, "K 2"], width: int, height: int) -> Bool[np.ndarray, " K"]:
     """Return which keypoints (K,), in crop pixels, are outside a crop of width × height: part 2 of the rule."""
     is_out = (xy < -0.5) | (xy >= np.array([width, height]) - 0.5)  # (K, 2)
     return is_out[:, 0] | is_out[:, 1]
@@ -122,7 +122,7 @@ def _first_fit(
         if layer is None:
             return []
         height, width = layer[1].shape
-        inside = ~leave_crop(target.xy, width, height)
+        inside = ~outside_crop(target.xy, width, height)
         pixel = np.rint(target.xy[inside]).astype(np.int64)
         hidden = covered.copy()
         hidden[inside] |= layer[1][pixel[:, 1], pixel[:, 0]] >= 128
@@ -214,7 +214,7 @@ def _rectangle(
     """Draw corners (2,), (2,) of a rectangle in the crop, near a labelled keypoint in view, if there is one."""
     height, width = shape[:2]
     sides = random.uniform(*size, 2) * height
-    near = np.flatnonzero((target.v > 0) & ~leave_crop(target.xy, width, height))
+    near = np.flatnonzero((target.v > 0) & ~outside_crop(target.xy, width, height))
     anywhere, jitter, pick = random.random(2) * (width, height), random.normal(0, 0.3, 2), random.random()
     middle = target.xy[near[int(pick * len(near))]] + jitter * sides if len(near) else anywhere
     low = np.clip(np.rint(middle - sides / 2), 0, [width - 1, height - 1]).astype(np.int64)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trustpose.codecs.group_tokens import GROUP_INPUTS, GROUP_NUMBERS, PLACE, WINDOW
 from trustpose.export.inner_tensors import FEATURES, find_maps, with_features
 from trustpose.export.model_folder import write_tensors
-from trustpose.export.onnx import evaluating, trace_onnx
+from trustpose.export.onnx import evaluation_mode, trace_onnx
 from trustpose.export.trust_folder import TOLERANCE, Fitted
 from trustpose.files import InputError, atomic_write, new_folder, write_json
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_TRUST, MODEL_WEIGHTS, ModelSpec
@@ -47,7 +47,7 @@ def save_group_trust(out: str | Path, spec: ModelSpec, head: GroupTokens, channe
     width = channels + GROUP_NUMBERS
     shapes = ((keypoints, width + WINDOW + PLACE), (width,))
     inputs = {name: torch.zeros(1, *shape) for name, shape in zip(GROUP_INPUTS, shapes, strict=True)}
-    with evaluating(head), torch.no_grad():
+    with evaluation_mode(head), torch.no_grad():
         names = list(head(*inputs.values()).filled())
     graph = trace_onnx(_Tensors(head), inputs, names).SerializeToString()
     _compare(graph, head, inputs, names, out / MODEL_TRUST)
@@ -71,7 +71,7 @@ def _compare(graph: bytes, head: GroupTokens, inputs: dict[str, Tensor], names: 
     samples = [torch.randn(_SAMPLES, *value.shape[1:], generator=random) for value in inputs.values()]
     blob = {name: value.numpy() for name, value in zip(inputs, samples, strict=True)}
     outputs_of_graph = run_tensors(session_of(graph, path), path, names, blob)
-    with evaluating(head), torch.no_grad():
+    with evaluation_mode(head), torch.no_grad():
         expected = [value.numpy() for value in head(*samples).filled().values()]
     for name, computed, reference in zip(names, outputs_of_graph, expected, strict=True):
         difference = float(np.abs(computed - reference).max())

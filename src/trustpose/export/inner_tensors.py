@@ -19,7 +19,7 @@ import onnx
 from jaxtyping import UInt8
 from onnx import helper
 
-from trustpose.export.onnx_graphs import add_outputs, free_batch, load_graph, prefixed
+from trustpose.export.onnx_graphs import add_outputs, free_batch, load_graph, with_prefix
 from trustpose.files import InputError
 from trustpose.models.outputs import PHOTO_MAPS
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
@@ -88,7 +88,7 @@ def expose(spec: ModelSpec, maps: Mapping[str, str]) -> onnx.ModelProto:
             raise graph.missing(tensor, list(graph.shapes.values()))
     tensors = graph.estimates() | dict(maps)
     shapes = {name: graph.shapes[tensor].shape for name, tensor in tensors.items()}
-    exposed = prefixed(graph.model, PREFIX)
+    exposed = with_prefix(graph.model, PREFIX)
     add_outputs(exposed, {name: PREFIX + tensor for name, tensor in tensors.items()}, shapes)
     batch = graph.model.graph.input[0].type.tensor_type.shape.dim[0]
     free_batch(exposed)

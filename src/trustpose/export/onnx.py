@@ -112,7 +112,7 @@ def trace_onnx(
     """
     sizes = {2: "height", 3: "width"} if is_free else {}
     written = BytesIO()
-    with evaluating(network), torch.no_grad(), warnings.catch_warnings():
+    with evaluation_mode(network), torch.no_grad(), warnings.catch_warnings():
         shapes = [tuple(output.shape) for output in network(*inputs.values())]
         # The exporter that traces is the older one, and prints so. The newer one writes the same numbers but takes 6
         # to 20 times as long (HRNet-W32: half a minute and more), which is too slow for importing a checkpoint.
@@ -144,7 +144,7 @@ def _check_free(network: nn.Module, model: onnx.ModelProto, image: Tensor) -> No
         computed = run_tensors(session, path, names, {"image": image.cpu().numpy()})
     except InputError as error:
         raise ValueError(f"network: its graph is for one size of image ({error})") from None
-    with evaluating(network), torch.no_grad():
+    with evaluation_mode(network), torch.no_grad():
         expected = [output.cpu().numpy() for output in network(image)]
     for actual, reference in zip(computed, expected, strict=True):
         if actual.shape != reference.shape or np.abs(actual - reference).max() > 1e-3 * max(
@@ -176,7 +176,7 @@ def with_half_weights(model: onnx.ModelProto, min_size: int = 64) -> onnx.ModelP
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Put a module into evaluation mode in the block, then restore the mode of each part."""
     was_training = {module: module.training for module in network.modules()}
     try:

@@ -38,7 +38,7 @@ def opset_of(model: onnx.ModelProto) -> int:
     return max((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), default=1)
 
 
-def raised(model: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
+def upgrade_opset(model: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
     """Convert a graph to a newer opset; it is unchanged if it has that or a newer one.
 
     Raises InputError naming `path` if an operator cannot be converted.
@@ -66,7 +66,7 @@ def _without_spatial(model: onnx.ModelProto) -> None:
             node.attribute.extend(attributes)
 
 
-def prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
+def with_prefix(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
     """Return a copy with `prefix` before every inner name, so that it is unique; its inputs keep their names, and it
     has no outputs: `add_outputs` adds them."""
     copy = compose.add_prefix(model, prefix)
@@ -106,14 +106,14 @@ def free_batch(model: onnx.ModelProto, batch: int | str = "batch") -> None:
     del model.graph.value_info[:]  # shapes that were inferred for the previous batch size
 
 
-def chained(
+def chain_graphs(
     first: onnx.ModelProto, second: onnx.ModelProto, outputs: Sequence[str], inputs: Sequence[str] = ()
 ) -> onnx.ModelProto:
     """Return one graph: `second` reads outputs of `first` by its inputs' names; `outputs` are from either.
 
-    `inputs` of `second` become inputs of the result, after those of `first`. Both come from `prefixed`, with different
-    prefixes, and share one opset. Raises ValueError if an input of `second` or a name in `outputs` is not an output, or
-    the opsets differ.
+    `inputs` of `second` become inputs of the result, after those of `first`. Both come from `with_prefix`, with
+    different prefixes, and share one opset. Raises ValueError if an input of `second` or a name in `outputs` is not an
+    output, or the opsets differ.
     """
     available = {value.name: value for value in (*first.graph.output, *second.graph.output)}
     missing = [value.name for value in second.graph.input if value.name not in (*available, *inputs)]
@@ -149,7 +149,7 @@ def _without_dead_ends(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in reversed(model.graph.node):
         if needed.intersection(node.output):
             nodes.append(node)
-            needed.update(read_by(node))
+            needed.update(tensors_read_by(node))
     del model.graph.node[:]
     model.graph.node.extend(reversed(nodes))
     weights = [tensor for tensor in model.graph.initializer if tensor.name in needed]
@@ -158,13 +158,13 @@ def _without_dead_ends(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def read_by(node: onnx.NodeProto) -> list[str]:
+def tensors_read_by(node: onnx.NodeProto) -> list[str]:
     """Return the tensors that a node reads, including those in its branches and loops."""
     inside = [
         name
         for attribute in node.attribute
         for graph in (attribute.g, *attribute.graphs)
         for inner in graph.node
-        for name in read_by(inner)
+        for name in tensors_read_by(inner)
     ]
     return [name for name in (*node.input, *inside) if name]

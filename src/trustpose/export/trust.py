@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
-from trustpose.export.onnx import evaluating, trace_onnx
+from trustpose.export.onnx import evaluation_mode, trace_onnx
 from trustpose.files import atomic_write
 from trustpose.trust.heads import Trust
 from trustpose.trust.network import TrustNetwork
@@ -32,7 +32,7 @@ def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int
     if reads_xy:
         inputs[XY] = torch.zeros(1, network.head.keypoints, 2, device=device)
     tensors = _Tensors(network, tuple(inputs))
-    with evaluating(network), torch.no_grad():
+    with evaluation_mode(network), torch.no_grad():
         outputs, trust = tensors.outputs_and_trust(*inputs.values())
         names = ["heatmaps" if coordinates_of(outputs) is None else "coordinates", *trust.filled()]
     model = trace_onnx(tensors, inputs, names)

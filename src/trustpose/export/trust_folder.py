@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from trustpose.export.inner_tensors import ESTIMATES, TOKENS, expose, sample_crops
 from trustpose.export.model_folder import write_tensors
-from trustpose.export.onnx import evaluating, trace_onnx, with_half_weights
+from trustpose.export.onnx import evaluation_mode, trace_onnx, with_half_weights
 from trustpose.export.onnx_graphs import (
-    chained,
+    chain_graphs,
     free_batch,
     opset_of,
-    prefixed,
-    raised,
     rename_outputs,
+    upgrade_opset,
+    with_prefix,
 )
 from trustpose.export.trust import BOX, XY, check_reads_xy, coordinates_of, export_onnx
 from trustpose.files import InputError, new_folder, write_json
@@ -89,9 +89,9 @@ def save_trust_folder(
     opset = max(opset_of(network), opset_of(head_graph))
     if is_half:
         head_graph = with_half_weights(head_graph)
-    model = chained(
-        raised(network, opset, spec.onnx),
-        raised(head_graph, opset, out / MODEL_ONNX),
+    model = chain_graphs(
+        upgrade_opset(network, opset, spec.onnx),
+        upgrade_opset(head_graph, opset, out / MODEL_ONNX),
         [*_kept(estimates), *names],
         further,
     )
@@ -124,7 +124,7 @@ def save_trust_network(
     image = torch.zeros(1, 3, input_spec.height, input_spec.width, device=next(network.parameters()).device)
     boxes = (torch.ones(1, 2, device=image.device),) if network.head.reads_box else ()
     names = _filled(network, (image, *boxes))
-    with evaluating(network), torch.no_grad():
+    with evaluation_mode(network), torch.no_grad():
         outputs = network(image, *boxes)[0]
     if isinstance(output, CoordinateOutput) == (coordinates_of(outputs) is None):
         raise ValueError(f"spec.output: expected the kind that the network gives, got {output.kind}")
@@ -198,7 +198,7 @@ def _head_graph(
     alone = _HeadAlone(head, has_xy=XY in further)
     names = _filled(alone, tuple(inputs.values()))
     traced = trace_onnx(_HeadTensors(alone), inputs, names)
-    graph = prefixed(traced, HEAD_PREFIX)
+    graph = with_prefix(traced, HEAD_PREFIX)
     rename_outputs(graph, {name: HEAD_PREFIX + name for name in names}, _shapes(traced))
     return graph, names
 
@@ -210,7 +210,7 @@ def _in_order(names: Iterable[str], estimates: tuple[str, ...]) -> list[str]:
 
 def _filled(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
     """Return the fields of `Trust` that a head, or a network with a head, fills."""
-    with evaluating(module), torch.no_grad():
+    with evaluation_mode(module), torch.no_grad():
         result = module(*inputs)
     return list((result[1] if isinstance(result, tuple) else result).filled())
 
@@ -261,7 +261,7 @@ def _samples(count: int, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
 def _in_torch(head: nn.Module, maps: list[Float[np.ndarray, "B ..."]]) -> list[np.ndarray]:
     """Return the head's output in torch, each field that it fills."""
     device = next((parameter.device for parameter in head.parameters()), torch.device("cpu"))
-    with evaluating(head), torch.no_grad():
+    with evaluation_mode(head), torch.no_grad():
         trust = head(*(torch.from_numpy(array).to(device) for array in maps))
     return [value.cpu().numpy() for value in trust.filled().values()]
 

@@ -28,7 +28,7 @@ from trustpose.skeletons import Skeleton
 
 @dataclass(frozen=True)
 class Association:
-    """Options of `associated`, which assigns the joints of a photo to its boxes.
+    """Options of `assign_joints`, which assigns the joints of a photo to its boxes.
 
     min_score: of a candidate; max_per_joint: candidates of a joint in a box. distance: candidates of one joint merge
     within this many σ, times the joint's constant for OKS over the mean of all. overlap: among a detector's boxes,
@@ -60,8 +60,8 @@ class Association:
         skeleton: Skeleton,
         takes_part: Bool[np.ndarray, " N"] | None = None,
     ) -> Poses:
-        """Return the people of a photo after association (`associated`)."""
-        return associated(poses, candidates, self, skeleton.sigmas, takes_part)
+        """Return the people of a photo after association (`assign_joints`)."""
+        return assign_joints(poses, candidates, self, skeleton.sigmas, takes_part)
 
 
 class JointCandidates(NamedTuple):
@@ -137,7 +137,7 @@ def associate(
     return chosen
 
 
-def associated(
+def assign_joints(
     poses: Poses,
     candidates: JointCandidates,
     options: Association,
@@ -151,7 +151,7 @@ def associated(
     score is its candidate's, and `pose_score` the mean of them. Raises ValueError if a required column is None.
     """
     if poses.score is None:
-        raise ValueError("associated: Poses.score is None, expected the heights of peaks")
+        raise ValueError("assign_joints: Poses.score is None, expected the heights of peaks")
     if takes_part is None:
         takes_part = np.ones(len(poses), bool)
     if options.overlap is not None:

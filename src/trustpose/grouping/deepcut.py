@@ -98,7 +98,7 @@ def cost_of(problem: PartProblem, part: Int[np.ndarray, " D"], person: Int[np.nd
     return float(alpha + problem.beta[first, second, part[first], part[second]][same].sum())
 
 
-def improved(
+def local_search(
     problem: PartProblem, part: Int[np.ndarray, " D"], person: Int[np.ndarray, " D"], single: bool = False
 ) -> tuple[float, Int[np.ndarray, " D"], Int[np.ndarray, " D"]]:
     """Return cost, parts and people after moving candidates one at a time to the class and person, old or new, or to
@@ -134,14 +134,14 @@ def solve(problem: PartProblem, *, single: bool = False, time_limit: float = 60.
     """Return the cheapest partition of a problem's candidates into people, within `time_limit` seconds (soft).
 
     single: all candidates that are not suppressed belong to one person. If time runs out, the best solution found is
-    returned, at least as good as any that differs from it by one candidate (`improved`), and its `gap` says how far
+    returned, at least as good as any that differs from it by one candidate (`local_search`), and its `gap` says how far
     from the optimum it may be. Raises ValueError for a time limit of 0 or less.
     """
     if not time_limit > 0:
         raise ValueError(f"time_limit: expected seconds, more than 0, got {time_limit:g}")
     programme = _Programme(problem, single)
     nobody = np.full(len(problem.part), -1)
-    best, bound, rounds, ends = improved(problem, nobody, nobody, single), -np.inf, 0, time.monotonic() + time_limit
+    best, bound, rounds, ends = local_search(problem, nobody, nobody, single), -np.inf, 0, time.monotonic() + time_limit
     if not programme.classes:
         return Partition(nobody, nobody, 0.0, 0.0, 0, 0)
     relaxed = not single  # with one person nothing is to be cut
@@ -155,7 +155,7 @@ def solve(problem: PartProblem, *, single: bool = False, time_limit: float = 60.
         if relaxed:
             relaxed = cuts > 0 and rounds < _RELAXED_ROUNDS
             continue
-        best = min(best, improved(problem, *programme.read(solution.x), single), key=lambda solution: solution[0])
+        best = min(best, local_search(problem, *programme.read(solution.x), single), key=lambda solution: solution[0])
         if not cuts and solution.status == 0:
             bound = best[0]
         if not cuts:

@@ -181,7 +181,7 @@ def suppressor(
     return how
 
 
-def suppressed(poses: Poses, apply: Suppress) -> Poses:
+def suppress_poses(poses: Poses, apply: Suppress) -> Poses:
     """Return the remaining poses, with their new ranking score as `suppressed_score`."""
     if not len(poses):
         return replace(poses, suppressed_score=np.zeros(0))  # so that it can be joined to others

@@ -105,7 +105,7 @@ def read_stride(fields: Fields, field: str, inputs: InputSpec, default: float | 
     return stride
 
 
-def read_names(fields: Fields, **defaults: str) -> dict[str, str]:
+def read_names(fields: Fields, /, **defaults: str) -> dict[str, str]:
     """Return the names of a network's outputs by field; no two may be the same."""
     names: dict[str, str] = {}
     for field, default in defaults.items():

@@ -32,7 +32,9 @@ def fastpose(backbone: str = "resnet50", keypoints: int = 17, *, pretrained: boo
         assert isinstance(last, nn.BatchNorm2d)
         stage[0].se = SqueezeExcitation(last.num_features)  # timm calls it after bn3
     shuffled = body.channels // 4
-    neck = nn.Sequential(nn.PixelShuffle(2), upsampled(shuffled, shuffled * 2), upsampled(shuffled // 2, shuffled))
+    neck = nn.Sequential(
+        nn.PixelShuffle(2), dense_upsampling(shuffled, shuffled * 2), dense_upsampling(shuffled // 2, shuffled)
+    )
     head = nn.Conv2d(CHANNELS, keypoints, kernel_size=3, padding=1)
     return PoseNetwork(body, neck, head)
 
@@ -54,6 +56,6 @@ class SqueezeExcitation(nn.Module):
         return x * self.factors(x)
 
 
-def upsampled(inputs: int, channels: int) -> nn.Sequential:
+def dense_upsampling(inputs: int, channels: int) -> nn.Sequential:
     """Return a dense upsampling convolution: (B, I, h, w) to (B, channels / 4, 2h, 2w)."""
     return nn.Sequential(ConvBN(inputs, channels, kernel=3), nn.PixelShuffle(2))

@@ -11,7 +11,7 @@ from torch import nn
 
 from trustpose.networks.light_baseline import HalfMobileNet
 from trustpose.networks.lite_hrnet import LiteHRNetBackbone
-from trustpose.networks.lite_hrnet_inference import rearranged_backbone
+from trustpose.networks.lite_hrnet_inference import rearrange_backbone
 
 _BLOCK = 16  # channels that ONNX Runtime computes at once, with AVX-512; 8 with AVX2
 
@@ -93,7 +93,7 @@ def padded_mobile_net(network: HalfMobileNet) -> nn.Module:
 
 
 _REARRANGED: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
-    LiteHRNetBackbone: rearranged_backbone,
+    LiteHRNetBackbone: rearrange_backbone,
     HalfMobileNet: padded_mobile_net,
     nn.Conv2d: split_convolution,
 }

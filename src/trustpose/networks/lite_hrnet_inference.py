@@ -27,7 +27,7 @@ Channel = tuple[int, int]
 """A tensor, by its number in a row of shuffle blocks, and a place there."""
 
 
-def rearranged_backbone(backbone: LiteHRNetBackbone) -> nn.Module:
+def rearrange_backbone(backbone: LiteHRNetBackbone) -> nn.Module:
     """Return a backbone in evaluation mode rearranged; one of "lite" blocks is returned as it is."""
     units = [unit for unit in backbone.modules() if isinstance(unit, ExchangeUnit)]
     return _Backbone(backbone) if all(isinstance(unit.blocks, Branches) for unit in units) else backbone
@@ -47,7 +47,7 @@ class _Backbone(nn.Module):
         self.stages = nn.Sequential(*stages)
         lower = list(reversed(orders))
         self.gather = nn.ModuleList(  # what each computes is added to the map of the next higher resolution
-            rearranged(layer, before, after)
+            reorder_channels(layer, before, after)
             for layer, before, after in zip(backbone.gather, lower, [*lower[1:], None], strict=True)
         )
         self.encoded = nn.Identity()
@@ -75,8 +75,8 @@ class _Stem(nn.Module):
             nn.Sequential(_convolution(first, first.weight[rows], first.bias[rows]), relu)
             for rows in (slice(half), slice(half, None))
         )
-        self.one = rearranged(stem.one, list(range(half)))
-        self.other = rearranged(stem.other, list(range(half)))
+        self.one = reorder_channels(stem.one, list(range(half)))
+        self.other = reorder_channels(stem.other, list(range(half)))
         self.order: Order = [*range(0, 2 * half, 2), *range(1, 2 * half, 2)]
 
     def forward(self, image: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class _Stage(nn.Module):
         self.orders: list[Order] = []
         for change, order in zip(stage.transition, [*before, before[-1]], strict=True):
             is_same = isinstance(change, nn.Identity)
-            changes.append(change if is_same else rearranged(change, order))
+            changes.append(change if is_same else reorder_channels(change, order))
             self.orders.append(order if is_same else list(range(_width(change))))
         self.transition = nn.ModuleList(changes)
         units = []
@@ -123,7 +123,7 @@ class _ExchangeUnit(nn.Module):
             for source, path in enumerate(cast(nn.ModuleList, row)):
                 factors = [1.0 if source else 2.0] * len(orders[target])  # the highest resolution counts twice
                 is_same = source == target
-                paths.append(path if is_same else rearranged(path, orders[source], orders[target], factors))
+                paths.append(path if is_same else reorder_channels(path, orders[source], orders[target], factors))
         self.paths = nn.ModuleList(paths)  # from each branch to the first, then to the second, …
 
     def forward(self, maps: Maps) -> Maps:
@@ -170,7 +170,7 @@ class _Shuffles(nn.Module):
         for number, (block, block_channels) in enumerate(zip(blocks, channels_read, strict=True), start=1):
             factors = [2.0 if doubled and (number, index) in last_channels else 1.0 for index in range(half)]
             self.blocks.append(
-                rearranged(
+                reorder_channels(
                     block, [block_channels.index(channel) for channel in sorted(block_channels)], factors=factors
                 )
             )
@@ -207,7 +207,7 @@ class _Picked(nn.Module):
         return torch.cat(picked, dim=1) if len(picked) > 1 else picked[0]
 
 
-def rearranged(
+def reorder_channels(
     layers: nn.Module, before: Order, after: Order | None = None, factors: Sequence[float] | None = None
 ) -> nn.Sequential:
     """Return copies of convolutions, 1×1 or depthwise, and ReLUs in a row, for maps in another order of channels.

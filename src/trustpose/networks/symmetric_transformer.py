@@ -6,9 +6,9 @@ heatmaps back to the crop (SDTN):
 
     (x_s, y_s) = [θ₁ θ₂] (x_t, y_t) + θ₃        [γ₁ γ₂] = [θ₁ θ₂]⁻¹,  γ₃ = −[γ₁ γ₂] θ₃
 
-in coordinates from −1 to 1 across the crop, corners included; `for_maps` has them for maps, whose pixel m is at crop
-pixel m × stride. In training a parallel branch, the same network frozen
-and without SDTN, compares its heatmaps with those of the centred person, so that its errors teach the STN to centre.
+in coordinates from −1 to 1 across the crop, corners included; `theta_for_maps` has them for maps, whose pixel m is at
+crop pixel m × stride. In training a parallel branch, the same network frozen and without SDTN, compares its heatmaps
+with those of the centred person, so that its errors teach the STN to centre.
 """
 
 import copy
@@ -95,7 +95,9 @@ def inverse_theta(theta: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B 2 3"]:
     return torch.cat([inverse, torch.where(usable, -inverse @ shift, 0.0)], dim=2)
 
 
-def for_maps(theta: Float[Tensor, "B 2 3"], crop: tuple[int, int], maps: tuple[int, int]) -> Float[Tensor, "B 2 3"]:
+def theta_for_maps(
+    theta: Float[Tensor, "B 2 3"], crop: tuple[int, int], maps: tuple[int, int]
+) -> Float[Tensor, "B 2 3"]:
     """Return the affine in the coordinates of maps (h, w) that is θ in those of their crop (H, W)."""
 
     def half(size: tuple[int, int]) -> Tensor:
@@ -109,7 +111,7 @@ def for_maps(theta: Float[Tensor, "B 2 3"], crop: tuple[int, int], maps: tuple[i
     return torch.cat([linear / of_maps[:, None] * of_maps, shift[:, :, None]], dim=2)
 
 
-def moved(maps: Float[Tensor, "B C h w"], theta: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B C h w"]:
+def warp_maps(maps: Float[Tensor, "B C h w"], theta: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B C h w"]:
     """Return maps whose value at (x_t, y_t) is that of `maps` at θ (x_t, y_t); bilinear, 0 outside."""
     y, x = torch.meshgrid(*_coordinates(maps), indexing="ij")
     homogeneous = torch.stack([x, y, torch.ones_like(x)], dim=-1).reshape(-1, 3)  # (h × w, 3); ONNX has no affine_grid
@@ -130,7 +132,9 @@ class SymmetricTransformer(nn.Module):
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
         """Map crops (B, 3, H, W) to the network's outputs; heatmaps and features are those of the crop."""
         theta = self.localisation(image)
-        return self._moved_back(self.network(moved(image, theta)), theta, (int(image.shape[2]), int(image.shape[3])))
+        return self._moved_back(
+            self.network(warp_maps(image, theta)), theta, (int(image.shape[2]), int(image.shape[3]))
+        )
 
     def with_parallel(
         self, image: Float[Tensor, "B 3 H W"], frozen: nn.Module
@@ -140,7 +144,7 @@ class SymmetricTransformer(nn.Module):
         `frozen`: see `frozen_branch`.
         """
         theta = self.localisation(image)
-        seen = moved(image, theta)
+        seen = warp_maps(image, theta)
         outputs = self._moved_back(self.network(seen), theta, (int(image.shape[2]), int(image.shape[3])))
         return outputs, frozen(seen).heatmaps
 
@@ -148,7 +152,7 @@ class SymmetricTransformer(nn.Module):
         inverse = inverse_theta(theta)
 
         def back(maps: Tensor) -> Tensor:
-            return moved(maps, for_maps(inverse, crop, (int(maps.shape[2]), int(maps.shape[3]))))
+            return warp_maps(maps, theta_for_maps(inverse, crop, (int(maps.shape[2]), int(maps.shape[3]))))
 
         features = None if outputs.features is None else back(outputs.features)
         return replace(outputs, heatmaps=[back(maps) for maps in outputs.heatmaps], features=features)

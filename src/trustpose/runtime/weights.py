@@ -12,7 +12,7 @@ from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.checkpoints import convert
 from trustpose.networks.symmetric_transformer import symmetric
 from trustpose.networks.zoo import NETWORKS, build
-from trustpose.trust.hpcvnet import deepened
+from trustpose.trust.hpcvnet import add_heatmap_layers
 from trustpose.trust.network import TrustNetwork, attach
 
 
@@ -34,7 +34,7 @@ def load_module(spec: ModelSpec) -> nn.Module:
     except ValueError as error:
         raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: field 'input': {error}") from None
     try:
-        module = deepened(module, spec.deepen) if spec.deepen else module
+        module = add_heatmap_layers(module, spec.deepen) if spec.deepen else module
     except ValueError as error:
         raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: field 'deepen': {error}") from None
     try:

@@ -156,7 +156,7 @@ def cluster(address: str) -> Iterator[Cluster]:
         ray.shutdown()
 
 
-def own_error(error: BaseException) -> BaseException:
+def unwrap_error(error: BaseException) -> BaseException:
     """Return the InputError, or ClusterChangedError, behind an error that Ray carried to us, else the error itself."""
     seen: list[BaseException] = []
     cause: BaseException | None = error

@@ -19,7 +19,7 @@ from trustpose.predict.load import load
 from trustpose.predict.options import PredictOptions, RunOptions
 from trustpose.predict.run import settings_of
 from trustpose.scale.blocks import remaining, write_blocks
-from trustpose.scale.cluster import LOCAL, Cluster, Share, cluster, import_ray, own_error
+from trustpose.scale.cluster import LOCAL, Cluster, Share, cluster, import_ray, unwrap_error
 from trustpose.scale.folder import POSES, RunFolder, Total
 from trustpose.scale.stages import Predict, Read, Work, counts_of
 from trustpose.scale.storage import StoragePath
@@ -102,8 +102,8 @@ def predict_at_scale(
         "versions": {name: version(name) for name in ("trustpose", "ray", "pyarrow", "numpy", "onnxruntime")},
     }
     folder.finish(settings, total, about)
-    if folder.place.is_local:
-        write_errors(folder.place.local / POSES, predictor.error_model)
+    if folder.location.is_local:
+        write_errors(folder.location.local / POSES, predictor.error_model)
     return total
 
 
@@ -158,4 +158,4 @@ def _through(
             for row in done.iter_rows():
                 yield counts_of(row)
         except Exception as error:
-            raise own_error(error) from error
+            raise unwrap_error(error) from error

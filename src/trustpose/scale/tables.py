@@ -22,7 +22,7 @@ from trustpose.formats.parquet_parts import ParquetParts
 from trustpose.formats.row_writing import Write
 from trustpose.poses.tables import package
 from trustpose.scale.blocks import remaining, write_blocks
-from trustpose.scale.cluster import Cluster, Share, cluster, import_ray, own_error
+from trustpose.scale.cluster import Cluster, Share, cluster, import_ray, unwrap_error
 from trustpose.scale.folder import RunFolder, Total
 from trustpose.scale.run import ScaleOptions
 from trustpose.scale.stages import counts_of, error_cells
@@ -187,7 +187,7 @@ def _through(
             for row in done.iter_rows():
                 yield counts_of(row)
         except Exception as error:
-            raise own_error(error) from error
+            raise unwrap_error(error) from error
 
 
 def _output_of(source: StoragePath) -> tuple[bytes, int]:

@@ -19,7 +19,7 @@ from trustpose.predict.boxes import boxes_from_detections
 from trustpose.training.interference import OtherPeople
 
 
-def learnt_proposals(people: People, detections: str) -> ProposalGenerator:
+def fit_detector_proposals(people: People, detections: str) -> ProposalGenerator:
     """Learn the errors of a detector from its boxes of these people, a file of COCO results.
 
     A person's box is the one that overlaps the labelled one most, and by half at least (IoU). Raises InputError.

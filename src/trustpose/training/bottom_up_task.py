@@ -23,7 +23,7 @@ from trustpose.predict import bottom_up
 from trustpose.training import distributed
 from trustpose.training.bottom_up_models import MULTIPLE, limbs_of, numbers_on, save_maps_folder
 from trustpose.training.bottom_up_targets import BottomUpTargets
-from trustpose.training.crops import normalised
+from trustpose.training.crops import normalise
 from trustpose.training.initialization import starting_network
 from trustpose.training.people import coco_layout, rows_by_fold
 from trustpose.training.photos import are_complete
@@ -92,7 +92,7 @@ class BottomUpTask:
         return self.targets.counts(batch)
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        maps = {name: output.float() for name, output in model(normalised(batch["pixels"])).items()}
+        maps = {name: output.float() for name, output in model(normalise(batch["pixels"])).items()}
         return self.targets.losses(maps, batch, totals)
 
     def describe(self, batch: Batch) -> Mapping[str, Any]:

@@ -134,7 +134,7 @@ def labels_of(crops: list[TrainingCrop], area: Area) -> dict[str, np.ndarray]:
     }
 
 
-def normalised(pixels: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
+def normalise(pixels: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
     """Return (pixel / 255 − mean) / std, the networks' input; in memory the channels stay last."""
     mean, std = (torch.tensor(numbers, device=pixels.device).reshape(3, 1, 1) for numbers in (MEAN, STD))
     return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std

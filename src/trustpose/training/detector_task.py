@@ -35,7 +35,7 @@ from trustpose.networks.movenet import MoveNetDetector, MoveNetPose
 from trustpose.networks.picodet import PicoDet
 from trustpose.networks.zoo import BOX_DETECTORS
 from trustpose.training import distributed
-from trustpose.training.crops import MEAN, STD, normalised
+from trustpose.training.crops import MEAN, STD, normalise
 from trustpose.training.initialization import starting_network
 from trustpose.training.listed_boxes import LIST_MIN_SCORE, LISTS, ListTargets
 from trustpose.training.people import rows_by_fold
@@ -97,7 +97,7 @@ class DetectorTask:
         return self.targets.counts(batch)
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.targets.losses(model(normalised(batch["pixels"])), batch, totals)
+        return self.targets.losses(model(normalise(batch["pixels"])), batch, totals)
 
     def describe(self, batch: Batch) -> dict[str, list[int]]:
         return {"image_id": batch["image_id"].tolist()}

@@ -10,7 +10,7 @@ from trustpose.files import InputError
 from trustpose.training.recipe import Precision
 
 
-def launched(accelerator: str = "auto", devices: int = 1, precision: Precision = "32-true") -> Fabric:
+def launch_fabric(accelerator: str = "auto", devices: int = 1, precision: Precision = "32-true") -> Fabric:
     """Return Fabric for one process, for several that it starts (`devices` above 1), or for torchrun and `fabric run`.
 
     All processes are connected when this returns; those started by Fabric run the program's command from its beginning.

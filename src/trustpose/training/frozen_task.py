@@ -26,7 +26,7 @@ from trustpose.training.head_calibration import calibrate_errors, calibrate_flip
 from trustpose.training.head_learner import Learner
 from trustpose.training.logs import progress
 from trustpose.training.losses import HEAD_LOSSES, loss_options
-from trustpose.training.people import area_of, detector_people, need_sigmas, open_people, rows_by_fold
+from trustpose.training.people import area_of, detector_people, open_people, require_sigmas, rows_by_fold
 from trustpose.training.recipe import Recipe
 from trustpose.training.validation import numbers_of, poses_of, truth_of
 from trustpose.trust.heads import Tensors, Trust, TrustHead, average_flipped
@@ -233,7 +233,7 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
         raise InputError("frozen.cross_fit: expected data.folds of 2 or more, got 0")
     labelled = open_people(data, recipe.data)
     people, labelled_count = detector_people(labelled, data, recipe.data)
-    need_sigmas(recipe, people, f"head {recipe.head}")
+    require_sigmas(recipe, people, f"head {recipe.head}")
     spec = ModelSpec.read(model)
     if spec.skeleton.keypoints != recipe.data.joints.keypoints:
         raise InputError(f"{model}: has skeleton {spec.skeleton.name}, the recipe expects {recipe.data.skeleton}")

@@ -33,7 +33,7 @@ from trustpose.trust.group_tokens import GroupTokens
 from trustpose.trust.keypoint_tokens import TokenAnswers, tokens_losses
 from trustpose.trust.stages import Stage
 from trustpose.trust.targets import TrustTargets
-from trustpose.trust.token_calibration import calibrate, calibrate_presence, presence_logit, uncalibrated
+from trustpose.trust.token_calibration import calibrate, calibrate_presence, presence_logit, uncalibrated_components
 
 HEAD = "group-tokens"
 CALIBRATING = 5  # one photo in so many calibrates and validates the head
@@ -131,7 +131,7 @@ class GroupTask:
             batch = _batch(self.held_out)
             people = {name: value[batch["is_person"]] for name, value in batch.items()}
             is_labelled, head = _labelled_joints(people), self.head.head
-            raw = uncalibrated(head, (people["tokens"], people["whole"]))
+            raw = uncalibrated_components(head, (people["tokens"], people["whole"]))
             calibrate(head, raw, _targets(people), (is_labelled, is_labelled))
             logit = presence_logit(head, (batch["tokens"], batch["whole"]))
             calibrate_presence(head, logit, batch["is_person"])

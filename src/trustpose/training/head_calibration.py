@@ -18,12 +18,12 @@ from trustpose.training.features import Features
 from trustpose.trust.heads import Tensors, Trust, average_flipped
 from trustpose.trust.keypoint_tokens import KeypointTokens
 from trustpose.trust.token_calibration import (
+    apply_calibration,
     calibrate,
     calibrate_presence,
-    calibrated,
     flip_lines,
     presence_logit,
-    uncalibrated,
+    uncalibrated_components,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def calibrate_head(task: "FrozenTask", head: KeypointTokens) -> dict[str, str]:
     rows, batch = _both_views(task, task.held_out)
     labels = CropLabels.of(batch)
     occlusion_inputs = None if head.occlusion is None else (batch["pooled"][2], task.flip_index)
-    parts = unseen(task, uncalibrated, rows, task.features)
+    parts = unseen(task, uncalibrated_components, rows, task.features)
     calibrate(head, parts, task.targets(batch), (labels.is_known, labels.is_ternary), occlusion_inputs)
     fitted_on = {"calibrated_on": f"the {len(task.held_out)} held-out people{copies}"}
     if head.presence is not None and len(task.held_out_boxes):
@@ -107,9 +107,9 @@ def _calibrated(
     """Return the calibrated trust in the held-out people by heads that have not seen them, in rows of features."""
     fold, trusts = task.fold[task.held_out], []
     for features, people in views:
-        parts = unseen(task, uncalibrated, people, features, fold)
+        parts = unseen(task, uncalibrated_components, people, features, fold)
         occlusion_maps = None if head.occlusion is None else task.pooled(people, features)[2]
-        trusts.append(head.trust(calibrated(head, parts, occlusion_maps)))
+        trusts.append(head.trust(apply_calibration(head, parts, occlusion_maps)))
     return tuple(trusts)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from trustpose.export.onnx import evaluating
+from trustpose.export.onnx import evaluation_mode
 from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
@@ -17,7 +17,7 @@ from trustpose.networks.symmetric_transformer import SymmetricTransformer, froze
 from trustpose.networks.zoo import NETWORKS, build
 from trustpose.runtime.weights import load_module
 from trustpose.training.recipe import Recipe, check_network
-from trustpose.trust.hpcvnet import deepened
+from trustpose.trust.hpcvnet import add_heatmap_layers
 
 
 def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
@@ -43,7 +43,7 @@ def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
     is_deepened = model is not None and model.is_dir() and ModelSpec.read(model).deepen > 0
     if recipe.deepen and not is_deepened:
         try:
-            network = deepened(network, recipe.deepen)
+            network = add_heatmap_layers(network, recipe.deepen)
         except ValueError as error:
             raise InputError(f"deepen: {recipe.network} cannot have more layers ({error})") from None
     localisation = recipe.transformer.localisation
@@ -71,7 +71,7 @@ def _transformed(network: nn.Module, recipe: Recipe) -> nn.Module:
     name, size = str(recipe.transformer.localisation), (recipe.height, recipe.width)
     try:
         transformed = symmetric(network, name)
-        with evaluating(transformed), torch.no_grad():
+        with evaluation_mode(transformed), torch.no_grad():
             transformed.localisation(torch.zeros(1, 3, *size))
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0].removeprefix("localisation: ")

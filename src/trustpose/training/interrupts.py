@@ -21,7 +21,7 @@ class OutOfTime(KeyboardInterrupt):
 
 
 @contextmanager
-def asking_to_stop(stop: threading.Event) -> Iterator[None]:
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     """Inside the block the first signal sets `stop`; a second one of its kind has its usual effect.
 
     An ignored signal stays ignored. Python delivers signals to the main thread only; in other threads nothing changes.
@@ -46,7 +46,7 @@ def asking_to_stop(stop: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def interrupted_at(until: float | None, saying: str) -> Iterator[None]:
+def time_limit(until: float | None, saying: str) -> Iterator[None]:
     """Raise OutOfTime inside the block, at any point, once `time.monotonic()` reaches `until`; None for never.
 
     For work without steps between which to check the clock. Alarms reach only the main thread, and do not exist on

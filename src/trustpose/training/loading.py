@@ -12,7 +12,7 @@ T = TypeVar("T")
 _NAME = f"{InputError.__module__}.{InputError.__name__}: "
 
 
-def loaded(loader: Iterable[T]) -> Iterator[T]:
+def load_batches(loader: Iterable[T]) -> Iterator[T]:
     """Yield the loader's batches. Raises InputError with the original message, without torch's traceback."""
     try:
         yield from loader
@@ -22,7 +22,7 @@ def loaded(loader: Iterable[T]) -> Iterator[T]:
 
 
 @contextmanager
-def one_thread_each(workers: int) -> Iterator[None]:
+def single_opencv_thread(workers: int) -> Iterator[None]:
     """Inside the block OpenCV uses one thread in worker processes, as torch does; 0 workers changes nothing.
 
     The number is set before the fork: a forked process that changes it hangs.

@@ -28,8 +28,8 @@ from trustpose.files import InputError, write_json
 from trustpose.training import distributed
 from trustpose.training.checkpoint import RunPosition, random_state, read_checkpoint, restore, write_checkpoint
 from trustpose.training.ema import Ema
-from trustpose.training.interrupts import InterruptedRun, NonFiniteLossError, OutOfTime, asking_to_stop
-from trustpose.training.loading import loaded, one_thread_each
+from trustpose.training.interrupts import InterruptedRun, NonFiniteLossError, OutOfTime, stop_on_signals
+from trustpose.training.loading import load_batches, single_opencv_thread
 from trustpose.training.logs import Logs, progress
 from trustpose.training.recipe import Recipe, TrainOptions, to_json
 from trustpose.training.schedule import batch_parts, learning_rate, sample_order, steps_per_epoch
@@ -83,9 +83,9 @@ def fit(
     total = run.plan.epochs * run.steps
     try:
         with (
-            asking_to_stop(run.stop),
+            stop_on_signals(run.stop),
             progress(total, position.step, first) as show,
-            one_thread_each(recipe.train.workers),
+            single_opencv_thread(recipe.train.workers),
         ):
             stage, model, optimiser = None, None, None
             while position.epoch < run.plan.epochs:
@@ -182,7 +182,7 @@ def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
         ),
         use_distributed_sampler=False,
     )
-    parts, run.since = loaded(loader), time.perf_counter()
+    parts, run.since = load_batches(loader), time.perf_counter()
     while position.step_in_epoch < run.steps:
         batches = [next(parts) for _ in range(options.accumulate)]
         rate = learning_rate(run.plan, options, position.epoch, position.step, run.steps)

@@ -23,15 +23,15 @@ from trustpose.models.spec import ModelSpec
 from trustpose.names import expected_one_of
 from trustpose.poses import describe_sources
 from trustpose.runtime.weights import load_trust_network
-from trustpose.training.alphapose import centred_targets, learnt_proposals
-from trustpose.training.crops import Batch, CropLabels, codec_of, collate, normalised, training_crops
+from trustpose.training.alphapose import centred_targets, fit_detector_proposals
+from trustpose.training.crops import Batch, CropLabels, codec_of, collate, normalise, training_crops
 from trustpose.training.decoding import decode_keypoints
 from trustpose.training.initialization import parallel_branch, starting_network
 from trustpose.training.interference import OtherPeople
 from trustpose.training.learner import PARTWISE, Learner, check_parts, heatmap_loss, lesson_of, network_terms, parts_of
 from trustpose.training.losses import HEAD_LOSSES, loss_options
 from trustpose.training.network_model import gives_coordinates, model_spec, save_network
-from trustpose.training.people import area_of, need_sigmas, open_training
+from trustpose.training.people import area_of, open_training, require_sigmas
 from trustpose.training.recipe import Recipe
 from trustpose.training.teacher import CACHE, open_teacher, with_teacher
 from trustpose.training.validation import Validation, ValidationOptions
@@ -69,7 +69,7 @@ class NetworkTask:
         self.crops: TrainingCrops = training_crops(training, recipe, self.codec)
         if recipe.data.proposals is not None:
             first_people = subset(training, np.arange(self.first_count))
-            self.crops = replace(self.crops, proposals=learnt_proposals(first_people, recipe.data.proposals))
+            self.crops = replace(self.crops, proposals=fit_detector_proposals(first_people, recipe.data.proposals))
         self.skeleton = training.skeleton
         self.others = OtherPeople(training)
         self.current_stage: Stage = recipe.plan.stages[0]
@@ -119,7 +119,7 @@ class NetworkTask:
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
         asks_head = self.head_loss is not None and self.current_stage.trust_weight > 0
         lesson = None if asks_head else lesson_of(self.recipe.train.objective, batch, self.current_stage.part)
-        answer = model(normalised(batch["pixels"]), batch["box"], asks_head, lesson)
+        answer = model(normalise(batch["pixels"]), batch["box"], asks_head, lesson)
         if asks_head and self.recipe.train.objective in PARTWISE:  # the network is frozen
             network_losses: dict[str, Tensor] = {}
         else:
@@ -146,7 +146,9 @@ class NetworkTask:
 
     def export(self, folder: Path) -> None:
         spec, network = model_spec(self.recipe, self.codec, folder), copy.deepcopy(self.learner.network).cpu().eval()
-        network.load_state_dict(between(self.start, network.state_dict(), self.recipe.train.weight_interpolation))
+        network.load_state_dict(
+            interpolate_weights(self.start, network.state_dict(), self.recipe.train.weight_interpolation)
+        )
         if self.learner.head is None:
             save_network(folder, spec, network)
             return
@@ -185,7 +187,7 @@ def people_of_epoch(people: People, first_count: int, recipe: Recipe, epoch: int
     return subset(people, np.concatenate([np.arange(first_count), first_count + drawn]))
 
 
-def between(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+def interpolate_weights(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """Interpolate: `share` of the initial tensor and the rest of the trained one; integers are the trained one's."""
     return {
         name: torch.lerp(value, start[name].to(value), share) if share and value.is_floating_point() else value
@@ -211,7 +213,7 @@ def network_task(
     check_parts(recipe, network)
     head = None
     if recipe.head is not None:
-        need_sigmas(recipe, people.training, f"head {recipe.head}")
+        require_sigmas(recipe, people.training, f"head {recipe.head}")
         try:
             head = attach(recipe.head, network, recipe.height, recipe.width, **recipe.head_options).head
             _start_head(head, recipe, model)
@@ -240,7 +242,7 @@ def _start_head(head: TrustHead, recipe: Recipe, model: Path | None) -> None:
 
 
 def _validation(recipe: Recipe, held_out: People, codec: HeatmapCodec) -> Validation:
-    need_sigmas(recipe, held_out, "validation (data.folds=0 trains without)")
+    require_sigmas(recipe, held_out, "validation (data.folds=0 trains without)")
     reads = CoordinateCodec(recipe.width, recipe.height) if gives_coordinates(recipe) else codec
     options = ValidationOptions(recipe.train.batch_size, recipe.train.workers, recipe.train.flip_test)
     return Validation(training_crops(held_out, recipe, codec), reads, recipe.train.area, options)

@@ -111,12 +111,12 @@ def open_training(folders: Sequence[Path], options: DataOptions) -> TrainingPeop
         if resolved.count(path) > 1:  # held-out people of the first would be trained on in the second
             raise InputError(f"{folder}: was given twice as --data")
     first, _ = _on_photos(open_people(folders[0], options), folders[0], options)
-    training, held_out = divide(first, options)
+    training, held_out = split_by_fold(first, options)
     extra = [open_people(folder, options) for folder in folders[1:]]
     return TrainingPeople(join([training, *extra]) if extra else training, held_out, len(training))
 
 
-def divide(people: People, options: DataOptions) -> tuple[People, People | None]:
+def split_by_fold(people: People, options: DataOptions) -> tuple[People, People | None]:
     """Return people for training, and those of the fold's images for validation; None if the recipe has no folds."""
     training, held_out = rows_by_fold(people.image_id, options)
     if not options.folds:
@@ -172,7 +172,7 @@ def _enough(people: People, min_keypoints: int, folder: Path) -> People:
     return subset(people, rows)
 
 
-def need_sigmas(recipe: Recipe, people: People, purpose: str) -> None:
+def require_sigmas(recipe: Recipe, people: People, purpose: str) -> None:
     """Raise InputError, naming the purpose, if the people's skeleton has no published sigmas."""
     if not people.skeleton.has_sigmas:
         raise InputError(

@@ -15,7 +15,7 @@ from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.geometry.boxes import paired_iou
 from trustpose.models.spec import BoxListOutput, BoxOutput, ModelSpec
 from trustpose.networks.picodet import ListedBoxes
-from trustpose.training.crops import normalised
+from trustpose.training.crops import normalise
 from trustpose.training.people import COCO_LAYOUTS, coco_layout
 
 _SAME = 0.4  # IoU of a detected and a labelled box above which they are one person
@@ -48,7 +48,7 @@ def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpe
     ready, affine = spec.input.fit(pixels)
     blob = torch.from_numpy(ready[None]).to(next(model.parameters()).device)
     with torch.no_grad():
-        answer = model(normalised(blob))
+        answer = model(normalise(blob))
     if isinstance(answer, ListedBoxes):
         arrays = [answer.scores.float().cpu().numpy(), answer.boxes[0].float().cpu().numpy()]
     else:

@@ -11,7 +11,7 @@ from trustpose.notebook import html_record
 from trustpose.poses import Area
 from trustpose.training.bottom_up_options import BottomUpOptions
 from trustpose.training.options import DataOptions, TransformerOptions
-from trustpose.training.values import changed, expect_within, from_plain, to_plain
+from trustpose.training.values import expect_within, from_plain, to_plain, with_changes
 from trustpose.trust.stages import MAX_EPOCHS, Strategy
 
 System = Literal["network", "frozen", "detector", "bottom-up", "groups"]
@@ -189,7 +189,7 @@ def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     Texts are parsed by the field's annotation; a head's options are the arguments of its builder. Raises InputError for
     unknown names, listing the known ones, and for invalid values.
     """
-    new = changed(recipe, changes)
+    new = with_changes(recipe, changes)
     if new.network:
         check_network(new)
     check_head_options(new)

@@ -93,7 +93,7 @@ def with_teacher(people: People, teacher: Predictor, min_quality: float, path: P
     return with_pseudo_labels(people, stored["xy"], stored["is_filled"], stored["is_removed"])
 
 
-def decide(
+def select_pseudo_labels(
     predictions: TeacherPredictions,
     is_missing: Bool[np.ndarray, "M K"],
     is_noisy: Bool[np.ndarray, "M K"],
@@ -157,7 +157,9 @@ def _columns(people: People, teacher: Predictor, min_quality: float) -> dict[str
         "is_removed": np.zeros(v.shape, np.bool_),
         "is_missing": missing,
     }
-    filled, removed = decide(predictions, missing[rows], noisy[rows], min_quality, teacher.spec.skeleton.sigmas)
+    filled, removed = select_pseudo_labels(
+        predictions, missing[rows], noisy[rows], min_quality, teacher.spec.skeleton.sigmas
+    )
     columns["is_filled"][rows], columns["is_removed"][rows] = filled, removed
     columns["xy"][rows] = np.where(filled[..., None], predictions.xy, 0)
     return columns

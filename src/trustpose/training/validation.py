@@ -23,8 +23,8 @@ from trustpose.models.crop_outputs import CropCodec
 from trustpose.poses import Area, Poses, Truth, box_size
 from trustpose.skeletons import Skeleton
 from trustpose.training import distributed
-from trustpose.training.crops import normalised
-from trustpose.training.loading import loaded
+from trustpose.training.crops import normalise
+from trustpose.training.loading import load_batches
 from trustpose.trust.heads import Trust, average_flipped
 
 Predict = Callable[[Tensor, Tensor], tuple[Outputs, Trust | None]]
@@ -85,10 +85,10 @@ class Validation:
             generator=torch.Generator(),
         )
         batches: list[dict[str, np.ndarray]] = []
-        for pixels, columns in loaded(loader):
+        for pixels, columns in load_batches(loader):
             share = box_share(box_size(columns["box"]), columns["affine"], self.crops.width, self.crops.height)
             box = torch.from_numpy(share).float().to(device)
-            outputs, trust = self._both(predict, normalised(pixels.to(device)), box)
+            outputs, trust = self._both(predict, normalise(pixels.to(device)), box)
             keypoints = self.codec.decode(outputs)
             columns["xy"] = transform(invert_affine(columns.pop("affine")), keypoints.xy)
             columns["score"] = keypoints.score.astype(np.float64)

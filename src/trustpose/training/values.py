@@ -46,7 +46,7 @@ def from_plain(kind: type[T], value: Any, name: str = "") -> T:
         raise InputError(_join(name, str(error))) from None
 
 
-def changed(value: T, changes: Mapping[str, Any], name: str = "") -> T:
+def with_changes(value: T, changes: Mapping[str, Any], name: str = "") -> T:
     """Return a dataclass with fields replaced, named as in "train.lr" or "strategy.stages.0.epochs"; texts are parsed.
 
     A field that is a mapping takes any key ("head_options.attention"). Raises InputError for an unknown name, listing

@@ -121,7 +121,7 @@ def _bumps(positions: Float[Tensor, "B K"]) -> Float[Tensor, "B K bins"]:
     return torch.exp(-((bins - positions.float()[..., None] * _BINS) ** 2) / (2 * _BUMP**2))
 
 
-def squashed(values: Float[Tensor, "*B"], squash: Squash) -> Float[Tensor, "*B"]:
+def apply_squash(values: Float[Tensor, "*B"], squash: Squash) -> Float[Tensor, "*B"]:
     """Apply a sigmoid, or nothing if `squash` is "clip": then the final result is clipped, but not the loss's input.
 
     Raises ValueError for another name.

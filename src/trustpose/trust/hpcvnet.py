@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from trustpose.networks.hourglass import StackedHourglass
 from trustpose.networks.layers import ConvBN, PoseNetwork
-from trustpose.trust.heads import Squash, Tensors, Trust, TrustHead, mean_where, squashed
+from trustpose.trust.heads import Squash, Tensors, Trust, TrustHead, apply_squash, mean_where
 from trustpose.trust.targets import TrustTargets
 
 CHANNELS = (64, 48, 48, 32)  # a 1×1 convolution, then 3×3 ones of stride 2
@@ -47,10 +47,10 @@ class HPCVNet(TrustHead):
 
     gate: "hard" is the poster's, P(labelled) rounded to 0 or 1 in both products. branches: "score" is the poster's
     ablation, "hard … to converge": no P(labelled), and OPKS is learnt on all keypoints, 0 where they are not labelled;
-    `quality` is OPKS, `pose_quality` its mean.
-    squash: "clip" leaves OPKS linear† and clips only the result. relu: between the fully connected layers, which have
-    none in the fork†. In the fork the score branch reads the input of the convolutions that `deepened` adds, not their
-    output†; here it reads the network's `features`, which is the same.
+    `quality` is OPKS, `pose_quality` its mean. squash: "clip" leaves OPKS linear† and clips only the result. relu:
+    between the fully connected layers, which have none in the fork†. In the fork the score branch reads the input of
+    the convolutions that `add_heatmap_layers` adds, not their output†; here it reads the network's `features`, which is
+    the same.
     """
 
     needs_heatmaps = True
@@ -90,7 +90,9 @@ class HPCVNet(TrustHead):
 
     def logits(self, pooled: Tensors) -> KeypointOutputs:
         x = self.shared(self.down(torch.cat(pooled, dim=1)))  # (B, 1024)
-        return KeypointOutputs(squashed(self.opks(x), self.squash), None if self.labelled is None else self.labelled(x))
+        return KeypointOutputs(
+            apply_squash(self.opks(x), self.squash), None if self.labelled is None else self.labelled(x)
+        )
 
     def trust(self, raw: KeypointOutputs) -> Trust:
         if raw.labelled_logits is None:
@@ -112,7 +114,7 @@ class HeatmapLayers(nn.Sequential):
         super().__init__(*(ConvBN(last.in_channels, last.in_channels, kernel=1) for _ in range(layers)), last)
 
 
-def deepened(network: nn.Module, layers: int = 4) -> nn.Module:
+def add_heatmap_layers(network: nn.Module, layers: int = 4) -> nn.Module:
     """Add `layers` 1×1 conv-BN-ReLU before the (last) heatmap layer of a network, in place; that layer is kept.
 
     Its `features` stay those before the new layers. Raises ValueError for a network without a plain last heatmap layer

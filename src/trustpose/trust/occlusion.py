@@ -62,7 +62,7 @@ class Occlusion(nn.Module):
         """Return logits with the same P(labelled)."""
         hidden = F.linear(self.inputs(visibility, opks, positions), self.first) + self.first_bias
         hidden = F.linear(hidden.relu(), self.second, self.second_bias).relu()
-        return shifted(visibility, F.linear(hidden, self.last, self.last_bias))
+        return shift_occlusion_logit(visibility, F.linear(hidden, self.last, self.last_bias))
 
     def inputs(
         self, visibility: Float[Tensor, "B K 3"], opks: Float[Tensor, "B K"], positions: Float[Tensor, "B K P"]
@@ -85,7 +85,7 @@ class Occlusion(nn.Module):
         )
 
 
-def shifted(visibility: Float[Tensor, "B K 3"], by: Float[Tensor, "B K 1"]) -> Float[Tensor, "B K 3"]:
+def shift_occlusion_logit(visibility: Float[Tensor, "B K 3"], by: Float[Tensor, "B K 1"]) -> Float[Tensor, "B K 3"]:
     """Add to the logit of occluded against visible; P(labelled) stays."""
     absent, labelled = visibility[..., :1], visibility[..., 1:]
     moved = torch.cat([labelled[..., :1] + by, labelled[..., 1:]], dim=2)

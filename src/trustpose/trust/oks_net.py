@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from trustpose.networks.backbones import BasicBlock
 from trustpose.networks.layers import ConvBN
-from trustpose.trust.heads import Squash, Tensors, Trust, TrustHead, mean_where, squashed
+from trustpose.trust.heads import Squash, Tensors, Trust, TrustHead, apply_squash, mean_where
 
 CHANNELS = 32
 HIDDEN = 1024
@@ -70,7 +70,7 @@ class OKSNet(TrustHead):
     def logits(self, pooled: Tensors) -> Float[Tensor, " B"]:
         """Return the OKS (B,) for the loss; outside 0–1 only if `squash` is "clip"."""
         (features,) = pooled
-        return squashed(self.regress(self.down(self.attention(features)))[:, 0], self.squash)
+        return apply_squash(self.regress(self.down(self.attention(features)))[:, 0], self.squash)
 
     def trust(self, raw: Float[Tensor, " B"]) -> Trust:
         return Trust(pose_quality=raw.clamp(0, 1))

@@ -19,7 +19,7 @@ _NOTHING = {"visibility": [1.0, 0, 0, 0], "opks": [1.0, 0], "oks": [1.0, 0]}
 
 
 @torch.no_grad()
-def uncalibrated(head: KeypointTokens, pooled: Tensors) -> Tensors:
+def uncalibrated_components(head: KeypointTokens, pooled: Tensors) -> Tensors:
     """Return the head's `components` of pooled maps before any calibration, in evaluation mode, for `calibrate`."""
     saved, was_training = {name: getattr(head, f"calibration_{name}").clone() for name in _NOTHING}, head.training
     _set(head, {name: torch.tensor(value) for name, value in _NOTHING.items()})
@@ -39,9 +39,9 @@ def calibrate(
     """Fit the head's slopes and offsets, and `Occlusion` if it has that, on held-out people; return the resulting
     losses.
 
-    components: `uncalibrated` of the head, or of others like it that have not seen these people, if it has (the folds
-    of a cross-fit). labels: `is_known` and `is_ternary` of `tokens_losses`. occlusion_inputs: the last of the head's
-    pooled maps, (N, K, 2 or 4), and the skeleton's `flip_index`, for `Occlusion`.
+    components: `uncalibrated_components` of the head, or of others like it that have not seen these people, if it has
+    (the folds of a cross-fit). labels: `is_known` and `is_ternary` of `tokens_losses`. occlusion_inputs: the last of
+    the head's pooled maps, (N, K, 2 or 4), and the skeleton's `flip_index`, for `Occlusion`.
 
     One slope and an offset for each class of visibility (vector scaling with a single slope: Guo et al., On Calibration
     of Modern Neural Networks, ICML 2017, section 4.2), one slope and offset for OPKS, and for OKS, each by its own
@@ -62,12 +62,12 @@ def calibrate(
             ternary,
             occlusion_inputs[1],
         )
-    final = calibrated(head, components, None if occlusion_inputs is None else occlusion_inputs[0])
+    final = apply_calibration(head, components, None if occlusion_inputs is None else occlusion_inputs[0])
     return {name: float(loss) for name, loss in tokens_losses(final, targets, *(labels or ())).items()}
 
 
 @torch.no_grad()
-def calibrated(head: KeypointTokens, components: Tensors, positions: Tensor | None = None) -> TokenAnswers:
+def apply_calibration(head: KeypointTokens, components: Tensors, positions: Tensor | None = None) -> TokenAnswers:
     """Return the answers of `components`, as for `calibrate`, with the head's slopes, offsets and `Occlusion`."""
     answers = _answers(components, [getattr(head, f"calibration_{name}") for name in _NOTHING])
     if head.occlusion is None or positions is None:

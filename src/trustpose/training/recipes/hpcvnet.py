@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
-from trustpose.training.recipes.rows import AP_AND_AR, by_name, printed
+from trustpose.training.recipes.rows import AP_AND_AR, by_name, printed_numbers
 from trustpose.trust.stages import HPCVNET, OKS_NET, Stage, Strategy
 
 DEEPEN = 4  # 1×1 convolutions before the heatmap layer
@@ -85,18 +85,18 @@ _OKS, _OPKS = "pose.pearson", "keypoint.pearson_pose_mean"
 _LABELLED = tuple(f"visibility.labelled.{name}" for name in ("precision", "recall", "f1", "accuracy"))
 
 HPCVNET_RECIPES: dict[str, Recipe] = by_name(
-    _plain("ap", "hrnet", printed(AP_AND_AR, 76.5, 93.5, 83.7, 73.9, 80.8, 79.3, 94.5, 85.8, 76.2, 84.1)),
-    _oks_net("ap", printed(AP_AND_AR, 77.5, 93.7, 85.0, 74.7, 82.0, 79.7, 94.6, 86.0, 76.7, 84.5)),
-    _hpcvnet("ap", "hrnet", printed(AP_AND_AR, 77.6, 93.7, 85.0, 74.5, 81.9, 79.7, 94.7, 86.1, 76.5, 84.6)),
-    _plain("ap", "resnet50", printed(AP_AND_AR, 73.6, 92.5, 81.4, 70.7, 78.2, 76.6, 93.6, 83.4, 73.4, 81.5)),
-    _hpcvnet("ap", "resnet50", printed(AP_AND_AR, 73.8, 92.6, 81.7, 70.6, 78.4, 76.6, 93.4, 83.3, 73.3, 81.4)),
-    _plain("ap", "hourglass", printed(AP_AND_AR, 74.4, 92.5, 81.6, 71.3, 79.3, 77.4, 93.2, 83.9, 73.8, 82.9)),
-    _hpcvnet("ap", "hourglass", printed(AP_AND_AR, 75.1, 93.0, 82.4, 71.9, 79.8, 78.1, 93.9, 84.3, 75.0, 83.6)),
+    _plain("ap", "hrnet", printed_numbers(AP_AND_AR, 76.5, 93.5, 83.7, 73.9, 80.8, 79.3, 94.5, 85.8, 76.2, 84.1)),
+    _oks_net("ap", printed_numbers(AP_AND_AR, 77.5, 93.7, 85.0, 74.7, 82.0, 79.7, 94.6, 86.0, 76.7, 84.5)),
+    _hpcvnet("ap", "hrnet", printed_numbers(AP_AND_AR, 77.6, 93.7, 85.0, 74.5, 81.9, 79.7, 94.7, 86.1, 76.5, 84.6)),
+    _plain("ap", "resnet50", printed_numbers(AP_AND_AR, 73.6, 92.5, 81.4, 70.7, 78.2, 76.6, 93.6, 83.4, 73.4, 81.5)),
+    _hpcvnet("ap", "resnet50", printed_numbers(AP_AND_AR, 73.8, 92.6, 81.7, 70.6, 78.4, 76.6, 93.4, 83.3, 73.3, 81.4)),
+    _plain("ap", "hourglass", printed_numbers(AP_AND_AR, 74.4, 92.5, 81.6, 71.3, 79.3, 77.4, 93.2, 83.9, 73.8, 82.9)),
+    _hpcvnet("ap", "hourglass", printed_numbers(AP_AND_AR, 75.1, 93.0, 82.4, 71.9, 79.8, 78.1, 93.9, 84.3, 75.0, 83.6)),
     _plain("oks-correlation", "hrnet", {_OKS: 0.61}),
     _oks_net("oks-correlation", {_OKS: 0.69}),
     _hpcvnet("oks-correlation", "hrnet", {_OKS: 0.71}),
     _plain("opks-correlation", "hrnet", {_OPKS: 0.897}),
     _hpcvnet("opks-correlation", "hrnet", {_OPKS: 0.932}),
-    _hpcvnet("labelled", "hrnet", printed(_LABELLED, 87.6, 97.0, 92.1, 89.4)),
+    _hpcvnet("labelled", "hrnet", printed_numbers(_LABELLED, 87.6, 97.0, 92.1, 89.4)),
     _score_branch_alone(),
 )

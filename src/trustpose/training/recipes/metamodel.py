@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
-from trustpose.training.recipes.rows import AP_AND_AR, by_name, printed
+from trustpose.training.recipes.rows import AP_AND_AR, by_name, printed_numbers
 from trustpose.trust.stages import ALPHA, METAMODEL, Stage, Strategy
 
 F1 = tuple(f"visibility.ternary.{name}.f1" for name in ("absent", "occluded", "visible", "total"))
@@ -57,14 +57,17 @@ def _recipe(
 
 def _strategies() -> list[Recipe]:
     rows = {"S1": (0.72, 0.21, 0.76, 0.71), "S2": (0.75, 0.34, 0.79, 0.74), "S3": (0.77, 0.37, 0.80, 0.76)}
-    return [_recipe(1, name.lower(), name, printed(F1, *row), strategy=METAMODEL[name]) for name, row in rows.items()]
+    return [
+        _recipe(1, name.lower(), name, printed_numbers(F1, *row), strategy=METAMODEL[name])
+        for name, row in rows.items()
+    ]
 
 
 def _fine_tuning() -> list[Recipe]:
-    before = _recipe(2, "coco", "COCO baseline", printed(F1, 0.71, 0.34, 0.64, 0.60))
+    before = _recipe(2, "coco", "COCO baseline", printed_numbers(F1, 0.71, 0.34, 0.64, 0.60))
     return [
         replace(before, evaluation=Evaluation(split="DriPE test")),
-        _recipe(2, "dripe", "Finetuned on DriPE", printed(F1, 0.81, 0.70, 0.76, 0.76), is_dripe=True),
+        _recipe(2, "dripe", "Finetuned on DriPE", printed_numbers(F1, 0.81, 0.70, 0.76, 0.76), is_dripe=True),
     ]
 
 
@@ -81,7 +84,7 @@ def _keypoints(table: int, ap: list[tuple[float, ...]], ar: list[tuple[float, ..
             recipe = replace(recipe, title=title, head=None, strategy=_without_head(strategy))
         both = {"AP": precision, "AR": recall}
         sources = tuple(
-            PaperResult("metamodel", f"Table {table}", f"{kind}, {row}", printed(_mapk(kind), *values))
+            PaperResult("metamodel", f"Table {table}", f"{kind}, {row}", printed_numbers(_mapk(kind), *values))
             for kind, values in both.items()
         )
         keypoints = "non-0" if slug == "visibility-non-0" else "all"
@@ -107,7 +110,7 @@ def _base_models(table: int, columns: tuple[str, ...], rows: Mapping[str, tuple[
             table,
             SHORT[network],
             LABELS[network],
-            {"parameters": PARAMETERS[network], **printed(columns, *values)},
+            {"parameters": PARAMETERS[network], **printed_numbers(columns, *values)},
             network,
             HEAD_ONLY if network == MSPN else METAMODEL["S3"],
             is_dripe=table in (6, 8),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
-from trustpose.training.recipes.rows import AP, by_name, printed
+from trustpose.training.recipes.rows import AP, by_name, printed_numbers
 from trustpose.trust.stages import OKS_NET
 
 TABLES: tuple[str, ...] = tuple("I II III IV V VI VII VIII IX X XI XII XIII XIV".split())
@@ -84,8 +84,8 @@ def _without_and_with(
     prefix = f"{SHORT[network]}-{size[0]}"
     row = f"{LABELS[network]}, {size[0]}×{size[1]}"
     return (
-        _recipe(table, f"{prefix}-heatmap", row, printed(columns, *without), network, size, _BY_HEATMAP),
-        _recipe(table, f"{prefix}-oks", f"{row}, OKS-net", printed(columns, *with_oks), network, size),
+        _recipe(table, f"{prefix}-heatmap", row, printed_numbers(columns, *without), network, size, _BY_HEATMAP),
+        _recipe(table, f"{prefix}-oks", f"{row}, OKS-net", printed_numbers(columns, *with_oks), network, size),
     )
 
 
@@ -134,7 +134,7 @@ def _test_dev() -> list[Recipe]:
         prefix, row = f"{SHORT[network]}-{size[0]}", f"{LABELS[network]}, {size[0]}×{size[1]}"
         with_oks = replace(_DETECTED, split="test-dev2017")
         without = replace(with_oks, score="pose_score")
-        numbers = printed(columns, *values)
+        numbers = printed_numbers(columns, *values)
         recipes += [
             _recipe("V", f"{prefix}-heatmap", row, numbers, network, size, without, _TEST_DEV),
             _recipe("V", f"{prefix}-oks", f"{row}, OKS-net", {}, network, size, with_oks, _LOST),
@@ -160,7 +160,7 @@ def _rescoring() -> list[Recipe]:
             "VI",
             f"{SHORT[network]}-{way.lower().removesuffix('-net')}",
             f"{LABELS[network]}, {way}",
-            printed(AP, *row),
+            printed_numbers(AP, *row),
             network,
             SMALL,
             evaluation,
@@ -175,17 +175,17 @@ def _ablations() -> list[Recipe]:
     three = AP[:3]
 
     def head(table: str, slug: str, row: str, values: tuple[float, ...], **options: str) -> Recipe:
-        return replace(_recipe(table, slug, row, printed(three, *values)), head_options=options)
+        return replace(_recipe(table, slug, row, printed_numbers(three, *values)), head_options=options)
 
-    unmined = _recipe("VIII", "without-mining", "no hard sample mining", printed(three, 77.3, 93.7, 84.9))
-    first = _recipe("XI", "strategy-1", "(1) λ_OKS = 1 (Epoch 0)", printed(three, 76.7, 93.6, 84.0))
-    third = _recipe("XI", "strategy-3", "(3) Fine-tune", printed(three, 77.5, 93.7, 85.0))
+    unmined = _recipe("VIII", "without-mining", "no hard sample mining", printed_numbers(three, 77.3, 93.7, 84.9))
+    first = _recipe("XI", "strategy-1", "(1) λ_OKS = 1 (Epoch 0)", printed_numbers(three, 76.7, 93.6, 84.0))
+    third = _recipe("XI", "strategy-3", "(3) Fine-tune", printed_numbers(three, 77.5, 93.7, 85.0))
     return [
         head("VII", "feature-only", "(1) Pose Feature Only", (77.2, 93.7, 84.1), attention="none"),
         head("VII", "channel-attention", "(2) Channel Attention", (77.5, 93.7, 85.0)),
         head("VII", "spatial-attention", "(3) Spatial Attention", (77.2, 93.7, 84.0), attention="spatial"),
         replace(unmined, train=replace(unmined.train, hard_share=0.0)),
-        _recipe("VIII", "with-mining", "hard sample mining", printed(three, 77.5, 93.7, 85.0)),
+        _recipe("VIII", "with-mining", "hard sample mining", printed_numbers(three, 77.5, 93.7, 85.0)),
         _weighted(1, 75.3, 93.6, 82.9, 72.5, 80.2),
         _weighted(20, 76.0, 93.6, 83.1, 73.3, 80.7),
         _weighted(200, 76.9, 93.6, 84.0, 73.8, 81.7),
@@ -195,14 +195,14 @@ def _ablations() -> list[Recipe]:
         head("X", "proposed", "The proposed OKS-net", (77.5, 93.7, 85.0)),
         head("X", "residual-blocks", "More Complex (Res. blocks)", (77.3, 93.7, 84.1), downsampling="residual"),
         replace(first, strategy=OKS_NET[1]),
-        _recipe("XI", "strategy-2", "(2) λ_OKS = 1 (Epoch 200)", printed(three, 77.5, 93.7, 85.0)),
+        _recipe("XI", "strategy-2", "(2) λ_OKS = 1 (Epoch 200)", printed_numbers(three, 77.5, 93.7, 85.0)),
         replace(third, strategy=OKS_NET[3]),
     ]
 
 
 def _weighted(weight: int, *values: float) -> Recipe:
     """Build table IX: strategy 2 with another λ_heatmap."""
-    recipe = _recipe("IX", f"lambda-{weight}", f"λ_heatmap = {weight}", printed(AP, *values))
+    recipe = _recipe("IX", f"lambda-{weight}", f"λ_heatmap = {weight}", printed_numbers(AP, *values))
     stages = tuple(replace(stage, heatmap_weight=float(weight)) for stage in OKS_NET[2].stages)
     return replace(recipe, strategy=replace(OKS_NET[2], stages=stages))
 
@@ -213,10 +213,14 @@ def _thresholds() -> list[Recipe]:
     gains = tuple(f"{name} gain" for name in steps)
     small, large = "256×192", "384×288"
     return [
-        _recipe("XII", "w32-256", small, printed(steps, 93.5, 91.4, 88.0, 83.7, 69.8, 22.0), W32, SMALL, _BY_HEATMAP),
-        _recipe("XII", "w32-384", large, printed(steps, 93.6, 91.5, 88.1, 84.8, 71.0, 28.1), W32, LARGE, _BY_HEATMAP),
-        _recipe("XIII", "w32-256", small, printed(gains, 0.2, 0.2, 0.3, 1.3, 1.6, 2.4), W32, SMALL),
-        _recipe("XIII", "w32-384", large, printed(gains, 0.0, 0.1, 0.2, 0.3, 2.6, 1.5), W32, LARGE),
+        _recipe(
+            "XII", "w32-256", small, printed_numbers(steps, 93.5, 91.4, 88.0, 83.7, 69.8, 22.0), W32, SMALL, _BY_HEATMAP
+        ),
+        _recipe(
+            "XII", "w32-384", large, printed_numbers(steps, 93.6, 91.5, 88.1, 84.8, 71.0, 28.1), W32, LARGE, _BY_HEATMAP
+        ),
+        _recipe("XIII", "w32-256", small, printed_numbers(gains, 0.2, 0.2, 0.3, 1.3, 1.6, 2.4), W32, SMALL),
+        _recipe("XIII", "w32-384", large, printed_numbers(gains, 0.0, 0.1, 0.2, 0.3, 2.6, 1.5), W32, LARGE),
     ]
 
 

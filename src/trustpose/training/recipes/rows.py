@@ -6,7 +6,7 @@ AP = ("AP", "AP50", "AP75", "APm", "APl")
 AP_AND_AR = (*AP, "AR", "AR50", "AR75", "ARm", "ARl")
 
 
-def printed(columns: tuple[str, ...], *values: float) -> dict[str, float]:
+def printed_numbers(columns: tuple[str, ...], *values: float) -> dict[str, float]:
     """Return a row's numbers by column, as printed. Raises ValueError if their number differs."""
     return dict(zip(columns, values, strict=True))
 

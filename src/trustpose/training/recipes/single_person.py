@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
-from trustpose.training.recipes.rows import by_name, printed
+from trustpose.training.recipes.rows import by_name, printed_numbers
 from trustpose.trust.stages import Stage, Strategy
 
 _USUAL = Strategy((Stage(140, 1.0, 0.0),), 1e-3, (90, 120), "scratch")
@@ -63,7 +63,7 @@ def _flic(name: str, row: str, network: str, size: int, *numbers: float) -> Reci
             area="box*0.53",
             flip_test=False,
         ),
-        sources=_source("FLIC, FCK", row, printed(_JOINTS[-len(numbers) :], *numbers)),
+        sources=_source("FLIC, FCK", row, printed_numbers(_JOINTS[-len(numbers) :], *numbers)),
         evaluation=Evaluation(split="test"),
     )
 
