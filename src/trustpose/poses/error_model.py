@@ -68,33 +68,33 @@ class ErrorModel:
     def _curves(self) -> tuple[Float[np.ndarray, " Q"], Float[np.ndarray, "C Q"]]:
         """The mixture's own depth of each share, from 0 to one beyond the last, and the depth instead, in each cell;
         the last cell is that of joints of no group."""
-        own = np.array([0.0, *(-np.log1p(-np.array(self.shares)))])
-        cells = [(0.0, *depth) for group in self.depths for depth in group] + [own]
+        mixture_depth = np.array([0.0, *(-np.log1p(-np.array(self.shares)))])
+        cells = [(0.0, *depth) for group in self.depths for depth in group] + [mixture_depth]
         table = np.array(cells)
-        return np.append(own, own[-1] + 1e6), np.column_stack([table, table[:, -1] + 1e6])
+        return np.append(mixture_depth, mixture_depth[-1] + 1e6), np.column_stack([table, table[:, -1] + 1e6])
 
     def cells(self, quality: Float[np.ndarray, "*N K"], names: Sequence[str]) -> Int[np.ndarray, "*N K"]:
         """Return the cell of each keypoint, from its expected OPKS if labelled (…, K) and its joint's name."""
         first = np.cumsum([0, *(len(group) for group in self.depths)])
         cell = np.full(quality.shape, first[-1], np.int32)
         for group, joints in enumerate(self.joints):
-            columns = [at for at, name in enumerate(names) if name in joints]
+            columns = [index for index, name in enumerate(names) if name in joints]
             ranges = np.searchsorted(self.quality[group], np.nan_to_num(quality[..., columns]), side="right")
             cell[..., columns] = first[group] + ranges
         return cell
 
     def depth(self, share: float, cell: Int[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N K"]:
         """Return the depth in the mixture of the disc that holds this share, for keypoints of these cells."""
-        own, table = self._curves
-        return np.array([np.interp(-np.log1p(-share), own, row) for row in table])[cell]
+        mixture_depth, table = self._curves
+        return np.array([np.interp(-np.log1p(-share), mixture_depth, row) for row in table])[cell]
 
     def own_depth(self, depth: Float[np.ndarray, "*N K"], cell: Int[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N K"]:
         """Return −log(1 − share) of the share of errors that discs of these depths hold: the inverse of `depth`."""
-        own, table = self._curves
+        mixture_depth, table = self._curves
         held = np.full(depth.shape, np.nan)
         for number in np.unique(cell).tolist():
             rows = cell == number
-            held[rows] = np.interp(depth[rows], table[number], own)
+            held[rows] = np.interp(depth[rows], table[number], mixture_depth)
         return held
 
     def to_json(self) -> dict[str, Any]:

@@ -24,10 +24,10 @@ class Photo(Protocol):
 
 def joined_photos(parts: Sequence[Mapping[int, Photo] | None]) -> dict[int, Photo]:
     """Return the photos of all parts by image id, without ids that stand for different photos in two parts."""
-    several = {id(part): part for part in parts if part is not None}  # slices share their mapping
+    distinct = {id(part): part for part in parts if part is not None}  # slices share their mapping
     joined: dict[int, Photo] = {}
     twice: set[int] = set()
-    for part in several.values():
+    for part in distinct.values():
         for image_id, photo in part.items():
             if joined.setdefault(image_id, photo) != photo:
                 twice.add(image_id)

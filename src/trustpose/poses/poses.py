@@ -61,13 +61,13 @@ class Poses(PersonRows, PosesDisplay):
 
     def __post_init__(self) -> None:
         number: dict[str, tuple[str, tuple[int, ...]]] = {"score": ("float", ()), "quality": ("float", ())}
-        others = {"xy": ("float", (2,)), "visibility": ("float", (3,)), "missing": ("bool", ())}
-        others |= {"visibility_label": ("int", ())}
+        per_keypoint = {"xy": ("float", (2,)), "visibility": ("float", (3,)), "missing": ("bool", ())}
+        per_keypoint |= {"visibility_label": ("int", ())}
         rows: dict[str, str] = dict.fromkeys(("track_id", "image_id", "annotation_id"), "int")
         rows |= dict.fromkeys(
             ("pose_score", "presence", "pose_quality", "box", "box_score", "suppressed_score"), "float"
         )
-        check_columns(self, number | others, rows)
+        check_columns(self, number | per_keypoint, rows)
 
     @property
     def keypoint_count(self) -> int:
@@ -88,18 +88,20 @@ class Poses(PersonRows, PosesDisplay):
             return super().__getitem__(rows)
         if self.skeleton is None:
             raise ValueError(f"Poses[{rows!r}]: Poses.skeleton is None, the joints' names are unknown")
-        at = self.skeleton.index(rows)
+        index = self.skeleton.index(rows)
         columns: dict[str, Any] = {name: getattr(self, name) for name in KEYPOINT_COLUMNS}
-        columns = {name: None if column is None else column[:, at] for name, column in columns.items()}
-        return Keypoint(rows, at, **columns)
+        columns = {name: None if column is None else column[:, index] for name, column in columns.items()}
+        return Keypoint(rows, index, **columns)
 
     @classmethod
     def _beside_rows(cls, parts: Sequence[Any]) -> dict[str, Any]:
         """An image id that stands for different photos in two parts has none in their concatenation, and no error model
         holds for parts with different ones."""
         photos, models = [part.photos for part in parts], {part.error_model for part in parts if len(part)}
-        beside = {"error_model": models.pop()} if len(models) == 1 else {}
-        return beside if all(one is None for one in photos) else beside | {"photos": joined_photos(photos)}
+        further_fields: dict[str, Any] = {"error_model": models.pop()} if len(models) == 1 else {}
+        if any(mapping is not None for mapping in photos):
+            further_fields["photos"] = joined_photos(photos)
+        return further_fields
 
     @property
     def ranking_score(self) -> Float[np.ndarray, " N"]:
@@ -115,10 +117,11 @@ class Poses(PersonRows, PosesDisplay):
             return self.suppressed_score
         if self.pose_quality is None and self.pose_score is None:
             raise ValueError("Poses has neither pose_quality nor pose_score to rank by")
-        own = np.full(len(self), np.nan) if self.pose_score is None else self.pose_score.astype(np.float64)
+        pose_score = np.full(len(self), np.nan) if self.pose_score is None else self.pose_score.astype(np.float64)
         quality = np.full(len(self), np.nan) if self.pose_quality is None else self.pose_quality.astype(np.float64)
         box_score = np.ones(len(self)) if self.box_score is None else np.nan_to_num(self.box_score, nan=1.0)
-        by_own = own if self.box_score is None else np.where(own == box_score, own, own * box_score)
+        by_own = np.where(pose_score == box_score, pose_score, pose_score * box_score)
+        by_own = pose_score if self.box_score is None else by_own
         if self.presence is None:
             return np.where(np.isnan(quality), by_own, quality * box_score)
         by_box = quality * np.where(np.isnan(self.presence), box_score, self.presence)
@@ -131,8 +134,8 @@ class Poses(PersonRows, PosesDisplay):
         label = self.visibility_label
         if self.visibility is None:
             return label
-        known = np.isfinite(self.visibility).all(axis=2)
-        likeliest = np.where(known, np.nan_to_num(self.visibility).argmax(axis=2), MISSING_ID)
+        is_known = np.isfinite(self.visibility).all(axis=2)
+        likeliest = np.where(is_known, np.nan_to_num(self.visibility).argmax(axis=2), MISSING_ID)
         return likeliest if label is None else np.where(label == MISSING_ID, likeliest, label)
 
     def keypoint_box(self) -> Float[np.ndarray, "N 4"]:
@@ -144,9 +147,9 @@ class Poses(PersonRows, PosesDisplay):
         by_keypoint = np.ascontiguousarray(self.xy.swapaxes(0, 1))  # (K, N, 2): reduces ten times faster than (N, K, 2)
         if self.missing is None:
             return np.concatenate([by_keypoint.min(axis=0), by_keypoint.max(axis=0)], axis=1)  # (N, 4)
-        there = ~self.missing.T[..., None]  # (K, N, 1)
-        low = by_keypoint.min(axis=0, where=there, initial=np.inf)
-        high = by_keypoint.max(axis=0, where=there, initial=-np.inf)
+        is_placed = ~self.missing.T[..., None]  # (K, N, 1)
+        low = by_keypoint.min(axis=0, where=is_placed, initial=np.inf)
+        high = by_keypoint.max(axis=0, where=is_placed, initial=-np.inf)
         return np.where(np.all(self.missing, axis=1)[:, None], np.nan, np.concatenate([low, high], axis=1))
 
     def person_box(self) -> Float[np.ndarray, "N 4"]:

@@ -16,10 +16,10 @@ def to_supervision(poses: "Poses") -> Any:
     supervision = _supervision()
     columns = poses.columns()
     data = {name: value for name, value in columns.items() if name not in ("xy", "score") and value is not None}
-    known = inspect.signature(supervision.KeyPoints).parameters
-    name = "keypoint_confidence" if "keypoint_confidence" in known else "confidence"  # renamed in 0.28
+    parameters = inspect.signature(supervision.KeyPoints).parameters
+    name = "keypoint_confidence" if "keypoint_confidence" in parameters else "confidence"  # renamed in 0.28
     # releases before 0.29 have no `visible`, and ignore keypoints at 0, 0
-    visible = {} if poses.missing is None or "visible" not in known else {"visible": ~poses.missing}
+    visible = {} if poses.missing is None or "visible" not in parameters else {"visible": ~poses.missing}
     return supervision.KeyPoints(xy=poses.xy, data=data, **{name: poses.score}, **visible)
 
 

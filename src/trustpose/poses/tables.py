@@ -18,24 +18,29 @@ def tidy_rows(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any]
     """Convert rows of `Poses.to_coco` to one object per keypoint: the pose's index and fields, then the keypoint's
     index, name (if the skeleton is known), x, y, score, and, if known, quality, visibility, its label and missing."""
     names = None if poses.skeleton is None else poses.skeleton.keypoints
-    beside = [] if poses.skeleton is None else [name for name, _ in poses.skeleton.parts]
-    lists = ("keypoints", "keypoint_quality", "visibility", "visibility_label", "keypoint_missing", "bbox", *beside)
+    part_names = [] if poses.skeleton is None else [name for name, _ in poses.skeleton.parts]
+    lists = ("keypoints", "keypoint_quality", "visibility", "visibility_label", "keypoint_missing", "bbox", *part_names)
     tidy = []
     for pose, row in enumerate(rows):
         whole = {"pose": pose} | {name: cell for name, cell in row.items() if name not in lists}
         whole["pose_rank_score"] = whole.pop("score")
         whole |= dict(zip(("box_x", "box_y", "box_width", "box_height"), row.get("bbox", ()), strict=False))
         missing = None if poses.missing is None else poses.missing[pose]
-        own, places = len(row["keypoints"]) // 3, [*row["keypoints"], *(one for name in beside for one in row[name])]
+        body_count = len(row["keypoints"]) // 3
+        numbers = [*row["keypoints"], *(number for name in part_names for number in row[name])]
         for k in range(poses.keypoint_count):
-            one = dict(zip(("x", "y", "score"), places[3 * k : 3 * k + 3], strict=True))
-            given = row if k < own else {}  # trust is the body's
-            one |= {} if "keypoint_quality" not in given else {"quality": given["keypoint_quality"][k]}
-            if "visibility" in given:
-                one |= dict(zip(("p_absent", "p_occluded", "p_visible"), given["visibility"][k], strict=True))
-            one |= {} if "visibility_label" not in given else {"visibility_label": given["visibility_label"][k]}
-            one |= {} if missing is None else {"missing": bool(missing[k])}
-            tidy.append(whole | {"keypoint": k} | ({} if names is None else {"name": names[k]}) | one)
+            keypoint: dict[str, Any] = {"keypoint": k} | ({} if names is None else {"name": names[k]})
+            keypoint |= dict(zip(("x", "y", "score"), numbers[3 * k : 3 * k + 3], strict=True))
+            trust_row = row if k < body_count else {}  # trust is the body's
+            if "keypoint_quality" in trust_row:
+                keypoint["quality"] = trust_row["keypoint_quality"][k]
+            if "visibility" in trust_row:
+                keypoint |= dict(zip(("p_absent", "p_occluded", "p_visible"), trust_row["visibility"][k], strict=True))
+            if "visibility_label" in trust_row:
+                keypoint["visibility_label"] = trust_row["visibility_label"][k]
+            if missing is not None:
+                keypoint["missing"] = bool(missing[k])
+            tidy.append(whole | keypoint)
     return tidy
 
 
@@ -66,15 +71,15 @@ def columns_of_frame(frame: Any) -> dict[str, np.ndarray | None]:
     xy, score = keypoints[..., :2], keypoints[..., 2]
     box = _lists(frame, "bbox", (4,))
     count = keypoints.shape[1]
-    own = _numbers(frame, "pose_score")
-    missing, given = find_missing(xy, score), _lists(frame, "keypoint_missing", (count,))
-    if given is not None:
+    pose_score = _numbers(frame, "pose_score")
+    missing, stated_missing = find_missing(xy, score), _lists(frame, "keypoint_missing", (count,))
+    if stated_missing is not None:
         by_rule = np.zeros(score.shape, dtype=np.bool_) if missing is None else missing
-        missing = np.where(np.isnan(given[:, :1]), by_rule, given == 1)
+        missing = np.where(np.isnan(stated_missing[:, :1]), by_rule, stated_missing == 1)
     return {
         "xy": xy,
         "score": score,
-        "pose_score": _numbers(frame, "score") if own is None else own,
+        "pose_score": _numbers(frame, "score") if pose_score is None else pose_score,
         "quality": _lists(frame, "keypoint_quality", (count,)),
         "visibility": _lists(frame, "visibility", (count, 3)),
         "visibility_label": _labels(frame, count),
@@ -112,8 +117,8 @@ def _lists(frame: Any, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return a column of lists, (N, *shape); NaN in rows without one."""
     if name not in frame:
         return None
-    found = np.full((len(frame), *shape), np.nan)
+    filled = np.full((len(frame), *shape), np.nan)
     for row, cell in enumerate(frame[name]):
         if isinstance(cell, (list, np.ndarray)):
-            found[row] = np.array([np.asarray(part, dtype=np.float64) for part in cell]).reshape(shape)
-    return found
+            filled[row] = np.array([np.asarray(part, dtype=np.float64) for part in cell]).reshape(shape)
+    return filled
