@@ -23,7 +23,7 @@ from trustpose.formats.openpose import people, poses_of
 from trustpose.skeletons import COCO_17, HALPE_26, MPII_16, OPENPOSE_COCO_18, OPENPOSE_MPI_15, Skeleton
 
 SKELETONS: dict[int, Skeleton] = {
-    len(one): one for one in (COCO_17, HALPE_26, MPII_16, OPENPOSE_COCO_18, OPENPOSE_MPI_15)
+    len(skeleton): skeleton for skeleton in (COCO_17, HALPE_26, MPII_16, OPENPOSE_COCO_18, OPENPOSE_MPI_15)
 }
 
 
@@ -47,7 +47,7 @@ def read(value: Any, path: str) -> FoundPoses:
         return no_people(path)
     rows, photo, is_numbered = name_photos(rows)
     merged = sum(isinstance(row.get("idx"), list) and len(row["idx"]) > 1 for row in rows.rows)
-    rows = Rows(path, "result", [_as_coco(rows, at) for at in range(len(rows))])
+    rows = Rows(path, "result", [_as_coco(rows, row) for row in range(len(rows))])
     poses, score = poses_of_rows(rows, keypoint_count(rows)), rows.numbers("score")
     track_id = None if poses.track_id is None or not poses.track_id.any() else poses.track_id
     note = f"poses that AlphaPose merged from several: {merged}; `track_id` is that of the first"
@@ -67,7 +67,7 @@ def _is_photo(value: Any) -> bool:
 
 def _of_photos(photos: dict[str, Any], path: str) -> FoundPoses:
     """Return the people of `photos` {name: its people}."""
-    all_parts = [_of_photo(one, path, PurePath(name).name) for name, one in photos.items()]
+    all_parts = [_of_photo(photo, path, PurePath(name).name) for name, photo in photos.items()]
     without_body = sum(part.without_body for part in all_parts)
     parts = [part for part in all_parts if len(part)]
     empty = tuple(name for part in all_parts for name in part.empty)
@@ -86,17 +86,17 @@ def _of_photo(value: Any, path: str, photo: str) -> FoundPoses:
     rows = Rows.of(value["bodies"], path, f"image {photo!r}, body")
     if not len(rows):
         return no_people(path, photo)
-    found = poses_of(rows, "joints")
-    return FoundPoses(path, found, photo=(photo,) * len(found), skeleton=SKELETONS.get(found.keypoint_count))
+    poses = poses_of(rows, "joints")
+    return FoundPoses(path, poses, photo=(photo,) * len(poses), skeleton=SKELETONS.get(poses.keypoint_count))
 
 
-def _as_coco(rows: Rows, at: int) -> dict[str, Any]:
+def _as_coco(rows: Rows, index: int) -> dict[str, Any]:
     """Return a result with COCO's names: `box` as `bbox`; `idx`, a number or lists with it first, as `track_id`."""
-    row = rows.rows[at]
+    row = rows.rows[index]
     renamed = {name: row[name] for name in ("image_id", "category_id", "keypoints", "score") if name in row}
     if row.get("box") is not None:
         if not isinstance(row["box"], list) or len(row["box"]) != 4:
-            raise rows.fail(at, "box", "4 finite numbers (x, y, width, height)", row["box"])
+            raise rows.fail(index, "box", "4 finite numbers (x, y, width, height)", row["box"])
         renamed["bbox"] = row["box"]
     number: Any = row.get("idx")
     while isinstance(number, list) and number:
@@ -104,5 +104,5 @@ def _as_coco(rows: Rows, at: int) -> dict[str, Any]:
     if number is None or number == []:
         return renamed
     if not isinstance(number, (int, float)) or isinstance(number, bool) or not np.isfinite(number) or number % 1:
-        raise rows.fail(at, "idx", "the number of the tracked person", row["idx"])
+        raise rows.fail(index, "idx", "the number of the tracked person", row["idx"])
     return renamed | {"track_id": int(number)}

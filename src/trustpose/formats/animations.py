@@ -14,7 +14,7 @@ def is_animated(content: bytes) -> bool:
             return bool(content[20] & 0x02)
         if content[4:8] == b"ftyp":
             (end,) = struct.unpack_from(">I", content)
-            return b"avis" in (content[8:12], *(content[at : at + 4] for at in range(16, min(end, 256), 4)))
+            return b"avis" in (content[8:12], *(content[start : start + 4] for start in range(16, min(end, 256), 4)))
     except (IndexError, struct.error):
         pass
     return False
@@ -22,19 +22,19 @@ def is_animated(content: bytes) -> bool:
 
 def _gif_frames(content: bytes) -> int:
     """Count the frames of a GIF, up to two. Raises IndexError if it ends early."""
-    at, frames = 13 + _colours(content[10]), 0
+    position, frames = 13 + _colours(content[10]), 0
     while frames < 2:
-        kind = content[at]
+        kind = content[position]
         if kind == 0x21:  # an extension
-            at += 2
+            position += 2
         elif kind == 0x2C:  # a frame: its place, its colours, the size of its codes
             frames += 1
-            at += 11 + _colours(content[at + 9])
+            position += 11 + _colours(content[position + 9])
         else:
             break
-        while content[at]:  # blocks, each with its length
-            at += 1 + content[at]
-        at += 1
+        while content[position]:  # blocks, each with its length
+            position += 1 + content[position]
+        position += 1
     return frames
 
 

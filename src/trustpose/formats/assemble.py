@@ -25,7 +25,8 @@ from trustpose.skeletons import (
 )
 
 _USUAL: dict[int, Skeleton] = {
-    len(one): one for one in (COCO_17, MPII_16, HALPE_26, OPENPOSE_BODY_25, COCO_WHOLEBODY_133, HALPE_136)
+    len(skeleton): skeleton
+    for skeleton in (COCO_17, MPII_16, HALPE_26, OPENPOSE_BODY_25, COCO_WHOLEBODY_133, HALPE_136)
 }
 
 
@@ -71,7 +72,7 @@ def assemble(
         raise InputError("no poses in the given files: no person was detected in any photo")
     ids = [photos.ids(part, counted) for part in parts]
     _check_photos(parts, ids)
-    pixels = [_in_pixels(part, photos, one) for part, one in zip(parts, ids, strict=True)]
+    pixels = [_in_pixels(part, photos, image_ids) for part, image_ids in zip(parts, ids, strict=True)]
     poses = join(pixels, [part.path for part in parts])
     check_centres(Rows(parts[0].path, "pose", []), poses)
     if poses.score is None or any(part.score is None for part in pixels):
@@ -96,7 +97,7 @@ def assemble(
 
 def _of_one_category(parts: Sequence[FoundPoses], category: int | None) -> list[FoundPoses]:
     """Keep the rows of the requested class; raise InputError if files hold several and none is requested."""
-    classes = {int(one) for part in parts if part.category is not None for one in np.unique(part.category)}
+    classes = {int(class_id) for part in parts if part.category is not None for class_id in np.unique(part.category)}
     if category is not None:
         if classes and category not in classes:
             listed = ", ".join(map(str, sorted(classes)))
@@ -111,12 +112,12 @@ def _of_one_category(parts: Sequence[FoundPoses], category: int | None) -> list[
 def _check_photos(parts: Sequence[FoundPoses], ids: list[np.ndarray]) -> None:
     """Raise InputError if a photo's people are in more than one file."""
     first: dict[int, str] = {}
-    for part, one in zip(parts, ids, strict=True):
-        for image in np.unique(one).tolist():
+    for part, image_ids in zip(parts, ids, strict=True):
+        for image in np.unique(image_ids).tolist():
             if first.setdefault(image, part.path) != part.path:
                 raise InputError(f"{part.path}: has people of image {image}, as does {first[image]}; give each once")
-        names = {} if part.photo is None else dict(zip(one.tolist(), part.photo, strict=True))
-        for image, name in zip(one.tolist(), part.photo or (), strict=False):
+        names = {} if part.photo is None else dict(zip(image_ids.tolist(), part.photo, strict=True))
+        for image, name in zip(image_ids.tolist(), part.photo or (), strict=False):
             if names[image] != name:
                 raise InputError(f"{part.path}: photos {name!r} and {names[image]!r} are both image {image}")
 
@@ -137,10 +138,10 @@ def _check_boxes(part: FoundPoses) -> None:
         return
     wrong = (part.poses.box[:, 2:] < part.poses.box[:, :2]).any(axis=1)
     if wrong.any():
-        at = int(np.argmax(wrong))
+        row = int(np.argmax(wrong))
         raise InputError(
-            f"{part.path}: pose {at}: box: expected x0, y0, x1, y1 with x1 >= x0 and y1 >= y0, got "
-            f"{part.poses.box[at].tolist()}"
+            f"{part.path}: pose {row}: box: expected x0, y0, x1, y1 with x1 >= x0 and y1 >= y0, got "
+            f"{part.poses.box[row].tolist()}"
         )
 
 
@@ -165,28 +166,32 @@ def _of_missing(poses: Poses, tool: str) -> list[str]:
         "are at 0, 0 with a score: they count as found": zero & ~missing,
         "are blank in the files: they count as missing and become 0, 0 with score 0": blank,
     }
-    return [f"{where.sum()} of {total} keypoints {what}" for what, where in conditions.items() if where.any()]
+    return [
+        f"{counted.sum()} of {total} keypoints {condition}"
+        for condition, counted in conditions.items()
+        if counted.any()
+    ]
 
 
-def _name_keypoints(part: FoundPoses, count: int, given: Skeleton | None, truth: TruthFile | None) -> Skeleton:
+def _name_keypoints(part: FoundPoses, count: int, chosen: Skeleton | None, truth: TruthFile | None) -> Skeleton:
     """Choose the keypoints of poses: those given by the user, else by the file or tool, else the ground truth's if
     their number is the same, else the usual ones of that number."""
-    if given is not None and len(given) != count:
-        if part.skeleton is not None and set(given.keypoints) < set(part.skeleton.keypoints):
+    if chosen is not None and len(chosen) != count:
+        if part.skeleton is not None and set(chosen.keypoints) < set(part.skeleton.keypoints):
             return part.skeleton
-        raise InputError(f"{part.path}: has {count} keypoints, but --skeleton {given.name} has {len(given)}")
-    own = given or part.skeleton
-    if own is None and truth is not None and len(truth.keypoint_names) == count:
-        own = _of_truth(truth)
-    return own or _USUAL.get(count) or Skeleton(f"unnamed{count}", tuple(f"keypoint_{i}" for i in range(count)), ())
+        raise InputError(f"{part.path}: has {count} keypoints, but --skeleton {chosen.name} has {len(chosen)}")
+    source = chosen or part.skeleton
+    if source is None and truth is not None and len(truth.keypoint_names) == count:
+        source = _of_truth(truth)
+    return source or _USUAL.get(count) or Skeleton(f"unnamed{count}", tuple(f"keypoint_{i}" for i in range(count)), ())
 
 
-def _of_skeleton(poses: Poses, source: Skeleton, wanted: Skeleton, notes: list[str]) -> tuple[Poses, Skeleton]:
+def _of_skeleton(poses: Poses, source: Skeleton, target: Skeleton, notes: list[str]) -> tuple[Poses, Skeleton]:
     """Return the poses with only the user's keypoints, of those that the file names; a note tells of the others."""
     notes.append(
-        f"{len(source) - len(wanted)} of the file's {len(source)} keypoints, left out: --skeleton {wanted.name}"
+        f"{len(source) - len(target)} of the file's {len(source)} keypoints, left out: --skeleton {target.name}"
     )
-    return poses.take_keypoints(source.index_in(wanted), wanted), wanted
+    return poses.take_keypoints(source.index_in(target), target), target
 
 
 def _of_truth(truth: TruthFile) -> Skeleton:

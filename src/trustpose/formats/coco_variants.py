@@ -69,19 +69,19 @@ def name_photos(rows: Rows) -> tuple[Rows, tuple[str, ...] | None, bool]:
         return _numbered(rows), (photo,) * len(rows), False
     ids = [row.get("image_id") for row in rows.rows]
     files = [row.get("file_name") for row in rows.rows]
-    texts = sum(type(one) is str for one in ids)
-    names = files if all(type(one) is str for one in files) else ids if texts else None
-    photo = None if names is None else tuple(PurePath(str(one)).name for one in names)
+    texts = sum(type(image_id) is str for image_id in ids)
+    names = files if all(type(file) is str for file in files) else ids if texts else None
+    photo = None if names is None else tuple(PurePath(str(name)).name for name in names)
     if not texts:
         return rows, photo, True
     if names is ids and texts != len(ids):
-        at = next(i for i, one in enumerate(ids) if type(one) is not str)
-        raise rows.fail(at, "image_id", "a file's name, as in other results", ids[at])
+        index = next(i for i, image_id in enumerate(ids) if type(image_id) is not str)
+        raise rows.fail(index, "image_id", "a file's name, as in other results", ids[index])
     return _numbered(rows), photo, False
 
 
 def _numbered(rows: Rows) -> Rows:
-    return Rows(rows.path, rows.noun, [row | {"image_id": at} for at, row in enumerate(rows.rows)])
+    return Rows(rows.path, rows.noun, [row | {"image_id": index} for index, row in enumerate(rows.rows)])
 
 
 def keypoint_count(rows: Rows) -> int:

@@ -45,8 +45,8 @@ class Rows:
         if not isinstance(value, list):
             raise InputError(f"{path}: expected a list of {noun}s, got {_kind(value)}")
         if set(map(type, value)) - {dict}:
-            at = next(i for i, row in enumerate(value) if type(row) is not dict)
-            raise InputError(f"{path}: {noun} {at}: expected an object, got {_kind(value[at])}")
+            index = next(i for i, row in enumerate(value) if type(row) is not dict)
+            raise InputError(f"{path}: {noun} {index}: expected an object, got {_kind(value[index])}")
         return cls(path, noun, value)
 
     @classmethod
@@ -101,37 +101,37 @@ class Rows:
             kinds.discard(type(None))
         whole: list[Any] = [_whole(value, numerals) for value in values] if kinds - {int} else values
         if None in whole:
-            at = whole.index(None)
-            raise self.fail(at, field, "a whole number", values[at])
+            row = whole.index(None)
+            raise self.fail(row, field, "a whole number", values[row])
         try:
             return np.array(whole, dtype=np.int64)
         except OverflowError:
-            at = next(i for i, value in enumerate(whole) if not _INT64.min <= value <= _INT64.max)
-            raise self.fail(at, field, "a whole number of at most 64 bits", values[at]) from None
+            row = next(i for i, value in enumerate(whole) if not _INT64.min <= value <= _INT64.max)
+            raise self.fail(row, field, "a whole number of at most 64 bits", values[row]) from None
 
     def numbers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
         """Return finite numbers (N,) float64. With `optional`, rows without the field get NaN; None if no row has
         it."""
         return self.table(field, None, "a finite number", optional)
 
-    def lists(self, field: str, length: int, *, optional: bool = False, what: str = "") -> np.ndarray | None:
-        """Return lists of `length` finite numbers (N, length) float64; `optional` as in `numbers`, `what` describes
-        them."""
-        table = self.table(field, length, f"{length} finite numbers{what}", optional)
+    def lists(self, field: str, length: int, *, optional: bool = False, description: str = "") -> np.ndarray | None:
+        """Return lists of `length` finite numbers (N, length) float64. `optional` is as in `numbers`; error messages
+        append `description` to what was expected."""
+        table = self.table(field, length, f"{length} finite numbers{description}", optional)
         return None if table is None else table.reshape(len(self), length)
 
     def nested(self, field: str, outer: int, inner: int, expected: str) -> np.ndarray | None:
         """Return lists of `outer` lists of `inner` finite numbers (N, outer, inner) float64; NaN for rows without the
         field, None if no row has it."""
         flat: list[dict[str, Any]] = []
-        for at, value in enumerate(self.values(field)):
+        for row, value in enumerate(self.values(field)):
             if value is not None and (
                 not isinstance(value, list)
                 or len(value) != outer
-                or any(not isinstance(one, list) or len(one) != inner for one in value)
+                or any(not isinstance(inner_list, list) or len(inner_list) != inner for inner_list in value)
             ):
-                raise self.fail(at, field, expected, value)
-            flat.append({field: None if value is None else [number for one in value for number in one]})
+                raise self.fail(row, field, expected, value)
+            flat.append({field: None if value is None else [number for inner_list in value for number in inner_list]})
         table = Rows(self.path, self.noun, flat).lists(field, outer * inner, optional=True)
         return None if table is None else table.reshape(-1, outer, inner)
 
@@ -146,27 +146,27 @@ class Rows:
             raise self.fail(missing[0], field, expected, None)
         if missing and len(missing) == len(values):
             return None
-        for at in missing:
-            values[at] = np.nan if length is None else [np.nan] * length
+        for row in missing:
+            values[row] = np.nan if length is None else [np.nan] * length
         kinds.discard(type(None))
         if length is None:
             if kinds - _NUMBERS:
-                at = next(i for i, value in enumerate(values) if type(value) not in _NUMBERS)
-                raise self.fail(at, field, expected, values[at])
+                row = next(i for i, value in enumerate(values) if type(value) not in _NUMBERS)
+                raise self.fail(row, field, expected, values[row])
             flat = np.fromiter(values, dtype=np.float64, count=len(values))
         else:
             if kinds - {list} or set(map(len, values)) - {length}:
-                at = next(i for i, value in enumerate(values) if type(value) is not list or len(value) != length)
-                raise self.fail(at, field, expected, values[at])
+                row = next(i for i, value in enumerate(values) if type(value) is not list or len(value) != length)
+                raise self.fail(row, field, expected, values[row])
             flat = self._packed(values, length, field, expected)
         if len(flat) and not (flat.min() >= -LARGEST and flat.max() <= LARGEST):  # NaN is neither
             wrong = ~(np.abs(flat).reshape(len(values), -1) <= LARGEST)
             wrong[missing] = False
             if wrong.any():
-                at = int(np.argmax(wrong.any(axis=1)))
-                number = flat.reshape(len(values), -1)[at][wrong[at]][0]
-                most = f", at most {LARGEST:g}" if np.isfinite(number) else ""
-                raise self.fail(at, field, expected + most, float(number))
+                row = int(np.argmax(wrong.any(axis=1)))
+                number = flat.reshape(len(values), -1)[row][wrong[row]][0]
+                limit = f", at most {LARGEST:g}" if np.isfinite(number) else ""
+                raise self.fail(row, field, expected + limit, float(number))
         return flat
 
     def _packed(self, lists: list[list[Any]], length: int, field: str, expected: str) -> np.ndarray:
@@ -181,8 +181,8 @@ class Rows:
             written = orjson.dumps(list(compress(lists, doubtful.tolist())))  # faster to search than the lists
             if b"true" not in written and b"false" not in written:
                 return flat
-        at, wrong = next((i, entry) for i, row in enumerate(lists) for entry in row if type(entry) not in _NUMBERS)
-        raise self.fail(at, field, expected, wrong)
+        row, wrong = next((i, entry) for i, row in enumerate(lists) for entry in row if type(entry) not in _NUMBERS)
+        raise self.fail(row, field, expected, wrong)
 
     def unique(self, field: str, values: np.ndarray, texts: Mapping[int, str] | None = None) -> None:
         """Raise InputError if a value of the id column occurs twice (except -1); `texts` as in `known`."""
@@ -197,16 +197,16 @@ class Rows:
             )
 
     def known(
-        self, field: str, values: np.ndarray, allowed: np.ndarray, where: str, texts: Mapping[int, str] | None = None
+        self, field: str, values: np.ndarray, allowed: np.ndarray, source: str, texts: Mapping[int, str] | None = None
     ) -> None:
         """Raise InputError, naming the first three, if ids are not among `allowed`; `texts` are the file's texts for
         some numbers."""
         unknown = values[~np.isin(values, allowed)]
         if len(unknown):
             first = list(dict.fromkeys(unknown.tolist()))
-            listed = ", ".join(_named(one, texts) for one in first[:3])
+            listed = ", ".join(_named(unknown_id, texts) for unknown_id in first[:3])
             listed += f" and {len(first) - 3} more" if len(first) > 3 else ""
-            raise InputError(f"{self.path}: field '{field}': {listed} not in {where}")
+            raise InputError(f"{self.path}: field '{field}': {listed} not in {source}")
 
 
 @contextmanager

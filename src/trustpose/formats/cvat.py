@@ -46,11 +46,11 @@ def _root(content: bytes, path: str) -> ElementTree.Element:
 
 def _of_images(root: ElementTree.Element, path: str) -> Iterator[LabelledPerson]:
     for number, image in enumerate(root.findall("image")):
-        place = f"{path}: image {number}"
-        name = photo_name(image.get("name", ""), f"{place}: 'name'")
-        size = side(image.get("width"), place), side(image.get("height"), place)
+        location = f"{path}: image {number}"
+        name = photo_name(image.get("name", ""), f"{location}: 'name'")
+        size = side(image.get("width"), location), side(image.get("height"), location)
         for skeleton in image.findall("skeleton"):
-            yield LabelledPerson(name, size, _points(skeleton, place))
+            yield LabelledPerson(name, size, _points(skeleton, location))
 
 
 def _of_tracks(root: ElementTree.Element, path: str) -> Iterator[LabelledPerson]:
@@ -59,21 +59,21 @@ def _of_tracks(root: ElementTree.Element, path: str) -> Iterator[LabelledPerson]
     size = side(sides[0], f"{path}: original_size"), side(sides[1], f"{path}: original_size")
     for number, track in enumerate(root.findall("track")):
         for skeleton in track.findall("skeleton"):
-            place, frame = f"{path}: track {number}", skeleton.get("frame", "")
+            location, frame = f"{path}: track {number}", skeleton.get("frame", "")
             if not (frame.isascii() and frame.isdecimal()) or len(frame) > 9 or int(frame) > _MOST_FRAMES:
-                raise InputError(f"{place}: 'frame': expected the frame's number, got {frame[:20]!r}")
+                raise InputError(f"{location}: 'frame': expected the frame's number, got {frame[:20]!r}")
             if skeleton.get("outside") == "1":
                 continue
-            points = _points(skeleton, f"{place}, frame {frame}")
+            points = _points(skeleton, f"{location}, frame {frame}")
             yield LabelledPerson(f"frame_{int(frame):06d}", size, points)
 
 
-def _points(skeleton: ElementTree.Element, place: str) -> dict[str, tuple[float, float, int]]:
+def _points(skeleton: ElementTree.Element, location: str) -> dict[str, tuple[float, float, int]]:
     points: dict[str, tuple[float, float, int]] = {}
     for point in skeleton.findall("points"):
         name = point.get("label", "")
         if not name or name in points:
-            raise InputError(f"{place}: expected each point of a skeleton once, by its label, got {name[:30]!r}")
+            raise InputError(f"{location}: expected each point of a skeleton once, by its label, got {name[:30]!r}")
         if point.get("outside") == "1":
             points[name] = (0.0, 0.0, 0)
             continue
@@ -81,6 +81,9 @@ def _points(skeleton: ElementTree.Element, place: str) -> dict[str, tuple[float,
         try:
             x, y = map(float, text.split(","))
         except ValueError:
-            raise InputError(f"{place}: point {name[:30]!r}: expected one x,y, got {text[:30]!r}") from None
-        points[name] = (*check_point(x, y, f"{place}: point {name[:30]!r}"), 1 if point.get("occluded") == "1" else 2)
+            raise InputError(f"{location}: point {name[:30]!r}: expected one x,y, got {text[:30]!r}") from None
+        points[name] = (
+            *check_point(x, y, f"{location}: point {name[:30]!r}"),
+            1 if point.get("occluded") == "1" else 2,
+        )
     return points

@@ -59,15 +59,17 @@ def poses_of_table(table: Table, path: str) -> FoundPoses:
 
 
 def _layout(names: list[tuple[str, str, str]], path: str) -> _Layout:
-    place: dict[tuple[str, str, str], int] = {}
-    for at, (owner, part, coord) in enumerate(names):
-        if coord not in COORDS or (owner, part, coord) in place:
+    column_of: dict[tuple[str, str, str], int] = {}
+    for column, (owner, part, coord) in enumerate(names):
+        if coord not in COORDS or (owner, part, coord) in column_of:
             called = " ".join(repr(name) for name in (owner, part, coord) if name)
             raise InputError(f"{path}: column {called}: expected x, y, likelihood of each body part once")
-        place[owner, part, coord] = at
-    if not place:
+        column_of[owner, part, coord] = column
+    if not column_of:
         raise InputError(f"{path}: has no columns, expected x, y, likelihood of each body part")
-    bodies = {owner: tuple(dict.fromkeys(part for one, part, _ in place if one == owner)) for owner, *_ in place}
+    bodies = {
+        owner: tuple(dict.fromkeys(part for name, part, _ in column_of if name == owner)) for owner, *_ in column_of
+    }
     left_out = bodies.pop("single", ()) if len(bodies) > 1 else ()
     keypoints = next(iter(bodies.values()))
     if any(body != keypoints for body in bodies.values()):
@@ -76,10 +78,10 @@ def _layout(names: list[tuple[str, str, str]], path: str) -> _Layout:
     for i, owner in enumerate(bodies):
         for k, part in enumerate(keypoints):
             for c, coord in enumerate(COORDS):
-                if (owner, part, coord) not in place:
+                if (owner, part, coord) not in column_of:
                     hint = ": labels, not predictions?" if coord == "likelihood" else ""
                     raise InputError(f"{path}: body part {part!r} has no column {coord!r}{hint}")
-                columns[i, k, c] = place[owner, part, coord]
+                columns[i, k, c] = column_of[owner, part, coord]
     return _Layout(tuple(bodies), keypoints, columns, left_out)
 
 
@@ -89,18 +91,18 @@ def _check(values: np.ndarray, layout: _Layout, path: str) -> None:
     half = blank.any(axis=3) & ~blank.all(axis=3)
     for wrong, expected in ((infinite, "finite numbers"), (half, "x, y and likelihood, or none")):
         if wrong.any():
-            at, _, part = (int(one) for one in np.argwhere(wrong)[0])
-            raise InputError(f"{path}: frame row {at}: {layout.keypoints[part]!r}: expected {expected}")
+            row, _, part = (int(number) for number in np.argwhere(wrong)[0])
+            raise InputError(f"{path}: frame row {row}: {layout.keypoints[part]!r}: expected {expected}")
 
 
 def _photos(frames: list[str], frame: np.ndarray, path: str) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
     """Return the photos' names, or the frames' numbers, of the rows."""
     names = [PurePath(name).name for name in frames]
-    lacking = next((at for at, name in enumerate(names) if not name), None)
+    lacking = next((row for row, name in enumerate(names) if not name), None)
     if lacking is not None:
         raise InputError(f"{path}: frame row {lacking}: expected the frame's number or its photo's name, got nothing")
     if len(set(names)) != len(names):
         raise InputError(f"{path}: a frame's number or name occurs twice")
     if all(name.isdecimal() and len(name) <= 18 for name in names):
         return None, np.array([int(name) for name in names], dtype=np.int64)[frame]
-    return tuple(names[at] for at in frame), None
+    return tuple(names[index] for index in frame), None

@@ -26,14 +26,14 @@ def read(content: bytes, path: str) -> FoundPoses:
         raise InputError(f"{path}: expected DeepLabCut's header rows scorer, (individuals,) bodyparts, coords")
     coords, parts = names["coords"], names["bodyparts"]
     owners = names.get("individuals", [""] * len(parts))
-    index = next((at for at, name in enumerate(coords) if at and name), len(coords))
+    index = next((column for column, name in enumerate(coords) if column and name), len(coords))
     if not len(coords) == len(parts) == len(owners) or index == len(coords):
         raise InputError(f"{path}: header rows: expected the same number of columns in each, with x, y, likelihood")
     columns = list(zip(owners[index:], parts[index:], coords[index:], strict=True))
     rows = lines[len(header) :]
-    for at, line in enumerate(rows):
+    for row, line in enumerate(rows):
         if len(line) < len(coords):
-            raise InputError(f"{path}: line {len(header) + at + 1}: expected {len(coords)} cells, got {len(line)}")
+            raise InputError(f"{path}: line {len(header) + row + 1}: expected {len(coords)} cells, got {len(line)}")
     frames = ["/".join(line[:index]) for line in rows]
     cells = [[cell or "nan" for cell in line[index : len(coords)]] for line in rows]
     return poses_of_table(Table(columns, frames, _numbers(cells, columns, path)), path)
@@ -44,11 +44,11 @@ def _numbers(cells: list[list[str]], columns: list[tuple[str, str, str]], path: 
     try:
         return np.array(cells, dtype=np.float64).reshape(len(cells), len(columns))
     except ValueError:
-        for at, line in enumerate(cells):
+        for row, line in enumerate(cells):
             for cell, (_, part, coord) in zip(line, columns, strict=True):
                 try:
                     float(cell)
                 except ValueError:
-                    where = f"{path}: frame row {at}: {part!r} {coord!r}"
-                    raise InputError(f"{where}: expected a number, got the text {cell[:30]!r}") from None
+                    location = f"{path}: frame row {row}: {part!r} {coord!r}"
+                    raise InputError(f"{location}: expected a number, got the text {cell[:30]!r}") from None
         raise InputError(f"{path}: expected a number in each cell") from None

@@ -25,8 +25,8 @@ class Fields:
 
     def __init__(self, value: Any, path: str, prefix: str) -> None:
         if not isinstance(value, dict):
-            where = f"field '{prefix[:-1]}': " if prefix else ""
-            raise InputError(f"{path}: {where}expected an object, got {short(value)}")
+            prefix_text = f"field '{prefix[:-1]}': " if prefix else ""
+            raise InputError(f"{path}: {prefix_text}expected an object, got {short(value)}")
         self.value, self.path, self.prefix = value, path, prefix
         self.seen: set[str] = set()
 
@@ -37,8 +37,8 @@ class Fields:
         """Refuse fields that were not read."""
         unknown = [field for field in self.value if field not in self.seen]
         if unknown:
-            known = ", ".join(sorted(self.seen))
-            raise InputError(f"{self.path}: field '{self.prefix}{unknown[0]}' is unknown, expected among {known}")
+            read_fields = ", ".join(sorted(self.seen))
+            raise InputError(f"{self.path}: field '{self.prefix}{unknown[0]}' is unknown, expected among {read_fields}")
 
     def _take(self, field: str, expected: str, default: Any = None) -> Any:
         self.seen.add(field)
@@ -106,20 +106,20 @@ class Fields:
         return int(value)
 
     def number(
-        self, field: str, *, least: float = -_LARGEST, most: float = _LARGEST, default: float | None = None
+        self, field: str, *, minimum: float = -_LARGEST, maximum: float = _LARGEST, default: float | None = None
     ) -> float:
-        expected = "a number" if most == _LARGEST == -least else f"a number from {least:g} to {most:g}"
+        expected = "a number" if maximum == _LARGEST == -minimum else f"a number from {minimum:g} to {maximum:g}"
         value = self._take(field, expected, default)
-        if not is_number(value) or not least <= value <= most:
+        if not is_number(value) or not minimum <= value <= maximum:
             raise self.fail(field, expected, value)
         return float(value)
 
-    def number_or_pair(self, field: str, *, least: float, most: float) -> float | tuple[float, float]:
+    def number_or_pair(self, field: str, *, minimum: float, maximum: float) -> float | tuple[float, float]:
         """Return a number, or two for x and y."""
-        expected = f"a number from {least:g} to {most:g}, or two, across and down"
+        expected = f"a number from {minimum:g} to {maximum:g}, or two, across and down"
         value = self._take(field, expected)
         numbers: list[Any] = value if isinstance(value, list) and len(value) == 2 else [value]
-        if not all(is_number(number) and least <= number <= most for number in numbers):
+        if not all(is_number(number) and minimum <= number <= maximum for number in numbers):
             raise self.fail(field, expected, value)
         return (float(numbers[0]), float(numbers[1])) if len(numbers) == 2 else float(numbers[0])
 
@@ -127,7 +127,9 @@ class Fields:
         """Return an object of numbers and texts by name; empty if the field is missing."""
         expected = "an object of numbers and texts"
         value = self._take(field, expected, {})
-        if not isinstance(value, dict) or not all(isinstance(one, str) or is_number(one) for one in value.values()):
+        if not isinstance(value, dict) or not all(
+            isinstance(entry, str) or is_number(entry) for entry in value.values()
+        ):
             raise self.fail(field, expected, value)
         return value
 
@@ -146,12 +148,12 @@ class Fields:
             raise self.fail(field, expected, value)
         return float(number)
 
-    def triple(self, field: str, *, least: float, most: float) -> tuple[float, float, float]:
-        expected = f"three numbers from {least:g} to {most:g}, one for each channel"
+    def triple(self, field: str, *, minimum: float, maximum: float) -> tuple[float, float, float]:
+        expected = f"three numbers from {minimum:g} to {maximum:g}, one for each channel"
         value = self._take(field, expected)
         if not isinstance(value, list) or len(value) != 3 or not all(map(is_number, value)):
             raise self.fail(field, expected, value)
-        if not least <= min(value) <= max(value) <= most:
+        if not minimum <= min(value) <= max(value) <= maximum:
             raise self.fail(field, expected, value)
         return float(value[0]), float(value[1]), float(value[2])
 

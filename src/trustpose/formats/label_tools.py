@@ -22,8 +22,8 @@ def read_labelled(content: bytes, path: str) -> LabelledPeople | None:
         return cvat.read(content, path)
     if via.fits_csv(content):
         return via.read_csv(content, path)
-    found = _reader(content, path)
-    return None if found is None else found[0](found[1], path)
+    match = _reader(content, path)
+    return None if match is None else match[0](match[1], path)
 
 
 def _reader(content: bytes, path: str) -> tuple[Callable[[Any, str], LabelledPeople], Any] | None:
@@ -35,4 +35,4 @@ def _reader(content: bytes, path: str) -> tuple[Callable[[Any, str], LabelledPeo
     except InputError:
         return None  # the reader of another layout says so
     readers = ((label_studio.fits, label_studio.read), (via.fits_json, via.read_json))
-    return next(((read, value) for fits, read in readers if fits(value)), None)
+    return next(((reader, value) for fits, reader in readers if fits(value)), None)

@@ -50,22 +50,22 @@ class LabelledPeople:
         return skeleton, labels[..., :2], labels[..., 2].astype(np.int64)
 
 
-def photo_name(text: str, place: str) -> str:
+def photo_name(text: str, location: str) -> str:
     """Return a photo's name without its folders, of a path or an address. Raises InputError if it has none."""
     name = PurePosixPath(text.replace("\\", "/").partition("?")[0]).name
     if not name:
-        raise InputError(f"{place}: expected the photo's name, got {text[:40]!r}")
+        raise InputError(f"{location}: expected the photo's name, got {text[:40]!r}")
     return PurePath(name).name
 
 
-def check_point(x: float, y: float, place: str) -> tuple[float, float]:
+def check_point(x: float, y: float, location: str) -> tuple[float, float]:
     """Return a point's position. Raises InputError if it is not within any photo."""
     if not (abs(x) < MOST_PIXELS and abs(y) < MOST_PIXELS):  # NaN too
-        raise InputError(f"{place}: expected x and y in pixels of a photo")
+        raise InputError(f"{location}: expected x and y in pixels of a photo")
     return x, y
 
 
-def side(text: object, place: str) -> int:
+def side(text: object, location: str) -> int:
     """Return the width or height of a photo, 0 for None. Raises InputError."""
     if text is None:
         return 0
@@ -74,14 +74,14 @@ def side(text: object, place: str) -> int:
     except (ValueError, OverflowError):
         length = -1
     if not 0 <= length <= MOST_PIXELS:
-        raise InputError(f"{place}: expected a photo's width and height in pixels, got {str(text)[:20]!r}")
+        raise InputError(f"{location}: expected a photo's width and height in pixels, got {str(text)[:20]!r}")
     return length
 
 
 def _known(names: Iterable[str]) -> Skeleton | None:
     """Return the first skeleton that has these names in any order, and no others."""
     plain = sorted(map(_plain, names))
-    return next((one for one in SKELETONS.values() if sorted(map(_plain, one.keypoints)) == plain), None)
+    return next((skeleton for skeleton in SKELETONS.values() if sorted(map(_plain, skeleton.keypoints)) == plain), None)
 
 
 def _plain(name: str) -> str:

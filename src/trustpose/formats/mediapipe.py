@@ -93,9 +93,9 @@ def _person(landmarks: Any, name: str) -> list[list[float]]:
     table = []
     for number, landmark in enumerate(landmarks):
         fields: dict[str, Any] = landmark if isinstance(landmark, dict) else {}
-        for axis, least in _LEAST.items():
+        for axis, lowest in _LEAST.items():
             value: Any = fields.get(axis)
-            if type(value) not in (int, float) or not least <= value <= -_LEAST["x"]:
+            if type(value) not in (int, float) or not lowest <= value <= -_LEAST["x"]:
                 raise InputError(f"{name}: landmark {number}: {axis!r}: expected a number, got {short(value)}")
         table.append([float(fields[axis]) for axis in _LEAST])
     return table

@@ -43,43 +43,43 @@ def read(value: Any, path: str) -> FoundPoses:
     frames.unique("frame_id", numbers)
     people: list[dict[str, Any]] = []
     frame_of: list[int] = []
-    for at, (number, row) in enumerate(zip(numbers.tolist(), frames.rows, strict=True)):
+    for index, (number, row) in enumerate(zip(numbers.tolist(), frames.rows, strict=True)):
         inside = row.get("instances")
         if not isinstance(inside, list) or any(type(person) is not dict for person in inside):
-            raise frames.fail(at, "instances", "a list of objects", inside)
+            raise frames.fail(index, "instances", "a list of objects", inside)
         people += inside
         frame_of += [number] * len(inside)
     if not people:
         return no_people(path)
-    found = _poses(Rows(path, "instance", people), np.array(frame_of, dtype=np.int64))
-    return FoundPoses(path, found, skeleton=skeleton)
+    poses = _poses(Rows(path, "instance", people), np.array(frame_of, dtype=np.int64))
+    return FoundPoses(path, poses, skeleton=skeleton)
 
 
 def _poses(rows: Rows, frame: np.ndarray | None = None) -> Poses:
     """Return the poses of instances; boxes are xyxy, which the inferencer wraps in one more list."""
-    flat = [_flat(rows, at) for at in range(len(rows))]
+    flat = [_flat(rows, row) for row in range(len(rows))]
     count = len(flat[0]["keypoints"]) // 2
     table = Rows(rows.path, rows.noun, flat)
-    xy = table.lists("keypoints", 2 * count, what=f" (x, y of {count} keypoints)")
+    xy = table.lists("keypoints", 2 * count, description=f" (x, y of {count} keypoints)")
     assert xy is not None
     return Poses(
         xy=xy.reshape(-1, count, 2),
-        score=table.lists("keypoint_scores", count, what=f" (one of each of {count} keypoints)"),
-        box=table.lists("bbox", 4, optional=True, what=" (x0, y0, x1, y1)"),
+        score=table.lists("keypoint_scores", count, description=f" (one of each of {count} keypoints)"),
+        box=table.lists("bbox", 4, optional=True, description=" (x0, y0, x1, y1)"),
         box_score=table.numbers("bbox_score", optional=True),
         track_id=table.integers("track_id", optional=True),
         image_id=frame,
     )
 
 
-def _flat(rows: Rows, at: int) -> dict[str, Any]:
+def _flat(rows: Rows, index: int) -> dict[str, Any]:
     """Return an instance with its pairs x, y and its box as flat lists."""
-    row = rows.rows[at]
+    row = rows.rows[index]
     pairs, box = row.get("keypoints"), row.get("bbox")
     if not isinstance(pairs, list) or not pairs or any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
         if isinstance(pairs, list) and pairs and all(isinstance(pair, list) and len(pair) == 3 for pair in pairs):
-            raise InputError(f"{rows.path}: {rows.noun} {at}: field 'keypoints': has three dimensions, expected two")
-        raise rows.fail(at, "keypoints", "a list of [x, y]", pairs)
+            raise InputError(f"{rows.path}: {rows.noun} {index}: field 'keypoints': has three dimensions, expected two")
+        raise rows.fail(index, "keypoints", "a list of [x, y]", pairs)
     if isinstance(box, list) and len(box) == 1 and isinstance(box[0], list):
         box = box[0]
     return row | {"keypoints": [number for pair in pairs for number in pair], "bbox": box}

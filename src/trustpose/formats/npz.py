@@ -38,13 +38,13 @@ def read_npz_objects(content: bytes, path: str | Path, most_bytes: int, expected
 
 
 def _read(
-    content: bytes, path: str | Path, most_bytes: int, expected: str, read: Callable[[bytes], Any]
+    content: bytes, path: str | Path, most_bytes: int, expected: str, parse: Callable[[bytes], Any]
 ) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
             parts = file.infolist()
             _check_directory(parts, most_bytes)
-            return {part.filename.removesuffix(".npy"): read(file.read(part)) for part in parts}
+            return {part.filename.removesuffix(".npy"): parse(file.read(part)) for part in parts}
     except Exception as error:  # errors of zipfile, zlib, numpy and Python's tokenizer have no common class
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise InputError(f"{path}: is not {expected} ({reason})") from None

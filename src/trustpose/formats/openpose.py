@@ -18,7 +18,9 @@ from trustpose.formats.found_poses import FoundPoses, no_people
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.skeletons import OPENPOSE_BODY_25, OPENPOSE_BODY_25B, OPENPOSE_COCO_18, OPENPOSE_MPI_15, Skeleton
 
-SKELETONS: dict[int, Skeleton] = {len(one): one for one in (OPENPOSE_BODY_25, OPENPOSE_COCO_18, OPENPOSE_MPI_15)}
+SKELETONS: dict[int, Skeleton] = {
+    len(skeleton): skeleton for skeleton in (OPENPOSE_BODY_25, OPENPOSE_COCO_18, OPENPOSE_MPI_15)
+}
 _FIELDS = ("pose_keypoints_2d", "pose_keypoints")  # the second up to version 1.0
 _FEWEST_LIMBS = 4  # of a pose, in either order, so that its limbs say which one it has
 # Mean limb in the order of BODY_25 / mean limb in that of BODY_25B. Of COCO val2017's people, labels written in the
@@ -46,14 +48,14 @@ def people(value: Any, path: str, photo: str) -> FoundPoses:
     without_body = len(rows) - len(with_body)
     if not with_body:
         return no_people(path, photo, without_body=without_body)
-    found = poses_of(Rows(path, "person", with_body), field)
-    if 0 < np.abs(found.xy).max() <= 1:
+    poses = poses_of(Rows(path, "person", with_body), field)
+    if 0 < np.abs(poses.xy).max() <= 1:
         raise InputError(
             f"{path}: field '{field}': all coordinates are within 1, as --keypoint_scale 3 and 4 write them; "
             "expected pixels of the photo (--keypoint_scale 0)"
         )
-    skeleton = SKELETONS.get(found.keypoint_count)
-    return FoundPoses(path, found, photo=(photo,) * len(found), skeleton=skeleton, without_body=without_body)
+    skeleton = SKELETONS.get(poses.keypoint_count)
+    return FoundPoses(path, poses, photo=(photo,) * len(poses), skeleton=skeleton, without_body=without_body)
 
 
 def poses_of(rows: Rows, field: str) -> Poses:
@@ -62,7 +64,7 @@ def poses_of(rows: Rows, field: str) -> Poses:
     if not isinstance(first, list) or not first or len(first) % 3:
         raise rows.fail(0, field, "a list of x, y, c for each keypoint", first)
     count = len(first) // 3
-    table = rows.lists(field, 3 * count, what=f" (x, y, c of {count} keypoints)")
+    table = rows.lists(field, 3 * count, description=f" (x, y, c of {count} keypoints)")
     assert table is not None
     keypoints = table.reshape(-1, count, 3)
     return Poses(xy=keypoints[:, :, :2], score=keypoints[:, :, 2], track_id=_track_ids(rows))
@@ -75,9 +77,9 @@ def which_body_25(poses: Poses) -> tuple[Skeleton, str | None]:
     In the wrong order limbs join joints that are far apart. Each pose's mean limb is compared in both orders, and the
     median over the poses decides; where they say nothing it is BODY_25, the usual one.
     """
-    usual, other = (_mean_limb(poses, skeleton) for skeleton in (OPENPOSE_BODY_25, OPENPOSE_BODY_25B))
-    comparable = (usual > 0) & (other > 0)
-    ratio = float(np.median(usual[comparable] / other[comparable])) if comparable.any() else 0.0
+    body_25, body_25b = (_mean_limb(poses, skeleton) for skeleton in (OPENPOSE_BODY_25, OPENPOSE_BODY_25B))
+    comparable = (body_25 > 0) & (body_25b > 0)
+    ratio = float(np.median(body_25[comparable] / body_25b[comparable])) if comparable.any() else 0.0
     if ratio > _SURELY_25B:
         names = f"{OPENPOSE_BODY_25B.name}, not {OPENPOSE_BODY_25.name}"
         return OPENPOSE_BODY_25B, f"25 keypoints read as {names}, by the lengths of limbs; --skeleton overrides this"
@@ -102,13 +104,13 @@ def _track_ids(rows: Rows) -> np.ndarray | None:
     """Return `person_id`, a list of one number, -1 without tracking."""
     if "person_id" not in rows.fields:
         return None
-    what = " (the person's number)"
-    listed = rows.lists("person_id", 1, optional=True, what=what)
+    note = " (the person's number)"
+    listed = rows.lists("person_id", 1, optional=True, description=note)
     if listed is None:
         return None
     numbers = np.nan_to_num(listed[:, 0], nan=MISSING_ID)
     wrong = (numbers % 1 != 0) | (np.abs(numbers) > 2**53)
     if wrong.any():
-        at = int(np.argmax(wrong))
-        raise rows.fail(at, "person_id", f"a whole number{what}", float(numbers[at]))
+        row = int(np.argmax(wrong))
+        raise rows.fail(row, "person_id", f"a whole number{note}", float(numbers[row]))
     return None if (numbers < 0).all() else np.maximum(numbers, MISSING_ID).astype(np.int64)

@@ -36,23 +36,23 @@ def find_clips(parts: ParquetParts) -> list[Clip]:
     `file_name` all are one clip. Frames are ordered by image id. Raises InputError for a clip whose ids have those of
     another between them.
     """
-    found: dict[str, Clip] = {}
-    number = {file: at for at, file in enumerate(parts.files)}
+    clip_of_name: dict[str, Clip] = {}
+    number = {file: index for index, file in enumerate(parts.files)}
     for name, ids, file in _pieces(parts):
-        before = found.get(name) or Clip(name, int(ids[0]), int(ids[0]))
-        found[name] = replace(
+        before = clip_of_name.get(name) or Clip(name, int(ids[0]), int(ids[0]))
+        clip_of_name[name] = replace(
             before,
             first=min(before.first, int(ids.min())),
             last=max(before.last, int(ids.max())),
             step=int(np.gcd.reduce(np.abs(ids - before.first), initial=before.step)),
             files=before.files | {number[file]},
         )
-    clips = sorted(found.values(), key=lambda clip: clip.first)
-    for one, other in pairwise(clips):
-        if other.first <= one.last:
+    clips = sorted(clip_of_name.values(), key=lambda clip: clip.first)
+    for earlier, later in pairwise(clips):
+        if later.first <= earlier.last:
             raise InputError(
-                f"{parts.path}: field 'file_name': frames of {one.name!r} have image ids on both sides of those of "
-                f"{other.name!r}, expected each clip's ids together"
+                f"{parts.path}: field 'file_name': frames of {earlier.name!r} have image ids on both sides of those of "
+                f"{later.name!r}, expected each clip's ids together"
             )
     return clips
 
@@ -76,10 +76,10 @@ def _pieces(parts: ParquetParts) -> Iterator[tuple[str, np.ndarray, Path]]:
             yield "", ids, Path(file)
             continue
         texts = table.column("file_name").combine_chunks().dictionary_encode()
-        known = [*(clip_name(text) for text in texts.dictionary.to_pylist()), ""]
-        clips = list(dict.fromkeys(known))
-        of_text = np.array([clips.index(name) for name in known])
-        place = of_text[texts.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
-        for at, name in enumerate(clips):
-            if (place == at).any():
-                yield name, ids[place == at], Path(file)
+        clip_names = [*(clip_name(text) for text in texts.dictionary.to_pylist()), ""]
+        clips = list(dict.fromkeys(clip_names))
+        of_text = np.array([clips.index(name) for name in clip_names])
+        clip_index = of_text[texts.indices.fill_null(len(clip_names) - 1).to_numpy(zero_copy_only=False)]
+        for index, name in enumerate(clips):
+            if (clip_index == index).any():
+                yield name, ids[clip_index == index], Path(file)

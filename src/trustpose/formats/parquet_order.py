@@ -41,8 +41,8 @@ def find_scattered(parts: ParquetParts) -> Any:
     if is_ascending(parts):
         return None
     share = 1 + sum(len(ids) for ids in runs(parts)) // _AT_ONCE
-    for one in range(share):
-        chosen = [ids[_part(ids, share) == one] for ids in runs(parts)]
+    for remainder in range(share):
+        chosen = [ids[_part(ids, share) == remainder] for ids in runs(parts)]
         ids, count = np.unique(np.concatenate(chosen), return_counts=True)
         if (count > 1).any():
             return ids[count > 1][0].item()
@@ -52,11 +52,11 @@ def find_scattered(parts: ParquetParts) -> Any:
 def find_twice(parts: ParquetParts, field: str) -> Any:
     """Return a whole number that occurs twice in a column; None if each occurs once. Nulls do not count."""
     share = 1 + parts.rows // _AT_ONCE
-    for one in range(share):
+    for remainder in range(share):
         chosen = [np.zeros(0, np.int64)]
         for table, *_ in parts.tables([field], _AT_ONCE):
             ids = table.column(field).drop_null().to_numpy()
-            chosen.append(ids[_part(ids, share) == one])
+            chosen.append(ids[_part(ids, share) == remainder])
         ids, count = np.unique(np.concatenate(chosen), return_counts=True)
         if (count > 1).any():
             return ids[count > 1][0].item()
@@ -74,4 +74,4 @@ def runs(parts: ParquetParts) -> Iterator[np.ndarray]:
 def _part(ids: np.ndarray, share: int) -> np.ndarray:
     if ids.dtype.kind in "iu":
         return ids % share
-    return np.array([crc32(str(one).encode()) % share for one in ids.tolist()])
+    return np.array([crc32(str(image_id).encode()) % share for image_id in ids.tolist()])

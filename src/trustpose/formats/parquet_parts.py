@@ -40,27 +40,27 @@ class ParquetParts:
         """Return the columns that a row has a value in, as far as the files' statistics say."""
         return frozenset(name for file in self.files for name in _occurring(file))
 
-    def batches(self, most: int | None = None) -> Iterator[TableRows]:
-        """Yield all rows in order, whole photos together, some `most` (`ROWS`) rows at a time.
+    def batches(self, batch_rows: int | None = None) -> Iterator[TableRows]:
+        """Yield all rows in order, whole photos together, some `batch_rows` (`ROWS`) rows at a time.
 
         Photos are whole where their rows follow each other, which `parquet_order.check_photos` finds out. Raises
         InputError naming a file that cannot be read.
         """
-        arrow, most = package("pyarrow"), most or ROWS
-        waiting: list[tuple[Any, str, int]] = []  # tables with their file and first row there
-        for part in self.tables(self.schema.names, most):
-            waiting.append(part)
-            if sum(len(table) for table, *_ in waiting) < most:
+        arrow, batch_rows = package("pyarrow"), batch_rows or ROWS
+        pending: list[tuple[Any, str, int]] = []  # tables with their file and first row there
+        for part in self.tables(self.schema.names, batch_rows):
+            pending.append(part)
+            if sum(len(table) for table, *_ in pending) < batch_rows:
                 continue
-            content = arrow.concat_tables([table for table, *_ in waiting])
+            content = arrow.concat_tables([table for table, *_ in pending])
             image = content.column("image_id").combine_chunks()
             last = _start_of_last(image)
             if not last:
                 continue
-            yield self._rows(content.slice(0, last), waiting)
-            waiting = _after(waiting, last)
-        if waiting:
-            yield self._rows(arrow.concat_tables([table for table, *_ in waiting]), waiting)
+            yield self._rows(content.slice(0, last), pending)
+            pending = _after(pending, last)
+        if pending:
+            yield self._rows(arrow.concat_tables([table for table, *_ in pending]), pending)
 
     def rows_of_photos(self, chosen: Callable[[np.ndarray], np.ndarray]) -> TableRows:
         """Return the rows of some photos in memory, in order; `chosen` says which of some ids (n,) they are.
@@ -68,24 +68,24 @@ class ParquetParts:
         Raises InputError for an id that is not a whole number.
         """
         arrow = package("pyarrow")
-        kept, places, count = [self.schema.empty_table()], list[tuple[int, str, int]](), 0
+        tables, run_origins, count = [self.schema.empty_table()], list[tuple[int, str, int]](), 0
         for table, file, row in self.tables(self.schema.names, ROWS):
             ids = TableRows(self.path, self.noun, table, ((0, file, row),)).integers("image_id")
             rows = np.flatnonzero(chosen(ids))  # type: ignore[arg-type]
             if len(rows):
                 starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)  # of rows that follow each other
-                places += [(count + int(at), file, row + int(rows[at])) for at in starts]
-                kept.append(table.take(rows))
+                run_origins += [(count + int(start), file, row + int(rows[start])) for start in starts]
+                tables.append(table.take(rows))
                 count += len(rows)
-        content = arrow.concat_tables(kept)
+        content = arrow.concat_tables(tables)
         if self.origins:
             return SortedRows(self.path, self.noun, content, (), self.origins)
-        return TableRows(self.path, self.noun, content, tuple(places))
+        return TableRows(self.path, self.noun, content, tuple(run_origins))
 
-    def runs(self, most: int = 2**18) -> Iterator[Any]:
+    def runs(self, batch_rows: int = 2**18) -> Iterator[Any]:
         """Yield `image_id` of each run of equal ones, in order, as Arrow arrays: all that the order of photos needs."""
         before = None
-        for table, *_ in self.tables(["image_id"], most):
+        for table, *_ in self.tables(["image_id"], batch_rows):
             image = table.column("image_id").combine_chunks()
             starts = _starts(image)
             if before is not None and len(starts) and image[0].equals(before):
@@ -93,13 +93,13 @@ class ParquetParts:
             before = image[len(image) - 1]
             yield image.take(package("pyarrow").array(starts))
 
-    def _rows(self, content: Any, waiting: list[tuple[Any, str, int]]) -> TableRows:
-        starts = np.cumsum([0, *(len(table) for table, *_ in waiting)])
-        places = [(int(start), file, row) for start, (_, file, row) in zip(starts, waiting, strict=False)]
+    def _rows(self, content: Any, pending: list[tuple[Any, str, int]]) -> TableRows:
+        starts = np.cumsum([0, *(len(table) for table, *_ in pending)])
+        run_origins = [(int(start), file, row) for start, (_, file, row) in zip(starts, pending, strict=False)]
         kind = partial(SortedRows, origins=self.origins) if self.origins else TableRows
-        return kind(self.path, self.noun, content, tuple(places))
+        return kind(self.path, self.noun, content, tuple(run_origins))
 
-    def tables(self, names: list[str], most: int) -> Iterator[tuple[Any, str, int]]:
+    def tables(self, names: list[str], batch_rows: int) -> Iterator[tuple[Any, str, int]]:
         """Yield tables of these columns with their file and the number of their first row in it."""
         arrow = package("pyarrow")
         schema = arrow.schema([self.schema.field(name) for name in names])
@@ -109,8 +109,8 @@ class ParquetParts:
                 _readable(file),
                 package("pyarrow.parquet").ParquetFile(file, buffer_size=_READ_AHEAD, pre_buffer=False) as opened,
             ):
-                here = [name for name in names if name in opened.schema_arrow.names]
-                for batch in opened.iter_batches(batch_size=most, columns=here):
+                columns = [name for name in names if name in opened.schema_arrow.names]
+                for batch in opened.iter_batches(batch_size=batch_rows, columns=columns):
                     if len(batch):
                         yield _as(arrow.Table.from_batches([batch]), schema), str(file), row
                     row += len(batch)
@@ -145,11 +145,11 @@ def parts_in(folder: Path) -> list[Path]:
     Raises InputError.
     """
     try:
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".parquet" and path.is_file())
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".parquet" and path.is_file())
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
-    hidden = {path for path in found if any(part.startswith(".") for part in path.relative_to(folder).parts)}
-    return [path for path in found if path not in hidden and path.name != ERRORS]
+    hidden = {path for path in paths if any(part.startswith(".") for part in path.relative_to(folder).parts)}
+    return [path for path in paths if path not in hidden and path.name != ERRORS]
 
 
 def is_parts(path: Path) -> bool:
@@ -187,17 +187,18 @@ def _package(name: str) -> Any:
         raise InputError(str(error)) from None
 
 
-def _both(schema: Any, other: Any, file: Path) -> Any:
+def _both(schema: Any, part_schema: Any, file: Path) -> Any:
     """Return all columns of two schemas; a column without values in one has the other's type, and numbers the wider."""
     arrow = _package("pyarrow")
     fields = {field.name: field for field in schema}
-    for field in other:
-        known = fields.get(field.name)
+    for field in part_schema:
+        earlier_field = fields.get(field.name)
         try:
-            pair = [arrow.schema([arrow.field(field.name, one.type)]) for one in (known, field) if one is not None]
+            same_name = [field] if earlier_field is None else [earlier_field, field]
+            pair = [arrow.schema([arrow.field(field.name, member.type)]) for member in same_name]
             fields[field.name] = arrow.unify_schemas(pair, promote_options="permissive").field(0)
         except arrow.ArrowException:
-            expected = f"{known and known.type}, as in the parts before"
+            expected = f"{earlier_field and earlier_field.type}, as in the parts before"
             raise InputError(f"{file}: column {field.name!r}: expected {expected}, got {field.type}") from None
     return arrow.schema(list(fields.values()))
 
@@ -217,14 +218,14 @@ def _as(table: Any, schema: Any) -> Any:
 def _occurring(file: Path) -> set[str]:
     """Return the columns of a file that are not null in all rows, as its statistics show; all where it has none."""
     metadata = package("pyarrow.parquet").read_metadata(file)
-    found = set()
+    columns = set()
     for group in range(metadata.num_row_groups):
-        for at in range(metadata.num_columns):
-            column = metadata.row_group(group).column(at)
-            known = column.statistics if column.is_stats_set else None
-            if known is None or not known.has_null_count or known.null_count < column.num_values:
-                found.add(column.path_in_schema.split(".")[0])
-    return found
+        for index in range(metadata.num_columns):
+            column = metadata.row_group(group).column(index)
+            statistics = column.statistics if column.is_stats_set else None
+            if statistics is None or not statistics.has_null_count or statistics.null_count < column.num_values:
+                columns.add(column.path_in_schema.split(".")[0])
+    return columns
 
 
 def _starts(image: Any) -> np.ndarray:
@@ -240,11 +241,11 @@ def _start_of_last(image: Any) -> int:
     return int(_starts(image)[-1])
 
 
-def _after(waiting: list[tuple[Any, str, int]], row: int) -> list[tuple[Any, str, int]]:
+def _after(pending: list[tuple[Any, str, int]], row: int) -> list[tuple[Any, str, int]]:
     """Return what is left of tables after their first `row` rows."""
-    left = []
-    for table, file, first in waiting:
+    rest = []
+    for table, file, first in pending:
         if row < len(table):
-            left.append((table.slice(row), file, first + row))
+            rest.append((table.slice(row), file, first + row))
         row = max(row - len(table), 0)
-    return left
+    return rest

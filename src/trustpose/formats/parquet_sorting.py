@@ -44,7 +44,7 @@ def _limits(parts: ParquetParts) -> np.ndarray:
     """Return the ids at which files begin, so that each has about `_AT_ONCE` rows."""
     files = min(_MOST_FILES, -(-parts.rows // _AT_ONCE))
     step = 1 + parts.rows // (1000 * files)
-    ids = np.sort(np.concatenate([one[::step] for one in runs(parts)]))
+    ids = np.sort(np.concatenate([run_ids[::step] for run_ids in runs(parts)]))
     return np.unique(ids[np.arange(1, files) * len(ids) // files])
 
 
@@ -60,9 +60,9 @@ def _distributed(parts: ParquetParts, schema: Any, limits: np.ndarray, folder: P
             numbers = [arrow.array(np.full(len(table), parts.files.index(Path(file)), np.int32))]
             numbers.append(arrow.array(np.arange(row, row + len(table))))
             whole = arrow.Table.from_arrays([*table.columns, *numbers], schema=schema)
-            place = np.searchsorted(limits, image, side="right")
-            whole = whole.take(arrow.array(np.argsort(place, kind="stable")))
-            ends = np.cumsum(np.bincount(place, minlength=len(files)))
+            file_number = np.searchsorted(limits, image, side="right")
+            whole = whole.take(arrow.array(np.argsort(file_number, kind="stable")))
+            ends = np.cumsum(np.bincount(file_number, minlength=len(files)))
             for writer, start, end in zip(writers, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
                 if end > start:
                     writer.write_table(whole.slice(start, end - start))

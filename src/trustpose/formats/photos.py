@@ -54,10 +54,10 @@ def image_size(content: bytes) -> Size | None:
 
     Content after the header is not read.
     """
-    for starts, read in _READERS:
+    for starts, reader in _READERS:
         if content.startswith(starts) or (starts == b"ftyp" and content[4:8] == starts):
             try:
-                return read(content)
+                return reader(content)
             except (struct.error, IndexError, KeyError, ValueError):
                 return None
     return None
@@ -82,18 +82,18 @@ def _bmp(content: bytes) -> Size:
 
 
 def _jpeg(content: bytes) -> Size | None:
-    at = 2
+    offset = 2
     while True:
-        at = content.index(b"\xff", at)
-        while content[at] == 0xFF:  # padding
-            at += 1
-        marker = content[at]
+        offset = content.index(b"\xff", offset)
+        while content[offset] == 0xFF:  # padding
+            offset += 1
+        marker = content[offset]
         if 0xC0 <= marker <= 0xCF and marker not in _NO_SOF:
-            height, width = struct.unpack_from(">HH", content, at + 4)
+            height, width = struct.unpack_from(">HH", content, offset + 4)
             return width, height
         if marker == 0xDA:  # a scan without a frame header
             return None
-        at += 1 if marker in _BARE or not marker else 1 + struct.unpack_from(">H", content, at + 1)[0]
+        offset += 1 if marker in _BARE or not marker else 1 + struct.unpack_from(">H", content, offset + 1)[0]
 
 
 def _webp(content: bytes) -> Size | None:
@@ -114,25 +114,25 @@ def _webp(content: bytes) -> Size | None:
 def _tiff(content: bytes) -> Size | None:
     order = "<" if content[:2] == b"II" else ">"
     is_big = struct.unpack_from(order + "H", content, 2)[0] == 43
-    (at,) = struct.unpack_from(order + ("Q" if is_big else "I"), content, 8 if is_big else 4)
-    (count,) = struct.unpack_from(order + ("Q" if is_big else "H"), content, at)
+    (offset,) = struct.unpack_from(order + ("Q" if is_big else "I"), content, 8 if is_big else 4)
+    (count,) = struct.unpack_from(order + ("Q" if is_big else "H"), content, offset)
     entry, values = (20, 12) if is_big else (12, 8)
-    found: dict[int, int] = {}
-    for start in range(at + (8 if is_big else 2), at + (8 if is_big else 2) + entry * min(count, 4096), entry):
+    sides: dict[int, int] = {}
+    for start in range(offset + (8 if is_big else 2), offset + (8 if is_big else 2) + entry * min(count, 4096), entry):
         tag, kind = struct.unpack_from(order + "HH", content, start)
         if tag in (256, 257) and kind in _TIFF_TYPES:
-            (found[tag],) = struct.unpack_from(order + _TIFF_TYPES[kind], content, start + values)
-    return (found[256], found[257]) if len(found) == 2 else None
+            (sides[tag],) = struct.unpack_from(order + _TIFF_TYPES[kind], content, start + values)
+    return (sides[256], sides[257]) if len(sides) == 2 else None
 
 
 def _jpeg2000(content: bytes) -> Size:
-    at = content.index(b"\xff\x4f\xff\x51")  # start of the codestream and its SIZ, in a box or not
-    right, down, left, up = struct.unpack_from(">IIII", content, at + 8)
+    offset = content.index(b"\xff\x4f\xff\x51")  # start of the codestream and its SIZ, in a box or not
+    right, down, left, up = struct.unpack_from(">IIII", content, offset + 8)
     return right - left, down - up
 
 
 def _avif(content: bytes) -> Size | None:
-    sizes = [struct.unpack_from(">II", content, found.end() + 4) for found in re.finditer(b"ispe", content[: 1 << 20])]
+    sizes = [struct.unpack_from(">II", content, match.end() + 4) for match in re.finditer(b"ispe", content[: 1 << 20])]
     return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
@@ -140,13 +140,13 @@ def _netpbm(content: bytes) -> Size | None:
     if content[:2] == b"P7":
         sides = dict(re.findall(rb"(?m)^(WIDTH|HEIGHT) +(\d{1,9})\s*$", content[:4096]))
         return int(sides[b"WIDTH"]), int(sides[b"HEIGHT"])
-    _, width, height = (found[1] for found, _ in zip(_TOKENS.finditer(content[:4096]), range(3), strict=False))
+    _, width, height = (match[1] for match, _ in zip(_TOKENS.finditer(content[:4096]), range(3), strict=False))
     return int(width), int(height)
 
 
 def _radiance(content: bytes) -> Size | None:
-    found = _HDR.search(content[:4096])
-    return None if found is None else (int(found[2]), int(found[1]))
+    match = _HDR.search(content[:4096])
+    return None if match is None else (int(match[2]), int(match[1]))
 
 
 _READERS: tuple[tuple[bytes, Callable[[bytes], Size | None]], ...] = (

@@ -23,10 +23,10 @@ class PoseTrackLabels:
 
     def is_ignored(self, image: int, xy: Float[np.ndarray, "N K 2"]) -> Bool[np.ndarray, "N K"]:
         """Return which joints are inside a region of their image that is to be ignored."""
-        found = np.zeros(xy.shape[:2], bool)
+        is_inside = np.zeros(xy.shape[:2], bool)
         for polygon in self.ignored.get(image, []):
-            found |= in_polygon(xy.reshape(-1, 2), polygon).reshape(found.shape)
-        return found
+            is_inside |= in_polygon(xy.reshape(-1, 2), polygon).reshape(is_inside.shape)
+        return is_inside
 
 
 def read_posetrack_labels(truth: TruthFile) -> PoseTrackLabels:
@@ -35,33 +35,35 @@ def read_posetrack_labels(truth: TruthFile) -> PoseTrackLabels:
     value: Any = read_json(truth.path)
     people = Rows(truth.path, "annotation", value["annotations"])
     images = Rows(truth.path, "image", value["images"])
-    head = people.lists("bbox_head", 4, optional=True, what=" (x, y, width, height)")
+    head = people.lists("bbox_head", 4, optional=True, description=" (x, y, width, height)")
     head = np.full((len(people), 4), np.nan) if head is None else head
     if (head[:, 2:] <= 0).any():
-        at = int(np.argmax((head[:, 2:] <= 0).any(axis=1)))
-        raise people.fail(at, "bbox_head", "a width and height above 0", head[at].tolist())
+        row = int(np.argmax((head[:, 2:] <= 0).any(axis=1)))
+        raise people.fail(row, "bbox_head", "a width and height above 0", head[row].tolist())
     numbers = truth.annotation_texts.number_of
     ids = np.array([numbers.get(row["id"], row["id"]) for row in people.rows], dtype=np.int64)
     assert truth.truth.annotation_id is not None
-    place = np.argsort(ids)[np.searchsorted(np.sort(ids), truth.truth.annotation_id)]
+    label_rows = np.argsort(ids)[np.searchsorted(np.sort(ids), truth.truth.annotation_id)]
     texts = truth.image_texts.number_of
-    place_of = {texts.get(row["id"], row["id"]): at for at, row in enumerate(images.rows)}
-    rows = [place_of[image] for image in truth.images.id.tolist()]
-    regions = {image: _polygons(images, at) for image, at in zip(truth.images.id.tolist(), rows, strict=True)}
+    row_of_image = {texts.get(row["id"], row["id"]): index for index, row in enumerate(images.rows)}
+    rows = [row_of_image[image] for image in truth.images.id.tolist()]
+    regions = {image: _polygons(images, index) for image, index in zip(truth.images.id.tolist(), rows, strict=True)}
     return PoseTrackLabels(
-        head[place, 2:],
+        head[label_rows, 2:],
         {image: polygons for image, polygons in regions.items() if polygons},
-        np.array([images.rows[at].get("is_labeled") is not False for at in rows], dtype=bool),
+        np.array([images.rows[index].get("is_labeled") is not False for index in rows], dtype=bool),
     )
 
 
-def _polygons(images: Rows, at: int) -> list[np.ndarray]:
-    row = images.rows[at]
+def _polygons(images: Rows, index: int) -> list[np.ndarray]:
+    row = images.rows[index]
     x, y = row.get("ignore_regions_x") or [], row.get("ignore_regions_y") or []
     try:
         polygons = [np.array([xs, ys], dtype=np.float64).T for xs, ys in zip(x, y, strict=True)]
-        if any(one.ndim != 2 or not np.isfinite(one).all() for one in polygons):
+        if any(polygon.ndim != 2 or not np.isfinite(polygon).all() for polygon in polygons):
             raise ValueError
     except (TypeError, ValueError):
-        raise images.fail(at, "ignore_regions_x", "polygons: as many lists of numbers as ignore_regions_y", x) from None
-    return [one for one in polygons if len(one) > 2]
+        raise images.fail(
+            index, "ignore_regions_x", "polygons: as many lists of numbers as ignore_regions_y", x
+        ) from None
+    return [polygon for polygon in polygons if len(polygon) > 2]

@@ -91,9 +91,9 @@ class _Parts:
         self._rows, self._count = 0, self._count + 1
 
 
-def results_schema(read: Any, names: frozenset[str]) -> Any:
+def results_schema(source_schema: Any, names: frozenset[str]) -> Any:
     """Return the Arrow schema of results with these fields, in the order of `Poses.to_coco`; ids have the type that
-    they have in the schema that was `read`."""
+    they have in `source_schema`, that of the rows that were read."""
     arrow = package("pyarrow")
     number, whole = arrow.float64(), arrow.int64()
     numbers, labels = arrow.list_(number), arrow.list_(whole)
@@ -103,22 +103,22 @@ def results_schema(read: Any, names: frozenset[str]) -> Any:
     kinds |= {"keypoint_quality": numbers, "visibility": arrow.list_(numbers), "visibility_label": labels}
     kinds |= {"keypoint_missing": labels, "file_name": arrow.string()}
     for name in ("image_id", "annotation_id"):
-        if name in read.names and not arrow.types.is_integer(read.field(name).type):
+        if name in source_schema.names and not arrow.types.is_integer(source_schema.field(name).type):
             kinds[name] = arrow.string()
     return arrow.schema([(name, kind) for name, kind in kinds.items() if name in names])
 
 
-def with_track_id(read: Any) -> Any:
+def with_track_id(source_schema: Any) -> Any:
     """Return the Arrow schema of rows that were read, with a column of track ids."""
     arrow = package("pyarrow")
-    fields = [field for field in read if field.name != "track_id"]
+    fields = [field for field in source_schema if field.name != "track_id"]
     return arrow.schema([*fields, arrow.field("track_id", arrow.int64())])
 
 
 def tracked_rows(rows: list[dict[str, Any]], ids: list[int], names: list[str]) -> list[dict[str, Any]]:
     """Return rows with these columns and track ids, none for -1."""
-    kept = set(names) - {"track_id"}
+    columns = set(names) - {"track_id"}
     return [
-        {name: cell for name, cell in row.items() if name in kept} | ({} if one < 0 else {"track_id": one})
-        for row, one in zip(rows, ids, strict=True)
+        {name: cell for name, cell in row.items() if name in columns} | ({} if track_id < 0 else {"track_id": track_id})
+        for row, track_id in zip(rows, ids, strict=True)
     ]

@@ -42,16 +42,16 @@ def read_scene_points(path: str | Path) -> dict[str, ScenePoints]:
     if unit is None:
         raise fields.fail("unit", f"one of {', '.join(METRES)}", value["unit"])
     points = CameraFields(value.get("points"), str(path), "points")
-    known = {name: points.numbers(name, 3) * unit for name in points.value}
+    xyz_of_point = {name: points.numbers(name, 3) * unit for name in points.value}
     seen = CameraFields(value.get("cameras"), str(path), "cameras")
-    found = {}
-    for camera, one in seen.value.items():
-        shown = CameraFields(one, str(path), f"camera {camera!r}")
-        unknown = [name for name in shown.value if name not in known]
+    points_of_camera = {}
+    for camera, listed in seen.value.items():
+        shown = CameraFields(listed, str(path), f"camera {camera!r}")
+        unknown = [name for name in shown.value if name not in xyz_of_point]
         if unknown:
             raise InputError(f"{path}: camera {camera!r}: point {unknown[0]!r} is none of 'points'")
-        found[camera] = _points({name: (known[name], shown.numbers(name, 2)) for name in shown.value})
-    return found
+        points_of_camera[camera] = _points({name: (xyz_of_point[name], shown.numbers(name, 2)) for name in shown.value})
+    return points_of_camera
 
 
 def _of_rows(content: bytes, path: Path) -> dict[str, ScenePoints]:
@@ -61,17 +61,17 @@ def _of_rows(content: bytes, path: Path) -> dict[str, ScenePoints]:
         raise InputError(f"{path}: is not a CSV file ({error})") from None
     if not rows or not set(_HEADER) <= {str(name) for name in rows[0]}:
         raise InputError(f"{path}: expected rows below the header {','.join(_HEADER)}")
-    found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    points_of_camera: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for number, row in enumerate(rows, 2):
-        where = f"line {number}"
+        line = f"line {number}"
         try:
             xyz, pixels = (np.array([float(row[name]) for name in names]) for names in ("xyz", "uv"))
         except (TypeError, ValueError):
-            raise InputError(f"{path}: {where}: expected numbers in u, v, x, y and z") from None
+            raise InputError(f"{path}: {line}: expected numbers in u, v, x, y and z") from None
         if row["unit"] not in METRES or not (np.isfinite(xyz).all() and np.isfinite(pixels).all()):
-            raise InputError(f"{path}: {where}: expected finite numbers and a unit among {', '.join(METRES)}")
-        found.setdefault(str(row["camera"]), {})[str(row["point"])] = (xyz * METRES[row["unit"]], pixels)
-    return {camera: _points(points) for camera, points in found.items()}
+            raise InputError(f"{path}: {line}: expected finite numbers and a unit among {', '.join(METRES)}")
+        points_of_camera.setdefault(str(row["camera"]), {})[str(row["point"])] = (xyz * METRES[row["unit"]], pixels)
+    return {camera: _points(points) for camera, points in points_of_camera.items()}
 
 
 def _points(points: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> ScenePoints:

@@ -14,17 +14,17 @@ FROM_FILE, FROM_ROW = "from file", "from row"  # columns of `SortedRows`
 
 
 class TableRows(Rows):
-    """The rows of a `pyarrow.Table`, null for absent fields; `places` names where its runs of rows come from: the first
-    row of the table, the file, and that row's number in the file."""
+    """The rows of a `pyarrow.Table`, null for absent fields. `run_origins` names, for each run of rows from one file,
+    its first row in the table, the file, and that row's number in the file."""
 
-    def __init__(self, path: str, noun: str, content: Any, places: tuple[tuple[int, str, int], ...]) -> None:
+    def __init__(self, path: str, noun: str, content: Any, run_origins: tuple[tuple[int, str, int], ...]) -> None:
         object.__setattr__(self, "path", path)
         object.__setattr__(self, "noun", noun)
         object.__setattr__(self, "content", content)
-        object.__setattr__(self, "places", places)
+        object.__setattr__(self, "run_origins", run_origins)
 
     content: Any
-    places: tuple[tuple[int, str, int], ...]
+    run_origins: tuple[tuple[int, str, int], ...]
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:  # type: ignore[bad-override]
@@ -47,13 +47,15 @@ class TableRows(Rows):
     def chosen(self, keep: np.ndarray) -> "TableRows":
         """Return the rows where `keep` (N,) is True."""
         rows = np.flatnonzero(keep)
-        places = tuple((at, *self._origin(int(row))) for at, row in enumerate(rows)) if len(rows) < len(self) else None
-        return TableRows(self.path, self.noun, self.content.take(rows), self.places if places is None else places)
+        run_origins = self.run_origins
+        if len(rows) < len(self):
+            run_origins = tuple((index, *self._origin(int(row))) for index, row in enumerate(rows))
+        return TableRows(self.path, self.noun, self.content.take(rows), run_origins)
 
     def between(self, start: int, end: int) -> "TableRows":
         """Return the rows from `start` to before `end`."""
-        places = tuple((first - start, file, row) for first, file, row in self.places)
-        return TableRows(self.path, self.noun, self.content.slice(start, end - start), places)
+        run_origins = tuple((first - start, file, row) for first, file, row in self.run_origins)
+        return TableRows(self.path, self.noun, self.content.slice(start, end - start), run_origins)
 
     def place(self, row: int) -> str:
         """Name a row in an error message, by its file and its number there."""
@@ -61,7 +63,7 @@ class TableRows(Rows):
         return f"{file}: {self.noun} {number}"
 
     def _origin(self, row: int) -> tuple[str, int]:
-        start, file, first = next(place for place in reversed(self.places) if place[0] <= row)
+        start, file, first = next(origin for origin in reversed(self.run_origins) if origin[0] <= row)
         return file, first + row - start
 
     def integers(self, field: str, *, optional: bool = False, numerals: bool = False) -> np.ndarray | None:
@@ -78,18 +80,18 @@ class TableRows(Rows):
     def table(self, field: str, length: int | None, expected: str, optional: bool) -> np.ndarray | None:
         """See `Rows.table`."""
         column = self._column(field)
-        found = None
+        values = None
         if column is not None and (optional or not column.null_count):
-            found = _numbers(column) if length is None else _lists(column, (length,))
-        if found is None:
+            values = _numbers(column) if length is None else _lists(column, (length,))
+        if values is None:
             return super().table(field, length, expected, optional)
-        return found.reshape(-1)
+        return values.reshape(-1)
 
     def nested(self, field: str, outer: int, inner: int, expected: str) -> np.ndarray | None:
         """See `Rows.nested`."""
         column = self._column(field)
-        found = None if column is None else _lists(column, (outer, inner))
-        return super().nested(field, outer, inner, expected) if found is None else found
+        values = None if column is None else _lists(column, (outer, inner))
+        return super().nested(field, outer, inner, expected) if values is None else values
 
     def _column(self, field: str) -> Any:
         return self.content.column(field).combine_chunks() if field in self.fields else None
@@ -99,9 +101,14 @@ class SortedRows(TableRows):
     """Rows that were sorted: columns of their own name the file, by its number in `origins`, and the row in it."""
 
     def __init__(
-        self, path: str, noun: str, content: Any, places: tuple[tuple[int, str, int], ...], origins: tuple[Path, ...]
+        self,
+        path: str,
+        noun: str,
+        content: Any,
+        run_origins: tuple[tuple[int, str, int], ...],
+        origins: tuple[Path, ...],
     ) -> None:
-        super().__init__(path, noun, content, places)
+        super().__init__(path, noun, content, run_origins)
         object.__setattr__(self, "origins", origins)
 
     origins: tuple[Path, ...]
@@ -123,16 +130,16 @@ def _numbers(column: Any) -> np.ndarray | None:
     """Return a column of numbers (N,) float64, NaN where null; None if that is not what it is."""
     if not _is_number(column.type):
         return None
-    found = column.to_numpy(zero_copy_only=False).astype(np.float64)
-    known = found[column.is_valid().to_numpy(zero_copy_only=False)] if column.null_count else found
-    return found if (np.abs(known) <= LARGEST).all() else None
+    numbers = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    valid_numbers = numbers[column.is_valid().to_numpy(zero_copy_only=False)] if column.null_count else numbers
+    return numbers if (np.abs(valid_numbers) <= LARGEST).all() else None
 
 
 def _lists(column: Any, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return a column of lists, one in another as many times as `shape` is long, (N, *shape) float64, NaN where null;
     None if that is not what it is."""
-    there = column.is_valid().to_numpy(zero_copy_only=False)
-    rows = int(there.sum())
+    is_valid = column.is_valid().to_numpy(zero_copy_only=False)
+    rows = int(is_valid.sum())
     values = column
     for length in shape:
         if "list" not in str(values.type).split("<")[0]:
@@ -150,9 +157,9 @@ def _lists(column: Any, shape: tuple[int, ...]) -> np.ndarray | None:
         return None
     if rows == len(column):
         return flat
-    found = np.full((len(column), *shape), np.nan)
-    found[there] = flat
-    return found
+    filled = np.full((len(column), *shape), np.nan)
+    filled[is_valid] = flat
+    return filled
 
 
 def _is_number(kind: Any) -> bool:

@@ -35,12 +35,12 @@ def read(value: Any, path: str) -> FoundPoses:
     rows = Rows.of(value, path, "detection")
     if not len(rows):
         return no_people(path, Path(path).stem)
-    flat = [_flat(rows, at) for at in range(len(rows))]
+    flat = [_flat(rows, index) for index in range(len(rows))]
     count = len(flat[0]["keypoints.x"])
     table = Rows(path, "detection", flat)
     of_each = f" (one of each of {count} keypoints)"
-    x, y, visible = (table.lists(f"keypoints.{name}", count, what=of_each) for name in ("x", "y", "visible"))
-    box, confidence = table.lists("box", 4, what=" (x1, y1, x2, y2)"), table.numbers("confidence")
+    x, y, visible = (table.lists(f"keypoints.{name}", count, description=of_each) for name in ("x", "y", "visible"))
+    box, confidence = table.lists("box", 4, description=" (x1, y1, x2, y2)"), table.numbers("confidence")
     assert x is not None and y is not None and visible is not None and box is not None
     return FoundPoses(
         path,
@@ -59,21 +59,23 @@ def read(value: Any, path: str) -> FoundPoses:
     )
 
 
-def _flat(rows: Rows, at: int) -> dict[str, Any]:
+def _flat(rows: Rows, index: int) -> dict[str, Any]:
     """Return a detection with its box as a list and its keypoints' lists as columns."""
-    row = rows.rows[at]
+    row = rows.rows[index]
     keypoints, box = row.get("keypoints"), row.get("box")
     if keypoints is None:
-        raise InputError(f"{rows.path}: detection {at}: field 'keypoints' is missing, expected a pose model's results")
+        raise InputError(
+            f"{rows.path}: detection {index}: field 'keypoints' is missing, expected a pose model's results"
+        )
     if not isinstance(keypoints, dict) or not isinstance(keypoints.get("x"), list) or not keypoints["x"]:
-        raise rows.fail(at, "keypoints", "an object with lists x, y, visible", keypoints)
+        raise rows.fail(index, "keypoints", "an object with lists x, y, visible", keypoints)
     if "visible" not in keypoints:
         raise InputError(
-            f"{rows.path}: detection {at}: field 'keypoints.visible' is missing: the model gives no confidence of its "
-            "keypoints (kpt_shape [K, 2])"
+            f"{rows.path}: detection {index}: field 'keypoints.visible' is missing: the model gives no confidence of "
+            "its keypoints (kpt_shape [K, 2])"
         )
     if not isinstance(box, dict) or any(name not in box for name in _BOX):
-        raise rows.fail(at, "box", "an object with x1, y1, x2, y2", box)
+        raise rows.fail(index, "box", "an object with x1, y1, x2, y2", box)
     flat = {f"keypoints.{name}": keypoints.get(name) for name in ("x", "y", "visible")}
     return row | flat | {"box": [box[name] for name in _BOX]}
 
@@ -87,7 +89,7 @@ def read_labels(content: bytes, path: str, counts: tuple[int, ...]) -> FoundPose
         lines = [line.split() for line in content.decode("utf-8").splitlines()]
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not a text file") from None
-    numbered = [(at, line) for at, line in enumerate(lines, 1) if line]
+    numbered = [(line_number, line) for line_number, line in enumerate(lines, 1) if line]
     if not numbered:
         return no_people(path, Path(path).stem)
     width = len(numbered[0][1])
@@ -103,29 +105,33 @@ def read_labels(content: bytes, path: str, counts: tuple[int, ...]) -> FoundPose
             f"{path}: line {numbered[0][0]}: expected class, box and x, y, confidence of {listed} keypoints (then "
             f"confidence and track), got {width} numbers; --skeleton names other keypoints"
         )
-    most = 5 + 3 * count + 2
-    for at, line in numbered:
-        if not most - 2 <= len(line) <= most:
-            raise InputError(f"{path}: line {at}: expected {most - 2} to {most} numbers, got {len(line)}")
-    table = np.full((len(numbered), most), np.nan)
-    for row, (at, line) in enumerate(numbered):
-        table[row, : len(line)] = _line(line, at, path)
-        last = table[row, most - 2]
-        if len(line) == most - 1 and last >= 1 and last % 1 == 0:  # tracked without save_conf: a track's number
-            table[row, most - 2 :] = np.nan, last
+    max_numbers = 5 + 3 * count + 2
+    for line_number, line in numbered:
+        if not max_numbers - 2 <= len(line) <= max_numbers:
+            raise InputError(
+                f"{path}: line {line_number}: expected {max_numbers - 2} to {max_numbers} numbers, got {len(line)}"
+            )
+    table = np.full((len(numbered), max_numbers), np.nan)
+    for row, (line_number, line) in enumerate(numbered):
+        table[row, : len(line)] = _line(line, line_number, path)
+        last = table[row, max_numbers - 2]
+        if len(line) == max_numbers - 1 and last >= 1 and last % 1 == 0:  # tracked without save_conf: a track's number
+            table[row, max_numbers - 2 :] = np.nan, last
     return _from_table(table, count, path)
 
 
-def _line(line: list[str], at: int, path: str) -> np.ndarray:
+def _line(line: list[str], line_number: int, path: str) -> np.ndarray:
     try:
         numbers = np.array(line, dtype=np.float64)
     except ValueError:
-        raise InputError(f"{path}: line {at}: expected numbers, got the text {' '.join(line)[:30]!r}") from None
+        raise InputError(
+            f"{path}: line {line_number}: expected numbers, got the text {' '.join(line)[:30]!r}"
+        ) from None
     if not np.isfinite(numbers).all():
-        raise InputError(f"{path}: line {at}: expected finite numbers")
+        raise InputError(f"{path}: line {line_number}: expected finite numbers")
     is_class = numbers[0] % 1 == 0 and 0 <= numbers[0] < 2**31
     if not is_class or (np.abs(numbers[1:5]) > 2).any() or (numbers[3:5] < 0).any():
-        raise InputError(f"{path}: line {at}: expected a class and a box in fractions of the photo (0 to 1)")
+        raise InputError(f"{path}: line {line_number}: expected a class and a box in fractions of the photo (0 to 1)")
     return numbers
 
 

@@ -48,50 +48,50 @@ def read_csv(content: bytes, path: str) -> LabelledPeople:
     def regions() -> Iterator[tuple[str, str, Any, Any]]:
         for line, row in enumerate(rows, 2):
             name, shape, attributes = (row[column] for column in columns)
-            place = f"{path}: line {line}"
-            yield name, place, _object(shape, place, _COLUMNS[1]), _object(attributes, place, _COLUMNS[2])
+            location = f"{path}: line {line}"
+            yield name, location, _object(shape, location, _COLUMNS[1]), _object(attributes, location, _COLUMNS[2])
 
     return _people(regions())
 
 
-def _object(text: str, place: str, column: str) -> Any:
-    return parse_json(text.encode() or b"{}", f"{place}: {column!r}")
+def _object(text: str, location: str, column: str) -> Any:
+    return parse_json(text.encode() or b"{}", f"{location}: {column!r}")
 
 
 def _of_json(photos: dict[str, Any], path: str) -> Iterator[tuple[str, str, Any, Any]]:
     """Yield each region: the photo's name, where it is in the file, its shape and its attributes."""
     for number, photo in enumerate(photos.values()):
-        place = f"{path}: photo {number}"
+        location = f"{path}: photo {number}"
         regions = photo.get("regions") if isinstance(photo, dict) else None
         listed = list(regions.values()) if isinstance(regions, dict) else regions
         if not isinstance(listed, list) or not isinstance(photo.get("filename"), str):
-            raise InputError(f"{place}: expected 'filename' and a list of 'regions', got {short(photo)}")
-        for at, region in enumerate(listed):
+            raise InputError(f"{location}: expected 'filename' and a list of 'regions', got {short(photo)}")
+        for index, region in enumerate(listed):
             if not isinstance(region, dict):
-                raise InputError(f"{place}: region {at}: expected an object, got {short(region)}")
+                raise InputError(f"{location}: region {index}: expected an object, got {short(region)}")
             shape, attributes = region.get("shape_attributes"), region.get("region_attributes")
-            yield photo["filename"], f"{place}: region {at}", shape, attributes
+            yield photo["filename"], f"{location}: region {index}", shape, attributes
 
 
 def _people(regions: Iterator[tuple[str, str, Any, Any]]) -> LabelledPeople:
     people: dict[str, LabelledPerson] = {}
-    for file_name, place, shape, attributes in regions:
+    for file_name, location, shape, attributes in regions:
         if not isinstance(shape, dict) or shape.get("name") != "point":
             continue  # boxes and outlines, or a photo without regions
-        photo = photo_name(file_name, place)
+        photo = photo_name(file_name, location)
         person = people.setdefault(photo, LabelledPerson(photo, (0, 0)))
         texts = (
             [text for text in attributes.values() if isinstance(text, str) and text] if _is_object(attributes) else []
         )
         if len(texts) != 1:
-            raise InputError(f"{place}: expected one attribute that names the point, got {short(attributes)}")
+            raise InputError(f"{location}: expected one attribute that names the point, got {short(attributes)}")
         if texts[0] in person.points:
-            raise InputError(f"{place}: {texts[0][:30]!r} occurs twice in {photo[:40]}, expected one person a photo")
+            raise InputError(f"{location}: {texts[0][:30]!r} occurs twice in {photo[:40]}, expected one person a photo")
         x: Any = shape.get("cx")
         y: Any = shape.get("cy")
         if not is_number(x) or not is_number(y):
-            raise InputError(f"{place}: expected 'cx' and 'cy' of a point as numbers, got {short(shape)}")
-        person.points[texts[0]] = (*check_point(x, y, place), 2)
+            raise InputError(f"{location}: expected 'cx' and 'cy' of a point as numbers, got {short(shape)}")
+        person.points[texts[0]] = (*check_point(x, y, location), 2)
     return LabelledPeople(list(people.values()), has_visibility=False)
 
 

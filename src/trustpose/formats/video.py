@@ -42,8 +42,8 @@ class Video:
         )
         if not self._capture.isOpened() or min(self.width, self.height) < 1:
             self._capture.release()
-            what = f"webcam {self.source}: not found, or in use"
-            raise InputError(what if self.is_webcam else f"{self.source}: cannot be read as a video")
+            problem = f"webcam {self.source}: not found, or in use"
+            raise InputError(problem if self.is_webcam else f"{self.source}: cannot be read as a video")
         if self.width * self.height > MAX_PIXELS:
             self._capture.release()
             size = f"{self.width} × {self.height}"

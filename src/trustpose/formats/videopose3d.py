@@ -69,7 +69,7 @@ def _videos(positions: Any, path: str) -> dict[tuple[str, ...], Any]:
         for action, cameras in actions.items():
             if not isinstance(cameras, list):
                 raise InputError(f"{path}: field 'positions_2d': expected a list of cameras for each action")
-            videos |= {(str(subject), str(action), str(at)): camera for at, camera in enumerate(cameras)}
+            videos |= {(str(subject), str(action), str(index)): camera for index, camera in enumerate(cameras)}
     return videos
 
 

@@ -50,10 +50,10 @@ class CentreOutput(PhotoMaps):
             stride,
             **read_names(fields, centre=cls.centre, sides=cls.sides, joints=cls.joints, heatmaps=cls.heatmaps),
             **read_peaks(fields, cls.offset, cls.sigma, cls.decoding, cls.min_peak),
-            reach=fields.number("reach", least=0.0, default=cls.reach),
+            reach=fields.number("reach", minimum=0.0, default=cls.reach),
             most=fields.count("most", default=cls.most),
-            min_score=fields.number("min_score", least=0.0, default=cls.min_score),
-            overlap=fields.number("overlap", least=0.0, most=1.0, default=cls.overlap),
+            min_score=fields.number("min_score", minimum=0.0, default=cls.min_score),
+            overlap=fields.number("overlap", minimum=0.0, maximum=1.0, default=cls.overlap),
         )
         fields.close()
         return output

@@ -170,14 +170,14 @@ class SimCCOutput(CropOutput):
         fields.choice("kind", (cls.kind,))
         keypoints = fields.keypoints(skeleton)
         codec = top.choice("codec", _SIMCC, default=_SIMCC[0])
-        split = fields.number("split", least=0.1, most=16.0, default=2.0)
+        split = fields.number("split", minimum=0.1, maximum=16.0, default=2.0)
         sigma = cls.sigma
         if "sigma" in fields.value:
-            pair = fields.number_or_pair("sigma", least=0.1, most=16384.0)
+            pair = fields.number_or_pair("sigma", minimum=0.1, maximum=16384.0)
             sigma = pair if isinstance(pair, tuple) else (pair, pair)
         shift = None
         if "flip_shift" in fields.value:
-            shift = int(fields.number("flip_shift", least=0.0, most=min(inputs.width * split - 1, 64.0)))
+            shift = int(fields.number("flip_shift", minimum=0.0, maximum=min(inputs.width * split - 1, 64.0)))
             if shift != fields.value["flip_shift"]:
                 raise fields.fail("flip_shift", "a whole number of bins", fields.value["flip_shift"])
         output = cls(

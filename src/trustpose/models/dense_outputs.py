@@ -62,12 +62,12 @@ class HeatmapOutput(CropOutput):
                 text = f'"multiple of {inputs.multiple}, M usual", where M is one'
                 raise top.object("input").fail(side, text, top.object("input").value[side])
         height, width, stride = _read_size(fields, inputs, convention)
-        sigma = fields.number("sigma", least=0.1, most=16384.0, default=2.0)
+        sigma = fields.number("sigma", minimum=0.1, maximum=16384.0, default=2.0)
         if sigma > max(height, width):
             raise fields.fail("sigma", "the trained bumps' in map pixels, less than the map", sigma)
         temperature = None
         if decoding == "integral" and "temperature" in fields.value:
-            temperature = fields.number("temperature", least=1e-3, most=1e3)
+            temperature = fields.number("temperature", minimum=1e-3, maximum=1e3)
         trained = (decoding, convention, sigma, temperature)
         decoded = _read_decoding(fields, stride, convention)
         fields.close()
@@ -142,7 +142,7 @@ class HeatmapOutput(CropOutput):
 
 def _read_size(fields: Fields, inputs: InputSpec, convention: Convention) -> tuple[int, int, float]:
     """Return height and width of the maps, and their stride, which determines both for a variable input size."""
-    stride = fields.number("stride", least=0.01, most=16384.0)
+    stride = fields.number("stride", minimum=0.01, maximum=16384.0)
     usual: tuple[int | None, int | None] = None, None
     if inputs.multiple is not None:
         if inputs.multiple % stride:
@@ -167,11 +167,11 @@ def _read_decoding(fields: Fields, stride: float, convention: Convention) -> dic
         if options["smoothing"] % 2 == 0 or options["smoothing"] > _MOST_TAPS:
             raise fields.fail("smoothing", f"an odd number up to {_MOST_TAPS}", options["smoothing"])
     if "offset" in fields.value and convention == "ordinary":
-        options["offset"] = fields.number("offset", least=-stride, most=stride)
+        options["offset"] = fields.number("offset", minimum=-stride, maximum=stride)
     if "score_scale" in fields.value:
         options["score_scale"] = fields.scale("score_scale")
     if "score_offset" in fields.value:
-        options["score_offset"] = fields.number("score_offset", least=-1e6, most=1e6)
+        options["score_offset"] = fields.number("score_offset", minimum=-1e6, maximum=1e6)
     if "background" in fields.value:
         options["background"] = fields.boolean("background")
     return options
@@ -201,7 +201,7 @@ class BoxOutput:
         if (inputs.multiple or 0) % stride:
             raise fields.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
         name = fields.text("name") if "name" in fields.value else None
-        output = cls(stride, fields.number("min_score", least=1e-6, most=1.0), name)
+        output = cls(stride, fields.number("min_score", minimum=1e-6, maximum=1.0), name)
         fields.close()
         return output
 
@@ -258,8 +258,8 @@ class BoxListOutput:
         scores, boxes = fields.text("scores"), fields.text("boxes")
         if scores == boxes:
             raise fields.fail("boxes", "another output than 'scores'", boxes)
-        min_score = fields.number("min_score", least=1e-6, most=1.0)
-        overlap = fields.number("overlap", least=0.0, most=1.0, default=_OVERLAP)
+        min_score = fields.number("min_score", minimum=1e-6, maximum=1.0)
+        overlap = fields.number("overlap", minimum=0.0, maximum=1.0, default=_OVERLAP)
         person = fields.value.get("person", 0)
         if type(person) is not int or not 0 <= person < 10_000:
             raise fields.fail("person", "a whole number, 0 for the first class", person)

@@ -99,7 +99,7 @@ def read_maps(top: Fields, kind: str, inputs: InputSpec, skeleton: Skeleton) -> 
 
 def read_stride(fields: Fields, field: str, inputs: InputSpec, default: float | None = None) -> float:
     """Return input pixels a cell, which must divide the input's sides."""
-    stride = fields.number(field, least=1.0, most=256.0, default=default)
+    stride = fields.number(field, minimum=1.0, maximum=256.0, default=default)
     if inputs.height % stride or inputs.width % stride or (inputs.multiple or 0) % stride:
         raise fields.fail(field, "a divisor of the input's sides", stride)
     return stride
@@ -120,10 +120,10 @@ def read_names(fields: Fields, /, **defaults: str) -> dict[str, str]:
 def read_peaks(fields: Fields, offset: float, sigma: float, decoding: Decoding, min_peak: float) -> Peaks:
     """Return the options of reading candidates from peaks; the arguments are the defaults."""
     return {
-        "offset": fields.number("offset", least=-256.0, most=256.0, default=offset),
-        "sigma": fields.number("sigma", least=0.1, most=64.0, default=sigma),
+        "offset": fields.number("offset", minimum=-256.0, maximum=256.0, default=offset),
+        "sigma": fields.number("sigma", minimum=0.1, maximum=64.0, default=sigma),
         "decoding": fields.choice("decoding", get_args(Decoding), default=decoding),
-        "min_peak": fields.number("min_peak", least=0.0, default=min_peak),
+        "min_peak": fields.number("min_peak", minimum=0.0, default=min_peak),
     }
 
 

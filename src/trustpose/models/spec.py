@@ -179,11 +179,11 @@ def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
     aspect = crop.number("aspect", default=proportions)
     if abs(aspect - proportions) > 1e-3:
         raise crop.fail("aspect", f"the input's width / height, {proportions:g}", aspect)
-    padding = crop.number_or_pair("padding", least=0.1, most=10.0)
+    padding = crop.number_or_pair("padding", minimum=0.1, maximum=10.0)
     cutting = crop.choice("cutting", get_args(Cutting), default="affine")
     if cutting != "affine" and spec.crop_output.is_unbiased:
         raise crop.fail("cutting", "affine with codec udp", cutting)
-    flip_padding = crop.number("flip_padding", least=0.1, most=10.0) if "flip_padding" in crop.value else None
+    flip_padding = crop.number("flip_padding", minimum=0.1, maximum=10.0) if "flip_padding" in crop.value else None
     if flip_padding is not None and not (isinstance(spec.output, HeatmapOutput) and isinstance(padding, float)):
         raise crop.fail("flip_padding", "none, it is for heatmaps of crops with one padding", flip_padding)
     crop.close()

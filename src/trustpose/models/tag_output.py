@@ -66,7 +66,7 @@ class TagOutput(PhotoMaps):
             **read_names(fields, heatmaps=cls.heatmaps, tags=cls.tags),
             tag_stride=tag_stride,
             **read_peaks(fields, cls.offset, cls.sigma, cls.decoding, cls.min_peak),
-            tag_threshold=fields.number("tag_threshold", least=0.0, default=cls.tag_threshold),
+            tag_threshold=fields.number("tag_threshold", minimum=0.0, default=cls.tag_threshold),
             most=fields.count("most", default=cls.most),
             fill=read_boolean(fields, "fill", default=cls.fill),
             min_score=fields.number("min_score", default=cls.min_score),

@@ -67,7 +67,7 @@ def boxes_from_detections(
     if not len(rows):
         raise InputError(f"{path}: holds no detections (an empty list)")
     image_id, category = _image_ids(rows, truth), rows.integers("category_id", numerals=True)
-    bbox = rows.lists("bbox", 4, what=" (x, y, width, height)")
+    bbox = rows.lists("bbox", 4, description=" (x, y, width, height)")
     score = rows.numbers("score")
     assert category is not None and bbox is not None and score is not None
     fault = xywh_fault(bbox, np.zeros((len(bbox), 2), np.int64))

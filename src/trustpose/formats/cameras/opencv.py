@@ -50,7 +50,7 @@ def read(value: dict[str, Any], path: str, name: str, metres: float | None) -> l
 
 
 def _camera(fields: CameraFields, name: str, metres: float | None) -> Camera:
-    value = {_NAMES.get(key, key): one for key, one in fields.value.items()}
+    value = {_NAMES.get(key, key): field_value for key, field_value in fields.value.items()}
     if "image_width" in value and "image_height" in value:
         value["cameraResolution"] = [value["image_width"], value["image_height"]]
     fields = CameraFields(value, fields.path, fields.where)

@@ -51,7 +51,7 @@ def _of_element(element: ElementTree.Element, depth: int) -> Any:
 
 
 def _tokens(text: str | None) -> list[float | str]:
-    return [one[1] if one[2] is None else _scalar(one[2]) for one in _TOKEN.finditer(text or "")]
+    return [token[1] if token[2] is None else _scalar(token[2]) for token in _TOKEN.finditer(text or "")]
 
 
 def parse_yaml(content: bytes) -> Any:
@@ -59,9 +59,9 @@ def parse_yaml(content: bytes) -> Any:
     lines = _lines(content.decode("utf-8-sig"))
     if not lines:
         return None
-    value, at = _block(lines, 0, 0)
-    if at < len(lines):
-        raise ValueError(f"line {lines[at][0]}: expected another indentation")
+    value, line = _block(lines, 0, 0)
+    if line < len(lines):
+        raise ValueError(f"line {lines[line][0]}: expected another indentation")
     return value
 
 
@@ -70,8 +70,8 @@ def _lines(text: str) -> list[Line]:
     lines: list[Line] = []
     opened = 0
     for number, whole in enumerate(text.splitlines(), 1):
-        found = _COMMENT.match(whole)
-        line = (whole if found is None else found[0]).rstrip()
+        match = _COMMENT.match(whole)
+        line = (whole if match is None else match[0]).rstrip()
         if not line.strip() or (not opened and line.startswith(("%", "---", "..."))):
             continue
         indent = len(line) - len(line.lstrip(" "))
@@ -84,39 +84,41 @@ def _lines(text: str) -> list[Line]:
     return lines
 
 
-def _block(lines: list[Line], at: int, depth: int) -> tuple[Any, int]:
+def _block(lines: list[Line], line: int, depth: int) -> tuple[Any, int]:
     """Return the map, sequence or scalar that begins at a line, and the line after it."""
-    number, indent, text = lines[at]
+    number, indent, text = lines[line]
     if depth > _DEEPEST:
         raise ValueError(f"line {number}: more than {_DEEPEST} maps and sequences within one another")
     if text == "-" or text.startswith("- "):
-        return _sequence(lines, at, depth)
+        return _sequence(lines, line, depth)
     if _entry(text) is None:
-        return _flow(text, number), at + 1
+        return _flow(text, number), line + 1
     pairs = []
-    while at < len(lines) and lines[at][1] == indent:
-        number, _, text = lines[at]
+    while line < len(lines) and lines[line][1] == indent:
+        number, _, text = lines[line]
         entry = _entry(text)
         if entry is None:
             raise ValueError(f"line {number}: expected a name and a value, got {text[:40]!r}")
         name, rest = entry
-        at += 1
+        line += 1
         if rest:
             value = _flow(rest, number)
-        elif at < len(lines) and (lines[at][1] > indent or (lines[at][1] == indent and lines[at][2][:1] == "-")):
-            value, at = _block(lines, at, depth + 1)
+        elif line < len(lines) and (
+            lines[line][1] > indent or (lines[line][1] == indent and lines[line][2][:1] == "-")
+        ):
+            value, line = _block(lines, line, depth + 1)
         else:
             value = None
         pairs.append((name, value))
-    return _of_map(pairs), at
+    return _of_map(pairs), line
 
 
 def _entry(text: str) -> tuple[str, str] | None:
     """Return a line's name and the value after the colon, without a tag; None if it has no name."""
-    found = _NAME.match(text)
-    if found is None or not found[0]:
+    match = _NAME.match(text)
+    if match is None or not match[0]:
         return None
-    name, value = found[0].rstrip(), text[found.end() :].lstrip()
+    name, value = match[0].rstrip(), text[match.end() :].lstrip()
     if value[:1] != ":" or not (value[1:2].isspace() or value == ":"):
         return None
     return (str(_scalar(name)) if name[0] == '"' else name), _without_tag(value[1:].lstrip())
@@ -126,21 +128,21 @@ def _without_tag(text: str) -> str:
     return text.partition(" ")[2].lstrip() if text.startswith("!") else text
 
 
-def _sequence(lines: list[Line], at: int, depth: int) -> tuple[list[Any], int]:
-    indent, items = lines[at][1], []
-    while at < len(lines) and lines[at][1] == indent and (lines[at][2] == "-" or lines[at][2].startswith("- ")):
-        number, _, text = lines[at]
+def _sequence(lines: list[Line], line: int, depth: int) -> tuple[list[Any], int]:
+    indent, items = lines[line][1], []
+    while line < len(lines) and lines[line][1] == indent and (lines[line][2] == "-" or lines[line][2].startswith("- ")):
+        number, _, text = lines[line]
         rest = _without_tag(text[1:].lstrip())
         if rest:  # what follows the dash is the first line of the item
-            lines[at] = (number, indent + len(text) - len(rest), rest)
+            lines[line] = (number, indent + len(text) - len(rest), rest)
         else:
-            at += 1
-            if at == len(lines) or lines[at][1] <= indent:
+            line += 1
+            if line == len(lines) or lines[line][1] <= indent:
                 items.append(None)
                 continue
-        value, at = _block(lines, at, depth + 1)
+        value, line = _block(lines, line, depth + 1)
         items.append(value)
-    return items, at
+    return items, line
 
 
 def _flow(text: str, number: int) -> Any:
@@ -149,11 +151,11 @@ def _flow(text: str, number: int) -> Any:
         return _scalar(text)
     tokens, end = [], 0
     while end < len(text):
-        found = _FLOW.match(text, end)
-        if found is None:
+        match = _FLOW.match(text, end)
+        if match is None:
             raise ValueError(f"line {number}: cannot be read from {text[end : end + 40]!r} on")
-        tokens.append(found[1].rstrip())
-        end = found.end()
+        tokens.append(match[1].rstrip())
+        end = match.end()
     try:
         value, end = _bracket(tokens, 0, 0)
     except IndexError:
@@ -163,30 +165,30 @@ def _flow(text: str, number: int) -> Any:
     return value
 
 
-def _bracket(tokens: list[str], at: int, depth: int) -> tuple[Any, int]:
-    if tokens[at] not in ("[", "{"):
-        return _scalar(tokens[at]), at + 1
+def _bracket(tokens: list[str], position: int, depth: int) -> tuple[Any, int]:
+    if tokens[position] not in ("[", "{"):
+        return _scalar(tokens[position]), position + 1
     if depth > _DEEPEST:
         raise ValueError(f"more than {_DEEPEST} brackets within one another")
-    is_map, closing = tokens[at] == "{", "}" if tokens[at] == "{" else "]"
+    is_map, closing = tokens[position] == "{", "}" if tokens[position] == "{" else "]"
     items: list[Any] = []
-    at += 1
-    while tokens[at] != closing:
-        if tokens[at] in ("]", "}", ",", ":"):
-            raise ValueError(f"expected a value or {closing!r}, got {tokens[at]!r}")
-        value, at = _bracket(tokens, at, depth + 1)
+    position += 1
+    while tokens[position] != closing:
+        if tokens[position] in ("]", "}", ",", ":"):
+            raise ValueError(f"expected a value or {closing!r}, got {tokens[position]!r}")
+        value, position = _bracket(tokens, position, depth + 1)
         if is_map:
-            if tokens[at] != ":":
-                raise ValueError(f"expected ':', got {tokens[at][:40]!r}")
+            if tokens[position] != ":":
+                raise ValueError(f"expected ':', got {tokens[position][:40]!r}")
             key = value
-            value, at = _bracket(tokens, at + 1, depth + 1)
+            value, position = _bracket(tokens, position + 1, depth + 1)
             value = (str(key), value)
         items.append(value)
-        if tokens[at] == ",":
-            at += 1
-        elif tokens[at] != closing:
-            raise ValueError(f"expected ',' or {closing!r}, got {tokens[at][:40]!r}")
-    return (_of_map(items) if is_map else items), at + 1
+        if tokens[position] == ",":
+            position += 1
+        elif tokens[position] != closing:
+            raise ValueError(f"expected ',' or {closing!r}, got {tokens[position][:40]!r}")
+    return (_of_map(items) if is_map else items), position + 1
 
 
 def _scalar(token: str) -> float | str:
@@ -196,7 +198,7 @@ def _scalar(token: str) -> float | str:
     if token.lower() in _NOT_FINITE:
         return _NOT_FINITE[token.lower()]
     if len(token) > 1 and token[0] == token[-1] and token[0] in "\"'":
-        return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), token[1:-1], flags=re.DOTALL)
+        return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), token[1:-1], flags=re.DOTALL)
     return token
 
 
@@ -204,10 +206,10 @@ def _of_map(pairs: list[tuple[str, Any]]) -> Any:
     """Return a map, or the matrix that it describes. Raises ValueError if a name is there twice or sizes contradict the
     numbers."""
     value: dict[str, Any] = {}
-    for name, one in pairs:
+    for name, item in pairs:
         if name in value:
             raise ValueError(f"field '{name[:40]}' is there twice")
-        value[name] = one
+        value[name] = item
     if not {"rows", "cols", "dt", "data"} <= value.keys():
         return value
     data = value["data"] if isinstance(value["data"], list) else [value["data"]]

@@ -17,14 +17,14 @@ METRES = 0.01
 def fits(value: Any) -> bool:
     """Return whether a JSON value is such a file."""
     listed = value.get("cameras") if isinstance(value, dict) else None
-    return isinstance(listed, list) and all(isinstance(one, dict) and "K" in one for one in listed)
+    return isinstance(listed, list) and all(isinstance(camera, dict) and "K" in camera for camera in listed)
 
 
 def read(value: Any, path: str, metres: float | None) -> list[Camera]:
     """Return all cameras of a JSON value. Raises InputError."""
     cameras = []
-    for number, one in enumerate(value["cameras"]):
-        fields = CameraFields(one, path, f"camera {number}")
+    for number, camera in enumerate(value["cameras"]):
+        fields = CameraFields(camera, path, f"camera {number}")
         distortion, translation = fields.numbers("distCoef", None), fields.numbers("t", 3) * (metres or METRES)
         matrix, rotation = fields.numbers("K", 3, 3), fields.numbers("R", 3, 3)
         cameras.append(

@@ -33,12 +33,12 @@ def read(root: ElementTree.Element, path: str, metres: float | None) -> list[Cam
     return cameras
 
 
-def _camera(element: ElementTree.Element, path: str, where: str, metres: float) -> Camera:
+def _camera(element: ElementTree.Element, path: str, label: str, metres: float) -> Camera:
     parts = {name: element.find(name) for name in ("intrinsic", "transform", "fov_video")}
     missing = [name for name, part in parts.items() if part is None]
     if missing:
-        raise InputError(f"{path}: {where}: <{missing[0]}> is missing")
-    fields = CameraFields({k: v for part in parts.values() if part is not None for k, v in part.items()}, path, where)
+        raise InputError(f"{path}: {label}: <{missing[0]}> is missing")
+    fields = CameraFields({k: v for part in parts.values() if part is not None for k, v in part.items()}, path, label)
     left, top, right, bottom = (fields.number(side) for side in ("left", "top", "right", "bottom"))
     focal = np.array([fields.number("focalLengthU"), fields.number("focalLengthV")]) / _SUBPIXELS
     centre = np.array([fields.number("centerPointU"), fields.number("centerPointV")]) / _SUBPIXELS - (left, top)
@@ -46,10 +46,10 @@ def _camera(element: ElementTree.Element, path: str, where: str, metres: float) 
     distortion = np.array([fields.number(name) if name in fields.value else 0.0 for name in _DISTORTION])
     turned = np.array([fields.number(cell) for cell in _CELLS]).reshape(3, 3)
     rotation = _TURN @ turned
-    place = np.array([fields.number(axis) for axis in "xyz"]) * metres
+    position = np.array([fields.number(axis) for axis in "xyz"]) * metres
     size = (round(right - left + 1), round(bottom - top + 1))
     matrix = intrinsic(focal, centre, skew / _SUBPIXELS)
-    return fields.camera(element.get("serial") or where, matrix, distortion, rotation, -rotation @ place, size)
+    return fields.camera(element.get("serial") or label, matrix, distortion, rotation, -rotation @ position, size)
 
 
 def write(cameras: Cameras) -> bytes:
@@ -60,13 +60,15 @@ def write(cameras: Cameras) -> bytes:
         if camera.size is None:
             raise InputError(f"camera {camera.name!r}: size: unknown, Qualisys' file needs it")
         width, height = camera.size
-        one = ElementTree.SubElement(listed, "camera", {"active": "1", "model": "none", "serial": camera.name})
+        element = ElementTree.SubElement(listed, "camera", {"active": "1", "model": "none", "serial": camera.name})
         ElementTree.SubElement(
-            one, "fov_video", {"left": "0", "top": "0", "right": str(width - 1), "bottom": str(height - 1)}
+            element, "fov_video", {"left": "0", "top": "0", "right": str(width - 1), "bottom": str(height - 1)}
         )
-        turned, place = _TURN @ camera.rotation, camera.centre / METRES
-        cells = dict(zip(_CELLS, turned.ravel().tolist(), strict=True)) | dict(zip("xyz", place.tolist(), strict=True))
-        ElementTree.SubElement(one, "transform", {key: repr(value) for key, value in cells.items()})
+        turned, position = _TURN @ camera.rotation, camera.centre / METRES
+        cells = dict(zip(_CELLS, turned.ravel().tolist(), strict=True)) | dict(
+            zip("xyz", position.tolist(), strict=True)
+        )
+        ElementTree.SubElement(element, "transform", {key: repr(value) for key, value in cells.items()})
         matrix = camera.matrix * _SUBPIXELS
         values = dict(zip(_DISTORTION, brown(camera, 5, "Qualisys' file").tolist(), strict=True)) | {
             "focalLengthU": float(matrix[0, 0]),
@@ -79,6 +81,6 @@ def write(cameras: Cameras) -> bytes:
             "sensorMaxU": float((width - 1) * _SUBPIXELS),
             "sensorMaxV": float((height - 1) * _SUBPIXELS),
         }
-        ElementTree.SubElement(one, "intrinsic", {key: repr(value) for key, value in values.items()})
+        ElementTree.SubElement(element, "intrinsic", {key: repr(value) for key, value in values.items()})
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True)

@@ -29,14 +29,14 @@ def fits(value: Any) -> bool:
 def read(value: Any, path: str, metres: float | None) -> list[Camera]:
     """Return the cameras of a JSON value; their image size is not known. Raises InputError."""
     cameras = []
-    for key, one in value.items():
-        fields = CameraFields(one, path, f"camera {key!r}")
+    for key, camera in value.items():
+        fields = CameraFields(camera, path, f"camera {key!r}")
         fx, fy, cx, cy = (fields.number(field) for field in ("fx", "fy", "cx", "cy"))
         k, p = fields.numbers("k", 3), fields.numbers("p", 2)
-        rotation, place = fields.numbers("R", 3, 3), fields.numbers("T", 3) * (metres or METRES)
+        rotation, position = fields.numbers("R", 3, 3), fields.numbers("T", 3) * (metres or METRES)
         matrix = intrinsic(np.array([fx, fy]), np.array([cx, cy]))
         distortion = np.concatenate([k[:2], p, k[2:]])
-        cameras.append(fields.camera(key, matrix, distortion, rotation, -rotation @ place, None))
+        cameras.append(fields.camera(key, matrix, distortion, rotation, -rotation @ position, None))
     return cameras
 
 
@@ -46,7 +46,7 @@ def write(cameras: Cameras) -> bytes:
     for camera in cameras:
         k1, k2, p1, p2, k3 = brown(camera, 5, "this file").tolist()
         fx, fy, (cx, cy) = camera.matrix[0, 0], camera.matrix[1, 1], camera.matrix[:2, 2].tolist()
-        place = (camera.centre[:, None] / METRES).tolist()
+        position = (camera.centre[:, None] / METRES).tolist()
         lens = {"fx": float(fx), "fy": float(fy), "cx": cx, "cy": cy, "k": [[k1], [k2], [k3]], "p": [[p1], [p2]]}
-        listed[camera.name] = {"R": camera.rotation.tolist(), "T": place} | lens
+        listed[camera.name] = {"R": camera.rotation.tolist(), "T": position} | lens
     return orjson.dumps(listed, option=orjson.OPT_INDENT_2)

@@ -22,21 +22,23 @@ _OTHERS = ("metadata", "capture_volume", "charuco", "checkerboard")  # tables th
 def kind_of(value: dict[str, Any]) -> str | None:
     """Return which tool wrote the file; None if it holds no cameras. Only Pose2Sim writes `fisheye = false`."""
     cameras = _cameras(value)
-    if not cameras or not all("distortions" in one and "matrix" in one for one in cameras.values()):
+    if not cameras or not all("distortions" in camera and "matrix" in camera for camera in cameras.values()):
         return None
     metadata = value.get("metadata")
     if isinstance(metadata, dict) and any(key in metadata for key in _FREEMOCAP):
         return "freemocap"
-    return "pose2sim" if any(one.get("fisheye") is False for one in cameras.values()) else "anipose"
+    return "pose2sim" if any(camera.get("fisheye") is False for camera in cameras.values()) else "anipose"
 
 
 def _cameras(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {key: one for key, one in value.items() if isinstance(one, dict) and key not in _OTHERS}
+    return {key: table for key, table in value.items() if isinstance(table, dict) and key not in _OTHERS}
 
 
 def read(value: dict[str, Any], path: str, metres: float) -> list[Camera]:
     """Return the cameras, whose translations are in units of `metres`. Raises InputError."""
-    return [_camera(CameraFields(one, path, f"table [{key}]"), key, metres) for key, one in _cameras(value).items()]
+    return [
+        _camera(CameraFields(camera, path, f"table [{key}]"), key, metres) for key, camera in _cameras(value).items()
+    ]
 
 
 def _camera(fields: CameraFields, key: str, metres: float) -> Camera:

@@ -16,12 +16,12 @@ _NUMBERS = 10_000  # no field of a camera is longer
 
 
 class CameraFields:
-    """The fields of one camera in a file; `name` and `where` are for messages."""
+    """The fields of one camera in a file; `name` and `label` are for messages."""
 
-    def __init__(self, value: Any, path: str, where: str) -> None:
+    def __init__(self, value: Any, path: str, label: str) -> None:
         if not isinstance(value, Mapping):
-            raise InputError(f"{path}: {where}: expected a camera's fields, got {short(value)}")
-        self.value, self.path, self.where = value, path, where
+            raise InputError(f"{path}: {label}: expected a camera's fields, got {short(value)}")
+        self.value, self.path, self.where = value, path, label
 
     def fail(self, field: str, expected: str, got: Any) -> InputError:
         return InputError(f"{self.path}: {self.where}: field '{field}': expected {expected}, got {short(got)}")
@@ -39,8 +39,8 @@ class CameraFields:
 
     def numbers(self, field: str, *shape: int | None) -> Float[np.ndarray, "..."]:
         """Return numbers of a shape, at most 1e12, None for any length; nested lists may be flat or a column."""
-        wanted = " × ".join("any number of" if side is None else str(side) for side in shape)
-        expected = f"{wanted} numbers"
+        sides = " × ".join("any number of" if side is None else str(side) for side in shape)
+        expected = f"{sides} numbers"
         value = self._take(field, expected)
         try:
             array = np.asarray(value, dtype=np.float64)

@@ -65,43 +65,47 @@ class Chosen:
         return Categories(names, category_id)
 
 
-def choose_categories(rows: Rows, wanted: str | int | None, used: Int[np.ndarray, " N"] | None = None) -> Chosen:
+def choose_categories(rows: Rows, category: str | int | None, used: Int[np.ndarray, " N"] | None = None) -> Chosen:
     """Select the category of that name or id; without, the only one with keypoints, or of several the only one that
     annotations have, whose categories are `used`; "all": all with keypoints. Raises InputError."""
     ids = rows.integers("id", numerals=True)
     if ids is None or not len(ids):
         raise InputError(f"{rows.path}: field 'categories': expected at least one category, got an empty list")
     rows.unique("id", ids)
-    rows = Rows(rows.path, rows.noun, [row | {"id": one} for row, one in zip(rows.rows, ids.tolist(), strict=True)])
-    for at, row in enumerate(rows.rows):
+    rows = Rows(
+        rows.path,
+        rows.noun,
+        [row | {"id": category_id} for row, category_id in zip(rows.rows, ids.tolist(), strict=True)],
+    )
+    for index, row in enumerate(rows.rows):
         names = row.get("keypoints", [])
         if not isinstance(names, list) or any(not isinstance(name, str) for name in names):
-            raise rows.fail(at, "keypoints", "a list of names", names)
-        twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+            raise rows.fail(index, "keypoints", "a list of names", names)
+        twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
         if twice is not None:
-            raise InputError(f"{rows.path}: category {at}: field 'keypoints': {twice[:40]!r} occurs twice")
+            raise InputError(f"{rows.path}: category {index}: field 'keypoints': {twice[:40]!r} occurs twice")
     with_keypoints = [row for row in rows.rows if row.get("keypoints")] or rows.rows
-    found = [row for row in rows.rows if wanted in (row["id"], row.get("name"), str(row["id"]))]
-    if wanted == ALL and not found:
+    matches = [row for row in rows.rows if category in (row["id"], row.get("name"), str(row["id"]))]
+    if category == ALL and not matches:
         _check_same_keypoints(rows, with_keypoints)
         return Chosen(tuple(with_keypoints), ids, is_all=True)
-    if wanted is None:
+    if category is None:
         with_people = [] if used is None else [row for row in with_keypoints if (used == row["id"]).any()]
-        found = with_people if len(with_people) == 1 else with_keypoints
-    if len(found) != 1:
+        matches = with_people if len(with_people) == 1 else with_keypoints
+    if len(matches) != 1:
         named = ", ".join(str(row.get("name", row["id"])) for row in rows.rows[:5])
         named += ", …" if len(rows) > 5 else ""
-        asked = f"no category {wanted!r}" if not found else "several categories"
-        asked += f" are {wanted!r}" if found and wanted is not None else ""
+        problem = f"no category {category!r}" if not matches else "several categories"
+        problem += f" are {category!r}" if matches and category is not None else ""
         raise InputError(
-            f"{rows.path}: field 'categories': {asked} ({named}), expected one, chosen by its name or id, or {ALL}"
+            f"{rows.path}: field 'categories': {problem} ({named}), expected one, chosen by its name or id, or {ALL}"
         )
-    return Chosen((found[0],), ids, is_all=False)
+    return Chosen((matches[0],), ids, is_all=False)
 
 
 def _check_same_keypoints(rows: Rows, chosen: list[dict[str, Any]]) -> None:
     first = chosen[0]
-    other = next((row for row in chosen if row.get("keypoints") != first.get("keypoints")), None)
-    if other is not None:
-        names = " and ".join(repr(str(row.get("name", row["id"]))) for row in (first, other))
+    different = next((row for row in chosen if row.get("keypoints") != first.get("keypoints")), None)
+    if different is not None:
+        names = " and ".join(repr(str(row.get("name", row["id"]))) for row in (first, different))
         raise InputError(f"{rows.path}: field 'categories': {names} have different keypoints, {ALL} expects the same")

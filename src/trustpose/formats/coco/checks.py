@@ -19,11 +19,11 @@ def check_boxes(
 ) -> None:
     """Raise InputError if one of N xywh boxes is invalid in its photo of `size` (0, 0 or None: unknown); rows without a
     box are NaN."""
-    given = np.flatnonzero(~np.isnan(box).any(axis=1))
-    fault = xywh_fault(box[given], np.zeros((len(given), 2), np.int64) if size is None else size[given])
+    with_box = np.flatnonzero(~np.isnan(box).any(axis=1))
+    fault = xywh_fault(box[with_box], np.zeros((len(with_box), 2), np.int64) if size is None else size[with_box])
     if fault is not None:
-        row, what = fault
-        raise InputError(f"{rows.place(int(given[row]))}: field 'bbox': {what}")
+        row, problem = fault
+        raise InputError(f"{rows.place(int(with_box[row]))}: field 'bbox': {problem}")
 
 
 def check_centres(rows: Rows, people: Poses | Truth) -> None:
@@ -47,23 +47,23 @@ def check_result_boxes(rows: Rows, poses: Poses, size: Int[np.ndarray, "N 2"] | 
 
 
 def check_annotation_ids(
-    rows: Rows, poses: Poses, kept: np.ndarray, truth: Truth, path: str, texts: Mapping[int, str]
+    rows: Rows, poses: Poses, keep: np.ndarray, truth: Truth, path: str, texts: Mapping[int, str]
 ) -> None:
     """Check that each kept row with an annotation id names a person of its own photo, each person at most once; `texts`
     are the file's texts for numbers."""
     if poses.annotation_id is None:
         return
-    named = np.flatnonzero((poses.annotation_id != MISSING_ID) & kept)
+    named = np.flatnonzero((poses.annotation_id != MISSING_ID) & keep)
     assert poses.image_id is not None and truth.annotation_id is not None and truth.image_id is not None
     ids = truth.annotation_id
     rows.known("annotation_id", poses.annotation_id[named], ids, f"the annotations of {path}", texts)
-    rows.unique("annotation_id", np.where(kept, poses.annotation_id, MISSING_ID), texts)
+    rows.unique("annotation_id", np.where(keep, poses.annotation_id, MISSING_ID), texts)
     order = np.argsort(ids)
     person = order[np.searchsorted(ids[order], poses.annotation_id[named])]
     elsewhere = np.flatnonzero(truth.image_id[person] != poses.image_id[named])
     if len(elsewhere):
-        at = int(named[elsewhere[0]])
+        row = int(named[elsewhere[0]])
         image = int(truth.image_id[person[elsewhere[0]]])
         raise rows.fail(
-            at, "annotation_id", f"a person of image {poses.image_id[at]}", int(poses.annotation_id[at])
+            row, "annotation_id", f"a person of image {poses.image_id[row]}", int(poses.annotation_id[row])
         ) from (InputError(f"that person is in image {image}"))

@@ -59,25 +59,25 @@ def number_texts(texts: Iterable[str]) -> IdTexts:
 def own_ids(rows: Rows, field: str) -> tuple[Int[np.ndarray, " N"], IdTexts]:
     """Return the ids (N,) that rows give themselves, each once, and their texts. Raises InputError."""
     column = IdColumn(field)
-    places = column.read(rows)
-    assert places is not None
-    rows.unique(field, places, dict(enumerate(column.texts)))
+    indices = column.read(rows)
+    assert indices is not None
+    rows.unique(field, indices, dict(enumerate(column.texts)))
     texts = number_texts(column.texts)
-    return column.numbers(places, texts), texts
+    return column.numbers(indices, texts), texts
 
 
 def ids_among(
-    rows: Rows, field: str, known: Int[np.ndarray, " L"], texts: IdTexts, where: str
+    rows: Rows, field: str, known_ids: Int[np.ndarray, " L"], texts: IdTexts, source: str
 ) -> Int[np.ndarray, " N"]:
-    """Return the ids (N,) of a field that refers to rows of another list, with numbers `known` and texts `texts`.
+    """Return the ids (N,) of a field that refers to rows of another list, with numbers `known_ids` and texts `texts`.
 
     Raises InputError if one is not among them.
     """
     column = IdColumn(field)
-    places = column.read(rows)
-    assert places is not None
-    ids, own = column.resolve(rows.path, places, known, texts, where)
-    rows.known(field, ids, known, where, own.text_of)
+    indices = column.read(rows)
+    assert indices is not None
+    ids, own_texts = column.resolve(rows.path, indices, known_ids, texts, source)
+    rows.known(field, ids, known_ids, source, own_texts.text_of)
     return ids
 
 
@@ -96,48 +96,49 @@ class IdColumn:
         """
         field = self.field
         values = rows.values(field)
-        first = next((one for one in values if one is not None), None)
+        first = next((value for value in values if value is not None), None)
         if first is None:
             return rows.integers(field, optional=optional)
         if self._is_text is None:
             self._is_text = type(first) is str
         if not self._is_text:
             return rows.integers(field, optional=optional)
-        places = np.full(len(values), MISSING_ID, dtype=np.int64)
-        for at, value in enumerate(values):
+        indices = np.full(len(values), MISSING_ID, dtype=np.int64)
+        for row, value in enumerate(values):
             if type(value) is str:
-                places[at] = self.texts.setdefault(value, len(self.texts))
+                indices[row] = self.texts.setdefault(value, len(self.texts))
             elif value is not None or not optional:
-                raise rows.fail(at, field, "a text, as other rows have", value)
-        return places
+                raise rows.fail(row, field, "a text, as other rows have", value)
+        return indices
 
-    def numbers(self, places: Int[np.ndarray, " N"], texts: IdTexts) -> Int[np.ndarray, " N"]:
+    def numbers(self, indices: Int[np.ndarray, " N"], texts: IdTexts) -> Int[np.ndarray, " N"]:
         """Convert indices of `texts`, which all given texts have, to numbers (N,); -1 and numbers are kept."""
         if not self.texts:
-            return places
+            return indices
         table = np.array([texts.number_of[text] for text in self.texts], dtype=np.int64)
-        return np.where(places == MISSING_ID, MISSING_ID, table[places])
+        return np.where(indices == MISSING_ID, MISSING_ID, table[indices])
 
     def resolve(
-        self, path: str, places: Int[np.ndarray, " N"], known: Int[np.ndarray, " L"], texts: IdTexts, where: str
+        self, path: str, indices: Int[np.ndarray, " N"], known_ids: Int[np.ndarray, " L"], texts: IdTexts, source: str
     ) -> tuple[Int[np.ndarray, " N"], IdTexts]:
-        """Return the ids (N,) for `read`'s output, and their texts, where `where` has ids `known` with texts `texts`.
+        """Return the ids (N,) for the indices that `read` gave, and their texts; `source`, named in errors, has the ids
+        `known_ids` with the texts `texts`.
 
-        Unknown texts get unused numbers. Raises InputError if these are numbers and `where` has texts that are not
+        Unknown texts get unused numbers. Raises InputError if these are numbers and `source` has texts that are not
         numerals.
         """
         if not self.texts:
-            if not texts.are_numbers and (places != MISSING_ID).any():
+            if not texts.are_numbers and (indices != MISSING_ID).any():
                 named = next(iter(texts.number_of))
                 raise InputError(
-                    f"{path}: field '{self.field}': expected texts such as {named[:40]!r}, as in {where}, got numbers"
+                    f"{path}: field '{self.field}': expected texts such as {named[:40]!r}, as in {source}, got numbers"
                 )
-            return places, NO_TEXTS
-        found = {text: texts.find(text) for text in self.texts}
-        numbers = {text: number for text, number in found.items() if number is not None}
-        if len(numbers) < len(found):
-            taken = {*known.tolist(), *numbers.values()}
-            free = (number for number in count(1) if number not in taken)
-            numbers |= {text: next(free) for text, number in found.items() if number is None}
-        own = IdTexts(numbers, texts.are_numbers)
-        return self.numbers(places, own), own
+            return indices, NO_TEXTS
+        number_of = {text: texts.find(text) for text in self.texts}
+        numbers = {text: number for text, number in number_of.items() if number is not None}
+        if len(numbers) < len(number_of):
+            used = {*known_ids.tolist(), *numbers.values()}
+            free = (number for number in count(1) if number not in used)
+            numbers |= {text: next(free) for text, number in number_of.items() if number is None}
+        own_texts = IdTexts(numbers, texts.are_numbers)
+        return self.numbers(indices, own_texts), own_texts

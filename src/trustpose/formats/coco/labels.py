@@ -26,17 +26,17 @@ class Labels:
     note: str | None = None
 
 
-def read_labels(rows: Rows, names: tuple[str, ...], wanted: Skeleton | None) -> Labels:
+def read_labels(rows: Rows, names: tuple[str, ...], skeleton_override: Skeleton | None) -> Labels:
     """Read the labels of annotations whose category names keypoints `names` (possibly none).
 
-    `wanted` is their skeleton, overriding the category's names. Without it, if a category names more keypoints than its
+    `skeleton_override` is used instead of the category's names. Without it, if a category names more keypoints than its
     annotations have, the first ones are used if they form a known skeleton (Human-Art). Raises InputError.
     """
     note = None
-    if wanted is None:
+    if skeleton_override is None:
         skeleton, names, note = _name(rows, names)
     else:
-        skeleton, names = wanted, wanted.keypoints
+        skeleton, names = skeleton_override, skeleton_override.keypoints
     count = len(names)
     field, counted = _fields(rows, count)
     table = keypoint_table(rows, count, "v", field=field)
@@ -45,9 +45,9 @@ def read_labels(rows: Rows, names: tuple[str, ...], wanted: Skeleton | None) -> 
         keypoints[..., 2] = np.ceil(keypoints[..., 2])  # its authors count any v above 0, even fractions, as labelled
     wrong = ~np.isin(keypoints[:, :, 2], (0, 1, 2)).all(axis=1)
     if wrong.any():
-        at = int(np.argmax(wrong))
-        value = next(v for v in keypoints[at, :, 2] if v not in (0, 1, 2))
-        raise rows.fail(at, field, "v in 0, 1, 2", float(value))
+        row = int(np.argmax(wrong))
+        value = next(v for v in keypoints[row, :, 2] if v not in (0, 1, 2))
+        raise rows.fail(row, field, "v in 0, 1, 2", float(value))
     return Labels(keypoints, names, skeleton, _num_keypoints(rows, counted, keypoints), note)
 
 
@@ -62,7 +62,7 @@ def keypoint_table(
     is_optional = third == "v"
     parts = _WHOLE_BODY if _in_parts(rows, count) else ((field, count),)
     tables = [
-        rows.lists(name, 3 * part, optional=is_optional, what=f" (x, y, {third} of {part} keypoints)")
+        rows.lists(name, 3 * part, optional=is_optional, description=f" (x, y, {third} of {part} keypoints)")
         for name, part in parts
     ]
     if len(tables) == 1:
@@ -116,7 +116,7 @@ def _in_parts(rows: Rows, count: int) -> bool:
 
 def _num_keypoints(rows: Rows, field: str | None, keypoints: np.ndarray) -> np.ndarray | None:
     """Return the file's own count, computed from v if a row lacks it."""
-    given = None if field is None else rows.integers(field, optional=True)
-    if given is None:
+    counts = None if field is None else rows.integers(field, optional=True)
+    if counts is None:
         return None
-    return np.where(given < 0, np.count_nonzero(keypoints[:, :, 2] > 0, axis=1), given)
+    return np.where(counts < 0, np.count_nonzero(keypoints[:, :, 2] > 0, axis=1), counts)

@@ -14,11 +14,11 @@ def number_in_name(name: str | Path) -> int | None:
     """
     path = Path(name)
     stem = path.name if path.suffix[1:].isdecimal() else path.stem
-    found = re.search(r"(?<!\d)[0-9]{1,18}$", stem)
-    return None if found is None else int(found[0])
+    match = re.search(r"(?<!\d)[0-9]{1,18}$", stem)
+    return None if match is None else int(match[0])
 
 
 def rows_by_name(images: Images) -> dict[str, int]:
     """Return the row of `images` for each file name, ignoring folders."""
     names = () if images.file_name is None else images.file_name
-    return {Path(name).name: at for at, name in enumerate(names) if name}
+    return {Path(name).name: row for row, name in enumerate(names) if name}

@@ -15,7 +15,7 @@ def other_layout(value: Any) -> str | None:
         return "a camera calibration of CMU Panoptic"
     if "shapes" in value and "imagePath" in value:
         return "LabelMe's annotations of one photo"
-    first = next((one for one in value.values() if isinstance(one, dict)), None)
+    first = next((item for item in value.values() if isinstance(item, dict)), None)
     if first is not None and ("campos" in first or ({"R", "T"} <= set(first)) or ({"R", "K"} <= set(first))):
         return "a camera calibration"
     return None

@@ -210,8 +210,8 @@ def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotat
     table = keypoint_table(rows, count, "score")
     assert table is not None
     keypoints = table.reshape(-1, count, 3)
-    box = rows.lists("bbox", 4, optional=True, what=" (x, y, width, height)")
-    quality = rows.lists("keypoint_quality", count, optional=True, what=f" (one of each of {count} keypoints)")
+    box = rows.lists("bbox", 4, optional=True, description=" (x, y, width, height)")
+    quality = rows.lists("keypoint_quality", count, optional=True, description=f" (one of each of {count} keypoints)")
     presence, pose_quality = (rows.numbers(name, optional=True) for name in ("presence", "pose_quality"))
     for name, column in (("keypoint_quality", quality), ("pose_quality", pose_quality), ("presence", presence)):
         if column is not None and ((column < 0) | (column > 1)).any():
@@ -244,7 +244,7 @@ def _read_missing(rows: Rows, keypoints: np.ndarray) -> np.ndarray | None:
     """Return which keypoints (N, K) are missing: by `keypoint_missing`, or by their values."""
     count = keypoints.shape[1]
     by_rule = find_missing(keypoints[:, :, :2], keypoints[:, :, 2])
-    given = rows.lists("keypoint_missing", count, optional=True, what=f" (0 or 1 for each of {count} keypoints)")
+    given = rows.lists("keypoint_missing", count, optional=True, description=f" (0 or 1 for each of {count} keypoints)")
     if given is None:
         return by_rule
     is_given = ~np.isnan(given[:, 0])
@@ -259,7 +259,9 @@ def _read_missing(rows: Rows, keypoints: np.ndarray) -> np.ndarray | None:
 
 def _read_labels(rows: Rows, count: int) -> np.ndarray | None:
     """Return the decided visibility (N, K) int8 of rows that have it; -1 in others."""
-    label = rows.lists("visibility_label", count, optional=True, what=f" (0, 1 or 2 for each of {count} keypoints)")
+    label = rows.lists(
+        "visibility_label", count, optional=True, description=f" (0, 1 or 2 for each of {count} keypoints)"
+    )
     if label is None:
         return None
     wrong = ~np.isin(label, (0, 1, 2)) & ~np.isnan(label)

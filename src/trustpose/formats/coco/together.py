@@ -20,13 +20,13 @@ def common_photos(truth: TruthFile, results: Sequence[ResultsFile]) -> tuple[Tru
     A photo without a single result counts as not covered, even if the estimator detected no person there. `left_out`
     counts what was removed. Raises InputError if no photo is common to all.
     """
-    covered = [np.unique(_image_ids(one)) for one in results]
+    covered = [np.unique(_image_ids(file)) for file in results]
     common = reduce(np.intersect1d, covered, truth.images.id)
     if not len(common):
-        files = ", ".join(one.path for one in results)
+        files = ", ".join(file.path for file in results)
         raise InputError(f"{truth.path}: none of its photos is in {files}, --common expects some")
-    kept = [_of_photos(one, common) for one in results]
-    return _truth_of_photos(truth, common), kept
+    restricted = [_of_photos(file, common) for file in results]
+    return _truth_of_photos(truth, common), restricted
 
 
 def apart_by_category(truth: TruthFile, results: ResultsFile) -> tuple[Poses, Truth, Int[np.ndarray, " I"]]:
@@ -42,8 +42,8 @@ def apart_by_category(truth: TruthFile, results: ResultsFile) -> tuple[Poses, Tr
     categories = np.concatenate([results.category_id, truth.categories.of_row])
     pairs, number = np.unique(np.stack([images, categories], axis=1), axis=0, return_inverse=True)
     number = number.reshape(-1).astype(np.int64)
-    apart = replace(poses, image_id=number[: len(poses)]), replace(people, image_id=number[len(poses) :])
-    return *apart, np.arange(len(pairs))
+    separated = replace(poses, image_id=number[: len(poses)]), replace(people, image_id=number[len(poses) :])
+    return *separated, np.arange(len(pairs))
 
 
 def left_out_notes(truth: TruthFile, results: ResultsFile) -> list[str]:
@@ -79,14 +79,14 @@ def _of_photos(results: ResultsFile, ids: np.ndarray) -> ResultsFile:
 def _truth_of_photos(truth: TruthFile, ids: np.ndarray) -> TruthFile:
     photos, people = truth.images, truth.truth
     assert people.image_id is not None
-    in_photo, kept = np.isin(photos.id, ids), np.isin(people.image_id, ids)
+    in_photo, keep = np.isin(photos.id, ids), np.isin(people.image_id, ids)
     if in_photo.all():
         return truth
     categories = truth.categories
     if categories is not None:
-        categories = Categories(categories.names, categories.of_row[kept])
-    left_out = {"images": int((~in_photo).sum()), "people": int((~kept).sum())}
-    return replace(truth, truth=people[kept], images=photos[in_photo], categories=categories, left_out=left_out)
+        categories = Categories(categories.names, categories.of_row[keep])
+    left_out = {"images": int((~in_photo).sum()), "people": int((~keep).sum())}
+    return replace(truth, truth=people[keep], images=photos[in_photo], categories=categories, left_out=left_out)
 
 
 def _image_ids(results: ResultsFile) -> np.ndarray:

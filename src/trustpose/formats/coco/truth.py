@@ -264,7 +264,8 @@ def read_annotations(
         rows = rows.chosen(keep)
         ids, image_id, category_id = ids[keep], image_id[keep], category_id[keep]
     labels = read_labels(rows, chosen.keypoints, skeleton)
-    area, box = rows.numbers("area", optional=True), rows.lists("bbox", 4, optional=True, what=" (x, y, width, height)")
+    area = rows.numbers("area", optional=True)
+    box = rows.lists("bbox", 4, optional=True, description=" (x, y, width, height)")
     if area is not None and not (area >= 0).all():
         at = int(np.argmin(area >= 0))
         raise rows.fail(at, "area", "a number of at least 0", None if np.isnan(area[at]) else area[at])

@@ -60,10 +60,10 @@ class TruthBatches:
         if self.parts is not None:
             rows = self.parts.rows_of_photos(chosen)
             return self._of_rows(rows) if len(rows) else self.header
-        read = self.people
-        assert read is not None and read.truth.image_id is not None
-        kept = chosen(read.truth.image_id)
-        return replace(read, truth=read.truth[kept], images=read.images[chosen(read.images.id)])
+        truth_file = self.people
+        assert truth_file is not None and truth_file.truth.image_id is not None
+        keep = chosen(truth_file.truth.image_id)
+        return replace(truth_file, truth=truth_file.truth[keep], images=truth_file.images[chosen(truth_file.images.id)])
 
     def _of_rows(self, rows: TableRows) -> TruthFile:
         assert self.chosen is not None
@@ -113,25 +113,27 @@ def open_truth(path: str | Path, category: str | int | None, skeleton: Skeleton 
     return TruthBatches(header, areas, has_boxes, parts=by_photo(parts, folder), chosen=chosen)
 
 
-def _in_memory(read: TruthFile) -> TruthBatches:
-    if len(read.image_texts):
-        text = next(iter(read.image_texts.number_of))
-        raise InputError(f"{read.path}: field 'id' of images: {text[:40]!r}: expected whole numbers, in batches")
+def _in_memory(truth_file: TruthFile) -> TruthBatches:
+    if len(truth_file.image_texts):
+        text = next(iter(truth_file.image_texts.number_of))
+        raise InputError(f"{truth_file.path}: field 'id' of images: {text[:40]!r}: expected whole numbers, in batches")
     # of the whole file: a batch of photos need not hold the people that say it
-    read = replace(read, images=replace(read.images, all_people_boxed=read.all_people_boxed))
-    return TruthBatches(read, Counter(read.area_sources()), read.truth.box is not None, people=read)
+    truth_file = replace(truth_file, images=replace(truth_file.images, all_people_boxed=truth_file.all_people_boxed))
+    return TruthBatches(
+        truth_file, Counter(truth_file.area_sources()), truth_file.truth.box is not None, people=truth_file
+    )
 
 
-def _of_memory(read: TruthFile) -> Iterator[TruthFile]:
-    people, photos = read.truth, np.argsort(read.images.id, kind="stable")
+def _of_memory(truth_file: TruthFile) -> Iterator[TruthFile]:
+    people, photos = truth_file.truth, np.argsort(truth_file.images.id, kind="stable")
     assert people.image_id is not None
     by_image = np.argsort(people.image_id, kind="stable")
     ordered = people.image_id[by_image]
     for start in range(0, len(photos), PHOTOS):
         chosen = photos[start : start + PHOTOS]
-        ids = read.images.id[chosen]
+        ids = truth_file.images.id[chosen]
         first, end = np.searchsorted(ordered, ids[0], "left"), np.searchsorted(ordered, ids[-1], "right")
-        yield replace(read, truth=people[by_image[first:end]], images=read.images[chosen])
+        yield replace(truth_file, truth=people[by_image[first:end]], images=truth_file.images[chosen])
 
 
 def _images(rows: TableRows) -> Images:
@@ -144,7 +146,7 @@ def _images(rows: TableRows) -> Images:
     boxed = rows.values("all_people_boxed") if "all_people_boxed" in rows.fields else None
     return Images(
         ids,
-        [names[at] for at in first] if "file_name" in rows.fields else None,
+        [names[row] for row in first] if "file_name" in rows.fields else None,
         *(None if side is None else np.maximum(side[first], 0) for side in sizes),
         all_people_boxed=np.array([boxed is not None and boxed[row] is True for row in first], np.bool_),
     )
@@ -162,21 +164,21 @@ def _chosen(parts: ParquetParts, category: str | int | None) -> Chosen:
 
 def _header(parts: ParquetParts, chosen: Chosen, skeleton: Skeleton | None) -> TruthFile:
     names = chosen.keypoints if skeleton is None else skeleton.keypoints
-    known = find_skeleton(names) if skeleton is None else skeleton
-    names = names if known is None else known.keypoints
+    known_skeleton = find_skeleton(names) if skeleton is None else skeleton
+    names = names if known_skeleton is None else known_skeleton.keypoints
     if not names:
         raise InputError(f"{parts.path}: category {chosen.category_id}: field 'keypoints': names none, see --skeleton")
     empty = Truth(
         xy=np.zeros((0, len(names), 2)),
         v=np.zeros((0, len(names)), np.int64),
-        skeleton=known or Skeleton("the ground truth", names, ()),
+        skeleton=known_skeleton or Skeleton("the ground truth", names, ()),
     )
     images = Images(np.zeros(0, np.int64))
     has_visibility = _is_ternary(parts, chosen, len(names))
     return TruthFile(
         truth=empty,
         images=images,
-        skeleton=known,
+        skeleton=known_skeleton,
         keypoint_names=names,
         category_id=chosen.category_id,
         category_ids=tuple(chosen.ids.tolist()),
@@ -221,7 +223,7 @@ def _people(parts: ParquetParts, chosen: Chosen, names: list[str]) -> Iterator[T
         yield people.chosen(chosen.of(category))
 
 
-def truth_rows(read: TruthFile) -> tuple[list[dict[str, Any]], Any]:
+def truth_rows(truth_file: TruthFile) -> tuple[list[dict[str, Any]], Any]:
     """Return a ground truth of one category as rows, photos ascending, and their Arrow schema with its metadata.
 
     Raises InputError for ids that are texts, which Parquet in batches does not have.
@@ -229,21 +231,22 @@ def truth_rows(read: TruthFile) -> tuple[list[dict[str, Any]], Any]:
     import orjson
     import pyarrow as arrow
 
-    _in_memory(read)  # refuses texts
-    people, images = read.truth, read.images
+    _in_memory(truth_file)  # refuses texts
+    people, images = truth_file.truth, truth_file.images
     assert people.image_id is not None
-    named = {name: column.tolist() for name, column in truth_columns(read).items()}
+    named = {name: column.tolist() for name, column in truth_columns(truth_file).items()}
     rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
-    rows += [{"image_id": one} for one in np.setdiff1d(images.id, people.image_id).tolist()]
+    rows += [{"image_id": image_id} for image_id in np.setdiff1d(images.id, people.image_id).tolist()]
     rows.sort(key=lambda row: row["image_id"])  # stable: people of a photo keep their order
-    at, is_complete = {one: place for place, one in enumerate(images.id.tolist())}, read.all_people_boxed
+    row_of_image = {image_id: row for row, image_id in enumerate(images.id.tolist())}
+    is_complete = truth_file.all_people_boxed
     for row in rows:
-        place = at[row["image_id"]]
+        row_index = row_of_image[row["image_id"]]
         for name, column in (("width", images.width), ("height", images.height), ("file_name", images.file_name)):
-            value: Any = None if column is None else column[place]
+            value: Any = None if column is None else column[row_index]
             if value is not None and value != 0:
                 row[name] = value if name == "file_name" else int(value)
-        row["all_people_boxed"] = bool(is_complete[place])
+        row["all_people_boxed"] = bool(is_complete[row_index])
     whole, number = arrow.int64(), arrow.float64()
     kinds = dict.fromkeys(
         ("image_id", "id", "category_id", "num_keypoints", "iscrowd", "track_id", "width", "height"), whole
@@ -251,23 +254,28 @@ def truth_rows(read: TruthFile) -> tuple[list[dict[str, Any]], Any]:
     kinds |= {"keypoints": arrow.list_(number), "bbox": arrow.list_(number), "area": number}
     kinds |= {"area_source": arrow.string(), "file_name": arrow.string(), "all_people_boxed": arrow.bool_()}
     present = {name for row in rows for name in row}
-    others = [{"id": one} for one in read.category_ids if one != read.category_id]
-    stated = {"visibility": TERNARY if read.has_visibility else LABELLED}
-    categories = [{"id": read.category_id, "keypoints": list(read.keypoint_names), **stated}, *others]
+    other_categories = [
+        {"id": category_id} for category_id in truth_file.category_ids if category_id != truth_file.category_id
+    ]
+    stated = {"visibility": TERNARY if truth_file.has_visibility else LABELLED}
+    categories = [
+        {"id": truth_file.category_id, "keypoints": list(truth_file.keypoint_names), **stated},
+        *other_categories,
+    ]
     schema = arrow.schema(
         [(name, kind) for name, kind in kinds.items() if name in present], {_METADATA: orjson.dumps(categories)}
     )
     return rows, schema
 
 
-def truth_columns(read: TruthFile) -> dict[str, np.ndarray]:
+def truth_columns(truth_file: TruthFile) -> dict[str, np.ndarray]:
     """Return the fields of annotations in COCO's layout, of all people; those that the file lacks are absent."""
-    people = read.truth
+    people = truth_file.truth
     assert people.image_id is not None and people.annotation_id is not None and people.num_keypoints is not None
     box = None if people.box is None else xyxy_to_xywh(people.box)
     keypoints = np.concatenate([people.xy, people.v[..., None]], axis=2).reshape(len(people), -1)
     columns: dict[str, Any] = {"image_id": people.image_id, "id": people.annotation_id}
-    columns |= {"category_id": np.full(len(people), read.category_id), "keypoints": keypoints}
+    columns |= {"category_id": np.full(len(people), truth_file.category_id), "keypoints": keypoints}
     columns |= {"num_keypoints": people.num_keypoints, "area": people.area, "area_source": people.area_source}
     columns |= {"bbox": box, "iscrowd": None if people.iscrowd is None else people.iscrowd.astype(np.int64)}
     columns |= {"track_id": people.track_id}

@@ -39,15 +39,15 @@ def write(
     Raises InputError for more points or frames than the format holds.
     """
     if len(names) > _MOST_POINTS or first_frame + len(xyz) > _MOST_FRAMES:
-        most = f"{_MOST_POINTS} points and frame {_MOST_FRAMES}"
-        raise InputError(f"{path}: C3D holds up to {most}, got {len(names)} and {first_frame + len(xyz)}")
+        limits = f"{_MOST_POINTS} points and frame {_MOST_FRAMES}"
+        raise InputError(f"{path}: C3D holds up to {limits}, got {len(names)} and {first_frame + len(xyz)}")
     writer = package().Writer(point_rate=rate, point_scale=-1.0, point_units="mm  ")
     writer.set_point_labels(list(names))
     writer.set_start_frame(first_frame + 1)  # frames are counted from 1 there
-    there = np.asarray(np.isfinite(xyz).all(axis=2))
+    has_position = np.asarray(np.isfinite(xyz).all(axis=2))
     points = np.zeros((*xyz.shape[:2], 5))
-    points[..., :3] = np.where(there[..., None], xyz * _MM, np.nan)
-    points[..., 3] = np.where(there, 0.0, -1.0)
+    points[..., :3] = np.where(has_position[..., None], xyz * _MM, np.nan)
+    points[..., 3] = np.where(has_position, 0.0, -1.0)
     writer.add_frames([(frame, np.zeros((0, 0))) for frame in points])
     content = io.BytesIO()
     with warnings.catch_warnings():
@@ -75,11 +75,11 @@ def read(path: str | Path) -> Poses3D:
     metres = {"mm": 1e-3, "cm": 1e-2, "m": 1.0}.get(unit)
     if metres is None or rate <= 0:
         raise InputError(f"{path}: expected points in mm, cm or m and a frame rate, got {unit!r} and {rate:g}")
-    points = np.array([one for _, one in frames], dtype=np.float64)
+    points = np.array([points_of_frame for _, points_of_frame in frames], dtype=np.float64)
     if not names or points.shape != (len(frames), len(names), 5):
         raise InputError(f"{path}: expected points in every frame, with a label each, got {len(names)} labels")
     xyz = np.where((points[..., 3] < 0)[..., None], np.nan, points[..., :3] * metres)
-    number = np.array([one for one, _ in frames], dtype=np.int64) - 1
+    number = np.array([frame_number for frame_number, _ in frames], dtype=np.int64) - 1
     try:
         return Poses3D(xyz, frame=number, time=number / rate, skeleton=skeleton_named(names))
     except ValueError as error:

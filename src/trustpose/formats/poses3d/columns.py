@@ -27,7 +27,7 @@ def columns_of(poses: Poses3D) -> dict[str, np.ndarray]:
             columns[name] = np.repeat(value, k)
     columns["keypoint"] = np.tile(np.arange(k), n)
     columns["name"] = np.tile(np.array(names_of(poses), dtype=object), n)
-    columns |= {axis: poses.xyz[..., at].reshape(-1) for at, axis in enumerate(_PLACES)}
+    columns |= {axis: poses.xyz[..., index].reshape(-1) for index, axis in enumerate(_PLACES)}
     for name in ("quality", "error", "camera_count"):
         value = getattr(poses, name)
         if value is not None:
@@ -43,7 +43,7 @@ def names_of(poses: Poses3D) -> tuple[str, ...]:
     """Return the names of the joints; keypoint_0 … without a skeleton."""
     if poses.skeleton is not None:
         return poses.skeleton.keypoints
-    return tuple(f"keypoint_{at}" for at in range(poses.keypoint_count))
+    return tuple(f"keypoint_{index}" for index in range(poses.keypoint_count))
 
 
 def skeleton_named(names: Sequence[str]) -> Skeleton | None:
@@ -51,10 +51,10 @@ def skeleton_named(names: Sequence[str]) -> Skeleton | None:
 
     Raises ValueError if a name occurs twice.
     """
-    if list(names) == [f"keypoint_{at}" for at in range(len(names))]:
+    if list(names) == [f"keypoint_{index}" for index in range(len(names))]:
         return None
-    known = (one for one in SKELETONS.values() if one.keypoints == tuple(names))
-    return next(known, None) or Skeleton("unnamed", tuple(names), ())
+    matching = (skeleton for skeleton in SKELETONS.values() if skeleton.keypoints == tuple(names))
+    return next(matching, None) or Skeleton("unnamed", tuple(names), ())
 
 
 def poses_of(columns: Mapping[str, Sequence[Any]], path: str) -> Poses3D:
@@ -62,31 +62,31 @@ def poses_of(columns: Mapping[str, Sequence[Any]], path: str) -> Poses3D:
     for name in ("pose", "keypoint", "name", *_PLACES):
         if name not in columns:
             raise InputError(f"{path}: column {name!r} is missing, expected poses in the world, one row per keypoint")
-    known = {name: _numbers(columns[name], name, path) for name in columns if name != "name"}
-    keypoint = known["keypoint"]
+    values_of = {name: _numbers(columns[name], name, path) for name in columns if name != "name"}
+    keypoint = values_of["keypoint"]
     k = int(keypoint.max()) + 1 if len(keypoint) else 0
     n = len(keypoint) // k if k else 0
     if not k or n * k != len(keypoint) or not (keypoint.reshape(n, k) == np.arange(k)).all():
         raise InputError(f"{path}: column 'keypoint': expected 0 to K − 1 for every pose in order")
-    names = [str(one) for one in columns["name"][:k]]
+    names = [str(name) for name in columns["name"][:k]]
 
     def table(name: str) -> np.ndarray | None:
-        return known[name].reshape(n, k) if name in known else None
+        return values_of[name].reshape(n, k) if name in values_of else None
 
     covariance = None
-    if all(name in known for name in _COVARIANCE):
+    if all(name in values_of for name in _COVARIANCE):
         covariance = np.empty((n, k, 3, 3))
         for name, (a, b) in zip(_COVARIANCE, UPPER, strict=True):
-            covariance[:, :, a, b] = covariance[:, :, b, a] = known[name].reshape(n, k)
+            covariance[:, :, a, b] = covariance[:, :, b, a] = values_of[name].reshape(n, k)
     try:
         return Poses3D(
-            xyz=np.stack([known[axis].reshape(n, k) for axis in _PLACES], axis=2),
+            xyz=np.stack([values_of[axis].reshape(n, k) for axis in _PLACES], axis=2),
             quality=table("quality"),
             covariance=covariance,
             error=table("error"),
             camera_count=table("camera_count"),
             skeleton=skeleton_named(names),
-            **{name: known[name].reshape(n, k)[:, 0] if name in known else None for name in _OF_ROWS},
+            **{name: values_of[name].reshape(n, k)[:, 0] if name in values_of else None for name in _OF_ROWS},
         )
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
@@ -100,9 +100,9 @@ def _numbers(values: Sequence[Any], name: str, path: str) -> np.ndarray:
     return whole_numbers(array, f"column {name!r}", path) if name in _WHOLE else array
 
 
-def whole_numbers(array: np.ndarray, what: str, path: str | Path) -> np.ndarray:
-    """Return the numbers as integers, `MISSING_ID` for NaN. Raises InputError naming `what` for others than whole."""
+def whole_numbers(array: np.ndarray, label: str, path: str | Path) -> np.ndarray:
+    """Return the numbers as integers, `MISSING_ID` for NaN. Raises InputError naming `label` for others than whole."""
     array = np.nan_to_num(array, nan=MISSING_ID)
     if (np.abs(array) > 2**53).any() or (array % 1 != 0).any():
-        raise InputError(f"{path}: {what}: expected whole numbers")
+        raise InputError(f"{path}: {label}: expected whole numbers")
     return array.astype(np.int64)

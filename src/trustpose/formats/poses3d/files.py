@@ -102,7 +102,9 @@ def _write_markers(path: Path, poses: Poses3D, xyz: np.ndarray, rate: float) -> 
     grid[np.searchsorted(people, person), frame - first] = xyz
     names, numbers = names_of(poses), np.arange(first, first + count)
     if path.suffix.lower() == ".c3d":
-        labels = names if len(people) == 1 else tuple(f"person{one}_{name}" for one in people for name in names)
+        labels = (
+            names if len(people) == 1 else tuple(f"person{track_id}_{name}" for track_id in people for name in names)
+        )
         c3d.write(path, grid.transpose(1, 0, 2, 3).reshape(count, -1, 3), labels, first, rate)
         return [path]
     if len(people) > 1 and PERSON not in path.name:
@@ -110,7 +112,7 @@ def _write_markers(path: Path, poses: Poses3D, xyz: np.ndarray, rate: float) -> 
             f"{path}: TRC holds one person, and there are {len(people)}: {path.stem}_{PERSON}{path.suffix} writes a "
             "file for each, --people 1 keeps the one in most frames"
         )
-    files = [path.with_name(path.name.replace(PERSON, str(one))) for one in people]
+    files = [path.with_name(path.name.replace(PERSON, str(track_id))) for track_id in people]
     for file, points in zip(files, grid, strict=True):
         trc.write(file, points, names, numbers, numbers / rate, rate)
     return files
@@ -119,12 +121,12 @@ def _write_markers(path: Path, poses: Poses3D, xyz: np.ndarray, rate: float) -> 
 def _json(poses: Poses3D) -> dict[str, Any]:
     """Return the value to write: lists per pose, null where a number is unknown; a covariance as its upper triangle."""
     rows = []
-    for at in range(len(poses)):
-        row = {name: getattr(poses, name)[at] for name in ("frame", "time", "track_id") if _has(poses, name)}
-        row["xyz"] = poses.xyz[at]
-        row |= {name: getattr(poses, name)[at] for name in ("quality", "error", "camera_count") if _has(poses, name)}
+    for index in range(len(poses)):
+        row = {name: getattr(poses, name)[index] for name in ("frame", "time", "track_id") if _has(poses, name)}
+        row["xyz"] = poses.xyz[index]
+        row |= {name: getattr(poses, name)[index] for name in ("quality", "error", "camera_count") if _has(poses, name)}
         if poses.covariance is not None:
-            row["covariance"] = np.stack([poses.covariance[at, :, a, b] for a, b in UPPER], axis=1)
+            row["covariance"] = np.stack([poses.covariance[index, :, a, b] for a, b in UPPER], axis=1)
         rows.append({name: value.tolist() for name, value in row.items()})
     skeleton = None if poses.skeleton is None else skeleton_value(poses.skeleton)
     return {"poses3d": 1, "unit": _UNIT, "keypoint_count": poses.keypoint_count, "skeleton": skeleton, "poses": rows}
@@ -160,8 +162,8 @@ def _of_json(value: Any, path: str) -> Poses3D:
             columns[name] = whole_numbers(column, f"field '{name}'", path) if whole else column
     if "covariance" in columns:
         full = np.empty((len(rows), k, 3, 3))
-        for at, (a, b) in enumerate(UPPER):
-            full[:, :, a, b] = full[:, :, b, a] = columns["covariance"][..., at]
+        for index, (a, b) in enumerate(UPPER):
+            full[:, :, a, b] = full[:, :, b, a] = columns["covariance"][..., index]
         columns["covariance"] = full
     try:
         return Poses3D(**columns, skeleton=skeleton)
@@ -173,7 +175,7 @@ def _csv(columns: dict[str, np.ndarray]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    lists = [["" if one != one else one for one in column.tolist()] for column in columns.values()]
+    lists = [["" if cell != cell else cell for cell in column.tolist()] for column in columns.values()]
     writer.writerows(zip(*lists, strict=True))
     return text.getvalue()
 
@@ -183,7 +185,7 @@ def _of_csv(content: bytes, path: str) -> Poses3D:
         names, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
         raise InputError(f"{path}: is not a readable CSV file ({error})") from None
-    wrong = next((at for at, row in enumerate(rows) if len(row) != len(names)), None)
+    wrong = next((index for index, row in enumerate(rows) if len(row) != len(names)), None)
     if wrong is not None:
         raise InputError(f"{path}: row {wrong}: expected {len(names)} cells, got {len(rows[wrong])}")
-    return poses_of({name: [row[at] for row in rows] for at, name in enumerate(names)}, path)
+    return poses_of({name: [row[index] for row in rows] for index, name in enumerate(names)}, path)

@@ -36,7 +36,7 @@ def write(
         "\t".join(_FIELDS),
         "\t".join(values),
         "Frame#\tTime\t" + "\t\t\t".join(name.replace("\t", " ") for name in names) + "\t\t",
-        "\t\t" + "\t".join(f"X{at}\tY{at}\tZ{at}" for at in range(1, k + 1)),
+        "\t\t" + "\t".join(f"X{number}\tY{number}\tZ{number}" for number in range(1, k + 1)),
         "",
     ]
     for number, seconds, points in zip(frame.tolist(), time.tolist(), xyz.reshape(count, -1).tolist(), strict=True):
@@ -64,11 +64,11 @@ def read(path: str | Path) -> Poses3D:
     if not k:
         raise InputError(f"{path}: line 4: expected the markers' names, got none")
     table = np.full((len(rows), 2 + 3 * k), np.nan)
-    for at, row in enumerate(rows):
+    for index, row in enumerate(rows):
         cells = row[: 2 + 3 * k]
         if not all(re.fullmatch(r"\s*(?:nan)?\s*", cell, re.IGNORECASE) or _is_number(cell) for cell in cells):
-            raise InputError(f"{path}: row {at}: expected numbers, or empty cells")
-        table[at, : len(cells)] = [float(cell) if _is_number(cell) else np.nan for cell in cells]
+            raise InputError(f"{path}: row {index}: expected numbers, or empty cells")
+        table[index, : len(cells)] = [float(cell) if _is_number(cell) else np.nan for cell in cells]
     if np.isnan(table[:, :2]).any():
         raise InputError(f"{path}: expected a number and a time in every row")
     try:
