@@ -170,7 +170,7 @@ def moments(results: list[Path]) -> dict:
                 moved = [replace(one, image_id=one.image_id - begun) if v == at else one for v, one in enumerate(views)]
                 kept = [one[one.image_id >= 0] for one in moved]
                 fit = fit_times(kept, cameras, weight=weight)
-                rows.append([*fit.shift.tolist(), round(float(1 - fit.best[at] / fit.given[at]), 2)])
+                rows.append([*fit.shift.tolist(), round(float(1 - fit.best[at] / fit.current[at]), 2)])
             found[f"{label} {begun}"] = rows
             print(f"{label}, {begun} frames: shift of each camera, distance less by: {rows}")
     return found

@@ -24,7 +24,7 @@ def test_the_right_order_fits(views):
 def test_another_order_is_named(views, order):
     mixed = [views[at] for at in order]
     fit = fit_order(mixed, match_frames(mixed), ring(4))
-    assert fit.order == order and fit.best > fit.given + 0.1
+    assert fit.order == order and fit.best > fit.current + 0.1
     said = misfit(mixed, match_frames(mixed), ring(4))
     assert said is not None and "another order" in said
     for at, one in enumerate(order):
@@ -40,4 +40,4 @@ def test_a_calibration_of_another_size_does_not_fit(views):
 def test_without_common_moments_nothing_is_said(views):
     apart = [view[view.image_id % 4 == at] for at, view in enumerate(views)]
     assert misfit(apart, match_frames(apart), ring(4)) is None
-    assert np.isnan(fit_order(apart, match_frames(apart), ring(4)).given)
+    assert np.isnan(fit_order(apart, match_frames(apart), ring(4)).current)

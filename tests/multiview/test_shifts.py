@@ -50,7 +50,7 @@ def test_who_stands_still_tells_nothing() -> None:
     views = seen_by(ring(3), still)[0]
     assert not fit_times([views[0], later(views[1], 20), views[2]], ring(3)).shift.any()
     empty = [view[view.image_id < 0] for view in views]
-    assert np.isnan(fit_times(empty, ring(3)).given).all()
+    assert np.isnan(fit_times(empty, ring(3)).current).all()
 
 
 def test_a_real_trial(data_dir: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_real_trial(data_dir: Path) -> None:
         moved = [later(view, 8 * (number == at)) for number, view in enumerate(views)]
         fit = fit_times(moved, cameras, weight="scores")
         assert np.flatnonzero(fit.shift).tolist() == [at] and abs(fit.shift[at] - 8) <= 2
-        assert fit.best[at] < 0.8 * fit.given[at]
+        assert fit.best[at] < 0.8 * fit.current[at]
 
 
 def test_a_fall_must_be_three_standard_errors_over_six_blocks() -> None:

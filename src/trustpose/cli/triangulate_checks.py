@@ -93,7 +93,7 @@ def _check_times(
     else:
         both = zip(starts, fit.shift.tolist(), strict=True)
         seconds = "--offset " + ",".join(f"{start + one / max(fps):.4g}" for start, one in both)
-    if (fit.best < _MUCH * fit.given).any():
+    if (fit.best < _MUCH * fit.current).any():
         raise InputError(f"{why}; {seconds} would mend it (--unchecked goes on)")
     typer.echo(f"{why}; {seconds} would mend it", err=True)
 

@@ -61,130 +61,134 @@ class Rig:
         with np.errstate(invalid="ignore"):
             return rotated[..., :2] / np.where(depth > _NEAREST, depth, np.nan)
 
-    def triangulate(self, found: Detections, members: Int[np.ndarray, "P V"]) -> Float[np.ndarray, "P K 3"]:
+    def triangulate(self, detections: Detections, members: Int[np.ndarray, "P V"]) -> Float[np.ndarray, "P K 3"]:
         """Return the skeletons of groups, `members` being detections or -1, by weighted linear triangulation."""
         people, views = members.shape
-        k = found.ideal.shape[1]
-        there = members >= 0
-        ideal, weight = found.ideal[members], np.where(there[..., None], found.weight[members], 0.0)  # (P, V, K, …)
+        k = detections.ideal.shape[1]
+        is_member = members >= 0
+        ideal = detections.ideal[members]  # (P, V, K, 2)
+        weight = np.where(is_member[..., None], detections.weight[members], 0.0)  # (P, V, K)
         seen = weight.transpose(1, 0, 2).reshape(views, -1)
-        places = np.nan_to_num(ideal).transpose(1, 0, 2, 3).reshape(views, -1, 2)
-        plane = np.stack([to_plane(camera, one) for camera, one in zip(self.cameras, places, strict=True)])
+        pixels = np.nan_to_num(ideal).transpose(1, 0, 2, 3).reshape(views, -1, 2)
+        plane = np.stack(
+            [to_plane(camera, view_pixels) for camera, view_pixels in zip(self.cameras, pixels, strict=True)]
+        )
         xyz = solve_linear(plane, seen, self.cameras)
         xyz[(seen > 0).sum(axis=0) < 2] = np.nan
         return xyz.reshape(people, k, 3)
 
 
-def agreements(rig: Rig, found: Detections, xyz: Float[np.ndarray, "P K 3"]) -> Float[np.ndarray, "P D"]:
+def agreements(rig: Rig, detections: Detections, xyz: Float[np.ndarray, "P K 3"]) -> Float[np.ndarray, "P D"]:
     """Return the agreement (P, D), 0–1, of every detection with every skeleton; joints that one of both lacks do not
     count, and 0 without a common joint."""
-    seen = rig.reproject(xyz)[found.view]  # (D, P, K, 2)
-    squared = ((seen - found.ideal[:, None]) ** 2).sum(axis=3) / found.tolerance[:, None, None] ** 2
-    weight = np.where(np.isfinite(squared), found.weight[:, None], 0.0)
+    seen = rig.reproject(xyz)[detections.view]  # (D, P, K, 2)
+    squared = ((seen - detections.ideal[:, None]) ** 2).sum(axis=3) / detections.tolerance[:, None, None] ** 2
+    weight = np.where(np.isfinite(squared), detections.weight[:, None], 0.0)
     close = np.where(weight > 0, np.exp(-np.nan_to_num(squared) / 2), 0.0)
     total = weight.sum(axis=2)
-    common = (weight > 0).sum(axis=2) >= min(3, found.ideal.shape[1])
+    common = (weight > 0).sum(axis=2) >= min(3, detections.ideal.shape[1])
     mean = (close * weight).sum(axis=2) / np.where(total > 0, total, 1.0)
     return np.where(common, mean, 0.0).T
 
 
 def associate(
-    rig: Rig, found: Detections, known: Float[np.ndarray, "P K 3"], least: float = AGREEMENT
+    rig: Rig, detections: Detections, skeletons: Float[np.ndarray, "P K 3"], min_agreement: float = AGREEMENT
 ) -> Int[np.ndarray, "Q V"]:
-    """Return the detections of each person in each view (Q, V), -1 for none: first the P `known` people in their order,
+    """Return the detections of each person in each view (Q, V), -1 for none: first the P known people in their order,
     some of whom no camera may see, then the new ones.
 
-    known: their skeletons, metres, NaN for joints without a place. A new person is seen by two views or more.
+    skeletons: the known people's joints in metres, NaN where unknown. A new person is seen by two views or more.
     """
     views = len(rig.cameras)
-    members = _assign(rig, found, known, least)
+    members = _assign(rig, detections, skeletons, min_agreement)
     for _ in range(_ROUNDS):
-        members = _without_strangers(rig, found, members, known, least)
-        taken = set(members[members >= 0].tolist())
-        free = np.array([one for one in range(len(found)) if one not in taken], dtype=np.int64)
-        new = _new_people(rig, found, free, least)
+        members = _drop_disagreeing(rig, detections, members, skeletons, min_agreement)
+        free = np.setdiff1d(np.arange(len(detections)), members)
+        new = _new_people(rig, detections, free, min_agreement)
         if not len(new):
             break
         together = np.concatenate([members, new]) if len(members) else new
-        known = _skeletons(rig, found, together, known)
-        again = _assign(rig, found, known, least)
-        kept = (again >= 0).sum(axis=1) >= 2
-        kept[: len(members)] = True
+        skeletons = _skeletons(rig, detections, together, skeletons)
+        again = _assign(rig, detections, skeletons, min_agreement)
+        is_kept = (again >= 0).sum(axis=1) >= 2
+        is_kept[: len(members)] = True
         if (again == together).all():
             members = together
             break
-        members, known = again[kept], known[kept]
+        members, skeletons = again[is_kept], skeletons[is_kept]
     return members.reshape(-1, views)
 
 
-def _assign(rig: Rig, found: Detections, xyz: np.ndarray, least: float) -> Int[np.ndarray, "P V"]:
+def _assign(rig: Rig, detections: Detections, xyz: np.ndarray, min_agreement: float) -> Int[np.ndarray, "P V"]:
     """Return in every view the optimal assignment of detections to skeletons."""
     members = np.full((len(xyz), len(rig.cameras)), -1)
-    if not len(xyz) or not len(found):
+    if not len(xyz) or not len(detections):
         return members
-    agreement = agreements(rig, found, xyz)
+    agreement = agreements(rig, detections, xyz)
     for view in range(len(rig.cameras)):
-        here = np.flatnonzero(found.view == view)
-        gain = np.where(agreement[:, here] >= least, agreement[:, here], 0.0)
-        for person, at in zip(*linear_sum_assignment(-gain), strict=True):
-            if gain[person, at] > 0:
-                members[person, view] = here[at]
+        in_view = np.flatnonzero(detections.view == view)
+        gain = np.where(agreement[:, in_view] >= min_agreement, agreement[:, in_view], 0.0)
+        for person, column in zip(*linear_sum_assignment(-gain), strict=True):
+            if gain[person, column] > 0:
+                members[person, view] = in_view[column]
     return members
 
 
-def _skeletons(rig: Rig, found: Detections, members: np.ndarray, known: np.ndarray) -> Float[np.ndarray, "P K 3"]:
+def _skeletons(
+    rig: Rig, detections: Detections, members: np.ndarray, skeletons: np.ndarray
+) -> Float[np.ndarray, "P K 3"]:
     """Return the groups' skeletons; the known one's joints where the group gives none."""
-    xyz = rig.triangulate(found, members)
-    before = known[: len(xyz)]
+    xyz = rig.triangulate(detections, members)
+    before = skeletons[: len(xyz)]
     xyz[: len(before)] = np.where(np.isfinite(xyz[: len(before)]), xyz[: len(before)], before)
     return xyz
 
 
-def _without_strangers(
-    rig: Rig, found: Detections, members: np.ndarray, known: np.ndarray, least: float
+def _drop_disagreeing(
+    rig: Rig, detections: Detections, members: np.ndarray, skeletons: np.ndarray, min_agreement: float
 ) -> Int[np.ndarray, "P V"]:
     """Return the groups less the members that do not agree with the skeleton of the others."""
     members = members.copy()
-    if not len(found) or not len(members):
+    if not len(detections) or not len(members):
         return members
     for _ in range(members.shape[1] - 2):
-        there = members >= 0
-        agreement = agreements(rig, found, _skeletons(rig, found, members, known))
-        its = np.where(there, np.take_along_axis(agreement, np.maximum(members, 0), axis=1), np.inf)
+        is_member = members >= 0
+        agreement = agreements(rig, detections, _skeletons(rig, detections, members, skeletons))
+        its = np.where(is_member, np.take_along_axis(agreement, np.maximum(members, 0), axis=1), np.inf)
         worst = its.argmin(axis=1)
-        out = (its.min(axis=1) < least) & (there.sum(axis=1) > 2)
+        out = (its.min(axis=1) < min_agreement) & (is_member.sum(axis=1) > 2)
         if not out.any():
             break
         members[out, worst[out]] = -1
     return members
 
 
-def _new_people(rig: Rig, found: Detections, free: np.ndarray, least: float) -> Int[np.ndarray, "Q V"]:
+def _new_people(rig: Rig, detections: Detections, free: np.ndarray, min_agreement: float) -> Int[np.ndarray, "Q V"]:
     """Return groups of detections that are not assigned yet, the best supported pair of views first."""
     views, groups = len(rig.cameras), []
-    pairs = [(a, b) for a, b in combinations(free.tolist(), 2) if found.view[a] != found.view[b]]
+    pairs = [(a, b) for a, b in combinations(free.tolist(), 2) if detections.view[a] != detections.view[b]]
     if not pairs:
         return np.zeros((0, views), dtype=np.int64)
     members = np.full((len(pairs), views), -1)
     first, second = np.array(pairs).T
-    members[np.arange(len(pairs)), found.view[first]] = first
-    members[np.arange(len(pairs)), found.view[second]] = second
-    agreement = agreements(rig, found, rig.triangulate(found, members))  # (pairs, D)
+    members[np.arange(len(pairs)), detections.view[first]] = first
+    members[np.arange(len(pairs)), detections.view[second]] = second
+    agreement = agreements(rig, detections, rig.triangulate(detections, members))  # (pairs, D)
     both = np.minimum(agreement[np.arange(len(pairs)), first], agreement[np.arange(len(pairs)), second])
-    possible, taken = both >= NEW, np.zeros(len(found), np.bool_)
-    taken[np.setdiff1d(np.arange(len(found)), free)] = True
+    possible, is_taken = both >= NEW, np.zeros(len(detections), np.bool_)
+    is_taken[np.setdiff1d(np.arange(len(detections)), free)] = True
     while possible.any():
         best = np.full((len(pairs), views), 0.0)
         which = np.full((len(pairs), views), -1)
         for view in range(views):
-            here = np.flatnonzero((found.view == view) & ~taken)
-            if len(here):
-                which[:, view] = here[agreement[:, here].argmax(axis=1)]
-                best[:, view] = agreement[:, here].max(axis=1)
-        which, best = np.where(best >= least, which, -1), np.where(best >= least, best, 0.0)
+            in_view = np.flatnonzero((detections.view == view) & ~is_taken)
+            if len(in_view):
+                which[:, view] = in_view[agreement[:, in_view].argmax(axis=1)]
+                best[:, view] = agreement[:, in_view].max(axis=1)
+        which, best = np.where(best >= min_agreement, which, -1), np.where(best >= min_agreement, best, 0.0)
         winner = int(np.where(possible, best.sum(axis=1), -1).argmax())
         group = np.where(members[winner] >= 0, members[winner], which[winner])
         groups.append(group)
-        taken[group[group >= 0]] = True
-        possible &= ~(taken[first] | taken[second])
+        is_taken[group[group >= 0]] = True
+        possible &= ~(is_taken[first] | is_taken[second])
     return np.array(groups, dtype=np.int64).reshape(-1, views)

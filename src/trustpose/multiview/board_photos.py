@@ -33,8 +33,8 @@ def find_boards(paths: Sequence[Path], board: Board, every: float = 1.0) -> Iter
         size = (pixels.shape[1], pixels.shape[0])
         first = first or (name, size)
         if size != first[1]:
-            wanted = "{} × {}".format(*first[1])
-            raise InputError(f"{name}: has {size[0]} × {size[1]} pixels, expected {wanted} as {first[0]} has")
+            expected = "{} × {}".format(*first[1])
+            raise InputError(f"{name}: has {size[0]} × {size[1]} pixels, expected {expected} as {first[0]} has")
         yield BoardPhoto(name, size, find_corners(pixels, board))
 
 

@@ -50,11 +50,11 @@ def adjust(
         cameras = _least_squares(ideal, weights, cameras)
         _, off = _points(ideal, weights, cameras)
         error = np.linalg.norm(off, axis=2)
-        now = 1.4826 / 1.1774 * float(np.median(error[seen])) if seen.any() else 0.0  # σ of each axis
-        weights = trust * (_FREEDOM + 2) / (_FREEDOM + (error / max(now, 1e-9)) ** 2)
-        if abs(now - scale) <= _DONE * now:
+        new_scale = 1.4826 / 1.1774 * float(np.median(error[seen])) if seen.any() else 0.0  # σ of each axis
+        weights = trust * (_FREEDOM + 2) / (_FREEDOM + (error / max(new_scale, 1e-9)) ** 2)
+        if abs(new_scale - scale) <= _DONE * new_scale:
             break
-        scale = now
+        scale = new_scale
     xyz, off = _points(ideal, weights, cameras)
     return Bundle(cameras, xyz, np.where(seen, np.linalg.norm(off, axis=2), np.nan))
 
@@ -78,17 +78,24 @@ def _least_squares(ideal: np.ndarray, weight: np.ndarray, cameras: Cameras) -> C
         return _jacobian(ideal, weight, _moved(cameras, x), xyz)
 
     start = np.zeros(6 * (len(cameras) - 1))
-    found = least_squares(residuals, start, jac=jacobian, max_nfev=6, ftol=1e-5)  # type: ignore[arg-type]
-    return _as_large(_moved(cameras, found.x), cameras)
+    solution = least_squares(residuals, start, jac=jacobian, max_nfev=6, ftol=1e-5)  # type: ignore[arg-type]
+    return _rescaled(_moved(cameras, solution.x), cameras)
 
 
-def _as_large(cameras: Cameras, before: Cameras) -> Cameras:
+def _rescaled(cameras: Cameras, before: Cameras) -> Cameras:
     """Return the cameras about the first as far from it as before: no image shows the scale, so it drifts."""
     first = cameras[0]
-    spread, wanted = (np.linalg.norm([one.centre - some[0].centre for one in some]) for some in (cameras, before))
-    centres = [first.centre + (one.centre - first.centre) * wanted / max(spread, 1e-12) for one in cameras]
+    spread_now, spread_before = (
+        np.linalg.norm([camera.centre - group[0].centre for camera in group]) for group in (cameras, before)
+    )
+    centres = [
+        first.centre + (camera.centre - first.centre) * spread_before / max(spread_now, 1e-12) for camera in cameras
+    ]
     return Cameras(
-        tuple(one.placed(one.rotation, -one.rotation @ at) for one, at in zip(cameras, centres, strict=True))
+        tuple(
+            camera.placed(camera.rotation, -camera.rotation @ centre)
+            for camera, centre in zip(cameras, centres, strict=True)
+        )
     )
 
 
@@ -105,7 +112,7 @@ def _points(
     ideal: Float[np.ndarray, "V M 2"], weight: Float[np.ndarray, "V M"], cameras: Cameras
 ) -> tuple[Float[np.ndarray, "M 3"], Float[np.ndarray, "V M 2"]]:
     """Return the points with the least weighted squares, and the residuals there, ideal pixels, 0 where not seen."""
-    plane = np.stack([to_plane(camera, one) for camera, one in zip(cameras, ideal, strict=True)])
+    plane = np.stack([to_plane(camera, pixels) for camera, pixels in zip(cameras, ideal, strict=True)])
     xyz = solve_linear(plane, weight, cameras)
     xyz = np.where(np.isfinite(xyz), xyz, 0.0)
     for _ in range(_STEPS):
@@ -133,14 +140,14 @@ def _residuals(ideal: np.ndarray, xyz: np.ndarray, weight: np.ndarray, cameras: 
     """Return the residuals (V, M, 2), 0 for what is not seen."""
     off = np.zeros(ideal.shape)
     for view, camera in enumerate(cameras):
-        there = weight[view] > 0
-        x, y, z = _in_front(camera, xyz[there])
+        is_seen = weight[view] > 0
+        x, y, z = _in_front(camera, xyz[is_seen])
         pixels = np.stack([x / z, y / z], axis=1) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
-        off[view, there] = pixels - ideal[view, there]
+        off[view, is_seen] = pixels - ideal[view, is_seen]
     return off
 
 
-def _by_own(camera: Camera, xyz: np.ndarray) -> np.ndarray:
+def _by_camera_point(camera: Camera, xyz: np.ndarray) -> np.ndarray:
     """Return the derivatives (m, 2, 3) of pixels by points in the camera's frame."""
     x, y, z = _in_front(camera, xyz)
     by_plane = np.zeros((len(z), 2, 3))
@@ -153,8 +160,8 @@ def _seen(ideal: np.ndarray, xyz: np.ndarray, weight: np.ndarray, cameras: Camer
     """Return residuals (V, M, 2), and their derivatives by the points (V, M, 2, 3), 0 for what is not seen."""
     by_point = np.zeros((*weight.shape, 2, 3))
     for view, camera in enumerate(cameras):
-        there = weight[view] > 0
-        by_point[view, there] = _by_own(camera, xyz[there]) @ camera.rotation
+        is_seen = weight[view] > 0
+        by_point[view, is_seen] = _by_camera_point(camera, xyz[is_seen]) @ camera.rotation
     return _residuals(ideal, xyz, weight, cameras), by_point
 
 
@@ -162,14 +169,14 @@ def _by_cameras(xyz: np.ndarray, weight: np.ndarray, cameras: Cameras) -> np.nda
     """Return the residuals' derivatives by each camera's small turn and shift (V, M, 2, 6), 0 for what is not seen."""
     by_camera = np.zeros((*weight.shape, 2, 6))
     for view, camera in enumerate(cameras):
-        there = weight[view] > 0
-        x, y, z = _in_front(camera, xyz[there])
+        is_seen = weight[view] > 0
+        x, y, z = _in_front(camera, xyz[is_seen])
         turned = np.zeros((len(z), 3, 3))  # a small turn w moves a point p by w × p, which is -[p]× w
         turned[:, 0, 1], turned[:, 0, 2] = z, -y
         turned[:, 1, 0], turned[:, 1, 2] = -z, x
         turned[:, 2, 0], turned[:, 2, 1] = y, -x
-        by_own = _by_own(camera, xyz[there])
-        by_camera[view, there] = np.concatenate([by_own @ turned, by_own], axis=2)
+        by_own = _by_camera_point(camera, xyz[is_seen])
+        by_camera[view, is_seen] = np.concatenate([by_own @ turned, by_own], axis=2)
     return by_camera
 
 
@@ -190,8 +197,8 @@ def _jacobian(
     inverse = np.nan_to_num(full_matrix(inverse_symmetric(_upper(a))))
     whole = np.zeros((views, count, 2, 6 * (views - 1)))
     for view in range(1, views):
-        at = slice(6 * (view - 1), 6 * view)
+        columns = slice(6 * (view - 1), 6 * view)
         pulled = inverse @ (by_point[view].transpose(0, 2, 1) @ by_camera[view])  # (M, 3, 6)
-        whole[:, :, :, at] -= by_point @ pulled
-        whole[view, :, :, at] += by_camera[view]
+        whole[:, :, :, columns] -= by_point @ pulled
+        whole[view, :, :, columns] += by_camera[view]
     return whole.reshape(-1, 6 * (views - 1))

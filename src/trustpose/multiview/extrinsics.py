@@ -15,7 +15,7 @@ from trustpose.multiview.bundle import Bundle, adjust
 from trustpose.multiview.frames import Moments
 from trustpose.multiview.linear import to_plane
 from trustpose.multiview.people import Group, group_people
-from trustpose.multiview.placing import FEWEST, Start
+from trustpose.multiview.placing import MIN_KEYPOINTS, Start
 from trustpose.multiview.views import places_of, sizes_of, weights_of
 from trustpose.poses import Poses
 
@@ -92,8 +92,10 @@ def _together(
 
 def _check_seen(bundle: Bundle, cameras: Cameras) -> None:
     for name, errors in zip(cameras.names, bundle.errors, strict=True):
-        if np.isfinite(errors).sum() < FEWEST:
-            raise ValueError(f"camera {name!r}: shows fewer than {FEWEST} keypoints that another camera shows too")
+        if np.isfinite(errors).sum() < MIN_KEYPOINTS:
+            raise ValueError(
+                f"camera {name!r}: shows fewer than {MIN_KEYPOINTS} keypoints that another camera shows too"
+            )
 
 
 def _fewer(moments: Moments, most: int) -> Moments:

@@ -31,44 +31,44 @@ def match_frames(
     number are the same moment. With them a frame belongs to the first camera's nearest; where two do, the nearer one.
     Raises ValueError if a view has no image_id, or `fps` and `offset` are not one a camera.
     """
-    numbers = [_numbers(view, at) for at, view in enumerate(views)]
-    counted = [_in_first(one, at, fps, offset, len(views)) for at, one in enumerate(numbers)]
-    frame = np.unique(np.concatenate([np.round(one) for one in counted] or [np.zeros(0)])).astype(np.int64)
-    rows, own = [], np.full((len(views), len(frame)), MISSING_ID)
-    for at, (number, place) in enumerate(zip(numbers, counted, strict=True)):
-        nearest = np.round(place).astype(np.int64)
-        order = np.lexsort((number, np.abs(place - nearest), nearest))  # the nearest frame of a moment first
+    numbers = [_numbers(view, index) for index, view in enumerate(views)]
+    counted = [_in_first(number, index, fps, offset, len(views)) for index, number in enumerate(numbers)]
+    frame = np.unique(np.concatenate([np.round(times) for times in counted] or [np.zeros(0)])).astype(np.int64)
+    rows, frames_of = [], np.full((len(views), len(frame)), MISSING_ID)
+    for index, (number, time) in enumerate(zip(numbers, counted, strict=True)):
+        nearest = np.round(time).astype(np.int64)
+        order = np.lexsort((number, np.abs(time - nearest), nearest))  # the nearest frame of a moment first
         moment, first = np.unique(nearest[order], return_index=True)
         chosen = number[order][first]  # (moments of this view,)
         slots = np.searchsorted(frame, moment)
-        own[at, slots] = chosen
-        known = dict(zip(chosen.tolist(), slots.tolist(), strict=True))
-        found: list[list[int]] = [[] for _ in frame]
-        for row, one in enumerate(number.tolist()):
-            if one in known and nearest[row] == frame[known[one]]:
-                found[known[one]].append(row)
-        rows.append(tuple(np.array(one, dtype=np.int64) for one in found))
-    return Moments(frame, tuple(rows), own)
+        frames_of[index, slots] = chosen
+        slot_of = dict(zip(chosen.tolist(), slots.tolist(), strict=True))
+        rows_of: list[list[int]] = [[] for _ in frame]
+        for row, frame_number in enumerate(number.tolist()):
+            if frame_number in slot_of and nearest[row] == frame[slot_of[frame_number]]:
+                rows_of[slot_of[frame_number]].append(row)
+        rows.append(tuple(np.array(moment_rows, dtype=np.int64) for moment_rows in rows_of))
+    return Moments(frame, tuple(rows), frames_of)
 
 
-def _numbers(view: Poses, at: int) -> Int[np.ndarray, " N"]:
+def _numbers(view: Poses, index: int) -> Int[np.ndarray, " N"]:
     if view.image_id is None:
-        raise ValueError(f"view {at}: Poses.image_id is None, the frames' numbers are unknown")
+        raise ValueError(f"view {index}: Poses.image_id is None, the frames' numbers are unknown")
     return view.image_id
 
 
 def _in_first(
-    number: np.ndarray, at: int, fps: Sequence[float] | None, offset: Sequence[float] | None, count: int
+    number: np.ndarray, camera: int, fps: Sequence[float] | None, offset: Sequence[float] | None, count: int
 ) -> Float[np.ndarray, " N"]:
-    """Return frame numbers of camera `at` as the first camera would count them, with fractions."""
-    for name, given in (("fps", fps), ("offset", offset)):
-        if given is not None and len(given) != count:
-            raise ValueError(f"{name}: expected one number for each of {count} cameras, got {len(given)}")
+    """Return the frame numbers of this camera as the first camera would count them, with fractions."""
+    for name, values in (("fps", fps), ("offset", offset)):
+        if values is not None and len(values) != count:
+            raise ValueError(f"{name}: expected one number for each of {count} cameras, got {len(values)}")
     if fps is None:
         if offset is not None and any(offset):
             raise ValueError("offset: needs fps too, since frames have numbers and no times")
         return number.astype(np.float64)
-    seconds = number / fps[at] + (0.0 if offset is None else offset[at] - offset[0])
+    seconds = number / fps[camera] + (0.0 if offset is None else offset[camera] - offset[0])
     return seconds * fps[0]
 
 

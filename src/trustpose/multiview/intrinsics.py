@@ -73,7 +73,11 @@ def calibrate(
         if is_used.sum() < _FEWEST:
             raise ValueError(f"expected at least {_FEWEST} photos of the board, got {is_used.sum()}")
         fit = LensFit(
-            board.points, [one for one, used in zip(corners, is_used, strict=True) if used], size, lens, prior
+            board.points,
+            [photo_corners for photo_corners, used in zip(corners, is_used, strict=True) if used],
+            size,
+            lens,
+            prior,
         )
         fitted = fit.solve(coefficients)
         errors = fit.errors(fitted)
@@ -97,17 +101,17 @@ def _result(
     camera = Camera(name, matrix_of(lens), lens[4:], np.eye(3), np.zeros(3), fit.size, fit.lens)
     scatter = 1.0  # the prior states the noise
     if fit.prior is None:
-        off = np.concatenate([one.ravel() for one in fit.off(x)])
+        off = np.concatenate([residuals_of_photo.ravel() for residuals_of_photo in fit.off(x)])
         scatter = (off**2).sum() / max(1, len(off) - len(x))
     std = np.sqrt(np.diag(np.linalg.pinv(jacobian.T @ jacobian)) * scatter)[: fit.length]
     poses = np.full((len(corners), 6), np.nan)
     poses[is_used] = x[fit.length :].reshape(-1, 6)
     residuals = np.full((len(corners), len(board.points), 2), np.nan)
     for photo, seen in enumerate(corners):
-        known = np.isfinite(seen).all(axis=1)
+        is_seen = np.isfinite(seen).all(axis=1)
         if not is_used[photo]:
-            poses[photo] = board_pose(camera, board.points[known], seen[known])
-        residuals[photo, known] = seen[known] - seen_by(fit.lens, lens, poses[photo], board.points[known])[0]
+            poses[photo] = board_pose(camera, board.points[is_seen], seen[is_seen])
+        residuals[photo, is_seen] = seen[is_seen] - seen_by(fit.lens, lens, poses[photo], board.points[is_seen])[0]
     errors = np.sqrt(np.nanmean((residuals**2).sum(axis=2), axis=1))
     return Intrinsics(camera, std, poses[:, :3], poses[:, 3:], errors, residuals, is_used)
 

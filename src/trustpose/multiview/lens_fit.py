@@ -43,9 +43,9 @@ class LensFit:
     ) -> None:
         self.lens: Lens = lens
         self.size, self.prior = size, prior
-        seen = [np.isfinite(one).all(axis=1) for one in corners]
-        self.points = [points[known] for known in seen]
-        self.corners = [one[known] for one, known in zip(corners, seen, strict=True)]
+        seen = [np.isfinite(photo_corners).all(axis=1) for photo_corners in corners]
+        self.points = [points[is_seen] for is_seen in seen]
+        self.corners = [photo_corners[is_seen] for photo_corners, is_seen in zip(corners, seen, strict=True)]
 
     def start(self, count: int) -> Float[np.ndarray, " X"]:
         """Return OpenCV's calibration with few free parameters, near enough for least squares to converge."""
@@ -53,26 +53,26 @@ class LensFit:
         matrix = np.array([[side, 0, (self.size[0] - 1) / 2], [0, side, (self.size[1] - 1) / 2], [0, 0, 1]])
         try:
             if self.lens == "fisheye":
-                points = [one[None].astype(np.float64) for one in self.points]
-                corners = [one[None].astype(np.float64) for one in self.corners]
+                points = [photo_points[None].astype(np.float64) for photo_points in self.points]
+                corners = [photo_corners[None].astype(np.float64) for photo_corners in self.corners]
                 flags = _fisheye_flag("CALIB_RECOMPUTE_EXTRINSIC") | _fisheye_flag("CALIB_FIX_SKEW")
                 flags |= _fisheye_flag("CALIB_USE_INTRINSIC_GUESS")
                 matrix[[0, 1], [0, 1]] = side / np.pi  # half a turn across the image
-                _, matrix, found, turns, shifts = cv2.fisheye.calibrate(
+                _, matrix, distortion, turns, shifts = cv2.fisheye.calibrate(
                     points, corners, self.size, matrix, np.zeros(4), flags=flags
                 )
             else:
-                points = [one[:, None].astype(np.float32) for one in self.points]
-                corners = [one[:, None].astype(np.float32) for one in self.corners]
+                points = [photo_points[:, None].astype(np.float32) for photo_points in self.points]
+                corners = [photo_corners[:, None].astype(np.float32) for photo_corners in self.corners]
                 flags = cv2.CALIB_USE_INTRINSIC_GUESS | cv2.CALIB_FIX_PRINCIPAL_POINT | cv2.CALIB_FIX_ASPECT_RATIO
                 flags |= cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_K3
-                _, matrix, found, turns, shifts = cv2.calibrateCamera(
+                _, matrix, distortion, turns, shifts = cv2.calibrateCamera(
                     points, corners, self.size, matrix, np.zeros(5), flags=flags
                 )
         except cv2.error as error:
             raise ValueError(f"OpenCV finds no solution ({str(error).splitlines()[0][:120]})") from None
         coefficients = np.zeros(count)
-        coefficients[: min(count, found.size)] = found.ravel()[:count]
+        coefficients[: min(count, distortion.size)] = distortion.ravel()[:count]
         focal = [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]]
         poses = [np.concatenate([turn.ravel(), shift.ravel()]) for turn, shift in zip(turns, shifts, strict=True)]
         return np.concatenate([focal, coefficients, *poses])
@@ -82,19 +82,19 @@ class LensFit:
         first = self.start(count)
         self.length = 4 + count
         jacobian: Any = lambda x: self.system(x)[1]  # noqa: E731 - SciPy's types know only its names
-        found = least_squares(lambda x: self.system(x)[0], first, jac=jacobian, x_scale="jac", max_nfev=200)
-        return found.x, self.system(found.x)[1]
+        solution = least_squares(lambda x: self.system(x)[0], first, jac=jacobian, x_scale="jac", max_nfev=200)
+        return solution.x, self.system(solution.x)[1]
 
     def system(self, x: Float[np.ndarray, " X"]) -> tuple[Float[np.ndarray, " M"], Float[np.ndarray, "M X"]]:
         """Return the residuals (M,) and their derivatives (M, X), in corners' noise; the prior's rows come last."""
         noise = 1.0 if self.prior is None else self.prior.noise
         residuals, rows = [], []
         for photo, (points, corners) in enumerate(zip(self.points, self.corners, strict=True)):
-            at = self.length + 6 * photo
-            pixels, by_lens, by_pose, _ = seen_by(self.lens, x[: self.length], x[at : at + 6], points)
+            start = self.length + 6 * photo
+            pixels, by_lens, by_pose, _ = seen_by(self.lens, x[: self.length], x[start : start + 6], points)
             part = np.zeros((2 * len(points), len(x)))
             part[:, : self.length] = by_lens.reshape(-1, self.length)
-            part[:, at : at + 6] = by_pose.reshape(-1, 6)
+            part[:, start : start + 6] = by_pose.reshape(-1, 6)
             residuals.append((pixels - corners).ravel() / noise)
             rows.append(part / noise)
         if self.prior is not None:
@@ -131,8 +131,8 @@ class LensFit:
         """Return each photo's residuals, pixels."""
         parts = []
         for photo, (points, corners) in enumerate(zip(self.points, self.corners, strict=True)):
-            at = self.length + 6 * photo
-            parts.append(corners - seen_by(self.lens, x[: self.length], x[at : at + 6], points)[0])
+            start = self.length + 6 * photo
+            parts.append(corners - seen_by(self.lens, x[: self.length], x[start : start + 6], points)[0])
         return parts
 
 

@@ -35,13 +35,13 @@ def solve_linear(
     u, v = plane[..., 0], plane[..., 1]
     terms = np.empty((count, 4 * views))
     constants = np.empty((4 * views, len(_UPPER[0])))
-    for at, camera in enumerate(cameras):
+    for view, camera in enumerate(cameras):
         fx, fy = camera.matrix[0, 0] ** 2, camera.matrix[1, 1] ** 2
-        wu, wv = weight[at] * u[at] * fx, weight[at] * v[at] * fy
-        terms[:, 4 * at] = wu * u[at] + wv * v[at]
-        terms[:, 4 * at + 1] = wu
-        terms[:, 4 * at + 2] = wv
-        terms[:, 4 * at + 3] = weight[at]
+        wu, wv = weight[view] * u[view] * fx, weight[view] * v[view] * fy
+        terms[:, 4 * view] = wu * u[view] + wv * v[view]
+        terms[:, 4 * view + 1] = wu
+        terms[:, 4 * view + 2] = wv
+        terms[:, 4 * view + 3] = weight[view]
         r1, r2, r3 = np.concatenate([camera.rotation, camera.translation[:, None]], axis=1)
         products = (
             np.outer(r3, r3),
@@ -49,7 +49,7 @@ def solve_linear(
             -np.outer(r2, r3) - np.outer(r3, r2),
             fx * np.outer(r1, r1) + fy * np.outer(r2, r2),
         )
-        constants[4 * at : 4 * at + 4] = np.stack([product[_UPPER] for product in products])
+        constants[4 * view : 4 * view + 4] = np.stack([product[_UPPER] for product in products])
     q = terms @ constants  # (M, 10)
     return solve_symmetric(q[:, [0, 1, 2, 4, 5, 7]], -q[:, [3, 6, 8]])
 

@@ -66,12 +66,12 @@ class Noise:
     def goodness(self, squared: Float[np.ndarray, "*V M"], view: int | None = None) -> Float[np.ndarray, "*V M"]:
         """Return the probability (…, M) that keypoints at these squared distances have no gross error: for all views,
         or for one; without a mixture 1 within 3σ, else 0."""
-        at = slice(None) if view is None else view
+        views = slice(None) if view is None else view
         with np.errstate(invalid="ignore"):
             if self.gross is None or self.gross_precision is None or self.loss != "mixture":
-                return (squared * self.precision[at] <= INLIER**2).astype(np.float64)
-            good = (1 - self.gross[at]) * self.precision[at] * np.exp(-squared * self.precision[at] / 2)
-            wide = self.gross[at] * self.gross_precision[at] * np.exp(-squared * self.gross_precision[at] / 2)
+                return (squared * self.precision[views] <= INLIER**2).astype(np.float64)
+            good = (1 - self.gross[views]) * self.precision[views] * np.exp(-squared * self.precision[views] / 2)
+            wide = self.gross[views] * self.gross_precision[views] * np.exp(-squared * self.gross_precision[views] / 2)
             total = good + wide
             return np.where(total > 0, good / np.where(total > 0, total, 1.0), 0.0)
 

@@ -21,67 +21,71 @@ from trustpose.poses import Poses
 
 _MOMENTS = 12  # used, spread over the clip
 _FINE, _POOR, _BETTER = 0.9, 0.5, 0.1  # real trials have 0.98, and 0.5 to 0.8 in another order
-_MOST_ORDERS = 5  # cameras of which all orders are tried; of more, every swap of two
+_MAX_ORDERS = 5  # cameras of which all orders are tried; of more, every swap of two
 
 
 @dataclass(frozen=True, eq=False)
 class OrderFit:
-    """How well poses fit their cameras: `given` (0–1) as they stand, `best` in the order that fits best, and that
+    """How well poses fit their cameras: `current` (0–1) in the present order, `best` in the order that fits best, and that
     `order`: view v was made by camera order[v]. `by_camera` (V,) is each camera's mean with the others as given; NaN
     without a common moment."""
 
-    given: float
+    current: float
     best: float
     order: tuple[int, ...]
     by_camera: Float[np.ndarray, " V"]
 
 
-def fit_order(views: Sequence[Poses], moments: Moments, cameras: Cameras, *, others: bool = True) -> OrderFit:
-    """Return how well each view's poses fit the camera of the same number, and with `others` the order that fits best.
+def fit_order(views: Sequence[Poses], moments: Moments, cameras: Cameras, *, all_orders: bool = True) -> OrderFit:
+    """Return how well each view's poses fit the camera of the same number; with `all_orders`, also the best order.
 
     All joints that have a place count alike, so that it does not depend on scores.
     """
     xy = [places_of(view) for view in views]
-    weights = [weights_of(view, "none", at) for at, view in enumerate(views)]
+    weights = [weights_of(view, "none", index) for index, view in enumerate(views)]
     sizes = [TOLERANCE * sizes_of(view) for view in views]
     count = len(cameras)
     chosen = _chosen(moments)
-    ideal = [[camera.undistort(one) for camera in cameras] for one in xy]
+    ideal = [[camera.undistort(pixels) for camera in cameras] for pixels in xy]
     fit = np.full((count, count, count, count), np.nan)  # view a, view b, camera of a, camera of b
     for a, b in combinations(range(count), 2):
-        pairs = list(permutations(range(count), 2)) if others else [(a, b)]
+        pairs = list(permutations(range(count), 2)) if all_orders else [(a, b)]
         for i, j in pairs:
             rig = Rig(cameras[[i, j]])
-            each = [_best(rig, ideal, weights, sizes, moments, moment, (a, b), (i, j)) for moment in chosen]
-            each = [one for one in each if one is not None]
-            if each:
-                fit[a, b, i, j] = fit[b, a, j, i] = np.median(each)
-    orders = _orders(count) if others else [tuple(range(count))]
+            agreements_of_moments = [
+                _best(rig, ideal, weights, sizes, moments, moment, (a, b), (i, j)) for moment in chosen
+            ]
+            agreements_of_moments = [agreement for agreement in agreements_of_moments if agreement is not None]
+            if agreements_of_moments:
+                fit[a, b, i, j] = fit[b, a, j, i] = np.median(agreements_of_moments)
+    orders = _orders(count) if all_orders else [tuple(range(count))]
     fits = [_fit_of(fit, order) for order in orders]
     best = int(np.nanargmax(fits)) if np.isfinite(fits).any() else 0
-    given = np.array([[fit[a, b, a, b] for b in range(count)] for a in range(count)])
-    known = np.isfinite(given)
-    by_camera = np.where(known, given, 0).sum(axis=1) / np.where(known.any(axis=1), known.sum(axis=1), np.nan)
+    current = np.array([[fit[a, b, a, b] for b in range(count)] for a in range(count)])
+    is_known = np.isfinite(current)
+    by_camera = np.where(is_known, current, 0).sum(axis=1) / np.where(
+        is_known.any(axis=1), is_known.sum(axis=1), np.nan
+    )
     return OrderFit(fits[0], fits[best], orders[best], by_camera)
 
 
 def misfit(views: Sequence[Poses], moments: Moments, cameras: Cameras) -> str | None:
     """Return one clause that says why the poses cannot belong to these cameras, naming them; None if they may."""
-    fit = fit_order(views, moments, cameras, others=False)
-    if np.isnan(fit.given) or fit.given >= _FINE:
+    fit = fit_order(views, moments, cameras, all_orders=False)
+    if np.isnan(fit.current) or fit.current >= _FINE:
         return None
     fit = fit_order(views, moments, cameras)
     names = cameras.names
-    if fit.best >= _POOR and fit.best > fit.given + _BETTER:
-        wrong = [at for at, one in enumerate(fit.order) if at != one]
-        moved = ", ".join(f"those given for {names[at]!r} fit {names[fit.order[at]]!r}" for at in wrong)
-        worth = f"agreement with epipolar lines {fit.best:.2f}, not {fit.given:.2f}"
+    if fit.best >= _POOR and fit.best > fit.current + _BETTER:
+        wrong = [view for view, camera in enumerate(fit.order) if view != camera]
+        moved = ", ".join(f"those given for {names[view]!r} fit {names[fit.order[view]]!r}" for view in wrong)
+        worth = f"agreement with epipolar lines {fit.best:.2f}, not {fit.current:.2f}"
         return f"the poses stand in another order than the cameras: {moved} ({worth})"
-    least = int(np.nanargmin(fit.by_camera))
-    if fit.by_camera[least] < _POOR:
+    worst = int(np.nanargmin(fit.by_camera))
+    if fit.by_camera[worst] < _POOR:
         return (
-            f"the poses do not fit the cameras, least those of {names[least]!r}: their agreement with the others' "
-            f"epipolar lines is {fit.by_camera[least]:.2f}, expected above {_POOR}; is the calibration that of these "
+            f"the poses do not fit the cameras, least those of {names[worst]!r}: their agreement with the others' "
+            f"epipolar lines is {fit.by_camera[worst]:.2f}, expected above {_POOR}; is the calibration that of these "
             "images, in this size, and are the frames of the same moments?"
         )
     return None
@@ -90,7 +94,7 @@ def misfit(views: Sequence[Poses], moments: Moments, cameras: Cameras) -> str | 
 def _orders(count: int) -> list[tuple[int, ...]]:
     """Return the orders to try, the given one first."""
     straight = tuple(range(count))
-    if count <= _MOST_ORDERS:
+    if count <= _MAX_ORDERS:
         return list(permutations(straight))
     orders = [straight]
     for a, b in combinations(straight, 2):
@@ -101,14 +105,14 @@ def _orders(count: int) -> list[tuple[int, ...]]:
 
 
 def _fit_of(fit: np.ndarray, order: tuple[int, ...]) -> float:
-    each = np.array([fit[a, b, order[a], order[b]] for a, b in combinations(range(len(order)), 2)])
-    each = each[np.isfinite(each)]
-    return float(each.mean()) if len(each) else float("nan")
+    pairs = np.array([fit[a, b, order[a], order[b]] for a, b in combinations(range(len(order)), 2)])
+    pairs = pairs[np.isfinite(pairs)]
+    return float(pairs.mean()) if len(pairs) else float("nan")
 
 
 def _chosen(moments: Moments) -> list[int]:
-    several = [at for at in range(len(moments)) if sum(len(rows[at]) > 0 for rows in moments.rows) >= 2]
-    return several[:: max(1, len(several) // _MOMENTS)][:_MOMENTS]
+    common = [moment for moment in range(len(moments)) if sum(len(rows[moment]) > 0 for rows in moments.rows) >= 2]
+    return common[:: max(1, len(common) // _MOMENTS)][:_MOMENTS]
 
 
 def _best(
@@ -125,7 +129,7 @@ def _best(
     rows = [moments.rows[view][moment] for view in views]
     if not len(rows[0]) or not len(rows[1]):
         return None
-    found = Detections(
+    detections = Detections(
         np.repeat([0, 1], [len(rows[0]), len(rows[1])]),
         np.concatenate(rows),
         np.concatenate([ideal[view][camera][row] for view, camera, row in zip(views, cameras, rows, strict=True)]),
@@ -134,6 +138,6 @@ def _best(
     )
     first, second = np.meshgrid(np.arange(len(rows[0])), len(rows[0]) + np.arange(len(rows[1])), indexing="ij")
     members = np.stack([first.ravel(), second.ravel()], axis=1)
-    agreement = agreements(rig, found, rig.triangulate(found, members))
+    agreement = agreements(rig, detections, rig.triangulate(detections, members))
     both = np.take_along_axis(agreement, members, axis=1).min(axis=1)
     return float(both.max())

@@ -21,9 +21,9 @@ from trustpose.multiview.frames import Moments
 from trustpose.multiview.linear import solve_linear
 
 _SURE_PERSON = 0.5  # of the usual best person's sum of weights; who has less may be none
-_MOST_PEOPLE = 3  # of a view and moment, for the first cameras
-FEWEST = 24  # keypoints that agree, for a camera to be placed
-_MOST_PAIRS = 4  # with which placing is begun
+_MAX_PEOPLE = 3  # of a view and moment, for the first cameras
+MIN_KEYPOINTS = 24  # keypoints that agree, for a camera to be placed
+_MAX_PAIRS = 4  # with which placing is begun
 _FOCAL = 1000.0  # of the plain cameras in which rays are pixels
 _DRAWS = 20_000
 _SURE = 0.9999
@@ -63,9 +63,9 @@ class Start:
         """Return the rows of each moment that are trusted about as far as the view's best, the best first."""
         worth = self.weights[view].sum(axis=1)
         best = [worth[rows].max() for rows in moments if len(rows)]
-        least = _SURE_PERSON * float(np.median(best)) if best else 0.0
+        threshold = _SURE_PERSON * float(np.median(best)) if best else 0.0
         ordered = [sorted(rows.tolist(), key=lambda row: -float(worth[row])) for rows in moments]
-        return [[row for row in rows if worth[row] >= least][:_MOST_PEOPLE] for rows in ordered]
+        return [[row for row in rows if worth[row] >= threshold][:_MAX_PEOPLE] for rows in ordered]
 
     def _distinct(self, views: Sequence[int], rows: Sequence[np.ndarray]) -> np.ndarray:
         """Return which combinations of rows, one of each view, show what no earlier one did: who stands still would
@@ -78,38 +78,40 @@ class Start:
             ],
             axis=1,
         )  # (combinations, joints of all views, 2), in tolerances
-        kept: list[int] = []
-        for at, one in enumerate(seen):
+        distinct: list[int] = []
+        for index, observation in enumerate(seen):
             with np.errstate(invalid="ignore"):
-                moved = np.linalg.norm(seen[kept] - one, axis=2)
-            known = np.isfinite(moved)
-            mean = np.where(known, moved, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+                moved = np.linalg.norm(seen[distinct] - observation, axis=2)
+            is_common = np.isfinite(moved)
+            mean = np.where(is_common, moved, 0).sum(axis=1) / np.maximum(is_common.sum(axis=1), 1)
             if not len(mean) or mean.min() > 1:
-                kept.append(at)
-        return np.array(kept, dtype=np.int64)
+                distinct.append(index)
+        return np.array(distinct, dtype=np.int64)
 
     def run(self) -> Cameras:
         """Return the cameras, placed from each of the best pairs in turn, as most keypoints agree with them."""
         count = len(self.cameras)
         if count < 2:
             raise ValueError(f"expected two or more cameras, got {count}")
-        pairs = [found for a, b in combinations(range(count), 2) if (found := self._pair(a, b)) is not None]
+        pairs = [pair_found for a, b in combinations(range(count), 2) if (pair_found := self._pair(a, b)) is not None]
         if not pairs:
             raise ValueError(
-                f"no two cameras show {FEWEST} keypoints that agree; are the frames of the same moments, "
+                f"no two cameras show {MIN_KEYPOINTS} keypoints that agree; are the frames of the same moments, "
                 "and the intrinsics of these cameras?"
             )
         pairs.sort(key=lambda pair: -pair.worth)
         grown, failed = [], []
-        for pair in pairs[:_MOST_PAIRS]:
+        for pair in pairs[:_MAX_PAIRS]:
             try:
                 grown.append(self._grow(pair))
             except ValueError as error:
                 failed.append(error)
         if not grown:
             raise failed[0]
-        _, poses, people = max(grown, key=lambda one: one[0])
-        placed = Cameras(tuple(one.placed(poses[at][:, :3], poses[at][:, 3]) for at, one in enumerate(self.cameras)))
+        _, poses, people = max(grown, key=lambda attempt: attempt[0])
+        placed = Cameras(
+            tuple(camera.placed(poses[view][:, :3], poses[view][:, 3]) for view, camera in enumerate(self.cameras))
+        )
         return _from_first(placed, _PERSON / self._size(poses, people))
 
     def _grow(self, pair: "_Pair") -> tuple[int, dict[int, np.ndarray], dict[int, dict[int, int]]]:
@@ -122,9 +124,9 @@ class Start:
                 return agreeing, poses, people
             xyz = self._points(poses, people)
             offers = {view: self._by_points(view, xyz) for view in range(len(self.cameras)) if view not in poses}
-            view = max(offers, key=lambda one: offers[one][0])
+            view = max(offers, key=lambda candidate: offers[candidate][0])
             agreeing, pose, chosen = offers[view]
-            if agreeing < FEWEST:
+            if agreeing < MIN_KEYPOINTS:
                 name = self.cameras.names[view]
                 raise ValueError(f"camera {name!r}: only {agreeing} keypoints agree with the other cameras'")
             poses[view] = pose
@@ -146,10 +148,10 @@ class Start:
     def _size(self, poses: dict[int, np.ndarray], people: dict[int, dict[int, int]]) -> float:
         """Return the middle of the people's sizes, from one end of the keypoints to the other."""
         xyz = self._points(poses, people)
-        known = np.asarray(np.isfinite(xyz).all(axis=2))
+        is_known = np.asarray(np.isfinite(xyz).all(axis=2))
         sizes = []
         for person in range(len(xyz)):
-            seen = xyz[person, known[person]]
+            seen = xyz[person, is_known[person]]
             if len(seen) > 2:
                 sizes.append(np.linalg.norm(seen[:, None] - seen[None], axis=2).max())
         return max(float(np.median(sizes)) if sizes else 1.0, 1e-6)
@@ -164,39 +166,41 @@ class Start:
         ]
         if not combos:
             return None
-        _, left, right = (np.array(one) for one in zip(*combos, strict=True))
-        kept = self._distinct((a, b), (left, right))
-        combos, left, right = [combos[at] for at in kept], left[kept], right[kept]
-        both = (self.weights[a][left] > 0) & (self.weights[b][right] > 0)  # (combinations, K)
-        if both.sum() < FEWEST:
+        _, rows_a, rows_b = (np.array(column) for column in zip(*combos, strict=True))
+        distinct = self._distinct((a, b), (rows_a, rows_b))
+        combos, rows_a, rows_b = [combos[index] for index in distinct], rows_a[distinct], rows_b[distinct]
+        both = (self.weights[a][rows_a] > 0) & (self.weights[b][rows_b] > 0)  # (combinations, K)
+        if both.sum() < MIN_KEYPOINTS:
             return None
-        one, two = self.plane[a][left][both], self.plane[b][right][both]
-        limit = float(np.median((self.tolerance[a][left] + self.tolerance[b][right]) / 2))
+        points_a, points_b = self.plane[a][rows_a][both], self.plane[b][rows_b][both]
+        limit = float(np.median((self.tolerance[a][rows_a] + self.tolerance[b][rows_b]) / 2))
         cv2.setRNGSeed(1)
         matrix, mask = cv2.findEssentialMat(
-            one, two, np.eye(3), method=cv2.RANSAC, prob=_SURE, threshold=limit, maxIters=_DRAWS
+            points_a, points_b, np.eye(3), method=cv2.RANSAC, prob=_SURE, threshold=limit, maxIters=_DRAWS
         )
         if matrix is None or matrix.shape != (3, 3):
             return None
-        _, rotation, shift, mask = cv2.recoverPose(matrix, one, two, np.eye(3), mask=mask)[:4]
+        _, rotation, shift, mask = cv2.recoverPose(matrix, points_a, points_b, np.eye(3), mask=mask)[:4]
         agrees = np.zeros(both.shape, dtype=bool)
         agrees[both] = mask.ravel() > 0
         pose = np.concatenate([rotation, shift], axis=1)
         people = {a: {}, b: {}}
         share = agrees.sum(axis=1) / np.maximum(both.sum(axis=1), 1)
-        for at in np.argsort(-share, kind="stable"):
-            moment, i, j = combos[at]
-            if share[at] >= 0.5 and moment not in people[a]:
+        for index in np.argsort(-share, kind="stable"):
+            moment, i, j = combos[index]
+            if share[index] >= 0.5 and moment not in people[a]:
                 people[a][moment], people[b][moment] = i, j
         good = [
-            at for at, (moment, i, j) in enumerate(combos) if people[a].get(moment) == i and people[b].get(moment) == j
+            index
+            for index, (moment, i, j) in enumerate(combos)
+            if people[a].get(moment) == i and people[b].get(moment) == j
         ]
         inside = agrees[good]
-        if inside.sum() < FEWEST:
+        if inside.sum() < MIN_KEYPOINTS:
             return None
         rays = [
             np.concatenate([xy, np.ones((len(xy), 1))], axis=1)
-            for xy in (self.plane[a][left[good]][inside], self.plane[b][right[good]][inside])
+            for xy in (self.plane[a][rows_a[good]][inside], self.plane[b][rows_b[good]][inside])
         ]
         turned = [rays[0], rays[1] @ rotation]
         turned = [ray / np.linalg.norm(ray, axis=1, keepdims=True) for ray in turned]
@@ -216,10 +220,10 @@ class Start:
         keypoints = self.plane[0].shape[1]
         plane = np.zeros((len(views), len(self.moments), keypoints, 2))
         weight = np.zeros(plane.shape[:3])
-        for at, view in enumerate(views):
+        for index, view in enumerate(views):
             for moment, row in people[view].items():
-                plane[at, moment] = np.nan_to_num(self.plane[view][row])
-                weight[at, moment] = self.weights[view][row]
+                plane[index, moment] = np.nan_to_num(self.plane[view][row])
+                weight[index, moment] = self.weights[view][row]
         return plane.reshape(len(views), -1, 2), weight.reshape(len(views), -1)
 
     def _by_points(self, view: int, xyz: np.ndarray) -> tuple[int, np.ndarray, dict[int, int]]:
@@ -228,27 +232,27 @@ class Start:
         nothing = (0, np.eye(3, 4), {})
         if not combos:
             return nothing
-        moment, row = (np.array(one) for one in zip(*combos, strict=True))
-        kept = self._distinct((view,), (row,))
-        moment, row = moment[kept], row[kept]
+        moment, row = (np.array(column) for column in zip(*combos, strict=True))
+        distinct = self._distinct((view,), (row,))
+        moment, row = moment[distinct], row[distinct]
         both = np.isfinite(xyz[moment]).all(axis=2) & (self.weights[view][row] > 0)
-        if both.sum() < FEWEST:
+        if both.sum() < MIN_KEYPOINTS:
             return nothing
         limit = float(np.median(self.tolerance[view][row]))
         points, seen = xyz[moment][both], self.plane[view][row][both]
         cv2.setRNGSeed(1)
-        found, turn, shift, inside = cv2.solvePnPRansac(
+        is_solved, turn, shift, inside = cv2.solvePnPRansac(
             points, seen, np.eye(3), np.zeros(4), iterationsCount=2000, reprojectionError=limit, confidence=_SURE
         )
-        if not found or inside is None:
+        if not is_solved or inside is None:
             return nothing
         agrees = np.zeros(both.shape, dtype=bool)
         agrees.ravel()[np.flatnonzero(both)[np.asarray(inside, dtype=np.int64).ravel()]] = True
         share = agrees.sum(axis=1) / np.maximum(both.sum(axis=1), 1)
         chosen: dict[int, int] = {}
-        for at in np.argsort(-share, kind="stable"):
-            if share[at] >= 0.5:
-                chosen.setdefault(int(moment[at]), int(row[at]))
+        for index in np.argsort(-share, kind="stable"):
+            if share[index] >= 0.5:
+                chosen.setdefault(int(moment[index]), int(row[index]))
         pose = np.concatenate([cv2.Rodrigues(turn)[0], shift], axis=1)
         return int(agrees.sum()), pose, chosen
 
@@ -257,9 +261,9 @@ def _from_first(cameras: Cameras, factor: float) -> Cameras:
     """Return the cameras in the frame of the first, all lengths times `factor`."""
     first: Camera = cameras[0]
     placed = []
-    for one in cameras:
-        rotation = one.rotation @ first.rotation.T
-        placed.append(one.placed(rotation, (one.translation - rotation @ first.translation) * factor))
+    for camera in cameras:
+        rotation = camera.rotation @ first.rotation.T
+        placed.append(camera.placed(rotation, (camera.translation - rotation @ first.translation) * factor))
     return Cameras(tuple(placed))
 
 

@@ -31,11 +31,11 @@ def errors(
     cameras: Cameras, xyz: Float[np.ndarray, "M 3"], plane: Float[np.ndarray, "V M 2"]
 ) -> Float[np.ndarray, "V M"]:
     """Return the distance (V, M), ideal pixels, between each view's keypoint and the point's projection."""
-    found = np.empty(plane.shape[:2])
-    for at, camera in enumerate(cameras):
-        dx, dy, *_ = reprojection(camera, xyz, plane[at])
-        found[at] = np.hypot(dx, dy)
-    return found
+    distances = np.empty(plane.shape[:2])
+    for view, camera in enumerate(cameras):
+        dx, dy, *_ = reprojection(camera, xyz, plane[view])
+        distances[view] = np.hypot(dx, dy)
+    return distances
 
 
 def refine(
@@ -46,26 +46,26 @@ def refine(
     plane: as for `solve_linear`; noise: of its M points, in ideal pixels. A point never ends with a larger loss than it
     began with.
     """
-    found = xyz.copy()
+    refined = xyz.copy()
     moving = np.flatnonzero(np.isfinite(xyz).all(axis=1))
-    here, damping = xyz[moving], np.full(len(moving), 1e-3)
-    now = noise[moving].cost(errors(cameras, here, plane[:, moving]))
+    points, damping = xyz[moving], np.full(len(moving), 1e-3)
+    cost = noise[moving].cost(errors(cameras, points, plane[:, moving]))
     for _ in range(_STEPS):
         if not len(moving):
             break
-        seen, known = plane[:, moving], noise[moving]
-        a, b = _normal_equations(here, seen, known, cameras)
+        plane_moving, noise_moving = plane[:, moving], noise[moving]
+        a, b = _normal_equations(points, plane_moving, noise_moving, cameras)
         a[:, [0, 3, 5]] *= (1 + damping)[:, None]
         step = np.nan_to_num(solve_symmetric(a, b))
-        moved = here + step
-        then = known.cost(errors(cameras, moved, seen))
-        better = then < now
-        here, now = np.where(better[:, None], moved, here), np.where(better, then, now)
+        moved = points + step
+        new_cost = noise_moving.cost(errors(cameras, moved, plane_moving))
+        better = new_cost < cost
+        points, cost = np.where(better[:, None], moved, points), np.where(better, new_cost, cost)
         damping = np.where(better, damping / 10, damping * 10)
-        found[moving] = here
-        left = (np.abs(step).max(axis=1) > _DONE) & (damping < 1e6)
-        moving, here, now, damping = moving[left], here[left], now[left], damping[left]
-    return found
+        refined[moving] = points
+        is_moving = (np.abs(step).max(axis=1) > _DONE) & (damping < 1e6)
+        moving, points, cost, damping = moving[is_moving], points[is_moving], cost[is_moving], damping[is_moving]
+    return refined
 
 
 def _normal_equations(
@@ -73,10 +73,10 @@ def _normal_equations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return JᵀWJ (M, 6) and −JᵀWr (M, 3) at the points."""
     a, b = np.zeros((len(xyz), 6)), np.zeros((len(xyz), 3))
-    for at, camera in enumerate(cameras):
-        dx, dy, u, v, depth = reprojection(camera, xyz, plane[at])
-        weight = noise.pull(dx**2 + dy**2, at)
-        weight = np.where((noise.precision[at] > 0) & np.isfinite(weight), weight, 0.0)
+    for view, camera in enumerate(cameras):
+        dx, dy, u, v, depth = reprojection(camera, xyz, plane[view])
+        weight = noise.pull(dx**2 + dy**2, view)
+        weight = np.where((noise.precision[view] > 0) & np.isfinite(weight), weight, 0.0)
         jx, jy = _slopes(camera, u, v, depth)
         a += weight[:, None] * (_square(jx) + _square(jy))
         b -= weight[:, None] * (np.nan_to_num(dx)[:, None] * jx + np.nan_to_num(dy)[:, None] * jy)
@@ -89,11 +89,11 @@ def information(
     """Return Σ JᵀJ/σ² over the views (M, 6), per square metre, as in `inverse_symmetric`, which gives the covariance of
     the points. Source: Hartley and Zisserman, 5.2 (backward transport of covariance)."""
     total = np.zeros((len(xyz), 6))
-    for at, camera in enumerate(cameras):
+    for view, camera in enumerate(cameras):
         x, y, depth = camera.to_camera(xyz).T
         depth = np.where(depth > _NEAREST, depth, np.nan)
         jx, jy = _slopes(camera, x / depth, y / depth, depth)
-        total += precision[at][:, None] * (_square(jx) + _square(jy))
+        total += precision[view][:, None] * (_square(jx) + _square(jy))
     return total
 
 

@@ -20,7 +20,7 @@ from trustpose.poses import Poses
 
 _MOMENTS = 48  # used of each pair, spread over the clip
 _LONGEST = 60  # lag, frames of the fastest camera
-_MOST_PEOPLE = 3  # of a view and frame, the surest
+_MAX_PEOPLE = 3  # of a view and frame, the surest
 _SURE = 0.5  # of the usual best person's sum of weights; who has less may be none
 _FAR = 0.1  # of a person's size; who is farther from the lines of everybody is not in that view
 _FEWEST, _SHARE = 8, 0.5  # moments that a lag needs, and their share of those at the given times
@@ -34,12 +34,12 @@ _STEP, _ROUNDS = 0.01, 3  # the least fall for a step of the search, and steps f
 @dataclass(frozen=True, eq=False)
 class TimeFit:
     """`shift` (V,): frames of the fastest camera to add to each camera's times, so that its people fit the others'
-    best; 0 for a camera that the given times fit. `given`, `best` (V,): the mean distance of people from the lines of
-    the cameras that each is compared with, as a share of their size, at the given times and with all shifts; NaN where
-    too few moments are common."""
+    best; 0 for a camera that the current times fit. `current`, `best` (V,): the mean distance of people from the lines
+    of the cameras that each is compared with, as a share of their size, at the current times and with all shifts; NaN
+    where too few moments are common."""
 
     shift: Int[np.ndarray, " V"]
-    given: Float[np.ndarray, " V"]
+    current: Float[np.ndarray, " V"]
     best: Float[np.ndarray, " V"]
 
 
@@ -56,22 +56,25 @@ def fit_times(
     starts = np.zeros(len(views)) if offset is None else np.asarray(offset, np.float64) * rates.max()
     ticks = rates.max() / rates  # of each camera's frame
     people = [
-        _people(view, cameras[at], weights_of(view, weight, at), ticks[at], starts[at]) for at, view in enumerate(views)
+        _people(view, cameras[index], weights_of(view, weight, index), ticks[index], starts[index])
+        for index, view in enumerate(views)
     ]
-    found = {
+    distances = {
         (a, b): _distances(people[a], people[b], ticks[b] / 2, _epipolar(cameras[a], cameras[b]))
         for a, b in combinations(range(len(views)), 2)
         if _is_compared(a, b, len(views))
     }
-    shift = _descend(found, len(views))
-    for at in np.flatnonzero(shift).tolist():
+    shift = _descend(distances, len(views))
+    for camera in np.flatnonzero(shift).tolist():
         without = shift.copy()
-        without[at] = 0
-        if abs(shift[at]) < _FRAMES or not _is_sure(_columns(found, without, at), _columns(found, shift, at)):
+        without[camera] = 0
+        if abs(shift[camera]) < _FRAMES or not _is_sure(
+            _columns(distances, without, camera), _columns(distances, shift, camera)
+        ):
             shift = without
     none = np.zeros_like(shift)
-    given, best = ([_mean(found, one, at) for at in range(len(views))] for one in (none, shift))
-    return TimeFit(shift, np.array(given), np.array(best))
+    current, best = ([_mean(distances, shifts, camera) for camera in range(len(views))] for shifts in (none, shift))
+    return TimeFit(shift, np.array(current), np.array(best))
 
 
 def shifted(fit: TimeFit, names: Sequence[str]) -> str | None:
@@ -79,30 +82,30 @@ def shifted(fit: TimeFit, names: Sequence[str]) -> str | None:
     wrong = np.flatnonzero(fit.shift)
     if not len(wrong):
         return None
-    each = ", ".join(
-        f"{names[at]!r} fits the others best {abs(fit.shift[at])} frames {'later' if fit.shift[at] > 0 else 'earlier'} "
-        f"({fit.best[at]:.1%} of people's size off the other views' lines, not {fit.given[at]:.1%})"
-        for at in wrong.tolist()
+    clauses = ", ".join(
+        f"{names[camera]!r} fits the others best {abs(frames)} frames {'later' if frames > 0 else 'earlier'} "
+        f"({fit.best[camera]:.1%} of people's size off the other views' lines, not {fit.current[camera]:.1%})"
+        for camera, frames in zip(wrong.tolist(), fit.shift[wrong].tolist(), strict=True)
     )
-    return f"the cameras' frames are not of the same moments: {each}"
+    return f"the cameras' frames are not of the same moments: {clauses}"
 
 
 @dataclass(frozen=True, eq=False)
 class _People:
-    """One camera's people: `places` (N, K, 2) in image pixels, NaN without one, `size` (N,), and of each of F frames
+    """One camera's people: `positions` (N, K, 2) in image pixels, NaN without one, `size` (N,), and of each of F frames
     its time, `tick` (F,), in frames of the fastest camera, and the `rows` (F, 3) of its surest people, -1 for none."""
 
     camera: Camera
-    places: Float[np.ndarray, "N K 2"]
+    positions: Float[np.ndarray, "N K 2"]
     size: Float[np.ndarray, " N"]
     tick: Float[np.ndarray, " F"]
     rows: Int[np.ndarray, "F P"]
 
     def ideal(self, rows: Int[np.ndarray, "*R"]) -> Float[np.ndarray, "*R K 3"]:
         """Return the ideal pixels, homogeneous, of these rows."""
-        used, place = np.unique(rows, return_inverse=True)
-        xy = self.camera.undistort(self.places[used])
-        return np.concatenate([xy, np.ones((*xy.shape[:2], 1))], axis=2)[place.reshape(rows.shape)]
+        used, index = np.unique(rows, return_inverse=True)
+        xy = self.camera.undistort(self.positions[used])
+        return np.concatenate([xy, np.ones((*xy.shape[:2], 1))], axis=2)[index.reshape(rows.shape)]
 
 
 def _people(view: Poses, camera: Camera, weights: np.ndarray, tick: float, start: float) -> _People:
@@ -114,9 +117,9 @@ def _people(view: Poses, camera: Camera, weights: np.ndarray, tick: float, start
     frame, first, count = np.unique(view.image_id[order], return_index=True, return_counts=True)
     sure = _SURE * float(np.median(total[order][first])) if len(first) else 0.0
     rank = np.arange(len(order)) - np.repeat(first, count)
-    kept = (rank < _MOST_PEOPLE) & (total[order] >= sure)
-    rows = np.full((len(frame), _MOST_PEOPLE), -1)
-    rows[np.repeat(np.arange(len(frame)), count)[kept], rank[kept]] = order[kept]
+    is_kept = (rank < _MAX_PEOPLE) & (total[order] >= sure)
+    rows = np.full((len(frame), _MAX_PEOPLE), -1)
+    rows[np.repeat(np.arange(len(frame)), count)[is_kept], rank[is_kept]] = order[is_kept]
     return _People(camera, places_of(view), sizes_of(view), frame * tick + start, rows)
 
 
@@ -124,40 +127,46 @@ def _is_compared(a: int, b: int, count: int) -> bool:
     return min(b - a, count - (b - a)) <= _NEIGHBOURS
 
 
-def _epipolar(one: Camera, other: Camera) -> Float[np.ndarray, "3 3"]:
+def _epipolar(first: Camera, second: Camera) -> Float[np.ndarray, "3 3"]:
     """Return the fundamental matrix: from ideal pixels of one camera, homogeneous, to their lines in the other."""
-    turn = other.rotation @ one.rotation.T
-    x, y, z = other.translation - turn @ one.translation
+    turn = second.rotation @ first.rotation.T
+    x, y, z = second.translation - turn @ first.translation
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.linalg.inv(other.matrix).T @ cross @ turn @ np.linalg.inv(one.matrix)
+    return np.linalg.inv(second.matrix).T @ cross @ turn @ np.linalg.inv(first.matrix)
 
 
-def _distances(one: _People, other: _People, half: float, matrix: np.ndarray) -> Float[np.ndarray, "M L"]:
+def _distances(first: _People, second: _People, half: float, matrix: np.ndarray) -> Float[np.ndarray, "M L"]:
     """Return how far people are from each other's lines, at moments (M,) spread over the clip and each lag of the
     other camera's times, as a share of their size; NaN where one shows nobody. half: of the other's frame, ticks."""
     lags = np.arange(-_LONGEST, _LONGEST + 1)
-    common = np.flatnonzero(_at(other, one.tick, half) >= 0)
+    common = np.flatnonzero(_frame_at(second, first.tick, half) >= 0)
     common = common[np.linspace(0, len(common) - 1, min(len(common), _MOMENTS)).round().astype(np.int64)]
-    beside = _at(other, one.tick[common, None] - lags, half)  # (M, L) the other's frame
-    here, there = one.rows[common][:, None, :, None], other.rows[beside][:, :, None]  # (M, 1, P, 1), (M, L, 1, P)
-    x, y = one.ideal(here), other.ideal(there)
+    frames_of_second = _frame_at(second, first.tick[common, None] - lags, half)  # (M, L) the other's frame
+    rows_first = first.rows[common][:, None, :, None]  # (M, 1, P, 1)
+    rows_second = second.rows[frames_of_second][:, :, None]  # (M, L, 1, P)
+    x, y = first.ideal(rows_first), second.ideal(rows_second)
     line, back = x @ matrix.T, y @ matrix
     squared = (line[..., :2] ** 2).sum(axis=-1) + (back[..., :2] ** 2).sum(axis=-1)
     off = np.abs(np.einsum("...c,...c", line, y)) / np.sqrt(np.maximum(squared, 1e-30))  # (M, L, P, P, K), Sampson's
-    off = off / np.sqrt(one.size[here] * other.size[there])[..., None]
+    off = off / np.sqrt(first.size[rows_first] * second.size[rows_second])[..., None]
     seen = np.isfinite(off)
-    enough = (seen.sum(axis=-1) >= min(3, off.shape[-1])) & (here >= 0) & (there >= 0) & (beside >= 0)[..., None, None]
+    enough = (
+        (seen.sum(axis=-1) >= min(3, off.shape[-1]))
+        & (rows_first >= 0)
+        & (rows_second >= 0)
+        & (frames_of_second >= 0)[..., None, None]
+    )
     mean = np.where(seen, np.minimum(off, 2 * _FAR), 0).sum(axis=-1) / np.maximum(seen.sum(axis=-1), 1)
     mean = np.where(enough, np.minimum(mean, _FAR), np.inf)  # (M, L, P, P)
     return (_nearest(mean.min(axis=3)) + _nearest(mean.min(axis=2))) / 2
 
 
 def _nearest(off: Float[np.ndarray, "M L P"]) -> Float[np.ndarray, "M L"]:
-    known = np.isfinite(off)
-    return np.where(known, off, 0).sum(axis=2) / np.where(known.any(axis=2), known.sum(axis=2), np.nan)
+    is_known = np.isfinite(off)
+    return np.where(is_known, off, 0).sum(axis=2) / np.where(is_known.any(axis=2), is_known.sum(axis=2), np.nan)
 
 
-def _at(people: _People, tick: np.ndarray, half: float) -> np.ndarray:
+def _frame_at(people: _People, tick: np.ndarray, half: float) -> np.ndarray:
     """Return the frame of each tick, -1 where there is none."""
     if not len(people.tick):
         return np.full(tick.shape, -1)
@@ -171,41 +180,42 @@ def _at(people: _People, tick: np.ndarray, half: float) -> np.ndarray:
 Table = dict[tuple[int, int], np.ndarray]
 
 
-def _columns(found: Table, shift: np.ndarray, at: int) -> list[np.ndarray]:
-    """Return of each pair of camera `at` the distances (M,) at these shifts."""
+def _columns(distances: Table, shift: np.ndarray, camera: int) -> list[np.ndarray]:
+    """Return the distances (M,) at these shifts of each pair with this camera."""
     columns = []
-    for (a, b), table in found.items():
+    for (a, b), table in distances.items():
         lag = int(shift[b] - shift[a]) + _LONGEST
-        if at in (a, b):
+        if camera in (a, b):
             columns.append(table[:, lag] if 0 <= lag < table.shape[1] else np.full(len(table), np.nan))
     return columns
 
 
-def _mean(found: Table, shift: np.ndarray, at: int) -> float:
-    known = np.concatenate([np.zeros(0), *_columns(found, shift, at)])
-    known = known[np.isfinite(known)]
-    return float(known.mean()) if len(known) else np.nan
+def _mean(distances: Table, shift: np.ndarray, camera: int) -> float:
+    values = np.concatenate([np.zeros(0), *_columns(distances, shift, camera)])
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else np.nan
 
 
-def _descend(found: Table, count: int) -> Int[np.ndarray, " V"]:
+def _descend(distances: Table, count: int) -> Int[np.ndarray, " V"]:
     """Return the shifts to which the mean distances fall, moving the one camera at a time that gains most."""
     shift = np.zeros(count, np.int64)
     for _ in range(_ROUNDS * count):
-        gains = [_best_shift(found, shift, at) for at in range(count)]
-        at = int(np.argmax([gain for gain, _ in gains]))
-        if gains[at][0] < _STEP:
+        gains = [_best_shift(distances, shift, camera) for camera in range(count)]
+        camera = int(np.argmax([gain for gain, _ in gains]))
+        if gains[camera][0] < _STEP:
             break
-        shift[at] = gains[at][1]
+        shift[camera] = gains[camera][1]
     return shift
 
 
-def _best_shift(found: Table, shift: np.ndarray, at: int) -> tuple[float, int]:
-    """Return the share by which camera `at`'s distance falls at its best shift, the others staying, and that shift."""
-    before, best = _columns(found, shift, at), (0.0, int(shift[at]))
+def _best_shift(distances: Table, shift: np.ndarray, camera: int) -> tuple[float, int]:
+    """Return by which share the distance of `camera` falls at its best shift, with the others unchanged, and that
+    shift."""
+    before, best = _columns(distances, shift, camera), (0.0, int(shift[camera]))
     for frames in range(-_LONGEST, _LONGEST + 1):
         moved = shift.copy()
-        moved[at] = frames
-        old, new, _ = _common(before, _columns(found, moved, at))
+        moved[camera] = frames
+        old, new, _ = _common(before, _columns(distances, moved, camera))
         gain = float((old - new).sum() / max(old.sum(), 1e-12))
         if gain > best[0]:
             best = gain, frames
@@ -230,6 +240,6 @@ def _is_sure(before: list[np.ndarray], after: list[np.ndarray]) -> bool:
     old, new, block = _common(before, after)
     if len(np.unique(block)) < 2:
         return False
-    falls = np.array([(old - new)[block == at].mean() for at in np.unique(block)])
+    falls = np.array([(old - new)[block == block_number].mean() for block_number in np.unique(block)])
     error = falls.std(ddof=1) / np.sqrt(len(falls))
     return bool((old - new).sum() >= _GAIN * old.sum() and falls.mean() >= _SPREADS * error)

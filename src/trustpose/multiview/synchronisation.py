@@ -42,21 +42,23 @@ def synchronise(
     default half of the shortest clip. Raises ValueError naming the camera that fits no other.
     """
     rate = float(max(fps))
-    signals = [_speeds(view, float(f), rate, weight, at) for at, (view, f) in enumerate(zip(views, fps, strict=True))]
+    signals = [
+        _speeds(view, float(f), rate, weight, index) for index, (view, f) in enumerate(zip(views, fps, strict=True))
+    ]
     count = len(views)
-    most = min(len(speed) for speed, _ in signals) / 2 if longest is None else longest * rate
+    max_lag = min(len(speed) for speed, _ in signals) / 2 if longest is None else longest * rate
     pairs, height = np.full((count, count), np.nan), np.full((count, count), np.nan)
     for a, b in combinations(range(count), 2):
-        shift, peak = _shift(signals[a], signals[b], int(most))
+        shift, peak = _shift(signals[a], signals[b], int(max_lag))
         if peak >= _PEAK:
             pairs[a, b], pairs[b, a] = shift / rate, -shift / rate
         height[a, b] = height[b, a] = peak
     correlation = np.array([np.nanmax(row) if np.isfinite(row).any() else np.nan for row in height])
-    for at in range(count):
-        if not np.isfinite(pairs[at]).any():
+    for camera in range(count):
+        if not np.isfinite(pairs[camera]).any():
             raise ValueError(
-                f"camera {at + 1}: its people move unlike those of every other (correlation "
-                f"{correlation[at]:.2f}, expected above {_PEAK}); was it the same scene?"
+                f"camera {camera + 1}: its people move unlike those of every other (correlation "
+                f"{correlation[camera]:.2f}, expected above {_PEAK}); was it the same scene?"
             )
     return Shifts(_offsets(pairs, height), correlation, pairs)
 
@@ -79,20 +81,22 @@ def _offsets(pairs: Float[np.ndarray, "V V"], height: Float[np.ndarray, "V V"]) 
 
 
 def _speeds(
-    view: Poses, fps: float, rate: float, weight: str, at: int
+    view: Poses, fps: float, rate: float, weight: str, index: int
 ) -> tuple[Float[np.ndarray, "T K"], Float[np.ndarray, "T K"]]:
     """Return the vertical speeds (T, K), in people's sizes a second, and weights, at the times 0, 1/rate, 2/rate …"""
     if view.image_id is None:
-        raise ValueError(f"view {at}: Poses.image_id is None, the frames' numbers are unknown")
-    places, trust = places_of(view), weights_of(view, weight, at)
+        raise ValueError(f"view {index}: Poses.image_id is None, the frames' numbers are unknown")
+    positions, trust = places_of(view), weights_of(view, weight, index)
     frames = int(view.image_id.max()) + 1 if len(view) else 0
-    size = np.nanmedian(np.nanmax(places[..., 1], axis=1) - np.nanmin(places[..., 1], axis=1)) if len(view) else 1.0
+    size = (
+        np.nanmedian(np.nanmax(positions[..., 1], axis=1) - np.nanmin(positions[..., 1], axis=1)) if len(view) else 1.0
+    )
     size = max(float(size), 1.0)
     rows = [np.flatnonzero(view.image_id == frame) for frame in range(frames)]
-    speed, both = np.zeros((max(frames - 1, 0), places.shape[1])), np.zeros((max(frames - 1, 0), places.shape[1]))
+    speed, both = np.zeros((max(frames - 1, 0), positions.shape[1])), np.zeros((max(frames - 1, 0), positions.shape[1]))
     for frame in range(frames - 1):
-        for row, earlier in _linked(places, rows[frame + 1], rows[frame], size):
-            step = places[row, :, 1] - places[earlier, :, 1]
+        for row, earlier in _linked(positions, rows[frame + 1], rows[frame], size):
+            step = positions[row, :, 1] - positions[earlier, :, 1]
             weights = np.where(np.isfinite(step), np.minimum(trust[row], trust[earlier]), 0.0)
             speed[frame] += weights * np.nan_to_num(step)
             both[frame] = np.maximum(both[frame], weights)
@@ -100,40 +104,40 @@ def _speeds(
     spread = _SMOOTH * fps  # frames
     smooth = gaussian_filter1d(both, spread, axis=0)
     speed = gaussian_filter1d(speed * both, spread, axis=0) / np.maximum(smooth, 1e-9)
-    own = (np.arange(len(speed)) + 0.5) / fps
+    own_times = (np.arange(len(speed)) + 0.5) / fps
     times = np.arange(int(frames / fps * rate)) / rate + 0.5 / rate
     columns = range(speed.shape[1])
     return (
-        np.stack([np.interp(times, own, speed[:, k], 0.0, 0.0) for k in columns], axis=1),
-        np.stack([np.interp(times, own, smooth[:, k], 0.0, 0.0) for k in columns], axis=1),
+        np.stack([np.interp(times, own_times, speed[:, k], 0.0, 0.0) for k in columns], axis=1),
+        np.stack([np.interp(times, own_times, smooth[:, k], 0.0, 0.0) for k in columns], axis=1),
     )
 
 
-def _linked(places: np.ndarray, now: np.ndarray, before: np.ndarray, size: float) -> list[tuple[int, int]]:
+def _linked(positions: np.ndarray, rows: np.ndarray, earlier_rows: np.ndarray, size: float) -> list[tuple[int, int]]:
     """Return the rows of people who are near where somebody was a frame earlier, and that row."""
     pairs = []
-    for row in now:
+    for row in rows:
         with np.errstate(invalid="ignore"):
-            away = np.linalg.norm(places[before] - places[row], axis=2)
-        known = np.isfinite(away)
-        mean = np.where(known, away, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-        mean = np.where(known.sum(axis=1) >= 3, mean, np.inf)
+            away = np.linalg.norm(positions[earlier_rows] - positions[row], axis=2)
+        is_known = np.isfinite(away)
+        mean = np.where(is_known, away, 0).sum(axis=1) / np.maximum(is_known.sum(axis=1), 1)
+        mean = np.where(is_known.sum(axis=1) >= 3, mean, np.inf)
         if len(mean) and mean.min() < _NEAR * size:
-            pairs.append((int(row), int(before[mean.argmin()])))
+            pairs.append((int(row), int(earlier_rows[mean.argmin()])))
     return pairs
 
 
-def _shift(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray], most: int) -> tuple[float, float]:
+def _shift(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray], max_lag: int) -> tuple[float, float]:
     """Return how many samples to add to b's times, so that it fits a, and the correlation there; NaN without any."""
-    lags = np.arange(-most, most + 1)
+    lags = np.arange(-max_lag, max_lag + 1)
     score = np.array([_correlation(a, b, int(lag)) for lag in lags])
     if not np.isfinite(score).any():
         return np.nan, np.nan
     best = int(np.nanargmax(score))
     part = 0.0
     if 0 < best < len(lags) - 1 and np.isfinite(score[best - 1 : best + 2]).all():
-        before, here, after = score[best - 1 : best + 2]
-        curve = before - 2 * here + after
+        before, peak, after = score[best - 1 : best + 2]
+        curve = before - 2 * peak + after
         part = float(0.5 * (before - after) / curve) if curve < 0 else 0.0
     return float(lags[best] + part), float(score[best])
 
@@ -143,12 +147,12 @@ def _correlation(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarr
     start, end = max(0, lag), min(len(a[0]), len(b[0]) + lag)
     if end - start < _FEWEST:
         return np.nan
-    one, other = a[0][start:end], b[0][start - lag : end - lag]
+    speeds_a, speeds_b = a[0][start:end], b[0][start - lag : end - lag]
     weight = a[1][start:end] * b[1][start - lag : end - lag]
     if (weight > 0).sum() < _FEWEST:
         return np.nan
     total = np.maximum(weight.sum(axis=0), 1e-12)
-    one = one - (weight * one).sum(axis=0) / total
-    other = other - (weight * other).sum(axis=0) / total
-    power = np.sqrt((weight * one**2).sum() * (weight * other**2).sum())
-    return float((weight * one * other).sum() / power) if power > 0 else np.nan
+    speeds_a = speeds_a - (weight * speeds_a).sum(axis=0) / total
+    speeds_b = speeds_b - (weight * speeds_b).sum(axis=0) / total
+    power = np.sqrt((weight * speeds_a**2).sum() * (weight * speeds_b**2).sum())
+    return float((weight * speeds_a * speeds_b).sum() / power) if power > 0 else np.nan

@@ -20,8 +20,8 @@ _LOW, _HIGH = ("left_ankle", "right_ankle"), ("left_shoulder", "right_shoulder")
 def bone_length(xyz: Float[np.ndarray, "N K 3"], skeleton: Skeleton, start: str, end: str) -> float:
     """Return the median distance of two joints, in units of `xyz`. Raises ValueError if the skeleton lacks one, or no
     person shows both."""
-    one, other = (_joint(xyz, skeleton, name) for name in (start, end))
-    lengths = np.linalg.norm(one - other, axis=1)
+    starts, ends = (_joint(xyz, skeleton, name) for name in (start, end))
+    lengths = np.linalg.norm(starts - ends, axis=1)
     if not np.isfinite(lengths).any():
         raise ValueError(f"nobody shows both {start} and {end}")
     return float(np.nanmedian(lengths))
@@ -39,9 +39,9 @@ def body_height(xyz: Float[np.ndarray, "N K 3"], skeleton: Skeleton) -> float:
     return float(np.mean(legs)) / LEG
 
 
-def camera_distance(cameras: Cameras, one: str, other: str) -> float:
+def camera_distance(cameras: Cameras, first: str, second: str) -> float:
     """Return the distance of two cameras. Raises KeyError for an unknown name."""
-    return float(np.linalg.norm(cameras[one].centre - cameras[other].centre))
+    return float(np.linalg.norm(cameras[first].centre - cameras[second].centre))
 
 
 def upright(placed: Placed, skeleton: Skeleton) -> Placed:
@@ -53,11 +53,11 @@ def upright(placed: Placed, skeleton: Skeleton) -> Placed:
     xyz = placed.xyz
     low, high = (np.mean([_joint(xyz, skeleton, name) for name in names], axis=0) for names in (_LOW, _HIGH))
     standing = high - low
-    known = np.isfinite(standing).all(axis=1)
-    if not known.any():
+    is_known = np.isfinite(standing).all(axis=1)
+    if not is_known.any():
         raise ValueError("nobody shows ankles and shoulders, so up is unknown")
-    lengths = np.linalg.norm(standing[known], axis=1, keepdims=True)
-    up = np.median(standing[known] / lengths, axis=0)
+    lengths = np.linalg.norm(standing[is_known], axis=1, keepdims=True)
+    up = np.median(standing[is_known] / lengths, axis=0)
     up /= np.linalg.norm(up)
     right = np.cross(placed.cameras[0].rotation[2], up)  # of the first camera
     if np.linalg.norm(right) < 1e-3:  # which looks straight down
@@ -65,7 +65,7 @@ def upright(placed: Placed, skeleton: Skeleton) -> Placed:
     forwards = np.cross(up, right)
     forwards /= np.linalg.norm(forwards)
     rotation = np.stack([np.cross(forwards, up), forwards, up])
-    ankles = low[known] @ rotation.T
+    ankles = low[is_known] @ rotation.T
     ground = np.percentile(ankles[:, 2], 5) - _ANKLE * body_height(xyz, skeleton)
     return placed.moved(rotation, -np.array([*np.median(ankles[:, :2], axis=0), ground]))
 
