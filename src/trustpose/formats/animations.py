@@ -27,7 +27,7 @@ def _gif_frames(content: bytes) -> int:
         kind = content[position]
         if kind == 0x21:  # an extension
             position += 2
-        elif kind == 0x2C:  # a frame: its place, its colours, the size of its codes
+        elif kind == 0x2C:  # a frame: its position, its colours, the size of its codes
             frames += 1
             position += 11 + _colours(content[position + 9])
         else:

@@ -8,7 +8,7 @@ pixel centres) are lists with one object per pose. `*.predictions.json` (OpenPif
 --json-output`; it is AGPL-3.0, its source was not opened) is such a list for one photo, named by the file's name only;
 a missing keypoint has score 0 at any position.
 
-COCO-WholeBody's results have 17 `keypoints`, and the others of the 133 in four fields beside them.
+COCO-WholeBody's results have 17 `keypoints`, and the others of the 133 in four further fields.
 """
 
 from dataclasses import replace

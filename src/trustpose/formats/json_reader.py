@@ -58,8 +58,8 @@ class Fields:
         return value
 
     def file_name(self, field: str, default: str | None = None) -> str:
-        """Return the bare name of a file next to the JSON: without folders, so that a spec cannot refer to other
-        places."""
+        """Return the bare name of a file next to the JSON: without folders, so that a spec cannot refer to a file
+        elsewhere."""
         value = self.text(field, default)
         bare = PurePosixPath(value).name == value and PureWindowsPath(value).name == value
         if not bare or value == "..":

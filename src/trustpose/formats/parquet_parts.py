@@ -19,7 +19,7 @@ from trustpose.poses.tables import package
 
 ROWS = 8192  # of a batch, and further rows of its last photo
 LARGE = 1_000_000  # rows from which a single file is read in batches where commands can
-ERRORS = "errors.parquet"  # what a prediction could not read, beside its parts
+ERRORS = "errors.parquet"  # in the folder of a prediction's parts: the photos that could not be read
 _READ_AHEAD = 2**20  # bytes of a column at a time, however large its row group is
 
 

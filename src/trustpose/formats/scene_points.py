@@ -23,7 +23,7 @@ _HEADER = ("camera", "point", "u", "v", "x", "y", "z", "unit")
 
 @dataclass(frozen=True, eq=False)
 class ScenePoints:
-    """The points that one camera shows: `names`, their places `xyz` (N, 3), metres, and `pixels` (N, 2)."""
+    """The points that one camera shows: `names`, their positions `xyz` (N, 3), metres, and `pixels` (N, 2)."""
 
     names: tuple[str, ...]
     xyz: Float[np.ndarray, "N 3"]

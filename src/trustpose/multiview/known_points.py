@@ -1,4 +1,4 @@
-"""Place a camera by points that it sees and whose places are known: a board, or measured points of a scene."""
+"""Find a camera's pose from points with known positions that it sees: a board, or measured points of a scene."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class PlacedByPoints:
 def place_by_points(camera: Camera, xyz: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"]) -> PlacedByPoints:
     """Return the camera where it sees points (N, 3) of the world, metres, at those pixels (N, 2); NaN: unseen.
 
-    Raises ValueError naming the camera if it sees fewer than 4 points (of a plane; else 6), or no place fits.
+    Raises ValueError naming the camera if it sees fewer than 4 points (of a plane; else 6), or no pose fits.
     """
     seen = np.isfinite(pixels).all(axis=1)
     flat = seen.sum() > 3 and np.linalg.matrix_rank(xyz[seen] - xyz[seen].mean(axis=0), tol=1e-9) < 3

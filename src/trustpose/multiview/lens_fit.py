@@ -137,5 +137,5 @@ class LensFit:
 
 
 def _fisheye_flag(name: str) -> int:
-    """Return a flag of `fisheye.calibrate`, which stands beside it in OpenCV 4, and in `cv2` itself in OpenCV 5."""
+    """Return a flag of `fisheye.calibrate`, which is in `cv2.fisheye` in OpenCV 4, and in `cv2` in OpenCV 5."""
     return getattr(cv2.fisheye if hasattr(cv2.fisheye, name) else cv2, name)

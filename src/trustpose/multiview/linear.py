@@ -1,6 +1,6 @@
 """Triangulation by linear least squares (the direct linear transform), of any number of points at once.
 
-With r1, r2, r3 the rows of a camera's [R | t] and (u, v) a point's place in the plane one metre in front of it, the
+With r1, r2, r3 the rows of a camera's [R | t] and (u, v) a point's position in the plane one metre in front of it, the
 point X satisfies (u r3 − r1) X = 0 and (v r3 − r2) X = 0. Multiplied by the focal lengths the residuals are pixels
 times depth. The sum of their squares over the views is Xᵀ Q X, and Q is linear in (u² + v², u, v, 1): all points are
 one matrix product, and one closed-form solution of 3 × 3 equations each.
@@ -19,7 +19,7 @@ _SINGULAR = 1e-12  # of the determinant against the product of the diagonal: ray
 
 
 def to_plane(camera: Camera, ideal: Float[np.ndarray, "M 2"]) -> Float[np.ndarray, "M 2"]:
-    """Return ideal pixels (M, 2) as places in the plane one metre in front of the camera."""
+    """Return ideal pixels (M, 2) as positions in the plane one metre in front of the camera."""
     return (ideal - camera.matrix[:2, 2]) @ np.linalg.inv(camera.matrix[:2, :2]).T
 
 

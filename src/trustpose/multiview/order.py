@@ -26,9 +26,9 @@ _MAX_ORDERS = 5  # cameras of which all orders are tried; of more, every swap of
 
 @dataclass(frozen=True, eq=False)
 class OrderFit:
-    """How well poses fit their cameras: `current` (0–1) in the present order, `best` in the order that fits best, and that
-    `order`: view v was made by camera order[v]. `by_camera` (V,) is each camera's mean with the others as given; NaN
-    without a common moment."""
+    """How well poses fit their cameras: `current` (0–1) in the present order, `best` in the order that fits best, and
+    that `order`: view v was made by camera order[v]. `by_camera` (V,) is each camera's mean with the others as given;
+    NaN without a common moment."""
 
     current: float
     best: float
@@ -39,7 +39,7 @@ class OrderFit:
 def fit_order(views: Sequence[Poses], moments: Moments, cameras: Cameras, *, all_orders: bool = True) -> OrderFit:
     """Return how well each view's poses fit the camera of the same number; with `all_orders`, also the best order.
 
-    All joints that have a place count alike, so that it does not depend on scores.
+    All joints with a position have the same weight, so that the result does not depend on scores.
     """
     xy = [places_of(view) for view in views]
     weights = [weights_of(view, "none", index) for index, view in enumerate(views)]

@@ -227,7 +227,8 @@ class Start:
         return plane.reshape(len(views), -1, 2), weight.reshape(len(views), -1)
 
     def _by_points(self, view: int, xyz: np.ndarray) -> tuple[int, np.ndarray, dict[int, int]]:
-        """Return how many keypoints agree with a camera's best place, its pose (3, 4), and whom it shows."""
+        """Return how many keypoints agree with a camera's best pose, that pose (3, 4), and the rows of the people that
+        it shows."""
         combos = [(moment, row) for moment, rows in enumerate(self.rows[view]) for row in rows]
         nothing = (0, np.eye(3, 4), {})
         if not combos:
@@ -268,5 +269,5 @@ def _from_first(cameras: Cameras, factor: float) -> Cameras:
 
 
 def _plain(name: str, pose: Float[np.ndarray, "3 4"]) -> Camera:
-    """Return a camera whose pixels are places in the plane one metre in front of it, times `_FOCAL`."""
+    """Return a camera whose pixels are positions in the plane one metre in front of it, times `_FOCAL`."""
     return Camera(name, np.diag([_FOCAL, _FOCAL, 1]), np.zeros(0), pose[:, :3], pose[:, 3])

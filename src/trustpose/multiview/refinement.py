@@ -17,7 +17,7 @@ _NEAREST = 1e-6  # metres in front of a camera
 
 
 def reprojection(camera: Camera, xyz: Float[np.ndarray, "M 3"], plane: Float[np.ndarray, "M 2"]) -> tuple:
-    """Return the errors x and y (M,), ideal pixels, and the projected place u, v and depth (M,) that they came from;
+    """Return the errors x and y (M,), ideal pixels, and the projected position u, v and depth (M,) that they came from;
     NaN behind the camera."""
     x, y, depth = camera.to_camera(xyz).T
     depth = np.where(depth > _NEAREST, depth, np.nan)
@@ -106,7 +106,8 @@ def covariance_of(
 
 
 def _slopes(camera: Camera, u: np.ndarray, v: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the derivatives (M, 3) of the ideal pixel's x and y by the point's place, pixels a metre; 0 if unknown."""
+    """Return the derivatives (M, 3) of the ideal pixel's x and y by the point's position, pixels a metre; 0 if
+    unknown."""
     r1, r2, r3 = camera.rotation
     (fx, skew), (_, fy) = camera.matrix[:2, :2]
     along_v = (r2 - v[:, None] * r3) / depth[:, None]

@@ -136,8 +136,9 @@ def _epipolar(first: Camera, second: Camera) -> Float[np.ndarray, "3 3"]:
 
 
 def _distances(first: _People, second: _People, half: float, matrix: np.ndarray) -> Float[np.ndarray, "M L"]:
-    """Return how far people are from each other's lines, at moments (M,) spread over the clip and each lag of the
-    other camera's times, as a share of their size; NaN where one shows nobody. half: of the other's frame, ticks."""
+    """Return the distances of people from each other's epipolar lines, at moments (M,) spread over the clip and each
+    lag of the other camera's times, as a share of their size; NaN where one shows nobody. half: of the other's frame,
+    ticks."""
     lags = np.arange(-_LONGEST, _LONGEST + 1)
     common = np.flatnonzero(_frame_at(second, first.tick, half) >= 0)
     common = common[np.linspace(0, len(common) - 1, min(len(common), _MOMENTS)).round().astype(np.int64)]

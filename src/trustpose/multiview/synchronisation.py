@@ -3,7 +3,8 @@
 A joint that rises in the world rises in every upright camera, by its own number of pixels. So for each joint, and each
 shift, the vertical speeds of two views are correlated, weighted by the trust of both; the shift with the highest mean
 over joints wins, between frames by a parabola. All pairs of cameras together give one offset a camera (weighted least
-squares). Needs neither intrinsics nor places. Nobody has to be the same person everywhere, only the most trusted one.
+squares). Needs neither the cameras' intrinsics nor their poses. Nobody has to be the same person everywhere, only the
+most trusted one.
 """
 
 from collections.abc import Sequence

@@ -66,7 +66,7 @@ class ExpectedError:
             return -np.logaddexp(good, np.log(self.gross) - distance**2 / (2 * self.gross_std**2))
 
     def radius(self, share: float) -> Float[np.ndarray, "*N K"]:
-        """Return the radius, in pixels, of the disc that holds the labelled place with probability `share`.
+        """Return the radius, in pixels, of the disc that holds the labelled position with probability `share`.
 
         Raises ValueError if `share` is not between 0 and 1.
         """

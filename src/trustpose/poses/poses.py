@@ -29,15 +29,14 @@ class Poses(PersonRows, PosesDisplay):
     are the estimator's own numbers, unchanged, in any range. `presence` is P(a labeller would have boxed this person
     with an IoU of .5 or more, and this is the one box for it) (0–1); None in boxes from labels. Given that person,
     `quality` is the expected OPKS of each keypoint (0–1), `visibility` P(absent), P(occluded), P(visible) (each triple
-    sums to 1) and `pose_quality` the expected OKS (0–1).
-    `visibility_label` is a decision per keypoint, 0, 1 or 2 as `Visibility`, where a rule made one (-1: a row without).
-    `suppressed_score` is `ranking_score` as lowered by suppression. Boxes are xyxy. In an id column, -1 (`MISSING_ID`)
-    marks a row without one; in a float column NaN does. `missing` marks keypoints without a position, whatever `xy`
-    holds (OpenPose writes 0, 0); None: the estimator places all. Boxes, matching, features and drawing ignore them; OKS
-    uses the values in `xy`, as COCO evaluation does. `skeleton` names the K joints; None: unknown. `photos` has, by
-    image id, where each photo can be read again (`image`). `error_model`: which discs of `expected_error` held for
-    people that `quality` was not fitted on; None: unknown. Raises ValueError naming the field if a shape or dtype is
-    wrong.
+    sums to 1) and `pose_quality` the expected OKS (0–1). `visibility_label` is a decision per keypoint, 0, 1 or 2 as
+    `Visibility`, where a rule made one (-1: a row without). `suppressed_score` is `ranking_score` as lowered by
+    suppression. Boxes are xyxy. In an id column, -1 (`MISSING_ID`) marks a row without one; in a float column NaN does.
+    `missing` marks keypoints without a position, whatever `xy` holds (OpenPose writes 0, 0); None: every keypoint has a
+    position. Boxes, matching, features and drawing ignore them; OKS uses the values in `xy`, as COCO evaluation does.
+    `skeleton` names the K joints; None: unknown. `photos` has, by image id, where each photo can be read again
+    (`image`). `error_model`: which discs of `expected_error` held for people that `quality` was not fitted on; None:
+    unknown. Raises ValueError naming the field if a shape or dtype is wrong.
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -71,7 +70,7 @@ class Poses(PersonRows, PosesDisplay):
 
     @property
     def keypoint_count(self) -> int:
-        """K."""
+        """The number of keypoints of each pose, K."""
         return self.xy.shape[1]
 
     @overload

@@ -3,7 +3,7 @@
 Format: Qualisys' documentation of its camera model, and what reprojects the people of Pose2Sim's demonstration (a test
 shows it). Focal lengths and principal points are in 1/64 pixel of the sensor, of which the video shows the part from
 `left`, `top`. The transform's columns are the camera's axes in the world, with y up and z backwards: OpenCV's rotation
-is diag(1, -1, -1) R with R as printed by rows r11 r12 r13 …, and x, y, z is the camera's place, millimetres.
+is diag(1, -1, -1) R with R as printed by rows r11 r12 r13 …, and x, y, z is the camera's position, millimetres.
 """
 
 from xml.etree import ElementTree

@@ -1,7 +1,7 @@
 """The calibration of Shelf and Campus as VoxelPose spread it: `calibration_shelf.json`, millimetres.
 
 Format: an object by camera number with `fx`, `fy`, `cx`, `cy`, `k` (k1, k2, k3), `p` (p1, p2), `R` from the world to
-the camera, and `T`, which is the camera's place in the world, not the translation: with it all cameras look at the
+the camera, and `T`, which is the camera's position in the world, not the translation: with it all cameras look at the
 scene's centre that VoxelPose prints (a test shows it).
 """
 

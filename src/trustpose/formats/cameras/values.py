@@ -100,7 +100,7 @@ def intrinsic(focal: np.ndarray, centre: np.ndarray, skew: float = 0.0) -> Float
 
 def brown(camera: Camera, count: int, of: str) -> Float[np.ndarray, " D"]:
     """Return exactly `count` of OpenCV's coefficients, zeros added. Raises InputError if the camera has more, or a
-    fisheye lens, for which the format has no place."""
+    fisheye lens, which the format cannot hold."""
     used = np.trim_zeros(camera.distortion, "b")
     if camera.lens != "pinhole":
         raise InputError(f"camera {camera.name!r}: lens: {of} holds no fisheye lens")

@@ -106,7 +106,7 @@ def _fields(rows: Rows, count: int) -> tuple[str, str | None]:
 
 
 def has_whole_body(rows: Rows) -> bool:
-    """Return whether rows have the fields of COCO-WholeBody's 133 keypoints beside those of the body."""
+    """Return whether rows have the fields of COCO-WholeBody's 133 keypoints in addition to those of the body."""
     return {field for field, _ in _WHOLE_BODY} <= rows.fields
 
 

@@ -1,8 +1,8 @@
 """C3D, the binary files of motion capture, written and read by the package `c3d` (the extra `cameras`).
 
-Format: c3d.org. Points in millimetres with names; a point without a place has the residual −1. The people of a frame
+Format: c3d.org. Points in millimetres with names; a point without a position has the residual −1. The people of a frame
 are one list of points, so with several of them a name begins with "person", its number and "_". Residuals of points
-with a place are 0: in the format they are errors of markers in millimetres, which ours are not.
+with a position are 0: in the format they are errors of markers in millimetres, which ours are not.
 """
 
 import io

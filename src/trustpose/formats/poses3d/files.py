@@ -32,7 +32,7 @@ def format_of(path: str | Path) -> str:
 def write_poses3d(path: str | Path, poses: Poses3D, *, rate: float | None = None, y_up: bool = False) -> list[Path]:
     """Write poses in the format of the file's suffix, atomically; return the files written.
 
-    JSON, CSV and Parquet hold every field. TRC and C3D hold places only, frame by frame from the first to the last,
+    JSON, CSV and Parquet hold every field. TRC and C3D hold positions only, frame by frame from the first to the last,
     `rate` of them a second (default: from `poses.time`). TRC holds one person: of several, "{person}" in the name
     stands for each one's track id, p_{person}.trc. With `y_up` those two have the world's z as y, as OpenSim expects
     it. Raises InputError.

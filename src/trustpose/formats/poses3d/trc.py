@@ -1,8 +1,8 @@
 """TRC, the marker files of OpenSim and Motion Analysis: tab-separated text, one file of frames with named markers.
 
 Format: OpenSim's documentation, "Marker (.trc) Files". Three lines of header (path, fields, values), a line of marker
-names, one of their coordinates, an empty one, then number, time and x, y, z of each marker. A marker without a place is
-empty. The format has neither people nor trust.
+names, one of their coordinates, an empty one, then number, time and x, y, z of each marker. A marker without a position
+is empty. The format has neither people nor trust.
 """
 
 import re
