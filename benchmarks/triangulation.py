@@ -42,7 +42,7 @@ from trustpose.geometry.expected_error import expected_error
 from trustpose.multiview.camera_error import camera_error, with_camera_error
 from trustpose.multiview.frames import match_frames
 from trustpose.multiview.people import group_people
-from trustpose.multiview.triangulation import METHODS, triangulate
+from trustpose.multiview.triangulation import METHODS, triangulate_points
 from trustpose.multiview.views import places_of, weights_of
 from trustpose.poses import ExpectedError, Poses
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25B
@@ -131,7 +131,7 @@ def solved(columns: dict[str, Any], cameras: Cameras, method: Any, weight: str, 
     known: dict[str, Any] = {"weight": columns[weight][kept]} if weight in columns else {}
     if weight in ("trust", "variance"):
         known["deviation"] = ExpectedError(error.std[kept], error.gross[kept], error.gross_std[kept])
-    return triangulate(columns["xy"][kept], cameras[kept], method=method, **known).xyz
+    return triangulate_points(columns["xy"][kept], cameras[kept], method=method, **known).xyz
 
 
 def measured(columns: dict[str, Any], cameras: Cameras, method: str, weight: str) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def speed(cameras: Cameras, frames: int) -> dict[str, dict[str, float]]:
         error = ExpectedError(sigma, np.full(sigma.shape, 0.05), np.full(sigma.shape, 100.0))
         for method in METHODS:
             started = time.process_time()
-            triangulate(xy, cameras, method=method, deviation=error)
+            triangulate_points(xy, cameras, method=method, deviation=error)
             found.setdefault(method, {})[str(count)] = time.process_time() - started
     print(f"\nProcessor seconds{'':6}" + "".join(f"{count:>12,} frames" for count in (frames // 4, frames)))
     for method, seconds in found.items():
@@ -241,7 +241,7 @@ def peer(cameras: Cameras, frames: int = 4000) -> dict[str, float] | None:
     started = time.process_time()
     one = theirs.triangulate(flat.copy(), undistort=True)
     middle = time.process_time()
-    other = triangulate(xy, cameras, method="linear").xyz
+    other = triangulate_points(xy, cameras, method="linear").xyz
     seconds = {"aniposelib": middle - started, "ours": time.process_time() - middle}
     apart = 1000 * np.median(np.linalg.norm(one - other.reshape(-1, 3), axis=1))
     times = seconds["aniposelib"] / seconds["ours"]

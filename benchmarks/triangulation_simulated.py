@@ -30,7 +30,7 @@ from trustpose.formats.coco import read_results, read_truth
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import AREA_OF_BOX, error_of
 from trustpose.metrics.pairing import pair_with_people
-from trustpose.multiview.triangulation import triangulate
+from trustpose.multiview.triangulation import triangulate_points
 from trustpose.poses import ExpectedError
 from trustpose.skeletons import COCO_17
 
@@ -128,7 +128,7 @@ def solved(views: dict[str, Any], cameras: Cameras, kept: np.ndarray, row: tuple
     if weight in ("trust", "variance"):
         error = views["errors"]
         known["deviation"] = ExpectedError(error.std[kept], error.gross[kept], error.gross_std[kept])
-    return triangulate(views["xy"][kept], cameras[kept.tolist()], method=method, loss=loss, **known)
+    return triangulate_points(views["xy"][kept], cameras[kept.tolist()], method=method, loss=loss, **known)
 
 
 def by_person(views: dict[str, Any], xyz: np.ndarray, cameras: Cameras, kept: np.ndarray) -> dict[str, np.ndarray]:

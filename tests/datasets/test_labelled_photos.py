@@ -79,4 +79,4 @@ def test_a_photo_of_nobody_with_labels_still_gives_views(tmp_path):
         made, photos=replace(made.photos, box=[np.zeros((0, 4))]), xy=[np.zeros((0, 17, 2))], v=[np.zeros((0, 17), int)]
     )
     assert not PhotoViews(empty, SIZE, COCO_17.flip_index)[0].ignored.any()
-    assert len(made.at(np.array([0, 0]))) == 2
+    assert len(made.select(np.array([0, 0]))) == 2

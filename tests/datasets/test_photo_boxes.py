@@ -204,7 +204,7 @@ def test_from_a_ground_truth(tmp_path):
     assert [len(box) for box in photos.box] == [3, 2, 3, 0] and [len(box) for box in photos.crowd] == [0, 1, 0, 0]
     x, y, w, h = content["annotations"][4]["bbox"]
     np.testing.assert_allclose(photos.crowd[1], [[x, y, x + w, y + h]])
-    some = boxed_photos(read_truth(truth), folder, complete={1, 3}).at(np.array([1]))
+    some = boxed_photos(read_truth(truth), folder, complete={1, 3}).select(np.array([1]))
     assert some.file_name == ["0003.png"] and some.image_id.tolist() == [3]
     np.testing.assert_array_equal(some.box[0], photos.box[2])
     assert TrainingViews(photos, 64)[3].pixels.shape == (64, 64, 3)

@@ -13,7 +13,7 @@ from trustpose.geometry.cameras import Camera
 from trustpose.multiview.board_photos import find_boards
 from trustpose.multiview.boards import Board, charuco_board, find_corners
 from trustpose.multiview.intrinsics import board_pose, calibrate, coverage
-from trustpose.multiview.lenses import seen_by
+from trustpose.multiview.lenses import project
 
 BOARD = Board(9, 6, 0.03)
 SIZE = (1280, 720)
@@ -47,14 +47,14 @@ def test_derivatives(lens: str) -> None:
     pose = np.array([0.3, -0.2, 0.5, 0.05, -0.02, 0.6])
 
     points = BOARD.points[:5]
-    pixels, *by = seen_by(lens, one, pose, points)  # type: ignore[arg-type]
+    pixels, *by = project(lens, one, pose, points)  # type: ignore[arg-type]
     for which, (start, derivative) in enumerate(zip((one, pose, points), by, strict=True)):
         for k in range(start.shape[-1]):
             step = 1e-6 * max(1.0, np.abs(start[..., k]).max())
             moved = start.copy()
             moved[..., k] += step
             arguments = [moved if n == which else value for n, value in enumerate((one, pose, points))]
-            there = seen_by(lens, *arguments)[0]  # type: ignore[arg-type]
+            there = project(lens, *arguments)[0]  # type: ignore[arg-type]
             assert np.abs((there - pixels) / step - derivative[..., k]).max() < 1e-3 * max(1, np.abs(derivative).max())
 
 

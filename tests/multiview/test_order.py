@@ -7,7 +7,7 @@ from tests.multiview.rings import ring
 from tests.multiview.test_people import seen_by, walkers
 from trustpose.geometry.cameras import Cameras
 from trustpose.multiview.frames import match_frames
-from trustpose.multiview.order import fit_order, misfit
+from trustpose.multiview.order import describe_misfit, fit_order
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def views():
 
 
 def test_the_right_order_fits(views):
-    assert misfit(views, match_frames(views), ring(4)) is None
+    assert describe_misfit(views, match_frames(views), ring(4)) is None
 
 
 @pytest.mark.slow
@@ -25,7 +25,7 @@ def test_another_order_is_named(views, order):
     mixed = [views[at] for at in order]
     fit = fit_order(mixed, match_frames(mixed), ring(4))
     assert fit.order == order and fit.best > fit.current + 0.1
-    said = misfit(mixed, match_frames(mixed), ring(4))
+    said = describe_misfit(mixed, match_frames(mixed), ring(4))
     assert said is not None and "another order" in said
     for at, one in enumerate(order):
         assert (f"those given for 'cam{at}' fit 'cam{one}'" in said) == (at != one)
@@ -33,11 +33,11 @@ def test_another_order_is_named(views, order):
 
 def test_a_calibration_of_another_size_does_not_fit(views):
     larger = Cameras(tuple(camera.resized(2560, 1920) for camera in ring(4)))
-    said = misfit(views, match_frames(views), larger)
+    said = describe_misfit(views, match_frames(views), larger)
     assert said is not None and "do not fit the cameras" in said
 
 
 def test_without_common_moments_nothing_is_said(views):
     apart = [view[view.image_id % 4 == at] for at, view in enumerate(views)]
-    assert misfit(apart, match_frames(apart), ring(4)) is None
+    assert describe_misfit(apart, match_frames(apart), ring(4)) is None
     assert np.isnan(fit_order(apart, match_frames(apart), ring(4)).current)

@@ -13,11 +13,11 @@ from trustpose.files import InputError
 from trustpose.formats.cameras import read_cameras
 from trustpose.formats.scene_points import read_scene_points
 from trustpose.geometry.cameras import Cameras
-from trustpose.multiview.bundle import _jacobian, _moved, _points, adjust
+from trustpose.multiview.bundle import _apply_steps, _jacobian, _points, adjust
 from trustpose.multiview.extrinsics import Placed, place_by_people
 from trustpose.multiview.frames import match_frames
 from trustpose.multiview.known_points import place_by_points
-from trustpose.multiview.world import body_height, bone_length, camera_distance, upright
+from trustpose.multiview.world import body_height, bone_length, camera_distance, make_upright
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 
@@ -98,7 +98,7 @@ def test_two_people_and_a_stranger_place_four_cameras() -> None:
         camera_distance(cameras, "cam0", "cam2"), rel=0.03
     )
     assert bone_length(placed.xyz, COCO_17, "left_knee", "left_ankle") == pytest.approx(0.46, abs=0.03)
-    straight = upright(placed, COCO_17)
+    straight = make_upright(placed, COCO_17)
     heights = [one.centre[2] for one in straight.cameras]
     assert np.abs(np.array(heights) - [one.centre[2] for one in cameras]).max() < 0.15
     for one, before in zip(straight.cameras, placed.cameras, strict=True):  # the same images
@@ -129,7 +129,7 @@ def test_bundle_adjustment_s_derivatives() -> None:
     for k in range(derivative.shape[1]):
         step = np.zeros(derivative.shape[1])
         step[k] = 1e-5
-        there, here = ((_points(ideal, weight, _moved(cameras, s * step))[1] * root).ravel() for s in (1, -1))
+        there, here = ((_points(ideal, weight, _apply_steps(cameras, s * step))[1] * root).ravel() for s in (1, -1))
         assert np.abs((there - here) / 2e-5 - derivative[:, k]).max() < 1e-3 * np.abs(derivative).max()
 
 
@@ -138,7 +138,7 @@ def test_bundle_adjustment_undoes_a_push_and_ignores_outliers() -> None:
     xy = cameras.project(people)
     xy[1, ::15] += 80
     xy[2, 5:9] = np.nan
-    pushed = _moved(cameras, np.random.default_rng(2).normal(0, 0.03, 18))
+    pushed = _apply_steps(cameras, np.random.default_rng(2).normal(0, 0.03, 18))
     assert off_by(pushed, cameras)[0] > 1
     found = adjust(xy, np.where(np.isfinite(xy[..., 0]), 1.0, 0.0), pushed)
     turned, moved = off_by(found.cameras, cameras)

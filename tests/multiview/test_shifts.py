@@ -12,7 +12,7 @@ from tests.multiview.test_placing import walk
 from tests.multiview.test_synchronisation import later
 from trustpose.cli.triangulate import read_views
 from trustpose.formats.cameras import read_cameras
-from trustpose.multiview.shifts import _is_sure, fit_times, shifted
+from trustpose.multiview.shifts import _is_sure, describe_shifts, fit_times
 
 _SHIFTS = [(0, 0, 0, 0), (9, 0, 0, 0), (0, 0, 13, 0), (0, 14, 0, 6, 0)]
 
@@ -30,7 +30,7 @@ def test_shifted_views_of_people_who_walk(shift) -> None:
     moved = [later(view, frames) for view, frames in zip(views, shift, strict=True)]
     fit = fit_times(moved, cameras)
     assert np.abs(fit.shift - shift).max() <= 1 and ((fit.shift != 0) == (np.array(shift) != 0)).all()
-    said = shifted(fit, cameras.names)
+    said = describe_shifts(fit, cameras.names)
     assert (said is None) == (not any(shift))
     for at, one in enumerate(shift):
         assert (f"'cam{at}'" in (said or "")) == (one > 0)

@@ -37,7 +37,7 @@ from trustpose.datasets.folds import fold_of
 from trustpose.datasets.read_truth import TruthSource, truth_file_of
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.coco.together import apart_by_category
+from trustpose.formats.coco.together import separate_categories
 from trustpose.formats.coco.visibility import LABELLED, TERNARY
 from trustpose.formats.records import results_file_of
 from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
@@ -136,7 +136,7 @@ def _cross_fit(task: Task, tick: ProgressCallback) -> tuple[dict[str, Probabilit
 
 def _errors(task: Task, out_of_fold: Poses) -> ErrorModel | None:
     """Return which discs of expected errors held for people that the out-of-fold trust was not fitted on."""
-    poses, labelled, _ = apart_by_category(task.truth, replace(task.results, poses=out_of_fold))
+    poses, labelled, _ = separate_categories(task.truth, replace(task.results, poses=out_of_fold))
     person = pair_with_people(poses, labelled)
     errors = LabelledErrors.of_poses(poses, labelled, person, task.skeleton.sigmas)
     return fit_error_model(errors, task.skeleton, f"people of {Path(task.truth.path).name}, out of fold")
@@ -203,7 +203,7 @@ def prepare(truth: TruthFile, results: ResultsFile, options: Options, seconds: t
     skeleton, poses = _skeleton(truth, options), results.poses
     source = FeatureInputs.of(poses)
     source.check(poses)
-    apart, labelled, _ = apart_by_category(truth, results)
+    apart, labelled, _ = separate_categories(truth, results)
     targets = find_targets(apart, labelled, skeleton.sigmas, cast(Area, options.area))
     if not (targets.v > 0).any():
         raise InputError(f"{results.path}: no result matches a labelled person of {truth.path}")

@@ -156,7 +156,7 @@ def _by_people(
     from trustpose.cli.triangulate import _weight as chosen
     from trustpose.multiview.extrinsics import place_by_people
     from trustpose.multiview.frames import match_frames
-    from trustpose.multiview.world import upright
+    from trustpose.multiview.world import make_upright
     from trustpose.poses import Poses3D
 
     _check_count(rig, results, "--results")
@@ -174,7 +174,7 @@ def _by_people(
     try:
         if skeleton_of_all is None:
             raise ValueError("the skeleton is unknown")
-        placed = upright(placed, skeleton_of_all)
+        placed = make_upright(placed, skeleton_of_all)
     except ValueError as error:
         typer.echo(f"the world is the first camera's frame: {error}")
     for camera, errors in zip(placed.cameras, placed.errors, strict=True):

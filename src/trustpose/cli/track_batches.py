@@ -28,7 +28,7 @@ def track_parts(results: Path, out: Path, skeleton: "Skeleton", options: dict[st
     """Write the rows of Parquet results with track ids, image ids ascending. Raises InputError."""
     from trustpose.formats.coco.results_in_batches import open_results
     from trustpose.formats.parquet_clips import find_clips
-    from trustpose.formats.parquet_sorting import by_photo
+    from trustpose.formats.parquet_sorting import sort_by_photo
     from trustpose.formats.row_writing import row_writer, tracked_rows, with_track_id
     from trustpose.tracking.in_batches import TracksInBatches
 
@@ -38,7 +38,7 @@ def track_parts(results: Path, out: Path, skeleton: "Skeleton", options: dict[st
     schema = with_track_id(read.parts.schema)
     with tempfile.TemporaryDirectory(prefix="trustpose-") as folder:
         clips = find_clips(read.parts)
-        read = replace(read, parts=by_photo(read.parts, Path(folder)))
+        read = replace(read, parts=sort_by_photo(read.parts, Path(folder)))
         tracks = TracksInBatches([(clip.first, clip.step) for clip in clips], **options)
         with bar("tracking", len(read)) as advance, row_writer(out, schema) as write:
             for batch, rows in read.batches():

@@ -58,7 +58,7 @@ def check_fit(
     import numpy as np
 
     from trustpose.multiview.frames import match_frames
-    from trustpose.multiview.order import misfit
+    from trustpose.multiview.order import describe_misfit
 
     try:
         moments = match_frames(views, fps, offset)
@@ -68,7 +68,7 @@ def check_fit(
     if not (seen.sum(axis=0) >= 2).any():
         spans = ", ".join(f"{path.name} has frames {_span(view)}" for path, view in zip(named, views, strict=True))
         raise InputError(f"no moment is in the poses of two cameras: {spans}; --fps and --offset say how they belong")
-    why = None if unchecked else misfit(views, moments, rig)
+    why = None if unchecked else describe_misfit(views, moments, rig)
     if why is not None:
         raise InputError(f"{why} (--unchecked goes on)")
     if not unchecked:
@@ -81,10 +81,10 @@ def _check_times(
     """Refuse clips of which one is shifted in time; a shift that costs little is only said."""
     import typer
 
-    from trustpose.multiview.shifts import fit_times, shifted
+    from trustpose.multiview.shifts import describe_shifts, fit_times
 
     fit = fit_times(views, rig, fps, offset, weight)
-    why = shifted(fit, rig.names)
+    why = describe_shifts(fit, rig.names)
     if why is None:
         return
     starts = [0.0] * len(rig) if offset is None else offset

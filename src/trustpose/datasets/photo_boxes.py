@@ -52,7 +52,6 @@ class BoxedPhotos:
 
     def select(self, rows: Int[np.ndarray, " L"]) -> "BoxedPhotos":
         """Return the photos at `rows`, with their cached pixels and the whole cache size."""
-
         lists = {name: [getattr(self, name)[row] for row in rows] for name in ("file_name", "box", "crowd")}
         decoded = {index: self._decoded[row] for index, row in enumerate(rows.tolist()) if row in self._decoded}
         room = self.room + _bytes(self._decoded) - _bytes(decoded)

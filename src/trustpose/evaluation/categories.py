@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from trustpose.evaluation.paired_results import PairedResults, measure
 from trustpose.evaluation.record import CategoryPrecision
 from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.coco.together import apart_by_category
+from trustpose.formats.coco.together import separate_categories
 from trustpose.metrics.average_precision import AveragePrecision, Evaluation, evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
 from trustpose.poses import Area
@@ -40,7 +40,7 @@ def measure_by_category(
     In the `PairedResults` of several categories, `image_id` of poses and people numbers pairs of photo and category, so
     that computations per photo keep to one category; draws resample photos.
     """
-    poses, people, ids = apart_by_category(truth, results)
+    poses, people, ids = separate_categories(truth, results)
     pose_score = results.score if pose_score is None else pose_score
     options: dict[str, Any] = {"sigmas": sigmas, "area": area, "replicates": replicates, "seed": seed}
     measured = measure(poses, people, results.score, ids, pose_score=pose_score, **options)

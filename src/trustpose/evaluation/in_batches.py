@@ -25,7 +25,7 @@ from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.formats.coco.results_in_batches import ResultsParts, open_results
 from trustpose.formats.coco.truth import area_convention
 from trustpose.formats.coco.truth_in_batches import TruthBatches, open_truth
-from trustpose.formats.parquet_sorting import by_photo
+from trustpose.formats.parquet_sorting import sort_by_photo
 from trustpose.metrics.diagnosis import DIAGNOSED, diagnose
 from trustpose.metrics.diagnosis_impact import STAGES
 from trustpose.metrics.pixel_error import pixel_trust
@@ -79,7 +79,7 @@ def audit_in_batches(
         read = open_results(
             results, keypoint_count=len(truth.header.keypoint_names), score_field=score or RANKED_BY, is_ordered=False
         )
-        read = replace(read, parts=by_photo(read.parts, folders[1]))
+        read = replace(read, parts=sort_by_photo(read.parts, folders[1]))
         sums = _Sums(truth, convention, used, score, stack)
         for people, poses in Joined(truth, read):
             sums.add(people, poses)

@@ -77,7 +77,7 @@ def assemble(
     check_centres(Rows(parts[0].path, "pose", []), poses)
     if poses.score is None or any(part.score is None for part in pixels):
         raise InputError(f"{parts[0].path}: has no keypoint scores")
-    notes += _of_missing(poses, tool)
+    notes += _missing_notes(poses, tool)
     score = np.concatenate([_ranking(part) for part in parts])
     if np.isnan(score).any():
         mean = np.nan_to_num(poses.score).mean(axis=1)
@@ -152,7 +152,7 @@ def _ranking(part: FoundPoses) -> np.ndarray:
     return np.full(len(part), np.nan)
 
 
-def _of_missing(poses: Poses, tool: str) -> list[str]:
+def _missing_notes(poses: Poses, tool: str) -> list[str]:
     """Return notes on keypoints without a position, and on others at exactly 0, 0."""
     total = poses.xy.shape[0] * poses.xy.shape[1]
     missing = np.zeros(poses.xy.shape[:2], dtype=np.bool_) if poses.missing is None else poses.missing
@@ -210,23 +210,23 @@ def _in_order(
         surplus = [name for name in source.keypoints if name not in target.keypoints]
         if len(lacking) == len(target):
             raise InputError(
-                f"{path}: no keypoint of the poses ({_listed(surplus)}) has a name of the ground truth "
-                f"({_listed(lacking)}); name the poses' keypoints with --skeleton"
+                f"{path}: no keypoint of the poses ({_list_names(surplus)}) has a name of the ground truth "
+                f"({_list_names(lacking)}); name the poses' keypoints with --skeleton"
             )
         if lacking and not fill_missing:
             raise InputError(
-                f"{path}: the poses ({source.name}) lack {_listed(lacking)} of the ground truth's keypoints; "
+                f"{path}: the poses ({source.name}) lack {_list_names(lacking)} of the ground truth's keypoints; "
                 "--fill-missing writes 0, 0, 0 for them"
             )
         if lacking:
             notes.append(f"keypoints that the poses lack, written as 0, 0, 0: {', '.join(lacking)}")
         if surplus:
-            notes.append(f"keypoints that the ground truth lacks, left out: {_listed(surplus)}")
+            notes.append(f"keypoints that the ground truth lacks, left out: {_list_names(surplus)}")
     assert poses.score is not None
     blank = np.isnan(poses.xy).any(axis=2)
     xy, score = np.where(np.expand_dims(blank, 2), 0.0, poses.xy), np.where(blank, 0.0, poses.score)
     return replace(poses, xy=xy, score=score, skeleton=target), target, notes
 
 
-def _listed(names: list[str]) -> str:
+def _list_names(names: list[str]) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

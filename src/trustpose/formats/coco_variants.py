@@ -66,7 +66,7 @@ def name_photos(rows: Rows) -> tuple[Rows, tuple[str, ...] | None, bool]:
     """
     if "image_id" not in rows.fields:
         photo = PurePath(rows.path).stem.removesuffix(".predictions")
-        return _numbered(rows), (photo,) * len(rows), False
+        return _with_row_ids(rows), (photo,) * len(rows), False
     ids = [row.get("image_id") for row in rows.rows]
     files = [row.get("file_name") for row in rows.rows]
     texts = sum(type(image_id) is str for image_id in ids)
@@ -77,10 +77,10 @@ def name_photos(rows: Rows) -> tuple[Rows, tuple[str, ...] | None, bool]:
     if names is ids and texts != len(ids):
         index = next(i for i, image_id in enumerate(ids) if type(image_id) is not str)
         raise rows.fail(index, "image_id", "a file's name, as in other results", ids[index])
-    return _numbered(rows), photo, False
+    return _with_row_ids(rows), photo, False
 
 
-def _numbered(rows: Rows) -> Rows:
+def _with_row_ids(rows: Rows) -> Rows:
     return Rows(rows.path, rows.noun, [row | {"image_id": index} for index, row in enumerate(rows.rows)])
 
 

@@ -77,7 +77,7 @@ def no_people(path: str, photo: str | None = None, *, without_body: int = 0) -> 
     return FoundPoses(path, Poses(xy=np.zeros((0, 0, 2))), photo=(), empty=empty, without_body=without_body)
 
 
-def unscored(xy: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def default_scores(xy: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return scores (N, K) of 1 for keypoints (N, K, 2) without any, NaN where these are, and the note that says so."""
     note = "the files have no scores: keypoint scores are written as 1, and say nothing"
     return np.where(np.isnan(xy).any(axis=2), np.nan, 1.0), (note,)

@@ -14,7 +14,7 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.formats.csv_rows import check_width, first_row, numbers, read_rows
-from trustpose.formats.found_poses import FoundPoses, no_people, unscored
+from trustpose.formats.found_poses import FoundPoses, default_scores, no_people
 from trustpose.formats.json_reader import short
 from trustpose.poses import Poses
 from trustpose.skeletons import BLAZEPOSE_33
@@ -60,7 +60,7 @@ def read_csv(content: bytes, path: str) -> FoundPoses:
     photo = tuple(PurePath(row[0].replace("\\", "/")).name for row in rows)
     if not all(photo):
         raise InputError(f"{path}: line {1 + photo.index('')}: expected the photo's name")
-    score, notes = unscored(table[..., :2])
+    score, notes = default_scores(table[..., :2])
     return FoundPoses(path, Poses(xy=table[..., :2], score=score), photo=photo, skeleton=BLAZEPOSE_33, notes=notes)
 
 

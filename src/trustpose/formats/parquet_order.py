@@ -49,7 +49,7 @@ def find_scattered(parts: ParquetParts) -> Any:
     return None
 
 
-def find_twice(parts: ParquetParts, field: str) -> Any:
+def find_duplicate(parts: ParquetParts, field: str) -> Any:
     """Return a whole number that occurs twice in a column; None if each occurs once. Nulls do not count."""
     share = 1 + parts.rows // _AT_ONCE
     for remainder in range(share):

@@ -38,7 +38,7 @@ class ParquetParts:
     @cached_property
     def occurring(self) -> frozenset[str]:
         """Return the columns that a row has a value in, as far as the files' statistics say."""
-        return frozenset(name for file in self.files for name in _occurring(file))
+        return frozenset(name for file in self.files for name in _columns_with_values(file))
 
     def batches(self, batch_rows: int | None = None) -> Iterator[TableRows]:
         """Yield all rows in order, whole photos together, some `batch_rows` (`ROWS`) rows at a time.
@@ -58,7 +58,7 @@ class ParquetParts:
             if not last:
                 continue
             yield self._rows(content.slice(0, last), pending)
-            pending = _after(pending, last)
+            pending = _drop_rows(pending, last)
         if pending:
             yield self._rows(arrow.concat_tables([table for table, *_ in pending]), pending)
 
@@ -112,7 +112,7 @@ class ParquetParts:
                 columns = [name for name in names if name in opened.schema_arrow.names]
                 for batch in opened.iter_batches(batch_size=batch_rows, columns=columns):
                     if len(batch):
-                        yield _as(arrow.Table.from_batches([batch]), schema), str(file), row
+                        yield _with_schema(arrow.Table.from_batches([batch]), schema), str(file), row
                     row += len(batch)
 
 
@@ -132,7 +132,7 @@ def open_parts(path: str | Path, noun: str = "result") -> ParquetParts:
             rows += opened.metadata.num_rows
             metadata = metadata or opened.schema_arrow.metadata
             if opened.metadata.num_rows:
-                schema = _both(schema, opened.schema_arrow, file)
+                schema = _merge_schemas(schema, opened.schema_arrow, file)
     for name in ("image_id", "keypoints"):
         if rows and name not in schema.names:
             raise InputError(f"{path}: column {name!r} is missing, expected one row per {noun} (not --tidy)")
@@ -187,7 +187,7 @@ def _package(name: str) -> Any:
         raise InputError(str(error)) from None
 
 
-def _both(schema: Any, part_schema: Any, file: Path) -> Any:
+def _merge_schemas(schema: Any, part_schema: Any, file: Path) -> Any:
     """Return all columns of two schemas; a column without values in one has the other's type, and numbers the wider."""
     arrow = _package("pyarrow")
     fields = {field.name: field for field in schema}
@@ -203,7 +203,7 @@ def _both(schema: Any, part_schema: Any, file: Path) -> Any:
     return arrow.schema(list(fields.values()))
 
 
-def _as(table: Any, schema: Any) -> Any:
+def _with_schema(table: Any, schema: Any) -> Any:
     """Return the table with all columns of a schema, null where it has none."""
     arrow = package("pyarrow")
     columns = [
@@ -215,7 +215,7 @@ def _as(table: Any, schema: Any) -> Any:
     return arrow.Table.from_arrays(columns, schema=schema)
 
 
-def _occurring(file: Path) -> set[str]:
+def _columns_with_values(file: Path) -> set[str]:
     """Return the columns of a file that are not null in all rows, as its statistics show; all where it has none."""
     metadata = package("pyarrow.parquet").read_metadata(file)
     columns = set()
@@ -241,7 +241,7 @@ def _start_of_last(image: Any) -> int:
     return int(_starts(image)[-1])
 
 
-def _after(pending: list[tuple[Any, str, int]], row: int) -> list[tuple[Any, str, int]]:
+def _drop_rows(pending: list[tuple[Any, str, int]], row: int) -> list[tuple[Any, str, int]]:
     """Return what is left of tables after their first `row` rows."""
     rest = []
     for table, file, first in pending:

@@ -18,7 +18,7 @@ _AT_ONCE = 2**16  # rows read at a time, and about as many of a sorted file
 _MOST_FILES = 512  # open at a time; with more rows than 2**16 in each, the files are larger
 
 
-def by_photo(parts: ParquetParts, folder: Path) -> ParquetParts:
+def sort_by_photo(parts: ParquetParts, folder: Path) -> ParquetParts:
     """Return the rows in ascending order of their image ids, whole numbers, those of a photo in their order: the parts
     themselves if they are so, else sorted parts in `folder`, which exists and takes about the size of all columns.
 
@@ -30,7 +30,7 @@ def by_photo(parts: ParquetParts, folder: Path) -> ParquetParts:
     arrow = package("pyarrow")
     origins = parts.schema.append(arrow.field(FROM_FILE, arrow.int32())).append(arrow.field(FROM_ROW, arrow.int64()))
     try:
-        files = _distributed(parts, origins, _limits(parts), folder)
+        files = _distribute_rows(parts, origins, _file_limits(parts), folder)
         for file in files:
             _sort(file)
     except OSError as error:
@@ -40,7 +40,7 @@ def by_photo(parts: ParquetParts, folder: Path) -> ParquetParts:
     )
 
 
-def _limits(parts: ParquetParts) -> np.ndarray:
+def _file_limits(parts: ParquetParts) -> np.ndarray:
     """Return the ids at which files begin, so that each has about `_AT_ONCE` rows."""
     files = min(_MOST_FILES, -(-parts.rows // _AT_ONCE))
     step = 1 + parts.rows // (1000 * files)
@@ -48,7 +48,7 @@ def _limits(parts: ParquetParts) -> np.ndarray:
     return np.unique(ids[np.arange(1, files) * len(ids) // files])
 
 
-def _distributed(parts: ParquetParts, schema: Any, limits: np.ndarray, folder: Path) -> list[Path]:
+def _distribute_rows(parts: ParquetParts, schema: Any, limits: np.ndarray, folder: Path) -> list[Path]:
     """Write each row to the file of its id, with where it comes from."""
     arrow = package("pyarrow")
     files = [folder / f"{number:05}.arrow" for number in range(len(limits) + 1)]

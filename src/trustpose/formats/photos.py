@@ -179,7 +179,7 @@ def reason_unread(path: Path) -> str | None:
     """Return why a photo file is of a kind that cannot be read here, None if it can; its pixels are not decoded."""
     suffix = path.suffix.lower()
     if suffix in _OTHERS:
-        return _not_read(_OTHERS[suffix])
+        return _unread_reason(_OTHERS[suffix])
     if suffix not in _HEIC_SUFFIXES or missing_reader() is None:
         return None
     try:
@@ -196,7 +196,7 @@ def _is_heic(content: bytes) -> bool:
     return content[4:8] == b"ftyp" and not _HEIC_BRANDS.isdisjoint(brands)
 
 
-def _not_read(kind: str) -> str:
+def _unread_reason(kind: str) -> str:
     return f"{kind} is not read; convert it to JPEG or PNG"
 
 
@@ -208,7 +208,7 @@ def decode_photo(content: bytes, name: str | Path, max_pixels: int = MAX_PIXELS)
     """
     kind = _OTHERS.get(Path(name).suffix.lower())
     if kind is not None:  # before its content: raw formats are TIFF, of which a thumbnail would be read
-        raise InputError(f"{name}: {_not_read(kind)}")
+        raise InputError(f"{name}: {_unread_reason(kind)}")
     if _is_heic(content):
         return decode_heic(content, name, max_pixels)
     size = image_size(content)

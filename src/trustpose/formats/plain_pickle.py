@@ -142,7 +142,7 @@ def _build_array(name: str, argument: Any, stack: list[Any]) -> None:
         stack.append(_function(module, function))
     elif name == "REDUCE":
         arguments, function = stack.pop(), stack.pop()
-        stack.append(_called(function, arguments))
+        stack.append(_call_constructor(function, arguments))
     elif name == "BUILD":
         state = stack.pop()
         if not isinstance(stack[-1], PickledArray | _Kind):
@@ -163,7 +163,7 @@ def _function(module: Any, name: Any) -> _Function:
     return _Function(name)
 
 
-def _called(function: Any, arguments: Any) -> Any:
+def _call_constructor(function: Any, arguments: Any) -> Any:
     """Return what numpy's functions would, as records of ours."""
     if not isinstance(function, _Function) or not isinstance(arguments, tuple):
         raise ValueError(_DAMAGED)

@@ -21,7 +21,7 @@ from trustpose.formats import (
 from trustpose.formats.columns import parse_finite_json
 from trustpose.formats.found_poses import FoundPoses, files_in, no_people
 from trustpose.formats.hdf5 import is_hdf5
-from trustpose.formats.unread_kinds import described
+from trustpose.formats.unread_kinds import describe_unread
 
 FORMATS = (
     *("mmpose", "ultralytics", "openpose", "alphapose", "deeplabcut", "sleap", "mediapipe", "movenet", "videopose3d"),
@@ -129,7 +129,7 @@ def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, F
         if fits(content):
             _check(path, kind, allowed)
             return kind, reader(content, str(path))
-    description = described(content, path)
+    description = describe_unread(content, path)
     if suffix in _BINARY or tool in ("deeplabcut", "sleap", "videopose3d"):
         what = "" if description is None else f"; it {description}"
         raise InputError(f"{path}: expected {_BINARY.get(suffix, f'a file of {tool}')}{what}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from trustpose.files import InputError, parse_json
 from trustpose.formats.array_files import hdf5_text, read_hdf5, texts
-from trustpose.formats.found_poses import FoundPoses, no_people, unscored
+from trustpose.formats.found_poses import FoundPoses, default_scores, no_people
 from trustpose.formats.hdf5 import is_hdf5
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.skeletons import Skeleton, find_skeleton
@@ -73,13 +73,13 @@ def _of_project(arrays: dict[str, np.ndarray], content: bytes, path: str) -> Fou
     rows = points[start[:, None] + np.arange(len(skeleton))]  # (N, K)
     xy = np.stack([rows["x"], rows["y"]], axis=2).astype(np.float64) - first_pixel
     xy[~rows["visible"].astype(bool)] = np.nan
-    xy = _half_missing(xy)
+    xy = _mask_partial(xy)
     video, frame = _frames(arrays["frames"], people["frame_id"], path)
     photo = _photos(arrays, video, frame, path)
     track = people["track"].astype(np.int64)
     poses = Poses(
         xy=xy,
-        score=_checked(rows["score"].astype(np.float64), xy, "dataset 'pred_points': score", path),
+        score=_check_scores(rows["score"].astype(np.float64), xy, "dataset 'pred_points': score", path),
         pose_score=_of_people(people["score"], "dataset 'instances': score", path),
         track_id=np.where(track < 0, MISSING_ID, track + 1) if (track >= 0).any() else None,
         image_id=None if photo is not None else frame,
@@ -169,10 +169,10 @@ def _of_analysis(arrays: dict[str, np.ndarray], content: bytes, path: str) -> Fo
         return no_people(path)
     of_points = _scores(arrays, "point_scores", ("track", "node", "frame"), expected, content, path)
     of_people = _scores(arrays, "instance_scores", ("track", "frame"), expected, content, path)
-    score, notes = unscored(xy) if of_points is None else (of_points[track, :, frame], ())
+    score, notes = default_scores(xy) if of_points is None else (of_points[track, :, frame], ())
     poses = Poses(
         xy=xy,
-        score=_checked(score, xy, "dataset 'point_scores'", path),
+        score=_check_scores(score, xy, "dataset 'point_scores'", path),
         pose_score=None
         if of_people is None
         else _of_people(of_people[track, frame], "dataset 'instance_scores'", path),
@@ -208,12 +208,12 @@ def _in_order(arrays: dict[str, np.ndarray], name: str, axes: tuple[str, ...], c
     return array.transpose([named.index(axis) for axis in axes])
 
 
-def _half_missing(xy: np.ndarray) -> np.ndarray:
+def _mask_partial(xy: np.ndarray) -> np.ndarray:
     """Return keypoints (N, K, 2) of which those without one coordinate lack both."""
     return np.where(np.isfinite(xy).all(axis=2, keepdims=True), xy, np.nan)
 
 
-def _checked(scores: np.ndarray, xy: np.ndarray, name: str, path: str) -> np.ndarray:
+def _check_scores(scores: np.ndarray, xy: np.ndarray, name: str, path: str) -> np.ndarray:
     """Return the scores (N, K) of keypoints (N, K, 2), NaN where these are missing. Raises InputError."""
     is_missing = np.isnan(xy).any(axis=2)
     if not (np.isfinite(scores) | is_missing).all():

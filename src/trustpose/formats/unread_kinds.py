@@ -12,7 +12,7 @@ _ARRAY = 'in Python, trustpose.Poses(xy=…, score=…, image_id=…).save("resu
 _WORLD = "people in 3D, which trustpose.formats.poses3d.read_poses3d reads"
 
 
-def described(content: bytes, path: Path) -> str | None:
+def describe_unread(content: bytes, path: Path) -> str | None:
     """Return what a file is and what reads it; None for other kinds."""
     if content.startswith(_NPY):
         header = re.search(rb"'shape': \(([\d, ]*)\)", content[:1000])

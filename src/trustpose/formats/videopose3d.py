@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trustpose.files import InputError
-from trustpose.formats.found_poses import FoundPoses, unscored
+from trustpose.formats.found_poses import FoundPoses, default_scores
 from trustpose.formats.json_reader import short
 from trustpose.formats.npz import read_npz_objects
 from trustpose.formats.plain_pickle import PickledArray
@@ -45,7 +45,7 @@ def read(content: bytes, path: str) -> FoundPoses:
     if xy.ndim != 3 or xy.shape[2] != 2 or not xy.size or xy.dtype.kind not in "iuf":
         raise InputError(f"{path}: field 'positions_2d': expected (frames, joints, 2) numbers, got {xy.shape}")
     xy = np.where(np.isfinite(xy).all(axis=2, keepdims=True), xy, np.nan).astype(np.float64)
-    score, notes = unscored(xy)
+    score, notes = default_scores(xy)
     notes += ("frames in which nobody was detected may be interpolated, as its script does",)
     poses = Poses(xy=xy, score=score, image_id=np.arange(len(xy)))
     return FoundPoses(path, poses, skeleton=_skeleton(arrays.get("metadata"), xy.shape[1], path), notes=notes)

@@ -65,21 +65,21 @@ def _least_squares(ideal: np.ndarray, weight: np.ndarray, cameras: Cameras) -> C
     if len(cameras) < 2:
         return cameras
     root = np.sqrt(weight)[..., None]
-    last: tuple[np.ndarray, np.ndarray] | None = None  # SciPy asks for both in the same place, the residuals first
+    last: tuple[np.ndarray, np.ndarray] | None = None  # SciPy asks for both at the same x, the residuals first
 
     def residuals(x: np.ndarray) -> np.ndarray:
         nonlocal last
-        xyz, off = _points(ideal, weight, _moved(cameras, x))
+        xyz, off = _points(ideal, weight, _apply_steps(cameras, x))
         last = x.copy(), xyz
         return (off * root).ravel()
 
     def jacobian(x: np.ndarray) -> np.ndarray:
         xyz = last[1] if last is not None and np.array_equal(last[0], x) else None
-        return _jacobian(ideal, weight, _moved(cameras, x), xyz)
+        return _jacobian(ideal, weight, _apply_steps(cameras, x), xyz)
 
     start = np.zeros(6 * (len(cameras) - 1))
     solution = least_squares(residuals, start, jac=jacobian, max_nfev=6, ftol=1e-5)  # type: ignore[arg-type]
-    return _rescaled(_moved(cameras, solution.x), cameras)
+    return _rescaled(_apply_steps(cameras, solution.x), cameras)
 
 
 def _rescaled(cameras: Cameras, before: Cameras) -> Cameras:
@@ -99,7 +99,7 @@ def _rescaled(cameras: Cameras, before: Cameras) -> Cameras:
     )
 
 
-def _moved(cameras: Cameras, x: Float[np.ndarray, " X"]) -> Cameras:
+def _apply_steps(cameras: Cameras, x: Float[np.ndarray, " X"]) -> Cameras:
     """Return the cameras, each but the first turned by a rotation vector and shifted, in its own frame."""
     moved = [cameras[0]]
     for camera, step in zip(cameras[1:], x.reshape(-1, 6), strict=True):
@@ -116,7 +116,7 @@ def _points(
     xyz = solve_linear(plane, weight, cameras)
     xyz = np.where(np.isfinite(xyz), xyz, 0.0)
     for _ in range(_STEPS):
-        off, by_point = _seen(ideal, xyz, weight, cameras)
+        off, by_point = _residuals_and_derivatives(ideal, xyz, weight, cameras)
         rows = np.moveaxis(by_point, 1, 0).reshape(len(xyz), -1, 3)  # (M, 2 V, 3)
         weighed = (rows * np.repeat(weight.T, 2, axis=1)[..., None]).transpose(0, 2, 1)
         a = weighed @ rows
@@ -156,7 +156,9 @@ def _by_camera_point(camera: Camera, xyz: np.ndarray) -> np.ndarray:
     return camera.matrix[:2, :2] @ by_plane
 
 
-def _seen(ideal: np.ndarray, xyz: np.ndarray, weight: np.ndarray, cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
+def _residuals_and_derivatives(
+    ideal: np.ndarray, xyz: np.ndarray, weight: np.ndarray, cameras: Cameras
+) -> tuple[np.ndarray, np.ndarray]:
     """Return residuals (V, M, 2), and their derivatives by the points (V, M, 2, 3), 0 for what is not seen."""
     by_point = np.zeros((*weight.shape, 2, 3))
     for view, camera in enumerate(cameras):
@@ -187,7 +189,7 @@ def _jacobian(
     are the points, where they are known."""
     if xyz is None:
         xyz, _ = _points(ideal, weight, cameras)
-    _, by_point = _seen(ideal, xyz, weight, cameras)
+    _, by_point = _residuals_and_derivatives(ideal, xyz, weight, cameras)
     by_camera = _by_cameras(xyz, weight, cameras)
     views, count = weight.shape
     root = np.sqrt(weight)[..., None, None]

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from trustpose.geometry.cameras import Camera, Lens
 from trustpose.multiview.boards import Board
 from trustpose.multiview.lens_fit import LensFit, Prior
-from trustpose.multiview.lenses import matrix_of, seen_by
+from trustpose.multiview.lenses import matrix_of, project
 
 DEFAULT_PRIOR = Prior()
 _FEWEST = 3  # photos
@@ -111,7 +111,7 @@ def _result(
         is_seen = np.isfinite(seen).all(axis=1)
         if not is_used[photo]:
             poses[photo] = board_pose(camera, board.points[is_seen], seen[is_seen])
-        residuals[photo, is_seen] = seen[is_seen] - seen_by(fit.lens, lens, poses[photo], board.points[is_seen])[0]
+        residuals[photo, is_seen] = seen[is_seen] - project(fit.lens, lens, poses[photo], board.points[is_seen])[0]
     errors = np.sqrt(np.nanmean((residuals**2).sum(axis=2), axis=1))
     return Intrinsics(camera, std, poses[:, :3], poses[:, 3:], errors, residuals, is_used)
 

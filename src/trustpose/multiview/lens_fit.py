@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy.optimize import least_squares
 
 from trustpose.geometry.cameras import Lens
-from trustpose.multiview.lenses import seen_by
+from trustpose.multiview.lenses import project
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class LensFit:
         residuals, rows = [], []
         for photo, (points, corners) in enumerate(zip(self.points, self.corners, strict=True)):
             start = self.length + 6 * photo
-            pixels, by_lens, by_pose, _ = seen_by(self.lens, x[: self.length], x[start : start + 6], points)
+            pixels, by_lens, by_pose, _ = project(self.lens, x[: self.length], x[start : start + 6], points)
             part = np.zeros((2 * len(points), len(x)))
             part[:, : self.length] = by_lens.reshape(-1, self.length)
             part[:, start : start + 6] = by_pose.reshape(-1, 6)
@@ -132,7 +132,7 @@ class LensFit:
         parts = []
         for photo, (points, corners) in enumerate(zip(self.points, self.corners, strict=True)):
             start = self.length + 6 * photo
-            parts.append(corners - seen_by(self.lens, x[: self.length], x[start : start + 6], points)[0])
+            parts.append(corners - project(self.lens, x[: self.length], x[start : start + 6], points)[0])
         return parts
 
 

@@ -16,7 +16,7 @@ def matrix_of(lens: Float[np.ndarray, " L"]) -> Float[np.ndarray, "3 3"]:
     return np.array([[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1]])
 
 
-def seen_by(
+def project(
     kind: Lens, lens: Float[np.ndarray, " L"], pose: Float[np.ndarray, " 6"], xyz: Float[np.ndarray, "N 3"]
 ) -> tuple[
     Float[np.ndarray, "N 2"], Float[np.ndarray, "N 2 L"], Float[np.ndarray, "N 2 6"], Float[np.ndarray, "N 2 3"]

@@ -69,7 +69,7 @@ def fit_order(views: Sequence[Poses], moments: Moments, cameras: Cameras, *, all
     return OrderFit(fits[0], fits[best], orders[best], by_camera)
 
 
-def misfit(views: Sequence[Poses], moments: Moments, cameras: Cameras) -> str | None:
+def describe_misfit(views: Sequence[Poses], moments: Moments, cameras: Cameras) -> str | None:
     """Return one clause that says why the poses cannot belong to these cameras, naming them; None if they may."""
     fit = fit_order(views, moments, cameras, all_orders=False)
     if np.isnan(fit.current) or fit.current >= _FINE:

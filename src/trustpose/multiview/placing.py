@@ -112,7 +112,7 @@ class Start:
         placed = Cameras(
             tuple(camera.placed(poses[view][:, :3], poses[view][:, 3]) for view, camera in enumerate(self.cameras))
         )
-        return _from_first(placed, _PERSON / self._size(poses, people))
+        return _in_first_frame(placed, _PERSON / self._size(poses, people))
 
     def _grow(self, pair: "_Pair") -> tuple[int, dict[int, np.ndarray], dict[int, dict[int, int]]]:
         """Return how many keypoints agree with all cameras, placed one after the other; their poses; whom they show."""
@@ -137,7 +137,7 @@ class Start:
         views = sorted(poses)
         plane, weight = self._observed(views, people)
         limit = np.array([np.median(self.tolerance[view]) for view in views])
-        rig = Cameras(tuple(_plain(self.cameras[view].name, poses[view]) for view in views))
+        rig = Cameras(tuple(_normalised_camera(self.cameras[view].name, poses[view]) for view in views))
         seen = np.where(weight[..., None] > 0, plane, np.nan)
         bundle = adjust(seen * _FOCAL, weight, rig, rounds=4)
         for view, camera in zip(views, bundle.cameras, strict=True):
@@ -212,7 +212,7 @@ class Start:
         """Return the joints (moments, K, 3) of the person at each moment, NaN where fewer than two cameras show it."""
         views = sorted(poses)
         plane, weight = self._observed(views, people)
-        rig = Cameras(tuple(_plain(self.cameras[view].name, poses[view]) for view in views))
+        rig = Cameras(tuple(_normalised_camera(self.cameras[view].name, poses[view]) for view in views))
         return solve_linear(plane, weight, rig).reshape(len(self.moments), -1, 3)
 
     def _observed(self, views: Sequence[int], people: dict[int, dict[int, int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -258,7 +258,7 @@ class Start:
         return int(agrees.sum()), pose, chosen
 
 
-def _from_first(cameras: Cameras, factor: float) -> Cameras:
+def _in_first_frame(cameras: Cameras, factor: float) -> Cameras:
     """Return the cameras in the frame of the first, all lengths times `factor`."""
     first: Camera = cameras[0]
     placed = []
@@ -268,6 +268,6 @@ def _from_first(cameras: Cameras, factor: float) -> Cameras:
     return Cameras(tuple(placed))
 
 
-def _plain(name: str, pose: Float[np.ndarray, "3 4"]) -> Camera:
+def _normalised_camera(name: str, pose: Float[np.ndarray, "3 4"]) -> Camera:
     """Return a camera whose pixels are positions in the plane one metre in front of it, times `_FOCAL`."""
     return Camera(name, np.diag([_FOCAL, _FOCAL, 1]), np.zeros(0), pose[:, :3], pose[:, 3])

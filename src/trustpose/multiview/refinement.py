@@ -77,7 +77,7 @@ def _normal_equations(
         dx, dy, u, v, depth = reprojection(camera, xyz, plane[view])
         weight = noise.pull(dx**2 + dy**2, view)
         weight = np.where((noise.precision[view] > 0) & np.isfinite(weight), weight, 0.0)
-        jx, jy = _slopes(camera, u, v, depth)
+        jx, jy = _derivatives(camera, u, v, depth)
         a += weight[:, None] * (_square(jx) + _square(jy))
         b -= weight[:, None] * (np.nan_to_num(dx)[:, None] * jx + np.nan_to_num(dy)[:, None] * jy)
     return a, b
@@ -92,7 +92,7 @@ def information(
     for view, camera in enumerate(cameras):
         x, y, depth = camera.to_camera(xyz).T
         depth = np.where(depth > _NEAREST, depth, np.nan)
-        jx, jy = _slopes(camera, x / depth, y / depth, depth)
+        jx, jy = _derivatives(camera, x / depth, y / depth, depth)
         total += precision[view][:, None] * (_square(jx) + _square(jy))
     return total
 
@@ -105,7 +105,7 @@ def covariance_of(
     return inverse_symmetric(information(xyz, precision, cameras))
 
 
-def _slopes(camera: Camera, u: np.ndarray, v: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _derivatives(camera: Camera, u: np.ndarray, v: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the derivatives (M, 3) of the ideal pixel's x and y by the point's position, pixels a metre; 0 if
     unknown."""
     r1, r2, r3 = camera.rotation

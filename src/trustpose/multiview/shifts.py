@@ -62,7 +62,7 @@ def fit_times(
     distances = {
         (a, b): _distances(people[a], people[b], ticks[b] / 2, _epipolar(cameras[a], cameras[b]))
         for a, b in combinations(range(len(views)), 2)
-        if _is_compared(a, b, len(views))
+        if _are_neighbours(a, b, len(views))
     }
     shift = _descend(distances, len(views))
     for camera in np.flatnonzero(shift).tolist():
@@ -77,7 +77,7 @@ def fit_times(
     return TimeFit(shift, np.array(current), np.array(best))
 
 
-def shifted(fit: TimeFit, names: Sequence[str]) -> str | None:
+def describe_shifts(fit: TimeFit, names: Sequence[str]) -> str | None:
     """Return one clause that names the cameras whose frames are of other moments; None if there are none."""
     wrong = np.flatnonzero(fit.shift)
     if not len(wrong):
@@ -123,7 +123,7 @@ def _people(view: Poses, camera: Camera, weights: np.ndarray, tick: float, start
     return _People(camera, places_of(view), sizes_of(view), frame * tick + start, rows)
 
 
-def _is_compared(a: int, b: int, count: int) -> bool:
+def _are_neighbours(a: int, b: int, count: int) -> bool:
     return min(b - a, count - (b - a)) <= _NEIGHBOURS
 
 

@@ -44,7 +44,7 @@ def camera_distance(cameras: Cameras, first: str, second: str) -> float:
     return float(np.linalg.norm(cameras[first].centre - cameras[second].centre))
 
 
-def upright(placed: Placed, skeleton: Skeleton) -> Placed:
+def make_upright(placed: Placed, skeleton: Skeleton) -> Placed:
     """Return the same world with z upwards, z = 0 the ground, and the middle of the people's paths as its origin.
 
     Up is the mean direction from ankles to shoulders, and the ground lies a twenty-fifth of the height below the lowest

@@ -15,7 +15,7 @@ from trustpose.calibration.in_batches import CalibratorInBatches, calibrated_row
 from trustpose.files import InputError
 from trustpose.formats.coco.results_in_batches import open_results
 from trustpose.formats.parquet_clips import Clip, find_clips
-from trustpose.formats.parquet_sorting import by_photo
+from trustpose.formats.parquet_sorting import sort_by_photo
 from trustpose.formats.row_writing import Write, tracked_rows, with_track_id
 from trustpose.scale.table import Counts
 from trustpose.scale.tables import TablePart, TableTask, digest_of, rows_in
@@ -145,7 +145,7 @@ class Track(TableTask):
         frames = people = 0
         with tempfile.TemporaryDirectory(prefix="trustpose-") as folder:
             results_parts = self.of_files(part)
-            results_parts = replace(results_parts, parts=by_photo(results_parts.parts, Path(folder)))
+            results_parts = replace(results_parts, parts=sort_by_photo(results_parts.parts, Path(folder)))
             for batch, rows in results_parts.batches():
                 if len(categories := np.unique(batch.category_id)) > 1:
                     raise InputError(

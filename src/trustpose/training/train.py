@@ -118,16 +118,16 @@ def _train(
     on: tuple[str, int],
     until: float | None,
 ) -> dict[str, float]:
-    from trustpose.training.devices import launched
-    from trustpose.training.interrupts import interrupted_at
+    from trustpose.training.devices import launch_fabric
+    from trustpose.training.interrupts import time_limit
     from trustpose.training.loop import fit
     from trustpose.training.tasks import make_task
 
-    fabric = launched(*on, recipe.train.precision)
+    fabric = launch_fabric(*on, recipe.train.precision)
     try:
         # storing features is resumable; other preparation starts over, so it must not be interrupted
         stores = recipe.system == "frozen" and fabric.world_size == 1
-        with interrupted_at(until if stores else None, "storing features"):
+        with time_limit(until if stores else None, "storing features"):
             task = make_task(recipe, data, model, out / TRAINING, teacher)
         numbers = fit(task, recipe, out / TRAINING, fabric, resume=resume, until=until)
         if fabric.is_global_zero:

@@ -16,7 +16,7 @@ from trustpose.datasets.people import PersonSample
 from trustpose.evaluation.audit import audit_numbers
 from trustpose.evaluation.record import AuditNumbers
 from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.coco.visibility import with_labels_alone
+from trustpose.formats.coco.visibility import without_occlusion
 from trustpose.geometry.crops import affine_to_crop, box_share, cut_out, grow_box, invert_affine, transform
 from trustpose.images import Images
 from trustpose.models.crop_outputs import CropCodec
@@ -142,7 +142,7 @@ def truth_of(columns: dict[str, np.ndarray], skeleton: Skeleton) -> TruthFile:
     )
     has_visibility = bool(columns["is_ternary"][columns["v"] > 0].all())
     return TruthFile(
-        truth=truth if has_visibility else with_labels_alone(truth),
+        truth=truth if has_visibility else without_occlusion(truth),
         images=Images(images),
         skeleton=skeleton,
         keypoint_names=skeleton.keypoints,

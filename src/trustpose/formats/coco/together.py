@@ -29,7 +29,7 @@ def common_photos(truth: TruthFile, results: Sequence[ResultsFile]) -> tuple[Tru
     return _truth_of_photos(truth, common), restricted
 
 
-def apart_by_category(truth: TruthFile, results: ResultsFile) -> tuple[Poses, Truth, Int[np.ndarray, " I"]]:
+def separate_categories(truth: TruthFile, results: ResultsFile) -> tuple[Poses, Truth, Int[np.ndarray, " I"]]:
     """Return poses and people with image ids that separate categories, and these ids (I,).
 
     With several categories the ids number pairs of photo and category; with one they are the file's own.

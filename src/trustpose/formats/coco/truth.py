@@ -18,7 +18,7 @@ from trustpose.formats.coco.checks import check_boxes, check_centres
 from trustpose.formats.coco.ids import NO_TEXTS, IdTexts, ids_among, own_ids
 from trustpose.formats.coco.labels import Labels, read_labels
 from trustpose.formats.coco.other_layouts import other_layout
-from trustpose.formats.coco.visibility import ASSUMED, is_ternary, with_labels_alone
+from trustpose.formats.coco.visibility import ASSUMED, is_ternary, without_occlusion
 from trustpose.formats.columns import LARGEST, Rows, garbage_collection_paused, parse_finite_json
 from trustpose.geometry.boxes import xywh_to_xyxy
 from trustpose.images import Images
@@ -159,7 +159,7 @@ def read_truth(
     truth, labels, of_row = read_annotations(annotations, ids, image_id, images, chosen, wanted)
     has_visibility, notes = is_ternary(truth.v, chosen.visibility), () if labels.note is None else (labels.note,)
     return TruthFile(
-        truth=truth if has_visibility else with_labels_alone(truth),
+        truth=truth if has_visibility else without_occlusion(truth),
         images=images,
         skeleton=labels.skeleton,
         keypoint_names=labels.names,

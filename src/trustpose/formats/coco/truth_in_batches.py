@@ -17,11 +17,11 @@ from trustpose.files import InputError, parse_json
 from trustpose.formats.coco.categories import ALL, Chosen, choose_categories
 from trustpose.formats.coco.labels import keypoint_table
 from trustpose.formats.coco.truth import TruthFile, read_annotations, read_truth
-from trustpose.formats.coco.visibility import ASSUMED, LABELLED, TERNARY, is_ternary, with_labels_alone
+from trustpose.formats.coco.visibility import ASSUMED, LABELLED, TERNARY, is_ternary, without_occlusion
 from trustpose.formats.columns import Rows
-from trustpose.formats.parquet_order import find_twice
+from trustpose.formats.parquet_order import find_duplicate
 from trustpose.formats.parquet_parts import ParquetParts, open_parts
-from trustpose.formats.parquet_sorting import by_photo
+from trustpose.formats.parquet_sorting import sort_by_photo
 from trustpose.formats.table_rows import TableRows
 from trustpose.geometry.boxes import xyxy_to_xywh
 from trustpose.images import Images
@@ -76,7 +76,7 @@ class TruthBatches:
         truth, *_ = read_annotations(people, ids, image_id, images, self.chosen, skeleton)
         truth = replace(truth, skeleton=self.header.truth.skeleton)
         if not self.header.has_visibility:
-            truth = with_labels_alone(truth)
+            truth = without_occlusion(truth)
         if truth.box is None and self.has_boxes:
             if len(truth):
                 raise people.fail(0, "bbox", "4 finite numbers (x, y, width, height)")
@@ -104,13 +104,13 @@ def open_truth(path: str | Path, category: str | int | None, skeleton: Skeleton 
             raise InputError(
                 f"{path}: column {name!r} is missing, expected a ground truth as `trustpose convert` writes it"
             )
-    twice = find_twice(parts, "id")
+    twice = find_duplicate(parts, "id")
     if twice is not None:
         raise InputError(f"{path}: field 'id': {twice} occurs twice, expected each person once")
     chosen = _chosen(parts, category)
     header = _header(parts, chosen, skeleton)
     areas, has_boxes = _areas(parts, chosen), "bbox" in parts.occurring
-    return TruthBatches(header, areas, has_boxes, parts=by_photo(parts, folder), chosen=chosen)
+    return TruthBatches(header, areas, has_boxes, parts=sort_by_photo(parts, folder), chosen=chosen)
 
 
 def _in_memory(truth_file: TruthFile) -> TruthBatches:

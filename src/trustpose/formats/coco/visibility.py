@@ -25,6 +25,6 @@ def is_ternary(v: Int[np.ndarray, "N K"], stated: str | None) -> bool:
     return bool((v == Visibility.VISIBLE).any() or not (v == Visibility.OCCLUDED).any())
 
 
-def with_labels_alone(truth: Truth) -> Truth:
+def without_occlusion(truth: Truth) -> Truth:
     """Return the people with v = 2 for every labelled keypoint, which is the v of all data sets without COCO's."""
     return replace(truth, v=np.where(truth.v > 0, int(Visibility.VISIBLE), 0))
