@@ -29,7 +29,7 @@ from trustpose.multiview.frames import match_frames
 from trustpose.multiview.intrinsics import calibrate
 from trustpose.multiview.people import group_people
 from trustpose.multiview.triangulation import triangulate_points
-from trustpose.multiview.views import places_of, weights_of
+from trustpose.multiview.views import positions_of, weights_of
 from trustpose.poses import Poses
 
 
@@ -97,7 +97,7 @@ def people_of(views: Sequence[Poses], cameras: Cameras, weight: str) -> tuple[np
     group = group_people(views, placed, moments, weights)
     first = np.flatnonzero(group.track_id == np.bincount(group.track_id).argmax())
     rows = group.rows[first[np.argsort(group.moment[first])]]
-    xy, trust = (_gathered(parts, rows) for parts in ([places_of(view) for view in views], weights))
+    xy, trust = (_gathered(parts, rows) for parts in ([positions_of(view) for view in views], weights))
     return xy, np.nan_to_num(trust) ** 2, placed
 
 

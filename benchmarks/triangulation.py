@@ -43,7 +43,7 @@ from trustpose.multiview.camera_error import camera_error, with_camera_error
 from trustpose.multiview.frames import match_frames
 from trustpose.multiview.people import group_people
 from trustpose.multiview.triangulation import METHODS, triangulate_points
-from trustpose.multiview.views import places_of, weights_of
+from trustpose.multiview.views import positions_of, weights_of
 from trustpose.poses import ExpectedError, Poses
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25B
 
@@ -114,7 +114,7 @@ def gathered(views: list[Poses], rows: np.ndarray, cameras: Cameras) -> dict[str
             found[at, there] = column[rows[there, at]]
         return found
 
-    columns: dict[str, Any] = {"xy": take([places_of(view) for view in views])}
+    columns: dict[str, Any] = {"xy": take([positions_of(view) for view in views])}
     for name in ("scores", "trust"):
         columns[name] = take([weights_of(view, name, at) for at, view in enumerate(views)])
     errors = [expected_error(view) for view in views]

@@ -40,7 +40,7 @@ def read_hdf5(
     numbers, and texts of any length, as objects. Raises InputError, also if h5py is not installed. Links are not
     followed."""
     nodes = _nodes(content, path)
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     for name in names:
         node = nodes.get(name)
         if node is None or node.kind == "link":
@@ -49,8 +49,8 @@ def read_hdf5(
         if values is None or (not records and values.dtype.kind not in "iufSb"):
             reason = node.reason if values is None else "expected numbers or texts"
             raise InputError(f"{path}: is not a readable HDF5 file ({name!r}: {reason})")
-        found[name] = values
-    return found
+        arrays[name] = values
+    return arrays
 
 
 def hdf5_text(content: bytes, path: str | Path, group: str, name: str) -> str | None:

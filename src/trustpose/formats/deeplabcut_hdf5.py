@@ -154,7 +154,7 @@ def _axis(store: _Store, name: str) -> list[tuple[str, ...]]:
     """Return the names of rows or columns, with one level or several."""
     variety = store.text(f"{name}_variety")
     if variety == "regular":
-        return [(one,) for one in _names(store.array(name), store.text("kind", of=name))]
+        return [(name,) for name in _names(store.array(name), store.text("kind", of=name))]
     count = store.attribute(f"{name}_nlevels")
     if variety != "multi" or not isinstance(count, int) or not 1 <= count <= _MOST_LEVELS:
         raise ValueError(f"{name!r}: expected names of rows or columns")

@@ -27,11 +27,11 @@ def write_errors(results: str | Path, model: ErrorModel | None) -> None:
     path = Path(results)
     if is_stdout(path) or not (path.is_file() or path.is_dir()):
         return
-    beside = errors_path(path)
+    errors_file = errors_path(path)
     if model is not None:
-        write_json(beside, {"results": path.name, "sha256": results_sha256(path), "errors": model.to_json()})
-    elif beside.is_file():
-        beside.unlink()
+        write_json(errors_file, {"results": path.name, "sha256": results_sha256(path), "errors": model.to_json()})
+    elif errors_file.is_file():
+        errors_file.unlink()
 
 
 def results_sha256(results: Path) -> str | None:

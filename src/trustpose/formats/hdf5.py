@@ -65,8 +65,8 @@ def _nodes_or_reason(content: bytes) -> dict[str, Node] | str:
     if code in (-getattr(signal, "SIGXCPU", 0), -getattr(signal, "SIGKILL", 0)):
         return "the HDF5 library did not finish"
     if code:
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"the HDF5 library ended with {how}"
+        reason = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"the HDF5 library ended with {reason}"
     with np.load(io.BytesIO(ended.stdout), allow_pickle=False) as arrays:
         tree = json.loads(arrays["tree"].tobytes())
         if "error" in tree:

@@ -50,9 +50,9 @@ def _nodes(content: bytes, arrays: dict[str, np.ndarray]) -> dict[str, dict[str,
     nodes: dict[str, dict[str, Any]] = {}
     limit = 100 * len(content) + 2**20
     with h5py.File(io.BytesIO(content), "r") as file:
-        waiting: list[tuple[str, Any]] = [("", file)]
-        while waiting and len(nodes) < _MOST_NODES:
-            path, node = waiting.pop()
+        pending: list[tuple[str, Any]] = [("", file)]
+        while pending and len(nodes) < _MOST_NODES:
+            path, node = pending.pop()
             nodes[path] = {"attributes": _attributes(node)}
             if not isinstance(node, h5py.Group):
                 nodes[path] |= {"kind": "dataset"} | _values(node, limit, arrays)
@@ -61,7 +61,7 @@ def _nodes(content: bytes, arrays: dict[str, np.ndarray]) -> dict[str, dict[str,
             for name in node if path.count("/") < _MOST_LEVELS else ():
                 inner = f"{path}/{name}" if path else name
                 if isinstance(node.get(name, getlink=True), h5py.HardLink):
-                    waiting.append((inner, node[name]))
+                    pending.append((inner, node[name]))
                 else:
                     nodes[inner] = {"kind": "link", "attributes": {}}
     return nodes

@@ -40,33 +40,35 @@ class Photos:
             return {}
         return {name: number for number, name in enumerate(names, 1)}
 
-    def ids(self, found: FoundPoses, counted: Mapping[str, int]) -> np.ndarray:
+    def ids(self, file_poses: FoundPoses, counted: Mapping[str, int]) -> np.ndarray:
         """Return the image id (N,) of each pose of a file, int64.
 
         With a ground truth, it is that of the image with the photo's name, ignoring folders and, if need be, suffixes.
         Otherwise, or if photos have no names, it is the file's own number; else the photo's number in `counted`, if not
         empty, or the number at the end of its name. Raises InputError if a ground truth does not have the photo.
         """
-        ids = found.poses.image_id
-        if found.photo is None or (self.truth is None and ids is not None):
+        ids = file_poses.poses.image_id
+        if file_poses.photo is None or (self.truth is None and ids is not None):
             assert ids is not None
             if self.truth is not None and not self.truth.image_texts.are_numbers:
-                raise InputError(f"{found.path}: image ids are numbers, but those of {self.truth.path} are texts")
+                raise InputError(f"{file_poses.path}: image ids are numbers, but those of {self.truth.path} are texts")
             if self.truth is not None and not np.isin(ids, self.truth.images.id).all():
                 unknown = ids[~np.isin(ids, self.truth.images.id)][0]
-                raise InputError(f"{found.path}: image {unknown} is not among the images of {self.truth.path} (by id)")
+                raise InputError(
+                    f"{file_poses.path}: image {unknown} is not among the images of {self.truth.path} (by id)"
+                )
             return ids
-        of_name = {name: self._id(name, found.path, counted) for name in dict.fromkeys(found.photo)}
-        return np.array([of_name[name] for name in found.photo], dtype=np.int64)
+        of_name = {name: self._id(name, file_poses.path, counted) for name in dict.fromkeys(file_poses.photo)}
+        return np.array([of_name[name] for name in file_poses.photo], dtype=np.int64)
 
-    def sizes(self, found: FoundPoses, ids: np.ndarray) -> np.ndarray:
+    def sizes(self, file_poses: FoundPoses, ids: np.ndarray) -> np.ndarray:
         """Return width and height (N, 2) of the photo of each pose, from the file in the folder or the ground truth.
 
         Raises InputError if neither has it.
         """
-        names = found.photo or tuple(map(str, ids))
+        names = file_poses.photo or tuple(map(str, ids))
         return np.array(
-            [self._size_of(name, int(one), found.path) for name, one in zip(names, ids, strict=True)]
+            [self._size_of(name, int(image_id), file_poses.path) for name, image_id in zip(names, ids, strict=True)]
         ).reshape(len(ids), 2)
 
     def _id(self, name: str, path: str, counted: Mapping[str, int]) -> int:

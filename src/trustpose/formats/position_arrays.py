@@ -31,8 +31,8 @@ def read(content: bytes, path: str | Path, truth: TruthFile | None) -> Poses:
     """
     if truth is None:
         raise InputError(f"{path}: holds positions in the order of a ground truth's people: give it with --gt")
-    found = read_hdf5(content, path, (NAME,)) if is_hdf5(content) else read_matlab(content, path)
-    array, people = np.asarray(found[NAME]), truth.truth
+    arrays = read_hdf5(content, path, (NAME,)) if is_hdf5(content) else read_matlab(content, path)
+    array, people = np.asarray(arrays[NAME]), truth.truth
     expected = people.xy.shape
     if array.shape == expected[::-1]:  # MATLAB's order, 2 × K × N
         array = array.transpose(2, 1, 0)

@@ -69,23 +69,23 @@ def find_files(sources: Sequence[str | Path]) -> list[Path]:
     Of NAME.csv and NAME.h5 in a folder, which DeepLabCut writes with the same content, the CSV is used. Raises
     InputError if a source is missing, empty, or of a kind that is never read.
     """
-    found: dict[Path, None] = {}
+    paths: dict[Path, None] = {}
     for source in sources:
         path = Path(source)
         if not path.is_dir():
-            found[path] = None
+            paths[path] = None
             continue
         inside = files_in(path)
-        readable = [one for one in inside if one.suffix.lower() in _SUFFIXES]
+        readable = [file for file in inside if file.suffix.lower() in _SUFFIXES]
         if not readable:
-            for one in inside:
-                _refuse(one)
+            for file in inside:
+                _refuse(file)
             raise InputError(f"{path}: the folder holds no pose files ({', '.join(_SUFFIXES)})")
-        csv = {one.stem for one in readable if one.suffix.lower() == ".csv"}
-        found.update({one: None for one in readable if one.suffix.lower() not in _HDF5 or one.stem not in csv})
-    for path in found:
+        csv = {file.stem for file in readable if file.suffix.lower() == ".csv"}
+        paths.update({file: None for file in readable if file.suffix.lower() not in _HDF5 or file.stem not in csv})
+    for path in paths:
         _refuse(path)
-    return list(found)
+    return list(paths)
 
 
 def read_pose_files(
@@ -102,15 +102,15 @@ def read_pose_files(
     """
     if tool not in ("auto", *FORMATS):
         raise InputError(f"--format: expected auto, {', '.join(FORMATS)}, got {tool!r}")
-    read: list[FoundPoses] = []
+    results: list[FoundPoses] = []
     first: tuple[str, Path] | None = None
     for path in track(files):
-        kind, found = _read(path, tool, tuple(keypoint_counts))
+        kind, poses = _read(path, tool, tuple(keypoint_counts))
         if kind is not None and first is not None and kind != first[0]:
             raise InputError(f"{path}: is a file of {kind}, but {first[1]} of {first[0]}; convert them separately")
         first = first or (None if kind is None else (kind, path))
-        read.append(found)
-    return (first[0] if first is not None and tool == "auto" else tool), read
+        results.append(poses)
+    return (first[0] if first is not None and tool == "auto" else tool), results
 
 
 def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, FoundPoses]:
@@ -131,8 +131,8 @@ def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, F
             return kind, reader(content, str(path))
     description = describe_unread(content, path)
     if suffix in _BINARY or tool in ("deeplabcut", "sleap", "videopose3d"):
-        what = "" if description is None else f"; it {description}"
-        raise InputError(f"{path}: expected {_BINARY.get(suffix, f'a file of {tool}')}{what}")
+        note = "" if description is None else f"; it {description}"
+        raise InputError(f"{path}: expected {_BINARY.get(suffix, f'a file of {tool}')}{note}")
     if description is not None:
         raise InputError(f"{path}: {description}")
     value = parse_finite_json(content, path)

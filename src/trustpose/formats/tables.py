@@ -112,7 +112,7 @@ def _rows_of_csv(content: bytes, path: str | Path) -> list[dict[str, Any]]:
         names, *lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
         raise InputError(f"{path}: is not a readable CSV file ({error})") from None
-    wrong = next((at for at, line in enumerate(lines) if len(line) != len(names)), None)
+    wrong = next((index for index, line in enumerate(lines) if len(line) != len(names)), None)
     if wrong is not None:
         raise InputError(f"{path}: row {wrong}: expected {len(names)} cells, got {len(lines[wrong])}")
     return [{name: _value(cell) for name, cell in zip(names, line, strict=True) if cell} for line in lines]

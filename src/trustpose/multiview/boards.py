@@ -81,8 +81,8 @@ def find_corners(pixels: UInt8[np.ndarray, "H W 3"], board: Board) -> Float[np.n
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     if board.dictionary is not None:
         return _charuco(grey, board)
-    for found in _grids(grey, board.grid):
-        corners = _in_order(grey, found.reshape(-1, 2).astype(np.float64), board)
+    for candidate in _grids(grey, board.grid):
+        corners = _in_order(grey, candidate.reshape(-1, 2).astype(np.float64), board)
         if corners is not None:
             return corners
     return None
@@ -161,8 +161,8 @@ def _charuco(grey: UInt8[np.ndarray, "H W"], board: Board) -> Float[np.ndarray, 
     corners, numbers, *_ = detector.detectBoard(grey)
     if corners is None or numbers is None or len(corners) < _FEWEST:
         return None
-    found = np.full((board.grid[0] * board.grid[1], 2), np.nan)
+    all_corners = np.full((board.grid[0] * board.grid[1], 2), np.nan)
     numbers = np.asarray(numbers, dtype=np.int64).ravel()
-    found[numbers] = corners.reshape(-1, 2)
+    all_corners[numbers] = corners.reshape(-1, 2)
     seen = board.points[numbers]
-    return None if min(np.ptp(seen[:, 0]), np.ptp(seen[:, 1])) == 0 else found  # corners on a line fix no plane
+    return None if min(np.ptp(seen[:, 0]), np.ptp(seen[:, 1])) == 0 else all_corners  # corners on a line fix no plane

@@ -1,7 +1,7 @@
 """The cameras' own error in pixels, estimated from the poses of a trial.
 
 An estimator's expected error does not include that of a camera that was moved or calibrated imprecisely, of frames that
-are not quite of the same moment, or of a joint that appears in another place from behind. Such an error stays the same
+are not quite of the same moment, or of a joint that appears elsewhere from behind. Such an error stays the same
 for whole seconds and all people, and adds to each view's variance. It is the s that makes the reprojection errors of
 all points, in units of √(σ² + s²), as large as a Gaussian's, by their median, which gross errors hardly change.
 """
@@ -13,7 +13,7 @@ from trustpose.geometry.cameras import Cameras
 from trustpose.multiview.triangulation import triangulate_points
 from trustpose.poses import ExpectedError
 
-_MOST = 20_000  # points that are used, spread over the trial
+_MAX_POINTS = 20_000  # points that are used, spread over the trial
 _LARGEST = 500.0  # pixels
 _MEDIAN = 2 * np.log(2)  # of the squared length of a two-dimensional Gaussian with σ = 1
 _HALVINGS = 30
@@ -32,23 +32,23 @@ def camera_error(
     enlarged accordingly.
     """
     seen = np.isfinite(xy).all(axis=3) & np.isfinite(error.std)
-    several = np.flatnonzero((seen.sum(axis=0) >= 3).ravel())
-    several = several[:: max(1, len(several) // _MOST)]
-    if not len(several):
+    points = np.flatnonzero((seen.sum(axis=0) >= 3).ravel())
+    points = points[:: max(1, len(points) // _MAX_POINTS)]
+    if not len(points):
         return 0.0
 
-    def some(column: np.ndarray) -> np.ndarray:
-        return column.reshape(len(cameras), -1, 1, *column.shape[3:])[:, several]
+    def at_points(column: np.ndarray) -> np.ndarray:
+        return column.reshape(len(cameras), -1, 1, *column.shape[3:])[:, points]
 
-    xy, seen, std = some(xy), some(seen), some(error.std)
-    views, own = seen.sum(axis=0), 0.0
+    xy, seen, std = at_points(xy), at_points(seen), at_points(error.std)
+    views, own_error = seen.sum(axis=0), 0.0
     for _ in range(_ROUNDS):  # the weights of the views depend on it
-        variance = std**2 + own**2
-        found = triangulate_points(xy, cameras, weight=1 / np.where(seen, variance, np.inf), method="weighted")
-        squared = ((cameras.project(found.xyz) - xy) ** 2).sum(axis=-1) * (2 * views / (2 * views - 3))
-        known = np.isfinite(squared) & seen
-        own = _added(squared[known], std[known] ** 2)
-    return own
+        variance = std**2 + own_error**2
+        people = triangulate_points(xy, cameras, weight=1 / np.where(seen, variance, np.inf), method="weighted")
+        squared = ((cameras.project(people.xyz) - xy) ** 2).sum(axis=-1) * (2 * views / (2 * views - 3))
+        is_known = np.isfinite(squared) & seen
+        own_error = _added(squared[is_known], std[is_known] ** 2)
+    return own_error
 
 
 def _added(squared: np.ndarray, variance: np.ndarray) -> float:

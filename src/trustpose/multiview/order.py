@@ -16,7 +16,7 @@ from jaxtyping import Float
 from trustpose.geometry.cameras import Cameras
 from trustpose.multiview.association import TOLERANCE, Detections, Rig, agreements
 from trustpose.multiview.frames import Moments
-from trustpose.multiview.views import places_of, sizes_of, weights_of
+from trustpose.multiview.views import positions_of, sizes_of, weights_of
 from trustpose.poses import Poses
 
 _MOMENTS = 12  # used, spread over the clip
@@ -41,7 +41,7 @@ def fit_order(views: Sequence[Poses], moments: Moments, cameras: Cameras, *, all
 
     All joints with a position have the same weight, so that the result does not depend on scores.
     """
-    xy = [places_of(view) for view in views]
+    xy = [positions_of(view) for view in views]
     weights = [weights_of(view, "none", index) for index, view in enumerate(views)]
     sizes = [TOLERANCE * sizes_of(view) for view in views]
     count = len(cameras)

@@ -20,7 +20,7 @@ from trustpose.multiview.association import AGREEMENT, TOLERANCE, Detections, Ri
 from trustpose.multiview.camera_error import camera_error, with_camera_error
 from trustpose.multiview.frames import Moments, match_frames
 from trustpose.multiview.triangulation import Method, triangulate_points
-from trustpose.multiview.views import places_of, sizes_of, weights_of
+from trustpose.multiview.views import positions_of, sizes_of, weights_of
 from trustpose.poses import ExpectedError, Poses, Poses3D
 
 PATIENCE = 15  # frames that a person may be unseen and keep the track id
@@ -95,16 +95,16 @@ def triangulate(
         (60, [1, 2])
     """
     cameras = cameras_of(cameras)
-    poses = [poses_of(view, f"views[{at}]") for at, view in enumerate(views)]
+    poses = [poses_of(view, f"views[{index}]") for index, view in enumerate(views)]
     if len(poses) != len(cameras):
         raise ValueError(f"views: expected the poses of {len(cameras)} cameras, got {len(poses)}")
     weight = _available_weight(poses) if weight == "auto" else weight
     moments = match_frames(poses, fps, offset)
-    places = [places_of(view) for view in poses]
-    weights = [weights_of(view, weight, at) for at, view in enumerate(poses)]
+    positions = [positions_of(view) for view in poses]
+    weights = [weights_of(view, weight, index) for index, view in enumerate(poses)]
     group = group_people(poses, cameras, moments, weights, watch)
     group = _most_seen(group, people, min(shortest, len(moments)))
-    xy, chosen, quality = (_gathered(parts, group) for parts in (places, weights, _qualities(poses)))
+    xy, chosen, quality = (_gathered(parts, group) for parts in (positions, weights, _qualities(poses)))
     assert xy is not None
     error = _errors(poses, group) if weight == "trust" else None
     if error is not None:
@@ -140,32 +140,32 @@ def group_people(
 ) -> Group:
     """Return the people of all views, tracked from moment to moment; `weights` are 0 for joints that are not there."""
     rig = Rig(cameras)
-    ideal = [camera.undistort(one) for camera, one in zip(cameras, map(places_of, views), strict=True)]
+    ideal = [camera.undistort(pixels) for camera, pixels in zip(cameras, map(positions_of, views), strict=True)]
     sizes = [sizes_of(view) for view in views]
-    found, known, count = [], [], 0
+    sightings, tracked, count = [], [], 0
     for moment in watch(range(len(moments))):
         frame = int(moments.frame[moment])
-        known = [one for one in known if frame - one.frame <= PATIENCE]
-        here = _detections(moments, moment, ideal, weights, sizes)
-        predicted = np.array([one.predicted(frame) for one in known]).reshape(-1, *ideal[0].shape[1:2], 3)
-        members = associate(rig, here, predicted, AGREEMENT)
-        xyz = rig.triangulate(here, members) if len(members) else np.zeros((0, ideal[0].shape[1], 3))
-        members, xyz = _found_again(predicted, members, xyz)
-        for at in np.flatnonzero((members >= 0).sum(axis=1) >= 2):
-            if at >= len(predicted):
+        tracked = [person for person in tracked if frame - person.frame <= PATIENCE]
+        detections = _detections(moments, moment, ideal, weights, sizes)
+        predicted = np.array([person.predicted(frame) for person in tracked]).reshape(-1, *ideal[0].shape[1:2], 3)
+        members = associate(rig, detections, predicted, AGREEMENT)
+        xyz = rig.triangulate(detections, members) if len(members) else np.zeros((0, ideal[0].shape[1], 3))
+        members, xyz = _rejoin_lost(predicted, members, xyz)
+        for index in np.flatnonzero((members >= 0).sum(axis=1) >= 2):
+            if index >= len(predicted):
                 count += 1
-                known.append(_Person(count, xyz[at], np.zeros(3), frame))
-            owner = known[at] if at < len(predicted) else known[-1]
-            _move(owner, xyz[at], frame)
-            found.append((moment, owner.number, np.where(members[at] >= 0, here.row[members[at]], -1)))
-    rows = np.array([row for *_, row in found], dtype=np.int64).reshape(-1, len(views))
-    numbers = np.array([number for _, number, _ in found], dtype=np.int64)
-    return Group(np.array([moment for moment, *_ in found], dtype=np.int64), rows, numbers)
+                tracked.append(_Person(count, xyz[index], np.zeros(3), frame))
+            owner = tracked[index] if index < len(predicted) else tracked[-1]
+            _move(owner, xyz[index], frame)
+            sightings.append((moment, owner.number, np.where(members[index] >= 0, detections.row[members[index]], -1)))
+    rows = np.array([row for *_, row in sightings], dtype=np.int64).reshape(-1, len(views))
+    numbers = np.array([number for _, number, _ in sightings], dtype=np.int64)
+    return Group(np.array([moment for moment, *_ in sightings], dtype=np.int64), rows, numbers)
 
 
-def _found_again(predicted: np.ndarray, members: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return people and their places, where a new person near one who was lost is that one."""
-    lost = [at for at in range(len(predicted)) if (members[at] >= 0).sum() < 2]
+def _rejoin_lost(predicted: np.ndarray, members: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return members and positions in which a new person near a lost one continues that person."""
+    lost = [index for index in range(len(predicted)) if (members[index] >= 0).sum() < 2]
     new = list(range(len(predicted), len(members)))
     if lost and new:
         gap = np.array([[_distance(predicted[a], xyz[b]) for b in new] for a in lost])
@@ -176,19 +176,19 @@ def _found_again(predicted: np.ndarray, members: np.ndarray, xyz: np.ndarray) ->
     return members, xyz
 
 
-def _distance(one: np.ndarray, other: np.ndarray) -> float:
-    apart = np.linalg.norm(one - other, axis=1)
-    apart = apart[np.isfinite(apart)]
-    return float(np.median(apart)) if len(apart) else np.inf
+def _distance(first: np.ndarray, second: np.ndarray) -> float:
+    distance = np.linalg.norm(first - second, axis=1)
+    distance = distance[np.isfinite(distance)]
+    return float(np.median(distance)) if len(distance) else np.inf
 
 
 def _move(person: _Person, xyz: np.ndarray, frame: int) -> None:
-    """Put a person where the frame's joints are; those without a place move along."""
-    there = np.isfinite(xyz[:, 0])
-    both, passed = there & np.isfinite(person.xyz[:, 0]), max(frame - person.frame, 1)
+    """Put a person where the frame's joints are; those without a position move along."""
+    has_position = np.isfinite(xyz[:, 0])
+    both, passed = has_position & np.isfinite(person.xyz[:, 0]), max(frame - person.frame, 1)
     step = np.median((xyz - person.xyz)[both], axis=0) / passed if both.any() else np.zeros(3)
     step = step if np.linalg.norm(step) < _FASTEST else np.zeros(3)
-    person.xyz = np.where(there[:, None], xyz, person.xyz + step * passed)
+    person.xyz = np.where(has_position[:, None], xyz, person.xyz + step * passed)
     person.velocity, person.frame = 0.5 * person.velocity + 0.5 * step, frame
 
 
@@ -196,13 +196,13 @@ def _detections(
     moments: Moments, moment: int, ideal: list[np.ndarray], weights: Sequence[np.ndarray], sizes: list[np.ndarray]
 ) -> Detections:
     rows = [moments.rows[view][moment] for view in range(len(ideal))]
-    view = np.repeat(np.arange(len(rows)), [len(one) for one in rows])
+    view = np.repeat(np.arange(len(rows)), [len(view_rows) for view_rows in rows])
     return Detections(
         view,
         np.concatenate(rows),
-        np.concatenate([one[row] for one, row in zip(ideal, rows, strict=True)]),
-        np.concatenate([one[row] for one, row in zip(weights, rows, strict=True)]),
-        TOLERANCE * np.concatenate([one[row] for one, row in zip(sizes, rows, strict=True)]),
+        np.concatenate([column[row] for column, row in zip(ideal, rows, strict=True)]),
+        np.concatenate([column[row] for column, row in zip(weights, rows, strict=True)]),
+        TOLERANCE * np.concatenate([column[row] for column, row in zip(sizes, rows, strict=True)]),
     )
 
 
@@ -211,23 +211,25 @@ def _most_seen(group: Group, people: int | None, shortest: int) -> Group:
     numbers, counts = np.unique(group.track_id, return_counts=True)
     numbers, counts = numbers[counts >= shortest], counts[counts >= shortest]
     chosen = np.sort(numbers[np.argsort(-counts, kind="stable")[:people]])
-    kept = np.isin(group.track_id, chosen)
-    renumbered = np.searchsorted(chosen, group.track_id[kept]) + 1
-    return Group(group.moment[kept], group.rows[kept], renumbered.astype(np.int64))
+    is_kept = np.isin(group.track_id, chosen)
+    renumbered = np.searchsorted(chosen, group.track_id[is_kept]) + 1
+    return Group(group.moment[is_kept], group.rows[is_kept], renumbered.astype(np.int64))
 
 
 def _qualities(views: Sequence[Poses]) -> list[np.ndarray] | None:
-    found = [view.quality for view in views]
-    return None if any(one is None for one in found) else [one.astype(np.float64) for one in found if one is not None]
+    qualities = [view.quality for view in views]
+    if any(quality is None for quality in qualities):
+        return None
+    return [quality.astype(np.float64) for quality in qualities if quality is not None]
 
 
 def _errors(views: Sequence[Poses], group: Group) -> ExpectedError | None:
     """Return the expected errors (V, N, K) in pixels, None if a view's are unknown."""
     parts = [expected_error(view) for view in views]
-    known = [part for part in parts if part is not None]
-    if len(known) < len(views):
+    known_parts = [part for part in parts if part is not None]
+    if len(known_parts) < len(views):
         return None
-    fields = [_gathered([getattr(part, name) for part in known], group) for name in ("std", "gross", "gross_std")]
+    fields = [_gathered([getattr(part, name) for part in known_parts], group) for name in ("std", "gross", "gross_std")]
     return ExpectedError(*[field for field in fields if field is not None])
 
 
@@ -236,8 +238,8 @@ def _gathered(columns: Sequence[np.ndarray] | None, group: Group) -> Any:
     if columns is None:
         return None
     tail = columns[0].shape[1:]
-    found = np.full((len(columns), len(group.moment), *tail), np.nan)
+    gathered = np.full((len(columns), len(group.moment), *tail), np.nan)
     for view, column in enumerate(columns):
-        there = group.rows[:, view] >= 0
-        found[view, there] = column[group.rows[there, view]]
-    return found
+        is_seen = group.rows[:, view] >= 0
+        gathered[view, is_seen] = column[group.rows[is_seen, view]]
+    return gathered

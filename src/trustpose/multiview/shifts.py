@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.geometry.cameras import Camera, Cameras
-from trustpose.multiview.views import places_of, sizes_of, weights_of
+from trustpose.multiview.views import positions_of, sizes_of, weights_of
 from trustpose.poses import Poses
 
 _MOMENTS = 48  # used of each pair, spread over the clip
@@ -120,7 +120,7 @@ def _people(view: Poses, camera: Camera, weights: np.ndarray, tick: float, start
     is_kept = (rank < _MAX_PEOPLE) & (total[order] >= sure)
     rows = np.full((len(frame), _MAX_PEOPLE), -1)
     rows[np.repeat(np.arange(len(frame)), count)[is_kept], rank[is_kept]] = order[is_kept]
-    return _People(camera, places_of(view), sizes_of(view), frame * tick + start, rows)
+    return _People(camera, positions_of(view), sizes_of(view), frame * tick + start, rows)
 
 
 def _are_neighbours(a: int, b: int, count: int) -> bool:

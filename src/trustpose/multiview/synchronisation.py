@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
-from trustpose.multiview.views import places_of, weights_of
+from trustpose.multiview.views import positions_of, weights_of
 from trustpose.poses import Poses
 
 _FEWEST = 10  # speeds that two views have in common at a shift
@@ -87,7 +87,7 @@ def _speeds(
     """Return the vertical speeds (T, K), in people's sizes a second, and weights, at the times 0, 1/rate, 2/rate …"""
     if view.image_id is None:
         raise ValueError(f"view {index}: Poses.image_id is None, the frames' numbers are unknown")
-    positions, trust = places_of(view), weights_of(view, weight, index)
+    positions, trust = positions_of(view), weights_of(view, weight, index)
     frames = int(view.image_id.max()) + 1 if len(view) else 0
     size = (
         np.nanmedian(np.nanmax(positions[..., 1], axis=1) - np.nanmin(positions[..., 1], axis=1)) if len(view) else 1.0

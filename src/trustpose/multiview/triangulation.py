@@ -31,13 +31,13 @@ from trustpose.poses import ExpectedError, Poses3D
 Method = Literal["linear", "weighted", "ransac", "robust"]
 METHODS: tuple[Method, ...] = ("linear", "weighted", "ransac", "robust")
 _CHUNK = 2**14  # points at a time: their intermediate arrays stay in a processor's cache
-_MOST_VIEWS_IN_PAIRS = 8  # pairs are made of a point's most trusted views, so that 31 cameras do not take 465 of them
+_MAX_VIEWS_IN_PAIRS = 8  # pairs are made of a point's most trusted views, so that 31 cameras do not take 465 of them
 _RAYLEIGH_MEDIAN = 1.1774  # median of the length of a two-dimensional Gaussian with σ = 1
 
 
 @dataclass(frozen=True, eq=False)
 class _Views:
-    """M points as the V cameras see them: places in each camera's plane, weights (0: not seen) and their errors."""
+    """M points as the V cameras see them: positions in each camera's plane, weights (0: not seen) and their errors."""
 
     cameras: Cameras
     plane: Float[np.ndarray, "V M 2"]
@@ -46,8 +46,8 @@ class _Views:
 
     def chunks(self) -> Iterator[tuple[slice, "_Views"]]:
         for start in range(0, self.weight.shape[1], _CHUNK):
-            at = slice(start, start + _CHUNK)
-            yield at, _Views(self.cameras, self.plane[:, at], self.weight[:, at], self.noise[at])
+            points = slice(start, start + _CHUNK)
+            yield points, _Views(self.cameras, self.plane[:, points], self.weight[:, points], self.noise[points])
 
 
 def triangulate_points(
@@ -90,17 +90,17 @@ def triangulate_points(
     xyz, distances = np.full((m, 3), np.nan), np.full(m, np.nan)
     used = np.zeros((views, m), np.bool_)
     covariance = None if deviation is None else np.full((m, 6), np.nan)
-    for at, some in _views(xy, cameras, weight, sigma, error, method, loss).chunks():
-        found = _solve(some, method)
-        found[(some.weight > 0).sum(axis=0) < least] = np.nan
-        distance = errors(cameras, found, some.plane)
-        found[(np.isnan(distance) & (some.weight > 0)).any(axis=0)] = np.nan  # behind a camera
-        agreeing = _used(distance, some, method)
-        agreeing[:, np.isnan(found[:, 0])] = False
-        xyz[at], used[:, at] = found, agreeing
-        distances[at] = np.sqrt(_mean_where(distance**2, agreeing))
+    for points, chunk in _views(xy, cameras, weight, sigma, error, method, loss).chunks():
+        xyz_of_chunk = _solve(chunk, method)
+        xyz_of_chunk[(chunk.weight > 0).sum(axis=0) < least] = np.nan
+        distance = errors(cameras, xyz_of_chunk, chunk.plane)
+        xyz_of_chunk[(np.isnan(distance) & (chunk.weight > 0)).any(axis=0)] = np.nan  # behind a camera
+        agreeing = _used(distance, chunk, method)
+        agreeing[:, np.isnan(xyz_of_chunk[:, 0])] = False
+        xyz[points], used[:, points] = xyz_of_chunk, agreeing
+        distances[points] = np.sqrt(_mean_where(distance**2, agreeing))
         if covariance is not None:
-            covariance[at] = covariance_of(found, np.where(agreeing, some.noise.precision, 0.0), cameras)
+            covariance[points] = covariance_of(xyz_of_chunk, np.where(agreeing, chunk.noise.precision, 0.0), cameras)
     return Poses3D(
         xyz.reshape(n, k, 3),
         quality=None if quality is None else _mean_where(quality.reshape(views, m), used).reshape(n, k),
@@ -111,10 +111,10 @@ def triangulate_points(
     )
 
 
-def _check(xy: np.ndarray, cameras: Cameras, others: dict[str, np.ndarray | None], method: str, least: int) -> None:
+def _check(xy: np.ndarray, cameras: Cameras, columns: dict[str, np.ndarray | None], method: str, least: int) -> None:
     if xy.ndim != 4 or xy.shape[3] != 2 or len(xy) != len(cameras):
         raise ValueError(f"xy: expected ({len(cameras)} cameras, N, K, 2), got {xy.shape}")
-    for name, array in others.items():
+    for name, array in columns.items():
         if array is not None and array.shape != xy.shape[:3]:
             raise ValueError(f"{name}: expected {xy.shape[:3]}, got {array.shape}")
     if method not in METHODS:
@@ -135,26 +135,26 @@ def _views(
     """Return the points in the cameras' planes, with weights and precisions that are 0 where a view is left out."""
     shape = (len(cameras), xy.shape[1] * xy.shape[2])
     flat = cameras.undistort(xy.reshape(*shape, 2).astype(np.float64))
-    plane = np.stack([to_plane(camera, one) for camera, one in zip(cameras, flat, strict=True)])
-    there = np.asarray(np.isfinite(plane).all(axis=2))
+    plane = np.stack([to_plane(camera, pixels) for camera, pixels in zip(cameras, flat, strict=True)])
+    is_seen = np.asarray(np.isfinite(plane).all(axis=2))
     if weight is not None and method != "linear":
         weight = weight.reshape(shape).astype(np.float64)
-        there &= weight > 0
+        is_seen &= weight > 0
     precision = None if sigma is None else _precision(sigma, shape)
     if precision is not None and method != "linear":
-        there &= precision > 0
-    plane[~there] = 0.0
-    relative = np.asarray(there, dtype=np.float64)
+        is_seen &= precision > 0
+    plane[~is_seen] = 0.0
+    relative = np.asarray(is_seen, dtype=np.float64)
     if method != "linear" and (weight is not None or precision is not None):
-        given = weight if weight is not None else precision
-        assert given is not None
-        relative = np.where(there, given, 0.0)
+        trust = weight if weight is not None else precision
+        assert trust is not None
+        relative = np.where(is_seen, trust, 0.0)
     if precision is None:
         precision = np.asarray(relative * _noise(cameras, plane, relative))
-    precision = np.where(there, precision, 0.0)
+    precision = np.where(is_seen, precision, 0.0)
     if error is None:
         return _Views(cameras, plane, relative, Noise(precision, loss))
-    wide = np.where(there, _precision(error.gross_std, shape), 0.0)
+    wide = np.where(is_seen, _precision(error.gross_std, shape), 0.0)
     gross = np.nan_to_num(error.gross.reshape(shape).astype(np.float64))
     return _Views(cameras, plane, relative, Noise(precision, loss, gross, wide))
 
@@ -162,18 +162,18 @@ def _views(
 def _precision(sigma: np.ndarray, shape: tuple[int, int]) -> Float[np.ndarray, "V M"]:
     """Return 1/σ²; 0 where σ is unknown, infinite or 0, which no error is."""
     sigma = sigma.reshape(shape).astype(np.float64)
-    known = (sigma > 0) & np.isfinite(sigma)
-    return np.where(known, 1 / np.square(np.where(known, sigma, 1.0)), 0.0)
+    is_known = (sigma > 0) & np.isfinite(sigma)
+    return np.where(is_known, 1 / np.square(np.where(is_known, sigma, 1.0)), 0.0)
 
 
 def _noise(cameras: Cameras, plane: np.ndarray, weight: np.ndarray) -> float:
     """Return the factor from weights to 1/σ², from the reprojection errors of some points by `weighted`: half of the
     scaled errors of points that three or more views see are below a Gaussian's median. 1 without such points."""
-    some = np.flatnonzero((weight > 0).sum(axis=0) >= 3)
-    some = some[:: max(1, len(some) // _CHUNK)]
-    if not len(some):
+    sample = np.flatnonzero((weight > 0).sum(axis=0) >= 3)
+    sample = sample[:: max(1, len(sample) // _CHUNK)]
+    if not len(sample):
         return 1.0
-    plane, weight = plane[:, some], weight[:, some]
+    plane, weight = plane[:, sample], weight[:, sample]
     scaled = errors(cameras, solve_linear(plane, weight, cameras), plane) * np.sqrt(weight)
     scaled = scaled[(weight > 0) & np.isfinite(scaled)]
     middle = float(np.median(scaled)) if len(scaled) else 0.0
@@ -201,7 +201,7 @@ def _best_start(views: _Views, loss: Callable[[np.ndarray], np.ndarray]) -> Floa
     if count < 3:
         return best
     rank = np.argsort(np.argsort(-views.weight, axis=0, kind="stable"), axis=0)
-    for pair in combinations(range(min(count, _MOST_VIEWS_IN_PAIRS)), 2):
+    for pair in combinations(range(min(count, _MAX_VIEWS_IN_PAIRS)), 2):
         only = np.where((rank == pair[0]) | (rank == pair[1]), views.weight, 0.0)
         candidate = solve_linear(views.plane, only, views.cameras)
         its = _loss_of(candidate, views, loss)
@@ -218,11 +218,11 @@ def _loss_of(xyz: np.ndarray, views: _Views, loss: Callable[[np.ndarray], np.nda
 
 def _used(distance: Float[np.ndarray, "V M"], views: _Views, method: Method) -> Bool[np.ndarray, "V M"]:
     """Return the views that count as used for a point: those that agree, or all that see it where fewer than two do."""
-    there = views.weight > 0
+    is_seen = views.weight > 0
     if method in ("linear", "weighted"):
-        return there
-    agreeing = there & (views.noise.goodness(distance**2) > 0.5)
-    return np.where(agreeing.sum(axis=0) >= 2, agreeing, there)
+        return is_seen
+    agreeing = is_seen & (views.noise.goodness(distance**2) > 0.5)
+    return np.where(agreeing.sum(axis=0) >= 2, agreeing, is_seen)
 
 
 def _mean_where(values: np.ndarray, used: np.ndarray) -> Float[np.ndarray, " M"]:

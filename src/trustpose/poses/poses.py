@@ -93,7 +93,7 @@ class Poses(PersonRows, PosesDisplay):
         return Keypoint(rows, index, **columns)
 
     @classmethod
-    def _beside_rows(cls, parts: Sequence[Any]) -> dict[str, Any]:
+    def _further_fields(cls, parts: Sequence[Any]) -> dict[str, Any]:
         """An image id that stands for different photos in two parts has none in their concatenation, and no error model
         holds for parts with different ones."""
         photos, models = [part.photos for part in parts], {part.error_model for part in parts if len(part)}

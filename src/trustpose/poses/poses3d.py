@@ -24,11 +24,11 @@ _SHAPES: Mapping[str, tuple[str, tuple[int, ...]]] = {  # of a keypoint: kind of
 class Poses3D:
     """N poses of K keypoints in the world, one row per person and frame.
 
-    `xyz` is in metres; NaN for a keypoint that was not triangulated. `covariance` is that of its place, square metres.
-    `quality` (0–1) is the mean expected OPKS of the views that it was triangulated from, `camera_count` how many they
-    are and `error` their reprojection error, root mean square, image pixels. `frame` is the frame's number, the same in
-    every camera, `time` its time in seconds since the clip's start, and `track_id` the person (-1: none). A field that
-    nothing filled is None. Raises ValueError naming the field if a shape or dtype is wrong.
+    `xyz` is in metres; NaN for a keypoint that was not triangulated. `covariance` is that of its position, square
+    metres. `quality` (0–1) is the mean expected OPKS of the views that it was triangulated from, `camera_count` how
+    many they are and `error` their reprojection error, root mean square, image pixels. `frame` is the frame's number,
+    the same in every camera, `time` its time in seconds since the clip's start, and `track_id` the person (-1: none). A
+    field that nothing filled is None. Raises ValueError naming the field if a shape or dtype is wrong.
     """
 
     xyz: Float[np.ndarray, "N K 3"]
@@ -50,9 +50,9 @@ class Poses3D:
         if self.skeleton is not None and len(self.skeleton.keypoints) != k:
             joints = len(self.skeleton.keypoints)
             raise ValueError(f"Poses3D.skeleton: {self.skeleton.name!r} has {joints} keypoints, Poses3D.xyz has {k}")
-        wanted = {name: (kind, (n, k, *tail)) for name, (kind, tail) in _SHAPES.items()}
-        wanted |= {"frame": ("i", (n,)), "time": ("f", (n,)), "track_id": ("i", (n,))}
-        for name, (kind, shape) in wanted.items():
+        expected = {name: (kind, (n, k, *tail)) for name, (kind, tail) in _SHAPES.items()}
+        expected |= {"frame": ("i", (n,)), "time": ("f", (n,)), "track_id": ("i", (n,))}
+        for name, (kind, shape) in expected.items():
             value = getattr(self, name)
             if value is None:
                 continue
@@ -67,7 +67,7 @@ class Poses3D:
 
     @property
     def keypoint_count(self) -> int:
-        """K."""
+        """The number of keypoints of each pose, K."""
         return self.xyz.shape[1]
 
     def columns(self) -> dict[str, np.ndarray | None]:

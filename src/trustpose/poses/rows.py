@@ -117,9 +117,9 @@ class PersonRows:
             return
         order = np.argsort(image_id, kind="stable")
         ids, starts = np.unique(image_id[order], return_index=True)
-        for one, rows in zip(ids, np.split(order, starts[1:]), strict=True):
+        for photo_id, rows in zip(ids, np.split(order, starts[1:]), strict=True):
             is_run = rows[-1] - rows[0] + 1 == len(rows)  # consecutive rows stay a view
-            yield int(one), self[slice(rows[0], rows[-1] + 1) if is_run else rows]  # type: ignore[invalid-yield]
+            yield int(photo_id), self[slice(rows[0], rows[-1] + 1) if is_run else rows]  # type: ignore[invalid-yield]
 
     @classmethod
     def concatenate(cls: type[_R], parts: list[_R]) -> _R:
@@ -143,23 +143,23 @@ class PersonRows:
             if filled and len(filled) != len(values):
                 raise ValueError(f"{cls.__name__}.{name}: filled in {len(filled)} of {len(values)} parts")
             joined[name] = np.concatenate(filled) if filled else None
-        return cls(**joined, skeleton=skeleton, **cls._beside_rows(parts))  # type: ignore[arg-type]
+        return cls(**joined, skeleton=skeleton, **cls._further_fields(parts))  # type: ignore[arg-type]
 
     @classmethod
-    def _beside_rows(cls, parts: Sequence[Any]) -> dict[str, Any]:  # noqa: ARG003
+    def _further_fields(cls, parts: Sequence[Any]) -> dict[str, Any]:  # noqa: ARG003
         """Return further fields of the concatenation, which have no row per person."""
         return {}
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
+def counted(number: int, singular: str, plural: str | None = None) -> str:
     """Return a number with its noun, in the singular or plural."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
-def check_same_skeleton(one: PersonRows, other: PersonRows) -> None:
+def check_same_skeleton(first: PersonRows, second: PersonRows) -> None:
     """Raise ValueError, naming both, if two records are known to have different skeletons."""
-    if differ := difference(_skeleton(one), _skeleton(other)):
-        names = f"{type(one).__name__} and {type(other).__name__}"
+    if differ := difference(_skeleton(first), _skeleton(second)):
+        names = f"{type(first).__name__} and {type(second).__name__}"
         raise ValueError(f"{names} have different skeletons, {differ}")
 
 
@@ -169,21 +169,21 @@ def _skeleton(rows: PersonRows) -> Skeleton | None:
 
 def _skeleton_of_all(record: str, parts: Sequence[PersonRows]) -> Skeleton | None:
     """Return the common skeleton of the parts; None if one of them is unknown."""
-    known = [skeleton for part in parts if (skeleton := _skeleton(part)) is not None]
-    for skeleton in known[1:]:
-        if differ := difference(known[0], skeleton):
+    skeletons = [skeleton for part in parts if (skeleton := _skeleton(part)) is not None]
+    for skeleton in skeletons[1:]:
+        if differ := difference(skeletons[0], skeleton):
             raise ValueError(f"{record}.concatenate: the parts have different skeletons, {differ}")
     is_unknown = any(_skeleton(part) is None and len(part) for part in parts)
-    return None if is_unknown or not known else known[0]
+    return None if is_unknown or not skeletons else skeletons[0]
 
 
 def take(column: np.ndarray | None, index: np.ndarray, fill: bool | int | float = np.nan) -> Any:
     """Take columns along axis 1 by index; `fill` where the index is -1."""
     if column is None:
         return None
-    taken = column[:, index]
-    taken[:, index < 0] = fill
-    return taken
+    selected = column[:, index]
+    selected[:, index < 0] = fill
+    return selected
 
 
 def find_missing(
@@ -227,13 +227,13 @@ def coco_rows(
     if not (np.isfinite(poses.xy).all() and np.isfinite(poses.score).all() and np.isfinite(ranking).all()):
         raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
     keypoints = np.concatenate([poses.xy, poses.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
-    beside = _beside(poses, keypoints)
-    own = poses.keypoint_count if poses.skeleton is None else poses.skeleton.body_count
+    part_fields = _part_fields(poses, keypoints)
+    body_count = poses.keypoint_count if poses.skeleton is None else poses.skeleton.body_count
     box = None if poses.box is None else poses.box.astype(np.float64)
     columns: dict[str, np.ndarray | None] = {
         "image_id": poses.image_id,
         "category_id": np.broadcast_to(np.asarray(category_id), len(poses)),
-        "keypoints": keypoints[:, :own].reshape(len(poses), 3 * own),
+        "keypoints": keypoints[:, :body_count].reshape(len(poses), 3 * body_count),
         "score": ranking,
         "annotation_id": poses.annotation_id,
         "track_id": poses.track_id,
@@ -242,16 +242,16 @@ def coco_rows(
         "pose_score": _pose_score_to_write(poses, ranking),
         "presence": poses.presence,
         "pose_quality": poses.pose_quality,
-        "keypoint_quality": None if poses.quality is None else poses.quality[:, :own],
-        "visibility": None if poses.visibility is None else poses.visibility[:, :own],
-        "visibility_label": None if poses.visibility_label is None else poses.visibility_label[:, :own],
-        **beside,
+        "keypoint_quality": None if poses.quality is None else poses.quality[:, :body_count],
+        "visibility": None if poses.visibility is None else poses.visibility[:, :body_count],
+        "visibility_label": None if poses.visibility_label is None else poses.visibility_label[:, :body_count],
+        **part_fields,
     }
     named = {name: _cells(name, column) for name, column in columns.items() if column is not None}
     for name, text_of in (texts or {}).items():
         if text_of and name in named:
             named[name] = [text_of.get(number, number) for number in named[name]]
-    named |= {"keypoint_missing": stated} if (stated := _stated_missing(poses, own)) is not None else {}
+    named |= {"keypoint_missing": stated} if (stated := _stated_missing(poses, body_count)) is not None else {}
     rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
     return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
 
@@ -263,8 +263,8 @@ def _pose_score_to_write(poses: "Poses", ranking: np.ndarray) -> np.ndarray | No
     return poses.pose_score
 
 
-def _beside(poses: "Poses", keypoints: Float[np.ndarray, "N K 3"]) -> dict[str, np.ndarray]:
-    """Return the fields of joints beside the body's (`Skeleton.parts`), x, y and score."""
+def _part_fields(poses: "Poses", keypoints: Float[np.ndarray, "N K 3"]) -> dict[str, np.ndarray]:
+    """Return the fields of further parts than the body (`Skeleton.parts`): x, y and score of their joints."""
     if poses.skeleton is None or not poses.skeleton.parts:
         return {}
     names, counts = zip(*poses.skeleton.parts, strict=True)
@@ -272,15 +272,15 @@ def _beside(poses: "Poses", keypoints: Float[np.ndarray, "N K 3"]) -> dict[str, 
     return {name: part.reshape(len(part), 3 * part.shape[1]) for name, part in zip(names, parts, strict=True)}
 
 
-def _stated_missing(poses: "Poses", own: int) -> list[list[int] | None] | None:
-    """Return 0 or 1 for each of the first `own` keypoints of a row whose missing ones do not follow from the values;
-    None for other rows, and if there are no such rows."""
+def _stated_missing(poses: "Poses", body_count: int) -> list[list[int] | None] | None:
+    """Return 0 or 1 for each of the first `body_count` keypoints of rows whose missing ones do not follow from the
+    values, None for other rows; None if there are no such rows."""
     assert poses.score is not None
     by_rule = find_missing(poses.xy, poses.score)
     if poses.missing is None and by_rule is None:
         return None
-    both = (np.zeros(poses.score.shape, bool) if one is None else one for one in (poses.missing, by_rule))
-    missing, follows = (one[:, :own] for one in both)
+    both = (np.zeros(poses.score.shape, bool) if mask is None else mask for mask in (poses.missing, by_rule))
+    missing, follows = (mask[:, :body_count] for mask in both)
     stated = (missing != follows).any(axis=1)
     return [row if is_stated else None for row, is_stated in zip(missing.astype(int).tolist(), stated, strict=True)]
 

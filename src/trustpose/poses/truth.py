@@ -68,11 +68,11 @@ class Truth(PersonRows):
 
     @property
     def keypoint_count(self) -> int:
-        """K."""
+        """The number of keypoints of each pose, K."""
         return self.xy.shape[1]
 
     @classmethod
-    def _beside_rows(cls, parts: Sequence["Truth"]) -> dict[str, Any]:
+    def _further_fields(cls, parts: Sequence["Truth"]) -> dict[str, Any]:
         """The concatenation of parts of one file has its images; parts of several files have none in common."""
         images = parts[0].images
         return {"images": images} if all(part.images is images for part in parts) else {}
@@ -155,5 +155,5 @@ def describe_sources(area_source: Shaped[np.ndarray, " N"] | None) -> str:
 
 def describe_counts(sources: Mapping[str, int]) -> str:
     """Describe numbers of areas by source as `describe_sources` does."""
-    ordered = sorted(sources.items(), key=lambda one: (-one[1], one[0]))
+    ordered = sorted(sources.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{count:,} {name}" for name, count in ordered)

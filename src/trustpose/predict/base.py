@@ -13,7 +13,7 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.formats.photos import MAX_PIXELS, SUFFIXES
-from trustpose.grouping.suppression import Suppress, suppress, suppressed
+from trustpose.grouping.suppression import Suppress, suppress, suppress_poses
 from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.models.spec import ModelSpec
 from trustpose.notebook import html_record
@@ -69,7 +69,7 @@ def present_people(poses: Poses, min_presence: float) -> Poses:
     single = suppress(
         poses, poses.ranking_score, method="oks-nms", threshold=DOUBLE_OKS, sigmas=skeleton.sigmas, area="box"
     )
-    return poses if single.kept.all() else poses[np.flatnonzero(single.kept)]
+    return poses if single.keep.all() else poses[np.flatnonzero(single.keep)]
 
 
 def _is_photo_file(given: Any) -> bool:
@@ -232,7 +232,7 @@ class BasePredictor(ABC):
             is_detected = prediction.poses.box_score is not None
             suppress = self.suppress or (self.suppress_detected if is_detected else None)
             if suppress is not None:
-                prediction = replace(prediction, poses=suppressed(prediction.poses, suppress))
+                prediction = replace(prediction, poses=suppress_poses(prediction.poses, suppress))
             poses = present_people(prediction.poses, self.min_presence)
             known = {prediction.photo.image_id: origin_of(prediction.photo)}
             left_out = len(prediction.poses) - len(poses)

@@ -32,7 +32,9 @@ def read(value: Any, path: str, metres: float | None) -> list[Camera]:
         raise InputError(f"{path}: field 'unit': {expected_one_of(METRES, unit)}")
     if not isinstance(listed, list):
         raise InputError(f"{path}: field 'cameras': expected a list of cameras")
-    return [_camera(CameraFields(one, path, f"camera {n}"), metres or METRES[unit]) for n, one in enumerate(listed)]
+    return [
+        _camera(CameraFields(camera, path, f"camera {n}"), metres or METRES[unit]) for n, camera in enumerate(listed)
+    ]
 
 
 def _camera(fields: CameraFields, metres: float) -> Camera:

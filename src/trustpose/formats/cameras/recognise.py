@@ -56,9 +56,9 @@ def read_cameras(
     except ValueError as error:
         raise InputError(f"unit: {error}") from None
     paths = _files([path] if isinstance(path, (str, Path)) else path)
-    found = [camera for one in paths for camera in _read(one, format, metres)]
+    cameras = [camera for file in paths for camera in _read(file, format, metres)]
     try:
-        return Cameras(tuple(found))
+        return Cameras(tuple(cameras))
     except ValueError as error:
         raise InputError(f"{paths[0]}: {error}") from None
 
@@ -80,7 +80,7 @@ def _files(sources: Sequence[str | Path]) -> list[Path]:
     files: list[Path] = []
     for source in map(Path, sources):
         if source.is_dir():
-            inside = sorted(one for one in source.iterdir() if one.suffix.lower() in (".xml", ".yml", ".yaml"))
+            inside = sorted(file for file in source.iterdir() if file.suffix.lower() in (".xml", ".yml", ".yaml"))
             if not inside:
                 raise InputError(f"{source}: the folder holds no camera files (.xml, .yml, .yaml)")
             files += inside
@@ -91,23 +91,23 @@ def _files(sources: Sequence[str | Path]) -> list[Path]:
     return files
 
 
-def _read(path: Path, wanted: str | None, metres: float | None) -> list[Camera]:
+def _read(path: Path, expected: str | None, metres: float | None) -> list[Camera]:
     content = read_bytes(path, "cameras")
     kind, value = _recognise(content, path)
-    if wanted is not None and kind != wanted:
-        if {kind, wanted} <= toml_files.METRES.keys():  # only these look alike
-            kind = wanted
+    if expected is not None and kind != expected:
+        if {kind, expected} <= toml_files.METRES.keys():  # only these look alike
+            kind = expected
         else:
-            raise InputError(f"{path}: format: looks like {kind}'s, expected {wanted}'s")
+            raise InputError(f"{path}: format: looks like {kind}'s, expected {expected}'s")
     name = str(path)
     if kind in _JSON:
         cameras = _JSON[kind].read(value, name, metres)
     elif kind in toml_files.METRES:
-        known = metres or toml_files.METRES[kind]
-        if known is None:
+        metres_per_unit = metres or toml_files.METRES[kind]
+        if metres_per_unit is None:
             units = ", ".join(METRES)
             raise InputError(f"{path}: unit: anipose's file does not say it; state the calibration board's ({units})")
-        cameras = toml_files.read(value, name, known)
+        cameras = toml_files.read(value, name, metres_per_unit)
     elif kind == "qualisys":
         cameras = qualisys.read(value, name, metres)
     else:
@@ -172,12 +172,12 @@ def write_cameras(cameras: Cameras, path: str | Path, format: str | None = None,
         raise InputError(f"{path}: unit: only anipose's file leaves it open, {kind}'s is fixed")
     if kind == "openpose":
         files = {path / f"{camera.name}.xml": opencv.write_openpose(camera) for camera in cameras}
-        if any(one.parent != path for one in files):
+        if any(file.parent != path for file in files):
             raise InputError(f"{path}: a camera's name holds a folder, which OpenPose's files cannot")
     else:
         files = {path: _content(cameras, kind, path, unit)}
-    for one, content in files.items():
-        with atomic_write(one) as file:
+    for camera_path, content in files.items():
+        with atomic_write(camera_path) as file:
             file.write(content)
     return list(files)
 

@@ -82,13 +82,13 @@ def read_results(
         ids, value = _Ids(), parse_finite_json(content, path) if table is None else table
         columns = _columns(Rows.of(value, str(path), "result"), count, score_field, ids)
     digest = hashlib.sha256(content).hexdigest()
-    read = _file(columns, ids, str(path), truth, skeleton, digest)
-    read = replace(read, poses=replace(read.poses, error_model=read_errors(path, digest)))
+    results = _file(columns, ids, str(path), truth, skeleton, digest)
+    results = replace(results, poses=replace(results.poses, error_model=read_errors(path, digest)))
     rows = Rows(str(path), "result", [])
     if truth is not None:
-        return of_truth(read, truth, rows, common=common)
-    check_result_boxes(rows, read.poses, None)
-    return read
+        return of_truth(results, truth, rows, common=common)
+    check_result_boxes(rows, results.poses, None)
+    return results
 
 
 def results_of_rows(
@@ -118,31 +118,31 @@ def _file(
     return ResultsFile(poses, score, category_id, shown(path), sha256, **texts, notes=() if is_whole else (note,))
 
 
-def of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool, is_part: bool = False) -> ResultsFile:
+def of_truth(results: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool, is_part: bool = False) -> ResultsFile:
     """Return the results on a ground truth's people, checked against it; `rows` is for error messages. A part of a
     file may have none, and its boxes are not checked."""
-    poses, ids = read.poses, truth.images.id
+    poses, ids = results.poses, truth.images.id
     assert poses.image_id is not None
     if not common:
-        where = f"the images of {truth.path} (--common leaves such photos out)"
-        rows.known("image_id", poses.image_id, ids, where, read.image_texts.text_of)
-    rows.known("category_id", read.category_id, np.array(truth.category_ids), f"the categories of {truth.path}")
+        source = f"the images of {truth.path} (--common leaves such photos out)"
+        rows.known("image_id", poses.image_id, ids, source, results.image_texts.text_of)
+    rows.known("category_id", results.category_id, np.array(truth.category_ids), f"the categories of {truth.path}")
     if not is_part:
         check_result_boxes(rows, poses, truth.images.sizes(poses.image_id))
     in_photos = np.isin(poses.image_id, ids)
     if not in_photos.any() and not is_part:
-        raise InputError(f"{read.path}: no result is in a photo of {truth.path}, --common expects some")
+        raise InputError(f"{results.path}: no result is in a photo of {truth.path}, --common expects some")
     chosen = (truth.category_id,) if truth.categories is None else tuple(truth.categories.names)
-    keep = in_photos & np.isin(read.category_id, chosen)
+    keep = in_photos & np.isin(results.category_id, chosen)
     if not keep.any() and not is_part:
-        raise InputError(f"{read.path}: holds no results of category {', '.join(map(str, chosen[:5]))}")
+        raise InputError(f"{results.path}: holds no results of category {', '.join(map(str, chosen[:5]))}")
     if not in_photos.all():
         left_out = {"images": len(np.unique(poses.image_id[~in_photos])), "results": int((~in_photos).sum())}
-        read = replace(read, left_out=left_out)
-    check_annotation_ids(rows, poses, keep, truth.truth, truth.path, read.annotation_texts.text_of)
+        results = replace(results, left_out=left_out)
+    check_annotation_ids(rows, poses, keep, truth.truth, truth.path, results.annotation_texts.text_of)
     if keep.all():
-        return read
-    return replace(read, poses=poses[keep], score=read.score[keep], category_id=read.category_id[keep])
+        return results
+    return replace(results, poses=poses[keep], score=results.score[keep], category_id=results.category_id[keep])
 
 
 _Columns = dict[str, np.ndarray | None]
@@ -157,21 +157,23 @@ class _Ids:
     def resolve(self, columns: _Columns, path: str, truth: TruthFile | None) -> tuple[IdTexts, IdTexts]:
         """Replace texts in the columns by numbers, those of the ground truth if given; return the texts."""
         people = None if truth is None else truth.truth.annotation_id
-        found = []
-        for one, what in ((self.image, "images"), (self.annotation, "annotations")):
-            places = columns.get(one.field)
-            if places is None:
-                own = NO_TEXTS
+        texts_by_field = []
+        for column, noun in ((self.image, "images"), (self.annotation, "annotations")):
+            indices = columns.get(column.field)
+            if indices is None:
+                column_texts = NO_TEXTS
             elif truth is None or people is None:
-                own = number_texts(one.texts)
-                columns[one.field] = one.numbers(places, own)
+                column_texts = number_texts(column.texts)
+                columns[column.field] = column.numbers(indices, column_texts)
             else:
-                is_image = one is self.image
-                known = truth.images.id if is_image else people
+                is_image = column is self.image
+                known_ids = truth.images.id if is_image else people
                 texts = truth.image_texts if is_image else truth.annotation_texts
-                columns[one.field], own = one.resolve(path, places, known, texts, f"the {what} of {truth.path}")
-            found.append(own)
-        return found[0], found[1]
+                columns[column.field], column_texts = column.resolve(
+                    path, indices, known_ids, texts, f"the {noun} of {truth.path}"
+                )
+            texts_by_field.append(column_texts)
+        return texts_by_field[0], texts_by_field[1]
 
 
 def _columns_by_block(content: bytes, path: str, count: int | None, score_field: str, ids: _Ids) -> _Columns | None:
@@ -200,8 +202,8 @@ def _columns(rows: Rows, count: int | None, score_field: str, ids: _Ids) -> _Col
     poses = poses_of_rows(rows, count, ids.image, ids.annotation)
     score, category_id = rows.numbers(score_field), rows.integers("category_id", numerals=True)
     own_score = score if score_field == "score" or poses.pose_score is not None else rows.numbers("score")
-    others = {"score to rank by": score, "own score": own_score, "category_id": category_id}
-    return {**poses.columns(), **others, "in parts": np.full(len(rows), has_whole_body(rows))}
+    numbers = {"score to rank by": score, "own score": own_score, "category_id": category_id}
+    return {**poses.columns(), **numbers, "in parts": np.full(len(rows), has_whole_body(rows))}
 
 
 def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotation: IdColumn | None = None) -> Poses:
@@ -215,9 +217,9 @@ def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotat
     presence, pose_quality = (rows.numbers(name, optional=True) for name in ("presence", "pose_quality"))
     for name, column in (("keypoint_quality", quality), ("pose_quality", pose_quality), ("presence", presence)):
         if column is not None and ((column < 0) | (column > 1)).any():
-            at = int(np.argmax(((column < 0) | (column > 1)).reshape(len(rows), -1).any(axis=1)))
-            value = next(v for v in np.atleast_1d(column[at]) if not 0 <= v <= 1)
-            raise rows.fail(at, name, "numbers from 0 to 1", float(value))
+            row = int(np.argmax(((column < 0) | (column > 1)).reshape(len(rows), -1).any(axis=1)))
+            value = next(v for v in np.atleast_1d(column[row]) if not 0 <= v <= 1)
+            raise rows.fail(row, name, "numbers from 0 to 1", float(value))
     return Poses(
         xy=keypoints[:, :, :2],
         score=keypoints[:, :, 2],
@@ -244,17 +246,19 @@ def _read_missing(rows: Rows, keypoints: np.ndarray) -> np.ndarray | None:
     """Return which keypoints (N, K) are missing: by `keypoint_missing`, or by their values."""
     count = keypoints.shape[1]
     by_rule = find_missing(keypoints[:, :, :2], keypoints[:, :, 2])
-    given = rows.lists("keypoint_missing", count, optional=True, description=f" (0 or 1 for each of {count} keypoints)")
-    if given is None:
+    stated = rows.lists(
+        "keypoint_missing", count, optional=True, description=f" (0 or 1 for each of {count} keypoints)"
+    )
+    if stated is None:
         return by_rule
-    is_given = ~np.isnan(given[:, 0])
-    wrong = ~np.isin(given[is_given], (0, 1))
+    is_stated = ~np.isnan(stated[:, 0])
+    wrong = ~np.isin(stated[is_stated], (0, 1))
     if wrong.any():
-        at = int(np.flatnonzero(is_given)[wrong.any(axis=1)][0])
+        row = int(np.flatnonzero(is_stated)[wrong.any(axis=1)][0])
         raise rows.fail(
-            at, "keypoint_missing", f"0 or 1 for each of {count} keypoints", float(given[is_given][wrong][0])
+            row, "keypoint_missing", f"0 or 1 for each of {count} keypoints", float(stated[is_stated][wrong][0])
         )
-    return np.where(is_given[:, None], given == 1, False if by_rule is None else by_rule)
+    return np.where(is_stated[:, None], stated == 1, False if by_rule is None else by_rule)
 
 
 def _read_labels(rows: Rows, count: int) -> np.ndarray | None:
@@ -266,9 +270,9 @@ def _read_labels(rows: Rows, count: int) -> np.ndarray | None:
         return None
     wrong = ~np.isin(label, (0, 1, 2)) & ~np.isnan(label)
     if wrong.any():
-        at = int(np.argmax(wrong.any(axis=1)))
-        first = float(label[at][wrong[at]][0])
-        raise rows.fail(at, "visibility_label", f"0, 1 or 2 for each of {count} keypoints", first)
+        row = int(np.argmax(wrong.any(axis=1)))
+        first = float(label[row][wrong[row]][0])
+        raise rows.fail(row, "visibility_label", f"0, 1 or 2 for each of {count} keypoints", first)
     return np.nan_to_num(label, nan=MISSING_ID).astype(np.int8)
 
 
@@ -283,6 +287,6 @@ def _read_visibility(rows: Rows, count: int) -> np.ndarray | None:
     wrong = (visibility < 0) | (visibility > 1)
     wrong |= np.abs(visibility.sum(axis=2, keepdims=True) - 1) > 1e-3
     if wrong.any():
-        at = int(np.argmax(wrong.any(axis=(1, 2))))
-        raise rows.fail(at, "visibility", expected, float(visibility[at][wrong[at]][0]))
+        row = int(np.argmax(wrong.any(axis=(1, 2))))
+        raise rows.fail(row, "visibility", expected, float(visibility[row][wrong[row]][0]))
     return visibility

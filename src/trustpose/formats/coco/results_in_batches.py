@@ -54,19 +54,19 @@ class ResultsParts:
     def __len__(self) -> int:
         return self.parts.rows
 
-    def batches(self, most: int | None = None) -> Iterator[tuple[ResultsFile, TableRows]]:
-        """Yield results in batches of whole photos, in order, with their rows, some `most` (`parquet_parts.ROWS`) at a
-        time. Text ids are numbered per batch. Raises InputError naming the part, the row, the field and what was
+    def batches(self, batch_rows: int | None = None) -> Iterator[tuple[ResultsFile, TableRows]]:
+        """Yield results in batches of whole photos of about `batch_rows` rows (`parquet_parts.ROWS`), in order, with
+        their rows. Text ids are numbered per batch. Raises InputError naming the part, the row, the field and what was
         expected."""
         boxes = BoxesInBatches()
-        for rows in self.parts.batches(most):
-            read = self.of_rows(rows)
-            boxes.check(rows, read.poses)
-            yield read, rows
+        for rows in self.parts.batches(batch_rows):
+            results = self.of_rows(rows)
+            boxes.check(rows, results.poses)
+            yield results, rows
 
     def of_rows(self, rows: Rows) -> ResultsFile:
         """Return rows as results. Raises InputError."""
-        read = results_of_rows(
+        results = results_of_rows(
             rows,
             truth=None,
             keypoint_count=self.keypoint_count,
@@ -74,10 +74,10 @@ class ResultsParts:
             score_field=self.score_field,
         )
         filled = {column for name, column in _COLUMNS.items() if name in self.parts.occurring}
-        poses = read.poses
+        poses = results.poses
         if "pose_score" in self.parts.occurring and "pose_score" not in rows.fields:
             poses = replace(poses, pose_score=None)  # the file has that field: `score` is not in its place
-        return replace(read, poses=replace(poses, **blank_columns(poses, filled), error_model=self.error_model))
+        return replace(results, poses=replace(poses, **blank_columns(poses, filled), error_model=self.error_model))
 
 
 def open_results(
@@ -119,13 +119,13 @@ class BoxesInBatches:
         """Raise InputError naming the row whose box is invalid in its photo of `size` (N, 2), 0 where unknown."""
         if poses.box is None:
             return
-        given = np.flatnonzero(~np.isnan(poses.box).any(axis=1))
-        box = xyxy_to_xywh(poses.box[given])
-        sizes = np.zeros((len(given), 2), np.int64) if size is None else size[given]
+        with_box = np.flatnonzero(~np.isnan(poses.box).any(axis=1))
+        box = xyxy_to_xywh(poses.box[with_box])
+        sizes = np.zeros((len(with_box), 2), np.int64) if size is None else size[with_box]
         before = len(self._first)
         fault = xywh_fault(np.concatenate([self._first, box]), np.concatenate([self._sizes, sizes]))
         if fault is not None:
-            row = int(given[max(fault[0] - before, 0)]) if len(given) else 0
+            row = int(with_box[max(fault[0] - before, 0)]) if len(with_box) else 0
             raise InputError(f"{rows.place(row)}: field 'bbox': {fault[1]}")
         if not before:
             check_centres(rows, poses)

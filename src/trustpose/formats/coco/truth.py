@@ -67,14 +67,14 @@ class TruthFile:
         fields = [("truth", repr(self.truth)), ("images", repr(self.images)), *(("note", note) for note in self.notes)]
         return html_record(repr(self), fields)
 
-    def sigmas(self, given: Float[np.ndarray, " L"] | None = None) -> Float[np.ndarray, " K"]:
+    def sigmas(self, values: Float[np.ndarray, " L"] | None = None) -> Float[np.ndarray, " K"]:
         """Return sigmas (K,) for OKS: those given, one per keypoint or one for all, else the skeleton's published ones.
 
         Raises InputError if there are none, or if those given do not match.
         """
         count = self.truth.keypoint_count
-        if given is not None:
-            return sigmas_of(given, count)
+        if values is not None:
+            return sigmas_of(values, count)
         if self.skeleton is None or not self.skeleton.has_sigmas:
             named = f"the skeleton {self.skeleton.name}" if self.skeleton else f"from {self.keypoint_names[0]!r} on"
             raise InputError(
@@ -83,14 +83,14 @@ class TruthFile:
             )
         return self.skeleton.sigmas
 
-    def area_convention(self, wanted: str) -> Area:
-        """Return the area for OKS: `wanted`, except for files whose `area_source` names other sources than segments.
+    def area_convention(self, convention: str) -> Area:
+        """Return the area for OKS: `convention`, unless the file's `area_source` names other sources than segments.
 
         For these "segment" and "auto" become "file": the file's areas, which pycocotools uses too. Otherwise "auto" is
         "segment" if annotations have an area, and "box*0.53" if they have none, as in xtcocotools. Raises InputError if
         the file lacks the data, or for "segment" if no area is from a segment.
         """
-        return area_convention(self.path, wanted, self.area_sources(), has_boxes=self.truth.box is not None)
+        return area_convention(self.path, convention, self.area_sources(), has_boxes=self.truth.box is not None)
 
     @property
     def all_people_boxed(self) -> Bool[np.ndarray, " I"]:
@@ -114,25 +114,25 @@ class TruthFile:
         return dict(Counter(source.tolist())) or {SEGMENT: 0}
 
 
-def area_convention(path: str, wanted: str, sources: Mapping[str, int], *, has_boxes: bool) -> Area:
-    """Return the area for OKS that is `wanted` of people whose areas have these sources (none: without areas), see
+def area_convention(path: str, convention: str, sources: Mapping[str, int], *, has_boxes: bool) -> Area:
+    """Return the area for OKS of people whose areas have these sources (none: without areas), see
     `TruthFile.area_convention`. Raises InputError."""
-    if wanted not in ("auto", *AREAS):
-        raise InputError(f"area: {expected_one_of(('auto', *AREAS), wanted)}")
+    if convention not in ("auto", *AREAS):
+        raise InputError(f"area: {expected_one_of(('auto', *AREAS), convention)}")
     if not has_boxes:
         raise InputError(f"{path}: field 'bbox' is missing in every annotation")
-    if wanted in ("segment", "file") and not sources:
+    if convention in ("segment", "file") and not sources:
         raise InputError(f"{path}: field 'area' is missing in every annotation; --area box*0.53 does without")
-    if wanted == "segment" and SEGMENT not in sources:
+    if convention == "segment" and SEGMENT not in sources:
         raise InputError(
             f"{path}: field 'area': none is from a segment, area_source is {describe_counts(sources)}; "
             "--area file uses them unchanged"
         )
-    if wanted in ("auto", "segment") and sources:
+    if convention in ("auto", "segment") and sources:
         return "segment" if set(sources) == {SEGMENT} else "file"
-    if wanted == "auto":
+    if convention == "auto":
         return "box*0.53"
-    return cast(Area, wanted)
+    return cast(Area, convention)
 
 
 @garbage_collection_paused()
@@ -155,8 +155,8 @@ def read_truth(
     chosen = choose_categories(categories, category, annotations.integers("category_id", numerals=True))
     ids, annotation_texts = own_ids(annotations, "id")
     image_id = ids_among(annotations, "image_id", images.id, image_texts, "field 'images'")
-    wanted = None if skeleton is None else skeleton_of(skeleton, "skeleton")
-    truth, labels, of_row = read_annotations(annotations, ids, image_id, images, chosen, wanted)
+    skeleton_override = None if skeleton is None else skeleton_of(skeleton, "skeleton")
+    truth, labels, of_row = read_annotations(annotations, ids, image_id, images, chosen, skeleton_override)
     has_visibility, notes = is_ternary(truth.v, chosen.visibility), () if labels.note is None else (labels.note,)
     return TruthFile(
         truth=truth if has_visibility else without_occlusion(truth),
@@ -192,9 +192,9 @@ def _check_layout(value: Any, path: str | Path) -> None:
     lacking = [field for field in expected if field not in value] if isinstance(value, dict) else []
     if isinstance(value, dict) and not lacking:
         return
-    other = other_layout(value)
-    if other is not None:
-        raise InputError(f"{path}: holds {other}; expected a COCO ground truth ({', '.join(expected)})")
+    layout = other_layout(value)
+    if layout is not None:
+        raise InputError(f"{path}: holds {layout}; expected a COCO ground truth ({', '.join(expected)})")
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected an object with images, annotations and categories")
     raise InputError(f"{path}: field '{lacking[0]}' is missing, expected a COCO ground truth file")
@@ -205,9 +205,9 @@ def _read_images(rows: Rows) -> tuple[Images, IdTexts]:
         raise InputError(f"{rows.path}: field 'images': expected at least one image, got an empty list")
     ids, texts = own_ids(rows, "id")
     names = [row.get("file_name") for row in rows.rows]
-    for at, name in enumerate(names):
+    for index, name in enumerate(names):
         if name is not None and not isinstance(name, str):
-            raise rows.fail(at, "file_name", "a text", name)
+            raise rows.fail(index, "file_name", "a text", name)
     sizes = [rows.integers(side, optional=True) for side in ("width", "height")]
     images = Images(
         ids,
@@ -227,8 +227,8 @@ def _texts(rows: Rows, *fields: str) -> list[str | None] | None:
     ignored. None if no image has one."""
     if not rows.fields.intersection(fields):
         return None
-    found = [next((row[field] for field in fields if isinstance(row.get(field), str)), None) for row in rows.rows]
-    return found if any(text is not None for text in found) else None
+    texts = [next((row[field] for field in fields if isinstance(row.get(field), str)), None) for row in rows.rows]
+    return texts if any(text is not None for text in texts) else None
 
 
 def _all_people_boxed(rows: Rows) -> np.ndarray | None:
@@ -236,9 +236,9 @@ def _all_people_boxed(rows: Rows) -> np.ndarray | None:
     if "all_people_boxed" not in rows.fields:
         return None
     values: list[Any] = [row.get("all_people_boxed") for row in rows.rows]
-    for at, value in enumerate(values):
+    for index, value in enumerate(values):
         if value not in (None, False, True):
-            raise rows.fail(at, "all_people_boxed", "true or false", value)
+            raise rows.fail(index, "all_people_boxed", "true or false", value)
     return np.array([value is True or value == 1 for value in values])
 
 
@@ -246,8 +246,10 @@ def _times(rows: Rows) -> np.ndarray | None:
     """Return seconds (I,), NaN if an image's `time` is not a number; None if no image has one."""
     if "time" not in rows.fields:
         return None
-    given: list[Any] = [row.get("time") for row in rows.rows]
-    seconds = np.array([one if type(one) in (int, float) and abs(one) <= LARGEST else np.nan for one in given], float)
+    times: list[Any] = [row.get("time") for row in rows.rows]
+    seconds = np.array(
+        [time if type(time) in (int, float) and abs(time) <= LARGEST else np.nan for time in times], float
+    )
     return None if np.isnan(seconds).all() else seconds
 
 
@@ -267,8 +269,8 @@ def read_annotations(
     area = rows.numbers("area", optional=True)
     box = rows.lists("bbox", 4, optional=True, description=" (x, y, width, height)")
     if area is not None and not (area >= 0).all():
-        at = int(np.argmin(area >= 0))
-        raise rows.fail(at, "area", "a number of at least 0", None if np.isnan(area[at]) else area[at])
+        row = int(np.argmin(area >= 0))
+        raise rows.fail(row, "area", "a number of at least 0", None if np.isnan(area[row]) else area[row])
     if box is not None:
         if np.isnan(box).any():
             raise rows.fail(int(np.argmax(np.isnan(box).any(axis=1))), "bbox", "4 finite numbers (x, y, width, height)")
@@ -277,7 +279,7 @@ def read_annotations(
         xy=labels.keypoints[:, :, :2],
         v=labels.keypoints[:, :, 2].astype(np.int64),
         area=area,
-        area_source=np.array([_source(one) for one in rows.values("area_source")], dtype=object),
+        area_source=np.array([_source(source) for source in rows.values("area_source")], dtype=object),
         box=None if box is None else xywh_to_xyxy(box),
         iscrowd=_crowds(rows),
         image_id=image_id,
@@ -290,16 +292,16 @@ def read_annotations(
     return truth, labels, category_id
 
 
-def _source(given: Any) -> str:
+def _source(source: Any) -> str:
     """Return the source of an area; a segment's is not named."""
-    return SEGMENT if given is None else intern(str(given))
+    return SEGMENT if source is None else intern(str(source))
 
 
 def _track_ids(rows: Rows) -> np.ndarray | None:
     """Return track ids (N,), -1 for rows without; None if no row has one, or one is no number, as other data sets
     have them."""
-    given = rows.values("track_id")
-    if any(type(one) is not int or not 0 <= one < 2**63 for one in given if one is not None):
+    track_ids = rows.values("track_id")
+    if any(type(track_id) is not int or not 0 <= track_id < 2**63 for track_id in track_ids if track_id is not None):
         return None
     return rows.integers("track_id", optional=True)
 
