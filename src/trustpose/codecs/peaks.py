@@ -202,11 +202,11 @@ def _smoothed(
     """Smooth the middle of each patch along x and y by the kernel, cut to `room` (x, y) pixels on both sides."""
     radius = len(kernel) // 2
     side = patch.shape[-1] - 2 * radius
-    bands = np.zeros((radius + 1, side, patch.shape[-1]))  # one matrix per cut
-    for cut in range(radius + 1):
-        part = kernel[radius - cut : radius + cut + 1]
+    bands = np.zeros((radius + 1, side, patch.shape[-1]))  # one matrix per half width
+    for half_width in range(radius + 1):
+        part = kernel[radius - half_width : radius + half_width + 1]
         for row in range(side):
-            bands[cut, row, row + radius - cut : row + radius + cut + 1] = part / part.sum()
+            bands[half_width, row, row + radius - half_width : row + radius + half_width + 1] = part / part.sum()
     across, down = (bands[room[..., axis].clip(0, radius)] for axis in (0, 1))
     with np.errstate(invalid="ignore"):  # maps with infinities become NaN, and their peaks stay
         return down @ patch @ np.swapaxes(across, -1, -2)

@@ -105,8 +105,8 @@ def _values(node: Any, limit: int, arrays: dict[str, np.ndarray]) -> dict[str, A
     return {"number": len(arrays) - 1}
 
 
-def _is_plain(kind: np.dtype) -> bool:
-    fields = [kind] if kind.fields is None else [field for field, *_ in kind.fields.values()]
+def _is_plain(dtype: np.dtype) -> bool:
+    fields = [dtype] if dtype.fields is None else [field for field, *_ in dtype.fields.values()]
     return all(field.base.kind in "iufbS" for field in fields)
 
 

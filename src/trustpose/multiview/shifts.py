@@ -103,8 +103,8 @@ class _People:
 
     def ideal(self, rows: Int[np.ndarray, "*R"]) -> Float[np.ndarray, "*R K 3"]:
         """Return the ideal pixels, homogeneous, of these rows."""
-        used, index = np.unique(rows, return_inverse=True)
-        xy = self.camera.undistort(self.positions[used])
+        unique_rows, index = np.unique(rows, return_inverse=True)
+        xy = self.camera.undistort(self.positions[unique_rows])
         return np.concatenate([xy, np.ones((*xy.shape[:2], 1))], axis=2)[index.reshape(rows.shape)]
 
 

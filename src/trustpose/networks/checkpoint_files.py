@@ -81,8 +81,8 @@ def _state_dict(content: object, depth: int) -> Mapping[Any, Tensor] | None:
         return None
     if all(isinstance(value, Tensor) for value in content.values()):
         return content
-    inner = (_state_dict(content[key], depth - 1) for key in _NESTED if key in content)
-    return next((state_dict for state_dict in inner if state_dict is not None), None)
+    nested = (_state_dict(content[key], depth - 1) for key in _NESTED if key in content)
+    return next((state_dict for state_dict in nested if state_dict is not None), None)
 
 
 def _check(path: Path, name: str, tensor: Tensor) -> None:

@@ -206,8 +206,8 @@ class _Weighting(nn.Module):
         steps = [
             2 ** (len(maps) - 1 - branch) for branch in range(len(maps))
         ]  # how many times finer than the last branch
-        together = [F.avg_pool2d(x, step) if step > 1 else x for x, step in zip(processed, steps, strict=True)]
-        weights = self.across(torch.cat(together, dim=1)).split(self.halves, dim=1)
+        pooled = [F.avg_pool2d(x, step) if step > 1 else x for x, step in zip(processed, steps, strict=True)]
+        weights = self.across(torch.cat(pooled, dim=1)).split(self.halves, dim=1)
         weighed = []
         for x, weight, step, depthwise, within in zip(
             processed, weights, steps, self.depthwise, self.within, strict=True

@@ -49,8 +49,8 @@ def maps_spec(recipe: Recipe, kind: Kind, folder: Path) -> ModelSpec:
 
 
 def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
-    """Return the decoding options of maps, as chosen by AP on the held-out photos of `train` for the recipes "bottom-up"
-    and "bottom-up-tags"."""
+    """Return the decoding options of maps, as chosen by AP on the held-out photos of `train` for the recipes
+    "bottom-up" and "bottom-up-tags"."""
     skeleton, sigma = recipe.data.joints, recipe.bottom_up.sigma
     if kind == "fields":
         limbs = limbs_of(skeleton)

@@ -161,10 +161,10 @@ class KeypointTokens(TrustHead):
         """Return the last layer, calibrated: weights of each token for its own keypoint, of the body for all, and the
         bias."""
         rows = [*range(CLASSES + 2), CLASSES]  # OPKS twice, the second time as used in OKS
-        visibility, opks, oks = self.calibration_visibility, self.calibration_opks, self.calibration_oks
-        as_is = torch.ones_like(opks[:1]), torch.zeros_like(opks[:1])
-        slope = torch.cat([visibility[:1].repeat(CLASSES), opks[:1], as_is[0], oks[:1]])[:, None]
-        offset = torch.cat([visibility[1:], opks[1:], as_is[1], oks[1:]])
+        visibility_line, opks_line, oks_line = self.calibration_visibility, self.calibration_opks, self.calibration_oks
+        as_is = torch.ones_like(opks_line[:1]), torch.zeros_like(opks_line[:1])
+        slope = torch.cat([visibility_line[:1].repeat(CLASSES), opks_line[:1], as_is[0], oks_line[:1]])[:, None]
+        offset = torch.cat([visibility_line[1:], opks_line[1:], as_is[1], oks_line[1:]])
         body = self.from_body.weight.view(self.keypoints, CLASSES + 2, -1)[:, rows] * slope
         bias = self.from_body.bias.view(self.keypoints, -1)[:, rows] * slope[:, 0] + offset
         return self.from_token.weight[rows] * slope, body.flatten(0, 1), bias.flatten()
