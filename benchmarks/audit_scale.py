@@ -130,8 +130,8 @@ def measure(folder: Path, steps: list[str]) -> dict[str, dict[str, float]]:
 def in_memory(rows: int, folder: Path) -> dict[str, bool]:
     """Audit and calibrate the same rows in memory, and compare with what the commands wrote in the folder."""
     from trustpose.calibration.calibrator import Calibrator
-    from trustpose.calibration.crossfit import Options
     from trustpose.calibration.fit import fit
+    from trustpose.calibration.options import FitOptions
     from trustpose.evaluation.audit import audit
 
     made = list(copies(rows, Source.read()))
@@ -147,7 +147,7 @@ def in_memory(rows: int, folder: Path) -> dict[str, bool]:
         equal["audit"] = _numbers(found) == {name: _numbers(expected)[name] for name in _numbers(found)}
         equal["audit_numbers"] = len(_numbers(found))
     if (folder / "calibrator.json").exists():
-        fitted = Calibrator.of(fit(truth, results, Options(replicates=100)).parts)
+        fitted = Calibrator.of(fit(truth, results, FitOptions(draws=100)).parts)
         fitted.save(folder / "in-memory.json")
         equal["fit"] = (folder / "in-memory.json").read_bytes() == (folder / "calibrator.json").read_bytes()
         if (folder / "calibrated").exists():

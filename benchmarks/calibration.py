@@ -33,8 +33,8 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
+from trustpose.calibration.options import FitOptions
 from trustpose.datasets.lspet import clean, read_lspet
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
@@ -103,7 +103,7 @@ def of_boxes(results: ResultsFile, without: bool) -> ResultsFile:
 
 
 def measure(
-    train: People, dev: People, files: tuple[Path, Path], options: Options, without_boxes: bool
+    train: People, dev: People, files: tuple[Path, Path], options: FitOptions, without_boxes: bool
 ) -> tuple[Calibrator, dict[str, Column]]:
     """The calibrator of one estimator, and its columns."""
     known = of_boxes(read_results(files[0], truth=train.truth), without_boxes)
@@ -216,7 +216,7 @@ def main() -> int:
                 train,
                 dev,
                 (Path(files[0]), Path(files[1])),
-                Options(options.method, replicates=options.draws),
+                FitOptions(options.method, draws=options.draws),
                 options.without_boxes,
             )
             show(f"{name}: {calibrator.card.why}", columns)

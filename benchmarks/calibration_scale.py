@@ -24,8 +24,8 @@ import lightgbm
 import numpy as np
 
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
+from trustpose.calibration.options import FitOptions
 from trustpose.calibration.tables import MAX_SPLITS, TreeTables
 from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.images import Images
@@ -110,7 +110,7 @@ def main() -> int:
     results = simulated(truth.truth)
     count, cores = len(results.poses), len(os.sched_getaffinity(0))
     print(f"{count} people × {results.poses.keypoint_count}, {len(truth.images)} photos, {cores} cores")
-    fitted, wall, processor = timed(lambda: fit(truth, results, Options(method=options.method)))
+    fitted, wall, processor = timed(lambda: fit(truth, results, FitOptions(method=options.method)))
     calibrator = Calibrator.of(fitted.parts)
     card = calibrator.card
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

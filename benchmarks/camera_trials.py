@@ -18,7 +18,6 @@ import numpy as np
 from cameras import TRIAL, off_by
 from scipy.optimize import least_squares
 
-from trustpose.cli.triangulate import read_views
 from trustpose.formats.cameras import read_cameras
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.geometry.expected_error import expected_error
@@ -28,6 +27,7 @@ from trustpose.multiview.extrinsics import _gathered, place_by_people
 from trustpose.multiview.frames import match_frames
 from trustpose.multiview.intrinsics import calibrate
 from trustpose.multiview.people import group_people
+from trustpose.multiview.recordings import read_views
 from trustpose.multiview.triangulation import triangulate_points
 from trustpose.multiview.views import positions_of, weights_of
 from trustpose.poses import Poses
@@ -38,7 +38,7 @@ def reference() -> Cameras:
 
 
 def openpose() -> list[Poses]:
-    return read_views([TRIAL / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)], None)
+    return read_views([TRIAL / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)])[0]
 
 
 def corners_of(camera: Camera, board: Board) -> tuple[list[np.ndarray], tuple[int, int]]:
@@ -113,7 +113,7 @@ def _later(xy: np.ndarray, frames: float) -> np.ndarray:
 
 def weights(results: list[Path]) -> dict[str, list]:
     """Worst rotation and place by other weights; the bundle adjustment takes the square of `quality`."""
-    cameras, views, found = reference(), read_views(results, None), {}
+    cameras, views, found = reference(), read_views(results)[0], {}
     unplaced = Cameras(tuple(one.placed(np.eye(3), np.zeros(3)) for one in cameras))
     names = views[0].skeleton.keypoints
 

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from trustpose.cli.triangulate import read_views
 from trustpose.formats.cameras import read_cameras
 from trustpose.geometry.cameras import Cameras
 from trustpose.multiview.board_photos import find_boards
@@ -27,6 +26,7 @@ from trustpose.multiview.extrinsics import place_by_people
 from trustpose.multiview.frames import match_frames
 from trustpose.multiview.intrinsics import calibrate
 from trustpose.multiview.lens_fit import Prior
+from trustpose.multiview.recordings import read_views
 from trustpose.multiview.shifts import fit_times
 from trustpose.multiview.synchronisation import synchronise
 from trustpose.poses import Poses
@@ -104,10 +104,10 @@ def placed(label: str, views: list[Poses], cameras: Cameras, weight: str) -> dic
 
 def people(results: list[Path]) -> dict:
     cameras = read_cameras(TRIAL / "Calib.qca.txt")
-    views = read_views([TRIAL / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)], None)
+    views = read_views([TRIAL / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)])[0]
     found = {f"openpose {how}": placed("balancing, OpenPose", views, cameras, how) for how in ("scores", "none")}
     if results:
-        views = read_views(results, None)
+        views = read_views(results)[0]
         for how in ("trust", "scores", "none"):
             found[f"results {how}"] = placed("balancing, --results", views, cameras, how)
     return found
@@ -138,7 +138,7 @@ def panoptic() -> dict:
 
 
 def shifts() -> dict:
-    views = read_views([TRIAL / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)], None)
+    views = read_views([TRIAL / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)])[0]
     before = synchronise(views, [60.0] * 4, "scores").offset
     print("the clips as they are: offsets in frames", (before * 60).round(1).tolist())
     worst = 0.0
@@ -162,7 +162,7 @@ def moments(results: list[Path]) -> dict:
         for trial in ("balancing", "two_people")
     } | ({"--results": results} if results else {})
     for label, paths in trials.items():
-        views = read_views(paths, None)
+        views = read_views(paths)[0]
         weight = "scores" if views[0].quality is None else "trust"
         for begun in (0, 4, 6, 8, 15, 30):
             rows = []

@@ -217,7 +217,7 @@ def run(given: argparse.Namespace) -> None:
     )
     everybody: Row = {"min_presence": 0}  # as average precision needs
     ours = tp.load("default", flip=True, **everybody)
-    multipose = tp.load(multipose_file, min_score=0.0)
+    multipose = tp.load(multipose_file, min_box_score=0.0)
     peers = {"MoveNet multipose": multipose}
     if given.mediapipe is not None:
         peers["MediaPipe"] = tp.load(f"mediapipe:{given.mediapipe}", skeleton="coco17")
@@ -230,7 +230,7 @@ def run(given: argparse.Namespace) -> None:
         "ours": ours,
         "ours, fast": fast,
         "ours, two crops": careful,
-        "SimplePose": tp.load(simplepose, flip=True, decoding="dark"),
+        "SimplePose": tp.load(simplepose, flip=True, codec="dark"),
         "MoveNet thunder": tp.load(thunder),
     }.items():
         poses = poses_of(predictor, boxed)

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
+from trustpose.calibration.options import FitOptions
 from trustpose.datasets.folds import fold_of
 from trustpose.evaluation.audit import audit
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
@@ -69,7 +69,7 @@ def measured(truth: TruthFile, results: ResultsFile) -> dict[str, float | None]:
     return {name: record.number(name) for name in ROWS} | {"paired": paired}
 
 
-def before_and_after(truth: TruthFile, poses: Poses, options: Options) -> tuple[dict, dict]:
+def before_and_after(truth: TruthFile, poses: Poses, options: FitOptions) -> tuple[dict, dict]:
     """The audit's numbers on the second half by the printed scores, and by those of a calibrator of the first half."""
     assert poses.pose_score is not None
     fitted = Calibrator.of(fit(half_of(truth, 0), results_of(poses, poses.pose_score, truth, 0), options).parts)
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--results", nargs=3, action="append", metavar=("FILE", "GROUND_TRUTH", "SHARE"))
     parser.add_argument("--method", default="trees")
     arguments = parser.parse_args()
-    options = Options(method=arguments.method, replicates=10)
+    options = FitOptions(method=arguments.method, draws=10)
     found = {}
     for file, ground_truth, share in arguments.results or DEFAULT:
         truth = read_truth(DATA / ground_truth)

@@ -55,7 +55,7 @@ class Four:
 
 
 def load(model: str | Path, **options: Any) -> Any:
-    predictor = tp.load(model, min_score=LEAST, **options)
+    predictor = tp.load(model, min_box_score=LEAST, **options)
     if predictor.detector is not None:
         predictor.detector = Four(predictor.detector)
     return predictor

@@ -36,8 +36,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 import trustpose as tp
-from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit as fit_calibrator
+from trustpose.calibration.options import FitOptions
 from trustpose.datasets.folds import fold_of
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
@@ -229,7 +229,7 @@ def main() -> None:
     networks, dev, divided = dict[str, Errors](), dict[str, Numbers](), Divided()
     for name, train, test, photos in files:
         truth, fitting = read(Path(train), truths["train"], photos)
-        fit = fit_calibrator(truth, fitting, Options(method="trees"))
+        fit = fit_calibrator(truth, fitting, FitOptions(method="trees"))
         networks[name] = errors_of(fit.out_of_fold, truth)
         plain = read(Path(test), truths["dev"], None)[1]
         calibrated = replace(plain, poses=tp.Calibrator.of(fit.parts)(plain.poses))

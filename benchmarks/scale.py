@@ -49,8 +49,9 @@ from scale_faults import (
 from trustpose.poses import Poses
 from trustpose.predict.load import load
 from trustpose.predict.options import PredictOptions
+from trustpose.scale.options import BLOCK, ScaleOptions
 from trustpose.scale.reading import blocks
-from trustpose.scale.run import BLOCK, Progress, ScaleOptions
+from trustpose.scale.run import Progress
 from trustpose.scale.units import find_inputs
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -20,7 +20,8 @@ import pyarrow.parquet as parquet
 from trustpose.files import DiskError
 from trustpose.geometry.crops import Boxes
 from trustpose.predict.options import PredictOptions
-from trustpose.scale.run import Progress, ScaleOptions, predict_at_scale
+from trustpose.scale.options import ScaleOptions
+from trustpose.scale.run import Progress, predict_at_scale
 
 WORKER = b"Predict"
 

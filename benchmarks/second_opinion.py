@@ -29,9 +29,9 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit, prepare
 from trustpose.calibration.metrics import Scores, evaluate_scores
+from trustpose.calibration.options import FitOptions
 from trustpose.calibration.second import Second
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
@@ -70,7 +70,7 @@ def unseen(results: ResultsFile, images: np.ndarray) -> ResultsFile:
 def on_dev(calibrator: Calibrator, network: Network, seconds: list[Network], truth: TruthFile) -> dict[str, float]:
     """The numbers of the calibrated results on dev, including results on no person, as out of fold."""
     poses = calibrator(network.dev.poses, second=[one.second("dev") for one in seconds] or None)
-    task = prepare(truth, network.dev, Options(folds=2, replicates=1))
+    task = prepare(truth, network.dev, FitOptions(folds=2, draws=1))
     rows = task.targets.rows
     assert poses.quality is not None and poses.pose_quality is not None
     found = evaluate_scores(Scores(poses.quality[rows], poses.pose_quality[rows]), task.sample)
@@ -78,7 +78,7 @@ def on_dev(calibrator: Calibrator, network: Network, seconds: list[Network], tru
 
 
 def measured(first: Network, seconds: list[Network], truths: dict[str, TruthFile], draws: int) -> dict[str, object]:
-    options = Options(method="trees", replicates=draws)
+    options = FitOptions(method="trees", draws=draws)
     second = [one.second("train") for one in seconds]
     calibrator = Calibrator.of(fit(truths["train"], first.train, options, second=second).parts)
     card = calibrator.card

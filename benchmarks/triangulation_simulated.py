@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
+from trustpose.calibration.options import FitOptions
 from trustpose.formats.cameras import read_cameras
 from trustpose.formats.coco import read_results, read_truth
 from trustpose.geometry.cameras import Cameras
@@ -73,7 +73,7 @@ def pools(network: str) -> list[Pool]:
     """The labelled keypoints of each of COCO's kinds, with trust from calibrators that did not see their photo."""
     truth = read_truth(DATA / "coco" / "train_gt.json")
     results = read_results(DATA / "results" / f"{network}.train.json", truth=truth)
-    poses = fit(truth, results, Options(replicates=10)).out_of_fold
+    poses = fit(truth, results, FitOptions(draws=10)).out_of_fold
     person = pair_with_people(poses, truth.truth)
     poses, person = poses[person >= 0], person[person >= 0]
     people = truth.truth

@@ -24,8 +24,8 @@ def _poses() -> tp.Poses:
 
 
 def test_near_misses_of_models_skeletons_recipes_areas_methods_and_options():
-    from trustpose.calibration.crossfit import Options
     from trustpose.calibration.fit import fit
+    from trustpose.calibration.options import FitOptions
     from trustpose.formats.coco.truth import area_convention
     from trustpose.skeletons import skeleton_of
     from trustpose.tracking import Tracker, smooth
@@ -42,7 +42,7 @@ def test_near_misses_of_models_skeletons_recipes_areas_methods_and_options():
         "velocity": lambda: smooth(_poses(), motion="velocty"),
         "trust": lambda: smooth(_poses(), noise="trsut"),
         "greedy": lambda: Tracker(matching="gredy"),
-        "trees": lambda: fit("gt.json", "results.json", Options(method="tree")),
+        "trees": lambda: fit("gt.json", "results.json", FitOptions(method="tree")),
         "device": lambda: tp.load("default", devise="cpu"),
         "pose-nms": lambda: tp.load("default", suppression="posenms"),
     }.items():

@@ -8,6 +8,8 @@ other file outside docs/ becomes plain text.
 import posixpath
 import re
 import sys
+from dataclasses import MISSING
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from mkdocs.structure.files import File
 
 sys.path.insert(0, str(Path(__file__).parent))
 from notebook_page import page_of
+
+from trustpose.options import flag, options_of
 
 REPOSITORY = Path(__file__).parents[1]
 _CARDS = list(REPOSITORY.glob("src/trustpose/models/*/README.md"))
@@ -31,7 +35,19 @@ _PAGE_OF = {path: page for page, path in PAGES.items()} | {
     "docs": "index.md",
     "README.md": "index.md",
 }
+_OPTIONS = re.compile(r"<!-- options: ([\w.]+) -->")
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
+
+
+def options_table(name: str) -> str:
+    """Return the options of a record, such as trustpose.predict.options.RunOptions, as a table in Markdown."""
+    module, _, record = name.rpartition(".")
+    rows = ["| option | default | |", "|---|---|---|"]
+    for field, option in options_of(getattr(import_module(module), record)).values():
+        default = "" if field.default is MISSING else f"`{field.default!r}`"
+        description = option.description.replace("|", "\\|")
+        rows.append(f"| `{field.name}`, `{flag(field.name)}` | {default} | {description} |")
+    return "\n".join(rows)
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -46,8 +62,9 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Turn links of the repository into links of the site, outside code."""
+    """Turn links of the repository into links of the site, outside code, and put in the tables of options."""
     uri = page.file.src_uri
+    markdown = _OPTIONS.sub(lambda name: options_table(name[1]), markdown)
     parts = re.split(r"(^```.*?^```|`[^`\n]*`)", markdown, flags=re.MULTILINE | re.DOTALL)
     return "".join(part if i % 2 else _LINK.sub(lambda link: _on_site(link, uri), part) for i, part in enumerate(parts))
 

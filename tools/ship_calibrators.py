@@ -20,9 +20,9 @@ import numpy as np
 
 from trustpose.calibration import shipped
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit, prepare
 from trustpose.calibration.metrics import Scores, evaluate_scores
+from trustpose.calibration.options import FitOptions
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.rescoring import rescoring
 from trustpose.files import InputError, atomic_write
@@ -144,7 +144,7 @@ def made(name: str, model: str, data: Path, folder: Path) -> tuple[Calibrator, s
     train, dev = (read_truth(data / "coco" / f"{part}_gt.json") for part in ("train", "dev"))
     unseen = read_truth(data / "coco" / "val2017_gt.json").images.id if source.is_unseen_only else train.images.id
     known = predicted(source, model, data, "train", train, unseen, folder)
-    parts = fit(train, replace(known, path=f"{name}.train.json"), Options(estimator=name)).parts
+    parts = fit(train, replace(known, path=f"{name}.train.json"), FitOptions(estimator=name)).parts
     file = network_file(load(model))
     networks = () if file is None else (fingerprint_of(file),)
     calibrator = Calibrator.of(replace(parts, card=replace(parts.card, networks=networks)))
@@ -156,7 +156,7 @@ def card_text(name: str, calibrator: Calibrator, dev: ResultsFile, truth: TruthF
     """The card for people, Markdown, with numbers on results for `dev`, measured as those out of fold are."""
     source, card = SOURCES[name], calibrator.card
     poses = calibrator(dev.poses)
-    task = prepare(truth, dev, Options(folds=2, replicates=1))
+    task = prepare(truth, dev, FitOptions(folds=2, draws=1))
     people = task.targets.rows
     assert poses.quality is not None and poses.pose_quality is not None
     scores = (task.printed_scores(), Scores(poses.quality[people], poses.pose_quality[people]))

@@ -6,7 +6,7 @@
     poses = predictor("photo.jpg")                        # Poses: xy, score, quality, visibility, presence, box, …
     poses.show()                                          # draw, save (.json, .csv, .parquet, .jpg), to_pandas
     good = poses[poses.pose_quality > 0.7]                # pose_quality is the expected OKS of each pose
-    predictor.run("photos/", "out/", track=True)          # folders and videos to files, as `trustpose predict` does
+    tp.run("photos/", "out/", flip=True)                  # folders and videos to files, as `trustpose predict` does
 
     poses, truth = tp.read_poses("results.json"), tp.read_truth("gt.json")      # any estimator's files
     audit = tp.audit("gt.json", "results.json")           # Audit: audit.ap.AP, audit.pose.pearson, audit.show()
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from trustpose.poses import Poses, Poses3D, Truth, Visibility
     from trustpose.predict.load import load
     from trustpose.predict.top_down import Predictor
+    from trustpose.report.drawn_run import run
     from trustpose.report.poses_output import draw
     from trustpose.skeletons import SKELETONS, Skeleton
     from trustpose.tracking import smooth, track
@@ -70,6 +71,7 @@ _MODULES = {
     "read_cameras": "formats.cameras",
     "read_poses": "formats.read_poses",
     "read_truth": "datasets.read_truth",
+    "run": "report.drawn_run",
     "smooth": "tracking",
     "track": "tracking",
     "train": "training.train",
@@ -97,6 +99,7 @@ __all__ = [
     "read_cameras",
     "read_poses",
     "read_truth",
+    "run",
     "smooth",
     "track",
     "train",

@@ -7,13 +7,13 @@ import numpy as np
 
 from trustpose.calibration import fit as fitting
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.crossfit import Options
+from trustpose.calibration.options import FitOptions
 from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.images import Images
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17, Skeleton
 
-FEW = Options(folds=2, replicates=50, estimator="made up")
+FEW = FitOptions(folds=2, draws=50, estimator="made up")
 STANDING = np.array([
     [50, 12], [53, 10], [47, 10], [56, 12], [44, 12], [62, 28], [38, 28], [68, 45], [32, 45], [70, 60], [30, 60],
     [58, 62], [42, 62], [58, 85], [42, 85], [58, 108], [42, 108],

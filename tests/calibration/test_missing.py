@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 
 from tests.calibration.cases import Fitted, fit, made_up
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.crossfit import METHODS, Options
+from trustpose.calibration.crossfit import METHODS
 from trustpose.calibration.features import FeatureInputs, keypoint_features, pose_features, read_people
 from trustpose.calibration.missing import NOWHERE
+from trustpose.calibration.options import FitOptions
 from trustpose.calibration.targets import find_targets
 from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 
-FEW = Options(folds=2, replicates=20)
+FEW = FitOptions(folds=2, draws=20)
 
 
 def dropped(poses: Poses, share: float = 0.25, seed: int = 0) -> Poses:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.calibration.cases import fit
-from trustpose.calibration.crossfit import Options
+from trustpose.calibration.options import FitOptions
 from trustpose.datasets.folds import fold_of
 from trustpose.evaluation.audit import audit
 from trustpose.formats.coco import read_results, read_truth
@@ -21,7 +21,7 @@ def test_trust_out_of_fold(data_dir, name, raw_ece) -> None:
     results = replace(
         results, poses=results.poses[half], score=results.score[half], category_id=results.category_id[half]
     )
-    fitted = fit(truth, results, Options(method="trees", folds=2, replicates=20))
+    fitted = fit(truth, results, FitOptions(method="trees", folds=2, draws=20))
     before, after = fitted.calibrator.card.before, fitted.calibrator.card.after
     assert before["pose.ece"][0] == pytest.approx(raw_ece, abs=0.015)
     assert after["pose.ece"][0] < before["pose.ece"][0] / 10
@@ -56,7 +56,7 @@ def test_leaving_dropped_joints_out_of_boxes_improves_trust(data_dir) -> None:
             replace(printed, poses=poses[rows], score=printed.score[rows], category_id=printed.category_id[rows])
             for rows in (half, ~half)
         )
-        trusted = fit(truth, known, Options(method="isotonic", folds=3, replicates=5)).calibrator(others.poses)
+        trusted = fit(truth, known, FitOptions(method="isotonic", folds=3, draws=5)).calibrator(others.poses)
         records.append(audit(truth, replace(others, poses=trusted, score=trusted.pose_quality), replicates=0))
     found_there, left_out = records
     assert left_out.pose.pearson > found_there.pose.pearson + 0.04

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.cases import small_files
 from tests.cli.predict_cases import case as case  # a fixture
 from trustpose.cli import main
-from trustpose.cli.endings import Interruption
+from trustpose.cli.interrupts import Interruption
 
 AT_IMPORT = """
 import os, signal, sys
@@ -61,7 +61,7 @@ def started(program: str, *words: str | Path) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.parametrize(
-    "module", ["typer", "trustpose.cli.suppress", "numpy", "numpy._core._multiarray_umath", "jaxtyping", "orjson"]
+    "module", ["typer", "trustpose.cli.audit", "numpy", "numpy._core._multiarray_umath", "jaxtyping", "orjson"]
 )
 def test_in_an_import(tmp_path, module):
     small_files(tmp_path)

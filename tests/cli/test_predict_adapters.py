@@ -75,7 +75,7 @@ def test_options_that_it_lacks(files, tmp_path):
     where = ("--out", tmp_path / "out")
     for options, message in (
         (("--flip",), "takes no option 'flip'; its options are"),
-        (("--codec", "dark"), "takes no option 'decoding'; its options are"),
+        (("--codec", "dark"), "takes no option 'codec'"),
         (("--backend", "torch"), "takes no option 'backend'; its options are"),
         (("--skeleton", "lsp14"), "its skeleton blazepose33 lacks neck, head_top of lsp14"),
         (("--boxes", gt, "--detector", "whole"), "both give the people's boxes"),

@@ -66,8 +66,10 @@ def test_options_arrive_and_the_line_at_the_end(monkeypatch):
     )
     model, names, out, options, how, _ = asked
     assert (model, names, out) == ("default", ["s3://bucket/*.tar"], "s3://bucket/out?region=eu-west-1")
-    assert (options.flip, options.max_pixels, options.device) == (True, 99, None)
-    assert how == scale.ScaleOptions("auto", 7, 3, resume=True) and how != replace(how, resume=False)
+    assert (options.flip, options.max_pixels, options.device) == (True, 99, "auto")
+    assert how == scale.ScaleOptions(engine="ray", address="auto", block=7, workers=3, resume=True) and how != replace(
+        how, resume=False
+    )
     assert code == 1
     assert "12 people on 9 photos or frames: s3://bucket/out/poses\n" in printed
     assert "skipped 1 of 9 photos or frames, see s3://bucket/out/errors.parquet\n" in printed

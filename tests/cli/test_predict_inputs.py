@@ -12,7 +12,7 @@ import trustpose as tp
 from tests.cli.predict_cases import case as case  # a fixture
 from tests.cli.predict_cases import common, refused, run, stop_after
 from tests.predict.test_inputs import write_video
-from trustpose.cli.endings import Interrupted
+from trustpose.cli.interrupts import Interrupted
 from trustpose.formats.coco import read_results
 from trustpose.report import window
 

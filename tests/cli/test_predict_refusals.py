@@ -93,5 +93,5 @@ def test_only_one_source_of_boxes(case):
     )
     refused("maps that flip could average", photos, "--model", finder, "--flip", *out)
     refused("one person at a time", photos, "--model", finder, "--codec", "dark", *out)
-    refused("decoding: expected one of", photos, "--gt", path / "gt.json", "--codec", "darker", *common(path))
+    refused("--codec: expected one of", photos, "--gt", path / "gt.json", "--codec", "darker", *common(path))
     assert not (path / "out").exists()

@@ -9,7 +9,7 @@ import torch
 from tests.cli.predict_cases import case as case  # a fixture
 from tests.cli.predict_cases import common, refused, run, stop_after
 from tests.cli.test_predict_video import video as video  # a fixture
-from trustpose.cli.endings import Interrupted
+from trustpose.cli.interrupts import Interrupted
 from trustpose.formats.coco import read_results
 
 
@@ -29,7 +29,7 @@ def test_people_have_the_same_id_in_every_frame_also_when_resumed(video, monkeyp
         with pytest.raises(Interrupted, match="same command with --resume continues"):
             run(*arguments, *flow, "--out", video / "out", "--no-draw")
     refused(
-        "other settings: track was True, now none", *(arguments[:-1]), "--out", video / "out", "--no-draw", "--resume"
+        "other settings: track was True, now False", *(arguments[:-1]), "--out", video / "out", "--no-draw", "--resume"
     )
     run(*arguments, *flow, "--out", video / "out", "--no-draw", "--resume")
     assert (video / "whole" / "results.json").read_bytes() == (video / "out" / "results.json").read_bytes()

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.predict_cases import case as case  # a fixture
 from tests.cli.predict_cases import common, refused, run, stop_after
 from tests.tiny_onnx import photo_of_people
-from trustpose.cli.endings import Interrupted
+from trustpose.cli.interrupts import Interrupted
 from trustpose.formats.coco import read_results
 from trustpose.formats.video import Video
 from trustpose.report import predictions

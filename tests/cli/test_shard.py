@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from tests.datasets.test_lspet import XY
 from tests.people_cases import equal_labels, write_coco
 from tests.training.forked import start, wait
-from trustpose.cli.shard import parse_size, shard
+from trustpose.cli.shard import shard
 from trustpose.datasets.photo_people import coco_people
+from trustpose.datasets.sharding import parse_size, shard_photos
 from trustpose.datasets.shards import INDEX, shard_people
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
@@ -97,15 +98,14 @@ def test_invalid_input_is_reported(tmp_path):
 
 def test_killed_and_run_again(tmp_path):
     given = (*write_coco(tmp_path, photos=12),)
-    options = 256, 1.5, 90, "30KB", None
-    shard(*given, tmp_path / "whole", *options)
-    running = start(lambda: shard(*given, tmp_path / "out", *options), tmp_path / "errors")
+    shard_photos(*given, tmp_path / "whole", shard_size="30KB")
+    running = start(lambda: shard_photos(*given, tmp_path / "out", shard_size="30KB"), tmp_path / "errors")
     while running.is_alive() and not (tmp_path / ".out.part" / "people-000003.tar.json").exists():
         time.sleep(0.001)
     running.kill()
     wait(running)
     if not (tmp_path / "out").exists():  # on a fast machine it may have come through
-        shard(*given, tmp_path / "out", *options)
+        shard_photos(*given, tmp_path / "out", shard_size="30KB")
     whole, again = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("whole", "out"))
     assert whole == again and len(whole) > 6
     assert json.loads(again["index.json"])["people"] == 24

@@ -177,7 +177,7 @@ def test_a_loss_that_is_not_finite_is_one_line(data, recipe, tmp_path, capsys, m
         (("--data.codec=gauss",), "data.codec: expected one of argmax-quarter"),
         (("--width=50",), "width: expected a multiple of 4, got 50"),
         (("--train.batch_size=1000",), "train.batch_size: 1000 is more than the"),
-        (("--precision=fp8",), "train.precision: expected one of 32-true"),
+        (("--precision=fp8",), "--precision: expected one of 32-true"),
         (("--data.skeleton=mpii16",), "data.skeleton: mpii16 has no published sigmas, which head oks-net needs"),
         (("--data.skeleton=flic11", "--head=none"), "data.skeleton: flic11 has no published sigmas, which validation"),
     ],

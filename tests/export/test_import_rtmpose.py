@@ -206,4 +206,4 @@ def test_mismatches_are_reported(checkpoint: Path, folder: Path, capsys: pytest.
         assert run("import", checkpoint, "--network", network, "--out", folder / "other", "--size", size) == 2
         assert message in capsys.readouterr().err
     with pytest.raises(InputError, match=r"decoding dark: .* gives simcc, expected heatmaps"):
-        tp.load(folder, decoding="dark")
+        tp.load(folder, codec="dark")

@@ -187,11 +187,11 @@ def test_fields_that_a_head_does_not_fill_stay_none(tmp_path):
 def test_another_decoding_than_the_fitted_one_is_reported(tmp_path, recwarn):
     spec, _ = _saved(tmp_path, "peaks")
     tp.load(spec.onnx.parent)
-    tp.load(spec.onnx.parent, decoding="argmax-quarter")
-    tp.load(tmp_path / "source" / "old.onnx", decoding="dark")
+    tp.load(spec.onnx.parent, codec="argmax-quarter")
+    tp.load(tmp_path / "source" / "old.onnx", codec="dark")
     assert not recwarn
     with pytest.warns(UserWarning, match="fitted to keypoints decoded by argmax-quarter, with dark"):
-        tp.load(spec.onnx.parent, decoding="dark")
+        tp.load(spec.onnx.parent, codec="dark")
 
 
 def test_trust_without_torch_and_onnx(tmp_path):

@@ -17,7 +17,8 @@ from tests.people_cases import write_coco
 from tests.predict.tiny_boxes import photo_of_dots, write_boxes
 from tests.predict.tiny_people import write_people
 from tests.tiny_onnx import photo_of_people, write_network
-from trustpose.calibration.crossfit import METHODS, Options
+from trustpose.calibration.crossfit import METHODS
+from trustpose.calibration.options import FitOptions
 from trustpose.datasets.photo_people import Cut, coco_people
 from trustpose.datasets.shard_writing import ShardOptions, write_shards
 from trustpose.formats.cameras import FORMATS, write_cameras
@@ -55,7 +56,7 @@ def _results(folder: Path) -> None:
     skeleton = {"name": "mine", "keypoints": names, "limbs": limbs, "sigmas": COCO_17.sigmas.tolist()}
     (folder / "skeleton.json").write_text(json.dumps(skeleton | {"mirror_pairs": [names[1:3]], "sigmas_source": "me"}))
     for method in METHODS:
-        fitted = fit(truth, results, Options(folds=2, replicates=5, method=method)).calibrator
+        fitted = fit(truth, results, FitOptions(folds=2, draws=5, method=method)).calibrator
         fitted.save(folder / f"{method}.cal")
     poses = fitted(results.poses)
     write_results(folder / "results.json", replace(poses, track_id=np.arange(len(poses))))

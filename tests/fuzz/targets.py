@@ -10,7 +10,7 @@ import numpy as np
 from tests.fuzz import format_mutations, mutations
 from tests.fuzz.seeds import HAS_TORCH, HAS_VIDEO, IMAGE_ID
 from trustpose.cli import main
-from trustpose.cli.library_lines import hidden_library_lines
+from trustpose.cli.library_messages import hide_library_messages
 from trustpose.files import InputError, read_json
 
 OUT = "written"  # the folder for outputs in a target's own: nothing may be in it after a refusal
@@ -169,7 +169,7 @@ def _journal(_: Path, file: Path) -> bool:
 def _shards(folder: Path, _: Path) -> bool:
     from trustpose.datasets.shards import shard_people
 
-    with hidden_library_lines():  # which commands do by themselves
+    with hide_library_messages():  # which commands do by themselves
         people = shard_people(folder)
         return len([people[at] for at in range(len(people))]) == len(people)
 
@@ -191,7 +191,7 @@ def _scene(_: Path, file: Path) -> bool:
 def _world(_: Path, file: Path) -> bool:
     from trustpose.formats.poses3d import read_poses3d
 
-    with hidden_library_lines():  # which commands do by themselves
+    with hide_library_messages():  # which commands do by themselves
         return read_poses3d(file).xyz.ndim == 3
 
 

@@ -145,13 +145,13 @@ def test_predicted_in_python_and_on_the_command_line(tmp_path, capsys):
         main([*command, "--association", "all", "--out", str(tmp_path / "other")])
     assert (
         done.value.code == 2
-        and "association: expected one of global, crowdpose, deepcut, none" in capsys.readouterr().err
+        and "--association: expected one of none, global, crowdpose, deepcut" in capsys.readouterr().err
     )
 
 
 def test_not_for_every_model(tmp_path):
     with pytest.raises(InputError, match="decodes by integral; association expects one of argmax-quarter, dark, udp"):
-        load(write_network(tmp_path), association="global", decoding="integral")
+        load(write_network(tmp_path), association="global", codec="integral")
     with pytest.raises(InputError, match="second_crop: averages one place a joint"):
         load(write_network(tmp_path), association="global", second_crop=1.15)
     with pytest.warns(UserWarning, match="association moves joints; no trust is written"):

@@ -10,8 +10,8 @@ from tests.multiview.rings import ring
 from tests.multiview.test_people import seen_by
 from tests.multiview.test_placing import walk
 from tests.multiview.test_synchronisation import later
-from trustpose.cli.triangulate import read_views
 from trustpose.formats.cameras import read_cameras
+from trustpose.multiview.recordings import read_views
 from trustpose.multiview.shifts import _is_sure, describe_shifts, fit_times
 
 _SHIFTS = [(0, 0, 0, 0), (9, 0, 0, 0), (0, 0, 13, 0), (0, 14, 0, 6, 0)]
@@ -59,7 +59,7 @@ def test_a_real_trial(data_dir: Path) -> None:
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
     cameras = read_cameras(folder / "Calib.qca.txt")
-    views = read_views([folder / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)], None)
+    views = read_views([folder / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)])[0]
     assert not fit_times(views, cameras, weight="scores").shift.any()
     for at in (0, 2):
         moved = [later(view, 8 * (number == at)) for number, view in enumerate(views)]

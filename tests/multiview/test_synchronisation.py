@@ -8,7 +8,7 @@ import pytest
 
 from tests.multiview.rings import ring
 from tests.multiview.test_placing import walk
-from trustpose.cli.triangulate import read_views
+from trustpose.multiview.recordings import read_views
 from trustpose.multiview.synchronisation import synchronise
 from trustpose.poses import Poses
 
@@ -54,7 +54,7 @@ def test_shifted_copies_of_a_real_trial(data_dir: Path) -> None:
     folder = data_dir / "multiview/pose2sim/balancing/pose"
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
-    views = read_views([folder / f"cam0{number}_json" for number in (1, 2, 3, 4)], None)
+    views = read_views([folder / f"cam0{number}_json" for number in (1, 2, 3, 4)])[0]
     before = synchronise(views, [60] * 4, "scores").offset
     same = synchronise([views[2], later(views[2], 9)], [60, 60], "scores").offset
     assert abs(same[1] * 60 - 9) < 0.1

@@ -51,9 +51,9 @@ def test_thresholds_and_ways_of_grouping(tmp_path, people):
     path = write_fields(tmp_path / "fewer", xy, few, min_parts=3, matching="optimal", order="scores")
     predictor = load(path)
     assert len(predictor(np.zeros((192, 256, 3), np.uint8))) == 3
-    assert predictor.options.min_score is None and predictor.min_score == 0.4
-    assert len(load(path, min_score=100.0)(np.zeros((192, 256, 3), np.uint8))) == 0
-    assert len(load(path, min_score=0.0)(np.zeros((192, 256, 3), np.uint8))) == 3
+    assert predictor.options.min_box_score is None and predictor.min_score == 0.4
+    assert len(load(path, min_box_score=100.0)(np.zeros((192, 256, 3), np.uint8))) == 0
+    assert len(load(path, min_box_score=0.0)(np.zeros((192, 256, 3), np.uint8))) == 3
 
 
 def test_a_background_is_left_out_and_wrong_shapes_are_named(tmp_path, people):
@@ -95,7 +95,7 @@ def test_a_flip_test_averages_maps(network, people, tmp_path):
         order, other = (np.argsort(poses.xy[:, 0, 0]) for poses in (one, flipped))
         np.testing.assert_allclose(flipped.xy[other], one.xy[order], atol=0.6)
         np.testing.assert_allclose(flipped.score[other], one.score[order], atol=0.1)
-    halved = load(network, flip=True, min_score=0.0)(photo)
+    halved = load(network, flip=True, min_box_score=0.0)(photo)
     assert halved.score is not None and 0.3 < halved.score.max() < 0.6
 
 
@@ -155,7 +155,7 @@ def test_low_peaks_are_filled_in_by_tag(tmp_path, people):
             assert (score[~labelled] < 0.2).all()  # beside another person's wrist, where no tag is
             assert (score[labelled] < 0.97).any() and (score[labelled] > 0.7).all()
             np.testing.assert_allclose(found.xy[order][labelled], xy[labelled], atol=2.0)  # half a cell
-    assert len(load(path, min_score=2.0)(np.zeros((192, 256, 3), np.uint8))) == 0
+    assert len(load(path, min_box_score=2.0)(np.zeros((192, 256, 3), np.uint8))) == 0
 
 
 def test_people_are_where_centres_say(tmp_path, people):
@@ -168,7 +168,7 @@ def test_people_are_where_centres_say(tmp_path, people):
     np.testing.assert_allclose(poses.xy[order][labelled], 2 * xy[labelled], atol=0.3)
     np.testing.assert_array_equal(poses.pose_score, np.ones(3))
     np.testing.assert_array_equal(poses.box_score, np.ones(3))
-    assert len(load(path, min_score=1.1)(np.zeros((192, 256, 3), np.uint8))) == 0
+    assert len(load(path, min_box_score=1.1)(np.zeros((192, 256, 3), np.uint8))) == 0
     boxes = load_detector(path)(np.zeros((300, 512, 3), np.uint8))
     np.testing.assert_array_equal(boxes.xyxy, poses.box.clip(0, [512, 300, 512, 300]))
 

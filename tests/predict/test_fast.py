@@ -52,7 +52,7 @@ def test_other_networks_are_loaded(folder):
     assert len(usual(photo)) == 2 and len(fast(photo)) == 1
     assert len(load(folder / "default", fast=True)(photo)) == 1
     assert (usual.model, fast.model) == ("default", str(folder / "small"))  # calibrators know it by its files
-    assert len(load("default", fast=True, min_score=0.1)(photo)) == 2
+    assert len(load("default", fast=True, min_box_score=0.1)(photo)) == 2
     np.testing.assert_array_equal(load("default", fast=True, detector="whole")(photo).box, [[0, 0, 640, 400]])
     assert len(load("default", fast=True, detector="default")(photo)) == 2  # that was asked for
 

@@ -65,7 +65,9 @@ def test_files_and_folders(folder, tmp_path, monkeypatch):
     photo = photo_of_dots(400, 300, (150, 150, 250))
     found = default_detector()(photo)
     np.testing.assert_array_equal(load(folder / "default")(photo).box, found.xyxy)  # whatever the model
-    np.testing.assert_array_equal(load(folder / "default", min_score=0.5)(photo).box, found.xyxy[found.score >= 0.5])
+    np.testing.assert_array_equal(
+        load(folder / "default", min_box_score=0.5)(photo).box, found.xyxy[found.score >= 0.5]
+    )
     for detector in ("whole", whole_photo, Path("whole")):
         np.testing.assert_array_equal(load(folder / "default", detector=detector)(photo).box, [[0, 0, 400, 300]])
     alone = Predictor(load(folder / "default").runtime, detector="whole")

@@ -9,12 +9,12 @@ import pytest
 
 from tests.predict.tiny_boxes import PICODET
 from tests.tiny_onnx import write_network
-from trustpose.cli.model_check import check_model
 from trustpose.files import InputError
 from trustpose.geometry.crops import stretch
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load
+from trustpose.predict.model_lists import describe_model
 from trustpose.runtime.backends import BoxDetector
 from trustpose.runtime.sessions import open_session
 
@@ -86,9 +86,8 @@ def test_as_a_networks_detector(picodet, tmp_path):
     np.testing.assert_array_equal(poses.box, detector(grey).xyxy)
 
 
-def test_validate_describes_it(picodet, capsys):
-    check_model(picodet, as_json=True)
-    described = json.loads(capsys.readouterr().out)
+def test_validate_describes_it(picodet):
+    described = describe_model(picodet)
     assert described["kind"] == "box-list"
     assert described["outputs"] == "transpose_8.tmp_0 1 × 1 × 2125; concat_8.tmp_0 1 × 2125 × 4"
     assert described["input"] == "image: 320×320, photo stretched, NCHW, float32, RGB"

@@ -61,7 +61,7 @@ def test_places_in_the_photo(tmp_path, side):
 
 
 def test_photos_and_files_and_a_lowest_score(tmp_path):
-    predictor = load(write_people(tmp_path), min_score=0.0)
+    predictor = load(write_people(tmp_path), min_box_score=0.0)
     assert isinstance(predictor, SingleStagePredictor)
     paths = [tmp_path / f"{at}.png" for at in range(3)]
     for path in paths:
@@ -106,7 +106,7 @@ def test_as_a_detector(tmp_path):
 
 def test_options_for_one_person_are_refused(tmp_path):
     path = write_people(tmp_path)
-    for options in ({"flip": True}, {"decoding": "dark"}, {"backend": "torch"}, {"detector": lambda pixels: pixels}):
+    for options in ({"flip": True}, {"codec": "dark"}, {"backend": "torch"}, {"detector": lambda pixels: pixels}):
         with pytest.raises(InputError, match=r"people\.onnx: finds the people of whole photos by itself"):
             load(path, **options)
 

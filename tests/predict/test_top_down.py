@@ -76,10 +76,10 @@ def test_the_caller_chooses_the_decoding(tmp_path):
     photo, _, boxes = photo_of_people(2)
     network = write_network(tmp_path)
     dark = load(write_network(tmp_path / "dark", codec="dark"))(photo, boxes)
-    np.testing.assert_array_equal(load(network, decoding="dark")(photo, boxes).xy, dark.xy)
+    np.testing.assert_array_equal(load(network, codec="dark")(photo, boxes).xy, dark.xy)
     assert np.abs(load(network)(photo, boxes).xy - dark.xy).max() > 0.1
     with pytest.raises(InputError, match="decoding: expected one of"):
-        load(network, decoding="best")
+        load(network, codec="best")
 
 
 def test_one_photo_in_all_forms(tmp_path, predictor):

@@ -15,7 +15,8 @@ from tests.scale.cases import BROKEN, WHOLE, digest, model_in, rows, write_photo
 from tests.scale.killer import KilledOnce
 from trustpose.files import read_json
 from trustpose.predict.load import load
-from trustpose.scale.run import Progress, ScaleOptions, predict_at_scale
+from trustpose.scale.options import ScaleOptions
+from trustpose.scale.run import Progress, predict_at_scale
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")
 COUNT = 11
@@ -82,7 +83,8 @@ from pathlib import Path
 from dataclasses import replace
 from tests.scale.cases import WHOLE
 from tests.scale.killer import KilledOnce
-from trustpose.scale.run import ScaleOptions, predict_at_scale
+from trustpose.scale.options import ScaleOptions
+from trustpose.scale.run import predict_at_scale
 folder, model, address = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 seen = []
 def tell(progress):

@@ -17,7 +17,7 @@ from trustpose.calibration.calibrator import Calibrator
 from trustpose.files import DiskError, InputError, read_json
 from trustpose.formats.error_files import read_errors
 from trustpose.scale.folder import RunFolder
-from trustpose.scale.run import ScaleOptions
+from trustpose.scale.options import ScaleOptions
 from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts
 from trustpose.scale.table_tasks import CLIP_IDS, Calibrate, Track

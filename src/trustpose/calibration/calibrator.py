@@ -16,9 +16,9 @@ from trustpose.calibration.distribution_shift import DistributionShiftWarning, S
 from trustpose.calibration.features import PART, NormalisedPoses, pose_features, read_people
 from trustpose.calibration.opinion_card import OpinionCard, matching
 from trustpose.calibration.opinions import read_opinion
+from trustpose.calibration.options import MOST
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Probabilities
-from trustpose.calibration.sample import MOST
 from trustpose.calibration.scale import ScaleCheck
 from trustpose.calibration.second import Second, Seconds, seconds_of
 from trustpose.calibration.shipped import calibrator_file
@@ -137,10 +137,10 @@ class Calibrator(CalibratorParts):
             >>> calibrator = tp.Calibrator.fit("gt.json", "results.json", method="platt", folds=2)
             >>> calibrator.save("mine.cal")
         """
-        from trustpose.calibration.crossfit import Options
         from trustpose.calibration.fit import fit
+        from trustpose.calibration.options import FitOptions
 
-        options = Options(
+        options = FitOptions(
             method=method,
             area=area,
             folds=folds,

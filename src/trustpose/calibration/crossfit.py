@@ -2,21 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from trustpose.calibration.features import PART, FeatureInputs, NormalisedPoses
 from trustpose.calibration.metrics import Sample, Scores
 from trustpose.calibration.opinions import Opinion
+from trustpose.calibration.options import FitOptions
 from trustpose.calibration.probabilities import Probabilities, Recalibration
-from trustpose.calibration.sample import MOST
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.targets import Targets
 from trustpose.calibration.trees import Trees
 from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.skeletons import Skeleton
 
 METHODS = ("temperature", "platt", "isotonic", "trees")  # from simple to complex
@@ -24,29 +22,10 @@ Model = Trees | LogisticMaps | IsotonicMaps
 ProgressCallback = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Options:
-    """Options for fitting. `area` is as in an audit; `skeleton` overrides the ground truth's; `sigmas`, (K,) or one for
-    all, replace the skeleton's; `replicates` draws of photos give the intervals; `goal` of `decisions.GOALS` chooses a
-    rule for visibility labels. With more than `most` results some photos are drawn (`sample`), unless there are second
-    opinions."""
-
-    method: str = "auto"
-    area: str = "auto"
-    folds: int = 5
-    seed: int = 0
-    estimator: str | None = None
-    category: str | int | None = None
-    skeleton: Skeleton | str | Path | None = None
-    sigmas: Float[np.ndarray, " L"] | None = None
-    replicates: int = REPLICATES
-    goal: str | None = None
-    most: int = MOST
-
-    def steps(self, opinions: int = 0) -> int:
-        """Return how often `fit` calls `tick` at most, with second opinions to choose from."""
-        tried = opinions * (opinions + 1) // 2
-        return ((len(METHODS) if self.method == "auto" else 1) + tried) * self.folds + 1
+def fit_steps(options: FitOptions, opinions: int = 0) -> int:
+    """Return how often `fit` calls `tick` at most, with second opinions to choose from."""
+    tried = opinions * (opinions + 1) // 2
+    return ((len(METHODS) if options.method == "auto" else 1) + tried) * options.folds + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +38,7 @@ class Task:
     results: ResultsFile
     skeleton: Skeleton
     source: FeatureInputs
-    options: Options
+    options: FitOptions
     people: NormalisedPoses
     targets: Targets
     fold: Int[np.ndarray, " N"]

@@ -10,7 +10,6 @@ import numpy as np
 from trustpose.calibration.card import Card, FittedOn
 from trustpose.calibration.crossfit import (
     METHODS,
-    Options,
     ProgressCallback,
     Task,
     fit_model,
@@ -27,6 +26,7 @@ from trustpose.calibration.opinion_card import OpinionCard
 from trustpose.calibration.opinion_choice import Trial, choose_opinions
 from trustpose.calibration.opinion_shift import OpinionDomain
 from trustpose.calibration.opinions import has_trust, read_opinion
+from trustpose.calibration.options import FitOptions
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.presence import PresenceModel, fit_presence
 from trustpose.calibration.probabilities import Probabilities
@@ -44,9 +44,9 @@ from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
 from trustpose.metrics.pairing import pair_with_people
 from trustpose.names import expected_one_of
 from trustpose.poses import Area, ErrorModel, Poses
-from trustpose.skeletons import Skeleton, difference
+from trustpose.skeletons import Skeleton, difference, parse_sigmas
 
-DEFAULT = Options()
+DEFAULT = FitOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Fit:
 def fit(
     ground_truth: TruthSource,
     results: Poses | ResultsFile | str | Path,
-    options: Options = DEFAULT,
+    options: FitOptions = DEFAULT,
     tick: ProgressCallback = lambda _: None,
     second: Seconds = None,
 ) -> Fit:
@@ -169,7 +169,7 @@ def _with_presence(task: Task, poses: Poses) -> tuple[Poses, PresenceModel | Non
 
 
 def _read(
-    ground_truth: TruthSource, results: Poses | ResultsFile | str | Path, options: Options
+    ground_truth: TruthSource, results: Poses | ResultsFile | str | Path, options: FitOptions
 ) -> tuple[TruthFile, ResultsFile]:
     if options.method not in ("auto", *METHODS):
         raise InputError(f"method: {expected_one_of(('auto', *METHODS), options.method)}")
@@ -177,8 +177,8 @@ def _read(
         raise InputError(f"goal: {expected_one_of(GOALS, options.goal)}")
     if options.folds < 2:
         raise InputError(f"folds: expected 2 or more, got {options.folds}")
-    if options.replicates < 1:
-        raise InputError(f"replicates: expected 1 or more, got {options.replicates}")
+    if options.draws < 1:
+        raise InputError(f"draws: expected 1 or more, got {options.draws}")
     truth = truth_file_of(ground_truth, category=options.category, skeleton=options.skeleton)
     results = results_file_of(results, truth)
     if differ := difference(results.poses.skeleton, truth.truth.skeleton):
@@ -186,15 +186,16 @@ def _read(
     return truth, results
 
 
-def _skeleton(truth: TruthFile, options: Options) -> Skeleton:
+def _skeleton(truth: TruthFile, options: FitOptions) -> Skeleton:
     """Return the ground truth's skeleton with the sigmas for OKS."""
-    known, names, sigmas = truth.skeleton, truth.keypoint_names, truth.sigmas(options.sigmas)
+    sigmas = parse_sigmas(options.sigmas) if isinstance(options.sigmas, str) else options.sigmas
+    known, names, sigmas = truth.skeleton, truth.keypoint_names, truth.sigmas(sigmas)
     edges = () if known is None else known.edges
     name = "of the ground truth" if known is None else known.name
     return Skeleton(name, names, edges, "given at fitting", tuple(map(float, sigmas)))
 
 
-def prepare(truth: TruthFile, results: ResultsFile, options: Options, seconds: tuple[Second, ...] = ()) -> Task:
+def prepare(truth: TruthFile, results: ResultsFile, options: FitOptions, seconds: tuple[Second, ...] = ()) -> Task:
     """Prepare normalised poses, targets, folds and second opinions of results. Raises InputError if there is too little
     data."""
     if seconds and options.method not in ("auto", "trees"):
@@ -215,7 +216,7 @@ def prepare(truth: TruthFile, results: ResultsFile, options: Options, seconds: t
         photos = len(np.unique(poses.image_id[targets.rows]))
         raise InputError(f"{results.path}: {photos} photos with labelled people are too few for {options.folds} folds")
     people = read_people(poses, skeleton, source)
-    sample = Sample.of(targets, poses.image_id[targets.rows], options.replicates, options.seed)
+    sample = Sample.of(targets, poses.image_id[targets.rows], options.draws, options.seed)
     opinions = tuple(read_opinion(poses, people.size, second, skeleton, trust=has_trust(second)) for second in seconds)
     for second, opinion in zip(seconds, opinions, strict=True):
         if not opinion.there[targets.rows].any():

@@ -23,7 +23,6 @@ from trustpose.formats.parquet_parts import ParquetParts
 from trustpose.formats.table_rows import TableRows
 from trustpose.skeletons import Skeleton
 
-MOST = 200_000  # results; 1.9 GB and about three minutes
 _IDS_AT_ONCE = 2**18
 
 

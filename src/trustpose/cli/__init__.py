@@ -1,83 +1,115 @@
 """The command line: one file per command. Heavy imports wait until a command runs, so that --help is fast.
 
-A command parses its options, calls one function of the package, shows progress and prints what was written. Errors of
-the user's input become one line and exit code 2 (`main`). Read `smooth.py` first, a command of average size.
+A command is a function of option records (`command.py`): it calls one function of the package, shows progress and
+prints what was written. Errors of the user's input become one line and exit code 2 (`main`). Read `smooth.py` first, a
+command of average size.
 """
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, redirect_stdout
 from functools import cache
+from importlib import import_module
 from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from trustpose.cli.audit import audit
-from trustpose.cli.calibrate import calibrate
-from trustpose.cli.cameras import cameras
-from trustpose.cli.cameras_place import place
-from trustpose.cli.cameras_synchronise import synchronise
-from trustpose.cli.convert import convert
-from trustpose.cli.endings import Interrupted, Interruption
-from trustpose.cli.examples import examples
-from trustpose.cli.import_checkpoint import import_checkpoint
-from trustpose.cli.library_lines import hidden_library_lines
-from trustpose.cli.models import models
-from trustpose.cli.predict import predict
-from trustpose.cli.recipes import recipes
-from trustpose.cli.serve import serve
-from trustpose.cli.shard import shard
-from trustpose.cli.smooth import smooth
-from trustpose.cli.suppress import suppress
-from trustpose.cli.track import track
-from trustpose.cli.train import CONTEXT, train
-from trustpose.cli.triangulate import triangulate
+from trustpose.cli.command import add_command, epilog, new_app
+from trustpose.cli.examples import EXAMPLES
+from trustpose.cli.interrupts import Interrupted, Interruption
+from trustpose.cli.library_messages import hide_library_messages
 from trustpose.file_names import SHOWN
 from trustpose.files import STDOUT, DiskError, InputError, cannot_write
 from trustpose.version import __version__
 
 INTERRUPTED = 130  # typer's code for a KeyboardInterrupt
 
-app = typer.Typer(
-    name="trustpose",
-    help="2D human pose estimation with scores that you can trust.",
-    no_args_is_help=True,
-    epilog=examples("trustpose"),
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain --help: twice as compact in 80 columns, and without importing rich
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-_ABOUT = {
-    predict: "Predict poses in photos or a video.",
-    audit: "How good are poses, and how reliable their scores?",
-    convert: "Convert another tool's files to COCO results.",
-    suppress: "Suppress duplicate poses in a results file.",
-    track: "Give the poses of a results file track ids.",
-    triangulate: "Put people that several cameras see into the world.",
-    serve: "Serve a local web page: poses, audits, calibration.",
-    smooth: "Smooth the tracks of a results file, fill gaps.",
-    models: "List the available models.",
-    recipes: "List the recipes of `train`.",
-    train: "Train a recipe.",
-    shard: "Write person crops to tar files, for training.",
-    import_checkpoint: "Convert a public checkpoint to a model folder.",
+COMMANDS = {  # in the order of --help; each is the function or app of its name in its module
+    "predict": ("predict", "Predict poses in photos or a video."),
+    "audit": ("audit", "How good are poses, and how reliable their scores?"),
+    "calibrate": ("calibrate", "Repair the scores of any estimator."),
+    "convert": ("convert", "Convert another tool's files to COCO results."),
+    "suppress": ("suppress", "Suppress duplicate poses in a results file."),
+    "track": ("track", "Track people through the frames of a results file."),
+    "smooth": ("smooth", "Smooth the tracks of a results file, fill gaps."),
+    "triangulate": ("triangulate", "Reconstruct people in 3D from calibrated cameras."),
+    "cameras": ("cameras", "Calibrate and place cameras, convert their files."),
+    "serve": ("serve", "Serve a local web page: poses, audits, calibration."),
+    "models": ("models", "List the available models."),
+    "import": ("import_checkpoint", "Convert a public checkpoint to a model folder."),
+    "recipes": ("recipes", "List the recipes of `train`."),
+    "train": ("train", "Train a recipe."),
+    "shard": ("shard", "Write person crops to tar files, for training."),
 }
-for _command, _about in _ABOUT.items():
-    _name = "import" if _command is import_checkpoint else _command.__name__
-    _settings = CONTEXT if _command is train else None
-    app.command(_name, short_help=_about, epilog=examples(_name), context_settings=_settings)(_command)
-app.add_typer(calibrate, name="calibrate", short_help="Repair the scores of any estimator.")
-cameras.command(epilog=examples("cameras place"))(place)
-cameras.command(epilog=examples("cameras synchronise"))(synchronise)
-app.add_typer(cameras, name="cameras", short_help="Calibrate and place cameras, convert their files.")
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name, built when they are looked up: a command imports its own modules only."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._built:
+            self._built[name] = _build(name, COMMANDS[name][0])
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+def _build(name: str, module: str) -> Any:
+    function = getattr(import_module(f"trustpose.cli.{module}"), module)
+    if isinstance(function, typer.Typer):
+        built = typer.main.get_command(function)
+    else:
+        app = new_app("", (), add_completion=False)
+        if "command" in function.__dict__:
+            add_command(app, name, function)
+        else:
+            app.command(name, epilog=epilog(EXAMPLES))(function)
+        built = typer.main.get_command(app)
+    built.name = name
+    return built
+
+
+class _Group(TyperGroup):
+    """The program: its help lists the commands without importing them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = _Commands()
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write a line for each command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+app = new_app(
+    "2D human pose estimation with scores that you can trust.",
+    (
+        "trustpose predict photos/",
+        "trustpose audit --gt gt.json --results results.json --report page.html",
+        "trustpose calibrate fit --gt gt.json --results mine.json --out cal.json",
+        "trustpose predict --help",
+    ),
+    name="trustpose",
+    cls=_Group,
+)
 
 # the base class of "no such option", "missing argument": click's, wherever this version of typer keeps click
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 
-def _show_version(wanted: bool | None) -> None:
-    if wanted:
+def _show_version(is_requested: bool | None) -> None:
+    if is_requested:
         typer.echo(f"trustpose {__version__}")
         raise typer.Exit
 
@@ -93,7 +125,7 @@ def _options(
 
 @cache
 def _commands() -> Any:
-    """Build all commands, once: it takes longer than some of them run."""
+    """Build the program, once."""
     return typer.main.get_command(app)
 
 
@@ -105,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):  # escape characters that the encoding lacks, and bytes of file names
             stream.reconfigure(errors=SHOWN)
     interruption, words = Interruption(), sys.argv[1:] if arguments is None else arguments
-    hidden = nullcontext() if words[:1] == ["train"] else hidden_library_lines()  # training libraries may print
+    hidden = nullcontext() if words[:1] == ["train"] else hide_library_messages()  # training libraries may print
     try:
         # restore standard output afterwards, even if a command redirected it to standard error
         with hidden, interruption, redirect_stdout(sys.stdout):
@@ -123,14 +155,14 @@ def main(arguments: list[str] | None = None) -> None:
 def _ended_by(error: Any, interruption: Interruption) -> int:
     """Print in one line what ended a command; return the exit code. Raises internal errors again."""
     if interruption.came or isinstance(error, (Interrupted, KeyboardInterrupt, typer.Abort)):
-        how = f"; {error}" if isinstance(error, Interrupted) else ""
-        typer.echo(f"trustpose: interrupted{how}", err=True)
+        advice = f"; {error}" if isinstance(error, Interrupted) else ""
+        typer.echo(f"trustpose: interrupted{advice}", err=True)
         return interruption.code
     if isinstance(error, InputError):
         return _complain(str(error))
     if isinstance(error, _UsageError):
         if type(error).__name__ != "NoArgsIsHelpError":
-            return _complain(error.format_message())
+            return _complain(_usage_message(error))
         typer.echo(error.format_message())
         return 0
     if isinstance(error, OSError) and error.filename is None:  # others name their file, or are `atomic_write`'s
@@ -139,6 +171,12 @@ def _ended_by(error: Any, interruption: Interruption) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise the rest would be written at exit, and fail again
             return _complain(str(problem))
     raise error
+
+
+def _usage_message(error: Any) -> str:
+    """Return the message of a wrong command line, with the option that was probably meant."""
+    similar = list(getattr(error, "possibilities", None) or ())  # the most similar first
+    return f"{error.message} (did you mean {similar[0]!r}?)" if similar else error.format_message()
 
 
 def _complain(message: str) -> int:

@@ -1,33 +1,25 @@
-"""The tables and notes that `trustpose calibrate fit` prints."""
+"""The tables and notes that `trustpose calibrate fit` prints; imported when it runs."""
 
-from typing import TYPE_CHECKING
+import numpy as np
+from rich.console import Console
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from trustpose.calibration.card import Card
-    from trustpose.calibration.decisions import Decision
-    from trustpose.calibration.opinion_card import OpinionCard
-    from trustpose.evaluation.rescoring import Rescoring
-    from trustpose.formats.coco.categories import Categories
+from trustpose.calibration.card import LABELS, Card
+from trustpose.calibration.decisions import Decision
+from trustpose.calibration.opinion_card import OpinionCard
+from trustpose.evaluation.rescoring import Rescoring
+from trustpose.formats.coco.categories import Categories
+from trustpose.formats.coco.visibility import LABELLED
 
 
-def means(categories: "Categories") -> str:
+def means(categories: Categories) -> str:
     """Print which numbers are means over categories."""
-    import numpy as np
-
     count = len(np.unique(categories.of_row))
     return f"AP, headroom closed: means over {count} categories; all other numbers pool them"
 
 
-def print_fit(card: "Card", worth: "Rescoring | None", about_files: tuple[str, ...]) -> None:
+def print_fit(card: Card, worth: Rescoring | None, about_files: tuple[str, ...]) -> None:
     """Print a calibrator's numbers, the effect of its second opinions, its decision, and notes."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from trustpose.calibration.card import LABELS
-    from trustpose.formats.coco.visibility import LABELLED
-
     console = Console()
     table = Table(
         title=f"out of fold, {card.folds} folds of photos; area: {card.area}; differences: paired draws of photos",
@@ -69,12 +61,8 @@ def print_fit(card: "Card", worth: "Rescoring | None", about_files: tuple[str, .
         console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_opinion(console: "Console", opinion: "OpinionCard") -> None:
+def _print_opinion(console: Console, opinion: OpinionCard) -> None:
     """Print the numbers without and with a second opinion, out of fold."""
-    from rich.table import Table
-
-    from trustpose.calibration.card import LABELS
-
     console.print(f"{opinion.label}, {opinion.people} people", markup=False, highlight=False, soft_wrap=True)
     table = Table()
     for column in ("", "without it", "with it", "difference"):
@@ -86,10 +74,8 @@ def _print_opinion(console: "Console", opinion: "OpinionCard") -> None:
     console.print(table)
 
 
-def _print_decision(console: "Console", decision: "Decision") -> None:
+def _print_decision(console: Console, decision: Decision) -> None:
     """Print the F1 of the likeliest class and of the rule, out of fold."""
-    from rich.table import Table
-
     console.print(f"decision for {decision.goal}: {decision.rule}", markup=False, highlight=False, soft_wrap=True)
     table = Table()
     for column in ("", "likeliest class", "decision, cross-fitted", "difference"):
@@ -103,5 +89,5 @@ def _print_decision(console: "Console", decision: "Decision") -> None:
 def _cell(value: list[float] | None, sign: str = "") -> str:
     if value is None:
         return "–"
-    number, low, high = (f"{one:{sign}.3f}".replace("-", "−") for one in value)
-    return f"{number}\n[{low}, {high}]"  # on two lines, as three columns of both are wider than a terminal
+    mean, low, high = (f"{number:{sign}.3f}".replace("-", "−") for number in value)
+    return f"{mean}\n[{low}, {high}]"  # on two lines, as three columns of both are wider than a terminal

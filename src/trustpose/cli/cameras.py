@@ -1,184 +1,278 @@
-"""`trustpose cameras`: calibrate and place cameras, and convert their files."""
+"""`trustpose cameras`: calibrate cameras, place them in one world, synchronise their clips, and convert their files."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from trustpose.cli.choices import camera_formats, choices, completed
-from trustpose.cli.examples import examples
-from trustpose.cli.outputs import check_outputs, say_written
-from trustpose.files import InputError
+from trustpose.cli.command import add_command, command, new_app
+from trustpose.cli.outputs import check_outputs, print_note, say_written
+from trustpose.cli.progress import with_progress
+from trustpose.files import InputError, write_json
+from trustpose.formats.output_files import skeleton_file
+from trustpose.multiview.options import CAMERAS, UNIT, RecordingOptions, SynchronisedOptions
+from trustpose.options import argument, option
 
 if TYPE_CHECKING:
-    from trustpose.multiview.boards import Board
+    from trustpose.multiview.lens_calibration import LensCalibration
 
-LENSES = ("pinhole", "fisheye")
-CAMERAS_MEANS = "Camera file of any known format (repeatable: one camera each), or a folder of them."
-UNIT_MEANS = "Unit of length of the camera file (m, cm, mm, in, ft), where its format leaves it open."
+_BOARD = "Inner corners of the checkerboard, such as 4x7; squares of a ChArUco board."
+_SQUARE = "Side of a square with its unit, such as 60mm."
+_CHARUCO = "Dictionary of the ChArUco board and side of its markers: DICT_4X4_50,45mm."
+_PLACE_BY = ("results", "photo", "points")
 
-cameras = typer.Typer(
-    help="Calibrate cameras, place them in one world, and convert their files.",
-    no_args_is_help=True,
-    epilog=examples("cameras"),
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+
+def _camera_formats() -> Iterable[str]:
+    from trustpose.formats.cameras import FORMATS
+
+    return FORMATS
+
+
+cameras = new_app(
+    "Calibrate cameras, place them in one world, and convert their files.",
+    (
+        "trustpose cameras calibrate b/*.jpg --board 4x7 --square 60mm --out a.json",
+        "trustpose cameras place a.json b.json --points scene.json --out cameras.json",
+        "trustpose cameras convert Calib.qca.txt --out cameras.toml",
+    ),
+    add_completion=False,
 )
 
 
-@cameras.command(epilog=examples("cameras calibrate"))
-def calibrate(
-    photos: Annotated[list[Path], typer.Argument(help="Photos or videos of the board, all of one camera.")],
-    board: Annotated[
-        str, typer.Option(help="Inner corners of the checkerboard, such as 4x7; of a ChArUco board, its squares.")
-    ],
-    square: Annotated[str, typer.Option(help="Side of a square with its unit, such as 60mm.")],
-    out: Annotated[Path, typer.Option(help="Write the camera to this file; its suffix chooses the format.")],
-    charuco: Annotated[
-        str | None, typer.Option(help="The ChArUco board's dictionary and marker's side: DICT_4X4_50,45mm.")
-    ] = None,
-    lens: Annotated[str, typer.Option(**choices(*LENSES))] = "pinhole",
-    coefficients: Annotated[
-        int | None, typer.Option(help="Distortion coefficients: 5, 8 or 14 (pinhole), 4 (fisheye). Default: 5, or 4.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="The camera's name. Default: the output file's.")] = None,
-    every: Annotated[float, typer.Option(help="Seconds between the frames used of a video.", min=0.01)] = 1.0,
-    prior: Annotated[
-        bool,
-        typer.Option(help="Expect the principal point near the centre, square pixels and small coefficients."),
-    ] = True,
-    json: Annotated[Path | None, typer.Option(help="Write the printed numbers to this file as JSON.")] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Write a page with corners, residuals and photos to this HTML file.")
-    ] = None,
-) -> None:
+@dataclass(frozen=True)
+class LensFiles:
+    """What is read and written by `trustpose cameras calibrate`."""
+
+    photos: Sequence[Path] = argument(help="Photos or videos of the board, all of one camera.")
+    out: Path = option(help="Write the camera to this file, in the format of its suffix.")
+    name: str | None = option(None, help="The camera's name. Default: the name of the output file.")
+    json: Path | None = option(None, help="Write the printed numbers to this file as JSON.")
+    report: Path | None = option(None, help="Write a page with corners, residuals and photos to this HTML file.")
+
+
+@dataclass(frozen=True)
+class LensOptions:
+    """The options of `multiview.lens_calibration.calibrate_lens`."""
+
+    board: str = option(help=_BOARD)
+    square: str = option(help=_SQUARE)
+    charuco: str | None = option(None, help=_CHARUCO)
+    lens: str = option("pinhole", names=("pinhole", "fisheye"), help="Model of the lens.")
+    coefficients: int | None = option(
+        None, help="Number of distortion coefficients: 5, 8 or 14 (pinhole), 4 (fisheye). Default: 5, or 4."
+    )
+    every: float = option(1.0, minimum=0.01, help="Seconds between the frames that are used of a video.")
+    prior: bool = option(True, help="Expect the principal point near the centre, square pixels and small coefficients.")
+
+
+@command(
+    "trustpose cameras calibrate b/*.jpg --board 4x7 --square 60mm --out a.json",
+    "trustpose cameras calibrate b.mp4 --board 9x6 --square 25mm --out b.yml",
+)
+def calibrate(files: LensFiles, options: LensOptions) -> None:
     """Find a camera's focal length, principal point and distortion from photos of a board.
 
     Prints each photo's reprojection error, which photos were left out and why, and the standard deviations.
     """
-    from trustpose.cli.cameras_tables import calibration_record, lens_rows, photo_uses, print_calibration
-    from trustpose.files import write_json
+    check_outputs({"--out": files.out, "--json": files.json, "--report": files.report}, {"PHOTOS": files.photos})
     from trustpose.formats.cameras import write_cameras
     from trustpose.geometry.cameras import Cameras
-    from trustpose.multiview.intrinsics import DEFAULT_PRIOR
-    from trustpose.multiview.intrinsics import calibrate as run
+    from trustpose.multiview.lens_calibration import calibrate_lens
 
-    check_outputs({"--out": out, "--json": json, "--report": report}, {"PHOTOS": photos})
-    if lens not in LENSES:
-        raise InputError(f"--lens: expected pinhole or fisheye, got {lens!r}")
-    pattern = parse_board(board, square, charuco)
-    found = _photos(photos, pattern, every)
-    seen = [one for one in found if one.corners is not None]
-    if len(seen) < 3:
-        whole = "" if charuco else ", whole, with this many inner corners"
-        raise InputError(f"{photos[0]}: the board was found in {len(seen)} of {len(found)} photos{whole}; 3 are needed")
-    try:
-        calibrated = run(
-            [one.corners for one in seen if one.corners is not None],
-            pattern,
-            seen[0].size,
-            name=name or out.stem,
-            lens="fisheye" if lens == "fisheye" else "pinhole",
-            coefficients=coefficients or (4 if lens == "fisheye" else 5),
-            prior=DEFAULT_PRIOR if prior else None,
-        )
-    except ValueError as error:
-        raise InputError(f"{photos[0]}: {error}") from None
-    print_calibration(calibrated, found)
-    write_cameras(Cameras((calibrated.camera,)), out)
-    say_written(out, f"camera {calibrated.camera.name!r}, not placed yet (trustpose cameras place)")
-    if report is not None:
+    watch = partial(with_progress, description="finding the board")
+    lens = calibrate_lens(files.photos, name=files.name or files.out.stem, watch=watch, **asdict(options))
+    _print_lens(lens)
+    camera = lens.intrinsics.camera
+    write_cameras(Cameras((camera,)), files.out)
+    say_written(files.out, f"camera {camera.name!r}, not placed yet (trustpose cameras place)")
+    if files.report is not None:
         from trustpose.report.lens import write_lens_page
 
-        camera, corners = calibrated.camera, [one.corners for one in seen if one.corners is not None]
-        uses, lens_found = photo_uses(calibrated, found), lens_rows(calibrated)
-        write_lens_page(report, camera.name, seen[0].size, uses, corners, calibrated.residuals, lens_found)
-        say_written(report, "a page of the calibration, for any browser")
-    if json is not None:
-        write_json(json, calibration_record(calibrated, found))
-        say_written(json, "the printed numbers as JSON")
+        uses = [(use.name, use.error, use.left_out) for use in lens.photo_uses()]
+        residuals = lens.intrinsics.residuals
+        write_lens_page(files.report, camera.name, lens.size, uses, lens.corners, residuals, lens.lens_rows())
+        say_written(files.report, "a page of the calibration, for any browser")
+    if files.json is not None:
+        write_json(files.json, lens.to_json())
+        say_written(files.json, "the printed numbers as JSON")
 
 
-@cameras.command(epilog=examples("cameras convert"))
-def convert(
-    files: Annotated[list[Path], typer.Argument(help=CAMERAS_MEANS)],
-    out: Annotated[Path, typer.Option(help="Write the cameras to this file (OpenPose: folder).")],
-    to: Annotated[
-        str | None,
-        typer.Option(
-            **completed(camera_formats), help="Format to write. Default: by the suffix, as Pose2Sim for .toml."
-        ),
-    ] = None,
-    format: Annotated[
-        str | None, typer.Option(**completed(camera_formats), help="Format of the files. Default: recognised.")
-    ] = None,
-    unit: Annotated[str | None, typer.Option(help=UNIT_MEANS)] = None,
-    to_unit: Annotated[str | None, typer.Option(help="Unit of length to write, for anipose's TOML.")] = None,
-    only: Annotated[str | None, typer.Option(help="Cameras to keep, comma-separated; * stands for any text.")] = None,
-) -> None:
+def _print_lens(lens: "LensCalibration") -> None:
+    """Print each photo's error, then the camera with standard deviations."""
+    uses = lens.photo_uses()
+    width = max(len(use.name) for use in uses)
+    typer.echo(f"{'photo':{width}}  error (pixels)")
+    for use in uses:
+        error = "–" if use.error is None else f"{use.error:.2f}"
+        typer.echo(f"{use.name:{width}}  {error:>5}  {use.left_out}".rstrip())
+    typer.echo(
+        f"{lens.intrinsics.is_used.sum()} of {len(uses)} photos, reprojection error {lens.intrinsics.error:.2f} "
+        f"pixels, corners in {lens.coverage:.0%} of the image"
+    )
+    for name, text in lens.lens_rows():
+        typer.echo(f"{name:18} {text:>9}")
+
+
+@dataclass(frozen=True)
+class PlaceFiles:
+    """What is read and written by `trustpose cameras place`."""
+
+    cameras: Sequence[Path] = argument(help=CAMERAS)
+    out: Path = option(help="Write the placed cameras to this file, in the format of its suffix.")
+    results: Sequence[Path] = option(
+        (), help="Poses of people, of one camera: COCO results, or another tool's. Repeated in the cameras' order."
+    )
+    photo: Sequence[Path] = option((), help="Photo of the board, of one camera. Repeated in the cameras' order.")
+    board: str | None = option(None, help=f"With --photo: {_BOARD}")
+    square: str | None = option(None, help=f"With --photo: {_SQUARE}")
+    charuco: str | None = option(None, help=f"With --photo: {_CHARUCO}")
+    points: Path | None = option(
+        None, help="Points of the scene and their pixels, JSON or CSV (docs/guides/cameras.md)."
+    )
+    unit: str | None = option(None, help=UNIT)
+    report: Path | None = option(None, help="Write a page with the cameras in 3D, to turn, to this HTML file.")
+
+
+@dataclass(frozen=True)
+class LengthOptions:
+    """The known length that gives a world its scale: `multiview.camera_placement.KnownLength`."""
+
+    height: str | None = option(None, help="With --results: the people's mean height, such as 1.72m.")
+    bone: str | None = option(None, help="With --results: a bone's length, such as left_knee,left_ankle=42cm.")
+    distance: str | None = option(None, help="With --results: the distance of two cameras, such as cam_01,cam_02=4.2m.")
+
+
+@command(
+    "trustpose cameras place a.json b.json --points scene.json --out cameras.json",
+    "trustpose cameras place ab --results a --results b --height 2m --out c.yml",
+)
+def place(files: PlaceFiles, length: LengthOptions, recordings: SynchronisedOptions) -> None:
+    """Find where calibrated cameras stand. Only their intrinsics are used.
+
+    By a board that all see at once (--photo): its first corner is the world's origin. By points whose places are known
+    (--points). By people walking through the scene (--results), with one known length, since images show no scale; the
+    world's z axis points up, and its origin lies on the ground. Prints each camera's reprojection error.
+    """
+    methods = [f"--{name}" for name in _PLACE_BY if getattr(files, name)]
+    if len(methods) != 1:
+        raise InputError(f"expected one of --results, --photo, --points, got {', '.join(methods) or 'none'}")
+    inputs = {"CAMERAS": files.cameras, "--results": files.results, "--photo": files.photo}
+    inputs |= {"--points": [files.points] if files.points else []}
+    inputs |= {"--skeleton": [path] if (path := skeleton_file(recordings.skeleton)) else []}
+    check_outputs({"--out": files.out, "--report": files.report}, inputs)
+    from trustpose.formats.cameras import read_cameras, write_cameras
+    from trustpose.multiview import camera_placement
+
+    rig = read_cameras(files.cameras, unit=files.unit)
+    if files.photo:
+        if files.board is None or files.square is None:
+            raise InputError("--photo: needs --board and --square")
+        board = {"board": files.board, "square": files.square, "charuco": files.charuco}
+        placed, seen = camera_placement.place_by_board_photos(rig, files.photo, **board, tell=typer.echo)
+    elif files.points is not None:
+        placed, seen = camera_placement.place_by_scene_points(rig, files.points, tell=typer.echo)
+    else:
+        placed, seen = camera_placement.place_by_results(
+            rig,
+            files.results,
+            camera_placement.KnownLength(**asdict(length)),
+            **asdict(recordings),
+            tell=typer.echo,
+            note=print_note,
+        )
+    write_cameras(placed, files.out)
+    say_written(files.out, f"{len(placed)} placed cameras")
+    if files.report is not None:
+        from trustpose.report.world import write_world_page
+
+        summary = None if files.results else f"{len(placed)} cameras, {seen.keypoint_count} points"
+        write_world_page(files.report, seen, placed, title="Cameras", summary=summary)
+        say_written(files.report, "a page with the cameras in 3D, for any browser")
+
+
+@dataclass(frozen=True)
+class SynchroniseFiles:
+    """What is read and written by `trustpose cameras synchronise`."""
+
+    results: Sequence[Path] = argument(help="Poses of each camera: COCO results, or another tool's.")
+    longest: float | None = option(
+        None, minimum=0, help="Longest shift that is considered, in seconds. Default: half a clip."
+    )
+    json: Path | None = option(None, help="Write the offsets to this file as JSON.")
+
+
+@command(
+    "trustpose cameras synchronise a.json b.json --fps 60",
+    "trustpose cameras synchronise a b c --fps 60,60,30 --longest 2",
+)
+def synchronise(files: SynchroniseFiles, recordings: RecordingOptions) -> None:
+    """Find the time between the clips of cameras that saw the same people move. Needs --fps.
+
+    Correlates how fast each keypoint moves up and down, for cameras that stand upright. Prints the seconds to add to
+    each camera's times, as `--offset` of `triangulate` and `cameras place` takes them.
+    """
+    inputs = {"RESULTS": files.results}
+    inputs |= {"--skeleton": [path] if (path := skeleton_file(recordings.skeleton)) else []}
+    check_outputs({"--json": files.json}, inputs)
+    from trustpose.multiview.synchronised_results import synchronise_results
+
+    rates, shifts = synchronise_results(files.results, files.longest, **asdict(recordings), note=print_note)
+    for file, offset, rate, peak in zip(files.results, shifts.offset, rates, shifts.correlation, strict=True):
+        typer.echo(f"{file}: {offset:+.4f} s ({offset * rate:+.1f} of its frames), correlation {peak:.2f}")
+    typer.echo("--offset=" + ",".join(f"{offset:.4f}" for offset in shifts.offset))
+    if files.json is not None:
+        record = {"offset": shifts.offset.tolist(), "correlation": shifts.correlation.tolist(), "fps": rates}
+        write_json(files.json, record | {"results": [str(path) for path in files.results]})
+        say_written(files.json, "the offsets as JSON")
+
+
+@dataclass(frozen=True)
+class ConvertFiles:
+    """What is read and written by `trustpose cameras convert`."""
+
+    files: Sequence[Path] = argument(help=CAMERAS)
+    out: Path = option(help="Write the cameras to this file (OpenPose: folder).")
+    to: str | None = option(
+        None, names=_camera_formats, help="Format to write. Default: that of the suffix; Pose2Sim's for .toml."
+    )
+    format: str | None = option(
+        None, names=_camera_formats, help="Format of the files. Default: recognised by their content."
+    )
+    unit: str | None = option(None, help=UNIT)
+    to_unit: str | None = option(None, help="Unit of length to write, in anipose's TOML.")
+    only: str | None = option(None, help="Cameras to keep, separated by commas; * stands for any text.")
+
+
+@command(
+    "trustpose cameras convert Calib.qca.txt --out cameras.toml",
+    "trustpose cameras convert a.json b.json --out both.json",
+    "trustpose cameras convert calibration.toml --unit mm --out cameras.xml",
+    "trustpose cameras convert panoptic.json --only '00_*' --out hd.json",
+)
+def convert(options: ConvertFiles) -> None:
     """Convert cameras between formats, or put several files together.
 
     Reads and writes OpenCV's YAML and XML, Pose2Sim's, anipose's and FreeMoCap's TOML, Qualisys' .qca.txt, OpenPose's
     XML, Panoptic's, Shelf's and Campus' JSON, and our own.
     """
+    check_outputs({} if options.out.is_dir() else {"--out": options.out}, {"FILES": options.files})
     from trustpose.formats.cameras import read_cameras, write_cameras
 
-    check_outputs({} if out.is_dir() else {"--out": out}, {"FILES": files})
-    read = read_cameras(files, format, unit)
-    kept = read[list(_matching(read.names, only))] if only else read
-    written = write_cameras(kept, out, to, to_unit)
+    rig = read_cameras(options.files, options.format, options.unit)
+    if options.only is not None:
+        rig = rig.matching(options.only)
+    written = write_cameras(rig, options.out, options.to, options.to_unit)
     for path in written:
-        say_written(path, f"{len(kept) // len(written)} camera{'s' if len(kept) > len(written) else ''}")
+        say_written(path, f"{len(rig) // len(written)} camera{'s' if len(rig) > len(written) else ''}")
 
 
-def parse_board(board: str, square: str, charuco: str | None) -> "Board":
-    """Return the board that the options describe. Raises InputError naming the option."""
-    from trustpose.geometry.lengths import parse_length
-    from trustpose.multiview.boards import Board
-
-    columns, cross, rows = board.lower().partition("x")
-    if not (cross and columns.isdecimal() and rows.isdecimal()):
-        raise InputError(f"--board: expected columns x rows, such as 4x7, got {board!r}")
-    option, dictionary, marker = "--square", None, None
-    try:
-        side = parse_length(square)
-        if charuco is not None:
-            option = "--charuco"
-            dictionary, comma, length = charuco.partition(",")
-            if not comma:
-                raise ValueError(
-                    f"expected a dictionary and the markers' side, such as DICT_4X4_50,45mm, got {charuco!r}"
-                )
-            marker = parse_length(length)
-        option = "--board"
-        return Board(int(columns), int(rows), side, marker, dictionary)
-    except ValueError as error:
-        raise InputError(f"{option}: {error}") from None
-
-
-def _photos(photos: list[Path], board: "Board", every: float) -> list:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from trustpose.multiview.board_photos import find_boards
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("finding the board", total=None)
-        found = []
-        for one in find_boards(photos, board, every):
-            found.append(one)
-            progress.update(bar, description=f"finding the board: {one.name}")
-        return found
-
-
-def _matching(names: tuple[str, ...], only: str) -> list[str]:
-    """Return the names that fit one of the comma-separated patterns. Raises InputError if a pattern fits none."""
-    from fnmatch import fnmatchcase
-
-    patterns = [one.strip() for one in only.split(",")]
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-            raise InputError(f"--only: no camera {pattern!r}; there are {listed}")
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+for _name, _function in (
+    ("calibrate", calibrate),
+    ("convert", convert),
+    ("place", place),
+    ("synchronise", synchronise),
+):
+    add_command(cameras, _name, _function)

@@ -1,128 +1,124 @@
 """`trustpose train`: train a recipe on a data set and write a model folder."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from math import isfinite, nan
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from trustpose.cli.choices import choices, completed, recipe_names
-from trustpose.cli.endings import resumable
-from trustpose.cli.outputs import MODEL_FILES, check_outputs, model_files
+from trustpose.cli.command import command
+from trustpose.cli.interrupts import resumable
+from trustpose.cli.outputs import check_outputs
+from trustpose.cli.recipes import recipe_names
 from trustpose.files import InputError
+from trustpose.formats.output_files import MODEL_FILES, model_files
+from trustpose.options import argument, option
 
-CONTEXT = {"ignore_unknown_options": True}  # other options are fields of the recipe, or refused
 TIME_IS_UP = 75  # the exit code: EX_TEMPFAIL, "the user is invited to retry"
 _SHOWN = ("ap.AP", "network.ap.AP", "pose.pearson", "keypoint.pearson", "visibility.ternary.total.f1", "box.AP")
 
 
-def train(
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RECIPE [--FIELD=VALUE]...",
-            **completed(recipe_names),
-            help="A name (see `trustpose recipes`) or a recipe's JSON file, and fields to change.",
-        ),
-    ],
-    data: Annotated[
-        list[Path],
-        typer.Option(
-            help="Folder of the data set or of its shards (`trustpose shard`). May be repeated: "
-            "the first is divided into folds and used for validation, all of the others is used for training."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="The model folder to write; logs and checkpoint go to its training/.")],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="Initial network: model folder (with its head, if the recipe has the same), checkpoint, ONNX."
-        ),
-    ] = None,
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            help="Model folder with a trust head, or `default`: predicts labels for unlabelled joints, where "
-            "its expected OPKS is high enough (data.teacher_quality)."
-        ),
-    ] = None,
-    head: Annotated[str | None, typer.Option(help="Trust head that replaces the recipe's.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Resume from the checkpoint in --out, if there is one.")
-    ] = True,
-    accelerator: Annotated[
-        str, typer.Option(**choices("auto", "cpu", "cuda", "mps", about="auto: the best available."))
-    ] = "auto",
-    devices: Annotated[int, typer.Option(help="Number of devices; torchrun and `fabric run` set it themselves.")] = 1,
-    precision: Annotated[
-        str | None, typer.Option(**choices("32-true", "bf16-mixed", "16-mixed", about="Default: the recipe's."))
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Stop after this many minutes with exit code 75; the same command resumes.")
-    ] = None,
-) -> None:
+@dataclass(frozen=True)
+class TrainFiles:
+    """What is trained on which data, and where the model is written."""
+
+    words: Sequence[str] = argument(
+        metavar="RECIPE [--FIELD=VALUE]...",
+        names=recipe_names,
+        help="A name (see `trustpose recipes`) or a recipe's JSON file, and fields to change.",
+    )
+    data: Sequence[Path] = option(
+        help="Folder of the data set or of its shards (`trustpose shard`). May be repeated: the first is divided into "
+        "folds and used for validation, all of the others is used for training."
+    )
+    out: Path = option(help="The model folder to write; logs and checkpoint go to its training/.")
+    model: Path | None = option(
+        None, help="Initial network: model folder (with its head, if the recipe has the same), checkpoint or ONNX."
+    )
+    teacher: str | None = option(
+        None,
+        help="Model folder with a trust head, or 'default', that predicts labels for unlabelled joints where its "
+        "expected OPKS is high enough (data.teacher_quality).",
+    )
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How it is trained."""
+
+    head: str | None = option(None, help="Trust head that replaces the recipe's.")
+    resume: bool = option(True, help="Resume from the checkpoint in --out, if there is one.")
+    accelerator: str = option(
+        "auto",
+        names=("auto", "cpu", "cuda", "mps"),
+        help="Device to train on. auto: the best available.",
+    )
+    devices: int = option(1, help="Number of devices; torchrun and `fabric run` set it themselves.")
+    precision: str | None = option(
+        None, names=("32-true", "bf16-mixed", "16-mixed"), help="Precision of the training. Default: the recipe's."
+    )
+    minutes: float | None = option(
+        None, help="Stop after this many minutes with exit code 75; the same command resumes."
+    )
+
+
+@command(
+    "trustpose recipes",
+    "trustpose train default-network --data coco --out model",
+    "trustpose train default-network --data coco --out model --train.lr=3e-4",
+    "trustpose predict photos/ --model model",
+    ignore_unknown_options=True,  # they are fields of the recipe, or refused
+)
+def train(files: TrainFiles, options: TrainOptions) -> None:
     """Train a recipe. Every field of it is an option: --train.lr=3e-4, --data.fold=1, --head_options.attention=none.
 
     An interrupted run is resumed. Writes model.onnx, model.json and model.safetensors to --out.
     """
+    from trustpose.training.interrupts import NonFiniteLossError, OutOfTime
     from trustpose.training.train import TRAINING, recipe_of, train
 
-    name, changes = split(words)
-    chosen = recipe_of(name)
-    taught = None if teacher is None else Path(teacher)
-    check_outputs(
-        {"--out": [out / name for name in MODEL_FILES]},
-        {"--model": model_files(model), "--teacher": model_files(taught)},
-    )
-    with resumable(f"the same command continues from {out / TRAINING}"), _reported_ends(out / TRAINING):
-        numbers = train(
-            chosen,
-            data,
-            out,
-            model=model,
-            teacher=teacher,
-            head=head,
-            precision=precision,  # type: ignore[bad-argument-type]
-            changes=changes,
-            resume=resume,
-            accelerator=accelerator,
-            devices=devices,
-            minutes=minutes,
-        )
-        from trustpose.training.distributed import rank
-
-        if not rank():
-            shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in _SHOWN if isfinite(numbers.get(name, nan)))
-            typer.echo(f"{out}: {chosen.name}" + (f", {shown} on the held-out fold" if shown else ""))
-
-
-@contextmanager
-def _reported_ends(folder: Path) -> Iterator[None]:
-    """Print a line, and exit, for a loss that is not finite (1) and when the time is up (75)."""
-    from trustpose.training.interrupts import NonFiniteLossError, OutOfTime
-
+    name, changes = split(files.words)
+    recipe, continues = recipe_of(name), f"the same command continues from {files.out / TRAINING}"
+    teacher = None if files.teacher is None else Path(files.teacher)
+    inputs = {"--model": model_files(files.model), "--teacher": model_files(teacher)}
+    check_outputs({"--out": [files.out / name for name in MODEL_FILES]}, inputs)
     try:
-        yield
+        with resumable(continues, but_not=OutOfTime):
+            numbers = train(
+                recipe,
+                files.data,
+                files.out,
+                model=files.model,
+                teacher=files.teacher,
+                changes=changes,
+                **asdict(options),  # type: ignore[bad-argument-type]
+            )
     except NonFiniteLossError as error:
         typer.echo(f"trustpose: {error}", err=True)
         raise typer.Exit(1) from None
     except OutOfTime as reached:
-        from trustpose.training.distributed import rank
-
-        if not rank():
-            typer.echo(f"trustpose: time is up: {reached}; the same command continues from {folder}", err=True)
+        if _is_first_process():
+            typer.echo(f"trustpose: time is up: {reached}; {continues}", err=True)
         raise typer.Exit(TIME_IS_UP) from None
+    if _is_first_process():
+        shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in _SHOWN if isfinite(numbers.get(name, nan)))
+        typer.echo(f"{files.out}: {recipe.name}" + (f", {shown} on the held-out fold" if shown else ""))
 
 
-def split(words: list[str]) -> tuple[str, dict[str, str]]:
+def _is_first_process() -> bool:
+    from trustpose.training.distributed import rank
+
+    return rank() == 0
+
+
+def split(words: Sequence[str]) -> tuple[str, dict[str, str]]:
     """Return the recipe, and {"train.lr": "3e-4"} for --train.lr=3e-4 or --train.lr 3e-4. Raises InputError."""
     recipes: list[str] = []
-    found: dict[str, str] = {}
-    left = list(words)
-    while left:
-        word = left.pop(0)
+    changes: dict[str, str] = {}
+    remaining = list(words)
+    while remaining:
+        word = remaining.pop(0)
         if not word.startswith("-"):
             recipes.append(word)
             continue
@@ -130,12 +126,12 @@ def split(words: list[str]) -> tuple[str, dict[str, str]]:
         if not word.startswith("--") or not name:
             raise InputError(f"{word}: unexpected, change a recipe's fields with --name=value")
         if not equals:
-            if not left or left[0].startswith("--"):
+            if not remaining or remaining[0].startswith("--"):
                 raise InputError(f"--{name}: expected a value, as in --{name}=…")
-            value = left.pop(0)
-        if name in found:
+            value = remaining.pop(0)
+        if name in changes:
             raise InputError(f"--{name}: was given twice")
-        found[name] = value
+        changes[name] = value
     if len(recipes) != 1:
         raise InputError(f"expected one recipe, got {', '.join(recipes) or 'none'}")
-    return recipes[0], found
+    return recipes[0], changes

@@ -11,12 +11,14 @@ and `fisheye` (Kannala and Brandt 2006), which do the computing.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Literal, overload
 
 import cv2
 import numpy as np
 from jaxtyping import Float
 
+from trustpose.files import InputError
 from trustpose.names import expected_one_of
 from trustpose.notebook import html_line, html_table
 
@@ -216,6 +218,16 @@ class Cameras(Sequence[Camera]):
         if isinstance(index, list):
             return Cameras(tuple(self[item] for item in index))
         return Cameras(self.cameras[index]) if isinstance(index, slice) else self.cameras[index]
+
+    def matching(self, patterns: str) -> "Cameras":
+        """Return the cameras whose name fits one of several patterns, separated by commas, in which * stands for any
+        text. Raises InputError for a pattern that fits none."""
+        chosen = [pattern.strip() for pattern in patterns.split(",")]
+        for pattern in chosen:
+            if not any(fnmatchcase(name, pattern) for name in self.names):
+                listed = ", ".join(self.names[:10]) + (", …" if len(self) > 10 else "")
+                raise InputError(f"--only: no camera {pattern!r}; there are {listed}")
+        return self[[name for name in self.names if any(fnmatchcase(name, pattern) for pattern in chosen)]]
 
     def project(self, xyz: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "V *N 2"]:
         """Return the image pixels (V, …, 2) of world points (…, 3) in each camera, as `Camera.project`."""

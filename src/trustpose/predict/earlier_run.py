@@ -18,12 +18,12 @@ def earlier_result(folder: Path, results: str) -> str | None:
 
 
 def check_earlier(folder: Path, options: RunOptions, results: str) -> None:
-    """Raise InputError for a folder with an earlier run's results, unless they are to be continued or replaced."""
+    """Raise InputError if a folder has an earlier run's results and the options neither resume nor overwrite them."""
     earlier = None if options.resume or options.overwrite else earlier_result(folder, results)
     if earlier is not None:
         raise InputError(
-            f"{folder}: holds {earlier} of an earlier run; resume=True continues it, overwrite=True replaces it, or "
-            "choose another folder (out)"
+            f"{folder}: holds {earlier} of an earlier run; --resume continues it, --overwrite replaces it, or choose "
+            "another --out"
         )
 
 

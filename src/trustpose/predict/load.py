@@ -17,6 +17,7 @@ from trustpose.models.hub import PREFIX, download_model
 from trustpose.models.outputs import PHOTO_MAPS
 from trustpose.models.spec import DEFAULT, ModelSpec, detector_folder
 from trustpose.names import closest, unknown_option
+from trustpose.options import changed_options
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
 from trustpose.predict.base import BasePredictor
@@ -38,14 +39,14 @@ _OF_ADAPTERS = (
     "skeleton",
     "flip",
     "second_crop",
-    "decoding",
+    "codec",
     "backend",
     "device",
     "precision",
     "batch_size",
     "threads",
 )
-_ONE_AT_A_TIME = ("second_crop", "decoding", "backend", "precision")
+_ONE_AT_A_TIME = ("second_crop", "codec", "backend", "precision")
 _OF_HUB = ("local_files_only", "cache_dir", "token")
 BATCH, BATCH_OF_GPU = 16, 64  # people per batch, if none is given
 
@@ -63,6 +64,8 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     of_adapter = {name: value for name, value in given.items() if name not in _NAMES}
     options = replace(options, **{name: value for name, value in given.items() if name in _NAMES})
     options = replace(options, adapter={**options.adapter, **of_adapter})
+    if options.device is None:
+        options = replace(options, device=AUTO)
     model, options = _downloaded(model, options)
     adapter = ADAPTERS.get(str(model).partition(":")[0])
     if adapter is None and str(model) != DEFAULT and not Path(model).exists():
@@ -132,13 +135,15 @@ def _downloaded(model: str | Path, options: PredictOptions) -> tuple[str | Path,
 def _calibrated(predictor: BasePredictor) -> Calibrated | None:
     """Return the calibrator, with the models of its second opinions; None without one."""
     options = predictor.options
-    given = [options.second] if isinstance(options.second, str) else list(options.second)
     if options.calibrator is None:
-        if given:
-            raise InputError(f"--second {given[0]}: is read by a calibrator that was fitted with it; give --calibrator")
+        if options.second:
+            raise InputError(
+                f"--second {options.seconds[0]}: is read by a calibrator that was fitted with it; give --calibrator"
+            )
         return None
     seconds = [
-        (name, load(model, threads=options.threads, max_pixels=options.max_pixels)) for name, model in map(named, given)
+        (name, load(model, threads=options.threads, max_pixels=options.max_pixels))
+        for name, model in map(named, options.seconds)
     ]
     return calibrated(predictor, options.calibrator, seconds, options.estimator)
 
@@ -174,14 +179,15 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
         spec = replace(spec, output=spec.output.with_matching(options.grouping))
     association = None if options.association is None else association_of(options.association)
     if spec.people == "photo":
-        wrong = next(iter(_given(options, _ONE_AT_A_TIME)), None if association is None else "association")
+        wrong = next(iter(changed_options(options, _ONE_AT_A_TIME)), None if association is None else "association")
         if wrong is not None:
             finds = f"{spec.onnx}: finds the people of whole photos by itself"
             raise InputError(f"{finds}; {wrong} is for one person at a time")
         return _photo_predictor(spec, options)
-    how = {name: getattr(options, name) for name in ("backend", "device", "precision", "threads")}
-    runtime = open_runtime(spec, **how)
-    of_people = {name: getattr(options, name) for name in ("flip", "threads", "decoding", "second_crop")}
+    how: dict[str, Any] = {name: getattr(options, name) for name in ("backend", "precision", "threads")}
+    runtime = open_runtime(spec, device=None if options.device == AUTO else options.device, **how)
+    of_people = {name: getattr(options, name) for name in ("flip", "threads", "second_crop")}
+    of_people["decoding"] = options.codec
     of_people["batch_size"] = options.batch_size or (BATCH if _device(options) == "cpu" else BATCH_OF_GPU)
     predictor, own = Predictor(runtime, association=association, **of_people), spec.suppression
     if own is not None and options.suppression is None:
@@ -191,7 +197,7 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
 
 def _photo_predictor(spec: ModelSpec, options: PredictOptions) -> SingleStagePredictor:
     """Load a network that finds people by itself."""
-    device, min_score = onnx_device(options.device), options.min_score
+    device, min_score = onnx_device(options.device), options.min_box_score
     if isinstance(spec.output, PHOTO_MAPS):
         network = BottomUpNetwork(spec, device, min_score, flip=options.flip)
         return SingleStagePredictor(network, threads=options.threads, min_score=network.min_score)
@@ -204,22 +210,16 @@ def _photo_predictor(spec: ModelSpec, options: PredictOptions) -> SingleStagePre
 
 def _estimator(adapter: Adapter, model: str, options: PredictOptions) -> Predictor | EstimatorPredictor:
     """Load another package's estimator, with the options given for it."""
-    predictor = adapter.load(model, **_given(options, _OF_ADAPTERS), **options.adapter)
-    if isinstance(predictor, EstimatorPredictor) and options.min_score is not None:
-        predictor.min_score = options.min_score
+    predictor = adapter.load(model, **changed_options(options, _OF_ADAPTERS), **options.adapter)
+    if isinstance(predictor, EstimatorPredictor) and options.min_box_score is not None:
+        predictor.min_score = options.min_box_score
     return predictor
-
-
-def _given(options: PredictOptions, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return those of these options that are not at their default."""
-    usual = PredictOptions()
-    return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(usual, name)}
 
 
 def _device(options: PredictOptions, adapter: Adapter | None = None) -> str:
     """Return the device of our ONNX files; the torch backend's and another package's as it was named."""
     is_onnx = options.backend == "onnx" and adapter is None
-    return onnx_device(options.device) if is_onnx else options.device or AUTO
+    return onnx_device(options.device) if is_onnx else str(options.device)
 
 
 def _find_people(predictor: BasePredictor, folder: Path | None, device: str) -> None:
@@ -229,8 +229,8 @@ def _find_people(predictor: BasePredictor, folder: Path | None, device: str) -> 
         if options.detector_weights is not None:
             raise InputError("--detector-weights: are for a --detector of torchvision's")
         if predictor.people == "boxes":
-            predictor.detector = DefaultDetector(options.min_score, folder, device)
+            predictor.detector = DefaultDetector(options.min_box_score, folder, device)
     elif predictor.people == "photo":
         raise InputError(f"{predictor.model}: finds the people of whole photos by itself; leave out --detector")
     else:
-        predictor.detector = load_detector(options.detector, options.detector_weights, options.min_score, device)
+        predictor.detector = load_detector(options.detector, options.detector_weights, options.min_box_score, device)

@@ -26,6 +26,7 @@ from trustpose.grouping.association import association_of
 from trustpose.grouping.suppression import default_threshold, distance_of
 from trustpose.images import Images
 from trustpose.models.spec import DEFAULT, detector_folder
+from trustpose.options import settings_in
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.base import BasePredictor, PhotoCalibration
@@ -35,10 +36,11 @@ from trustpose.predict.fingerprints import fingerprint, model_fingerprint
 from trustpose.predict.interruption import interruption
 from trustpose.predict.journal import Journal
 from trustpose.predict.load import DefaultDetector
-from trustpose.predict.options import RunOptions
+from trustpose.predict.options import PredictOptions, RunOptions
 from trustpose.predict.origins import VideoFrame, WebcamFrame
 from trustpose.predict.photos import Image
 from trustpose.predict.run_records import Done, Drawings, Step, Tell
+from trustpose.predict.second_opinion import named
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
 from trustpose.predict.tracked import FrameTracker, check_flow, check_tracked, flow_between
 
@@ -103,11 +105,12 @@ def _part(
         done.poses = {image_id: done.poses[image_id] for image_id in ids if image_id in done.poses}
     else:
         done = _video(predictor, work, options, journal, drawings, tell)
-    _write(out / results_name(options), done, work, options)
+    done.file = results_name(options)
+    _write(out / done.file, done, work, options)
     if predictor.calibrate is not None:
-        _record_calibrator(out / results_name(options), done, work, predictor.calibrate)
+        _record_calibrator(out / done.file, done, work, predictor.calibrate)
     elif options.overwrite:
-        record_path(out / results_name(options)).unlink(missing_ok=True)
+        record_path(out / done.file).unlink(missing_ok=True)
     if work.is_numbered_here:
         numbered = np.array([photo.image_id for photo in work.photos], dtype=np.int64)
         write_json(out / IMAGES, Images(numbered, [str(photo.source) for photo in work.photos]).to_json())
@@ -131,7 +134,7 @@ def sources_of(
     is_detected = is_detected or (options.gt is None and options.boxes is None)
     if is_detected and isinstance(predictor.detector, DefaultDetector):
         predictor.detector.open()  # fails early if it is missing
-    people = PeopleOptions(options.gt, options.boxes, options.min_box_score, options.all_people, is_detected)
+    people = PeopleOptions(options.gt, options.boxes, predictor.options.min_box_score, options.all_people, is_detected)
     some = [names] if isinstance(names, (str, Path)) else names
     files = download_files([str(name) for name in some], out / DOWNLOADS, is_resumed=options.resume)
     return find_sources(files, people, recursive=options.recursive, out=out)
@@ -254,46 +257,53 @@ def _record_calibrator(path: Path, done: Done, sources: Sources, calibrate: Phot
 
 
 def settings_of(predictor: BasePredictor, run_options: RunOptions) -> dict[str, Any]:
-    """Return the settings that affect the poses; a resumed run must have the same."""
-    options, model = predictor.options, predictor.model
-    prefix = model.partition(":")[0]
-    detector = options.detector
+    """Return the settings that affect the poses: options by name, files by their content. A resumed run must have the
+    same."""
+    options = predictor.options
+    settings = {name: _setting(value) for record in (options, run_options) for name, value in settings_in(record)}
+    association = association_of(options.association)
+    settings |= {
+        "model": model_fingerprint(predictor.model),
+        "min_presence": predictor.min_presence,
+        "detector": _detector(predictor, run_options),
+        "suppression": _suppression(options),
+        "association": None if association is None else str(association),
+        "calibrator": None if predictor.calibrate is None else predictor.calibrate.fingerprint,
+        "second": [model_fingerprint(model) for _, model in map(named, options.seconds)],
+        "hands": None if options.hands is None else model_fingerprint(str(options.hands)),
+        "face": None if options.face is None else model_fingerprint(str(options.face)),
+    }
+    prefix = predictor.model.partition(":")[0]
+    if prefix in ADAPTERS:
+        settings |= {"adapter": prefix, **options.adapter}
+    return settings | dict(run_options.also)
+
+
+def _setting(value: Any) -> Any:
+    """Return an option's value as the journal holds it: a file's fingerprint, an object's name."""
+    if isinstance(value, Path):
+        return fingerprint(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else getattr(value, "name", str(value))
+
+
+def _detector(predictor: BasePredictor, run_options: RunOptions) -> str | None:
+    """Return the fingerprint of the detector, or a function's name; None if the boxes are from elsewhere."""
+    detector = predictor.options.detector
     if detector is None and predictor.people == "boxes" and run_options.gt is None and run_options.boxes is None:
         detector = DEFAULT
-    faster = predictor.detector.folder if isinstance(predictor.detector, DefaultDetector) else None
-    named = (faster or detector_folder()) if detector == DEFAULT else detector
-    files: dict[str, Any] = {
-        "gt": run_options.gt,
-        "boxes": run_options.boxes,
-        "detector": getattr(named, "__qualname__", type(named).__name__) if callable(named) else named,
-        "detector_weights": options.detector_weights,
-    }
-    settings: dict[str, Any] = {"model": model_fingerprint(model)}
-    settings |= {name: fingerprint(file) for name, file in files.items()}
-    if prefix in ADAPTERS:
-        skeleton = getattr(options.skeleton, "name", options.skeleton)
-        settings |= {"estimator": prefix, "skeleton": skeleton, **options.adapter}
-    settings |= {"min_presence": predictor.min_presence}
-    same = ("flip", "decoding", "backend", "device", "precision", "min_score")
-    settings |= {name: getattr(options, name) for name in same}
-    settings |= {name: getattr(run_options, name) for name in ("min_box_score", "all_people", "frames")}
-    settings |= {name: True for name in ("track", "flow") if getattr(run_options, name)}
-    if run_options.flow and run_options.flow_method != "dis":
-        settings["flow_method"] = run_options.flow_method
-    if options.second_crop is not None:
-        settings["second_crop"] = options.second_crop
-    if options.grouping is not None:
-        settings["grouping"] = options.grouping
-    if (association := association_of(options.association)) is not None:
-        settings["association"] = str(association)
-    beside = {"hands": options.hands, "face": options.face}
-    settings |= {name: model_fingerprint(str(one)) for name, one in beside.items() if one is not None}
-    if predictor.calibrate is not None:
-        settings["calibrator"] = predictor.calibrate.fingerprint
-    method, threshold = options.suppression, options.suppression_threshold
-    distance = None if method in (None, "none") else distance_of(method, options.suppression_distance)
+    if detector == DEFAULT:
+        fast = predictor.detector.folder if isinstance(predictor.detector, DefaultDetector) else None
+        return fingerprint(fast or detector_folder())
+    if callable(detector):
+        return getattr(detector, "__qualname__", type(detector).__name__)
+    return fingerprint(detector)
+
+
+def _suppression(options: PredictOptions) -> Any:
+    """Return the method for overlapping poses with its parameters, defaults filled in."""
+    method = options.suppression
+    if method is None or method == "none":
+        return method
+    distance, threshold = distance_of(method, options.suppression_distance), options.suppression_threshold
     threshold = default_threshold(method, distance) if threshold is None else threshold
-    overlap = [method, threshold, options.suppression_area, *(() if distance is None else (str(distance),))]
-    return (
-        settings | dict(run_options.also) | {"suppression": overlap if overlap[0] not in (None, "none") else overlap[0]}
-    )
+    return [method, threshold, options.suppression_area, *([] if distance is None else [str(distance)])]

@@ -37,8 +37,8 @@ class Step:
 class Done:
     """The result of a run: poses by image id in the order of the photos; the number of people predicted and the time in
     seconds (without those from the journal); one line per kind of problem; the same for each video beside others, by
-    its folder; what a run that replaced an earlier one did not write and left in the folder; and the number of people
-    left out below `min_presence` or as doubles (without those from the journal)."""
+    its folder; what a run that replaced an earlier one did not write and left in the folder; the number of people left
+    out below `min_presence` or as doubles (without those from the journal); and the name of the results file."""
 
     poses: dict[int, Poses]
     predicted: int
@@ -47,6 +47,7 @@ class Done:
     videos: "dict[str, Done]" = field(default_factory=dict)
     left: list[Path] = field(default_factory=list)
     left_out: int = 0
+    file: str = ""
 
     @property
     def people(self) -> int:

@@ -13,8 +13,8 @@ from typing import Any
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.runtime.sessions import cpu_count
+from trustpose.scale.options import LOCAL
 
-LOCAL = "local"
 _CPUS = 4  # of a worker without a GPU, where its machine has as many
 _LOOK = 2.0  # seconds between looks at the cluster's machines
 _SETTLED = 20.0  # seconds for which they must have been others, since several often come and go together

@@ -18,35 +18,15 @@ from trustpose.predict.base import BasePredictor
 from trustpose.predict.load import load
 from trustpose.predict.options import PredictOptions, RunOptions
 from trustpose.predict.run import settings_of
+from trustpose.runtime.sessions import AUTO
 from trustpose.scale.blocks import remaining, write_blocks
-from trustpose.scale.cluster import LOCAL, Cluster, Share, cluster, import_ray, unwrap_error
+from trustpose.scale.cluster import Cluster, Share, cluster, import_ray, unwrap_error
 from trustpose.scale.folder import POSES, RunFolder, Total
+from trustpose.scale.options import ScaleOptions
 from trustpose.scale.stages import Predict, Read, Work, counts_of
 from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts
 from trustpose.scale.units import Inputs, Unit, find_inputs
-
-BLOCK = 256
-
-
-@dataclass(frozen=True)
-class ScaleOptions:
-    """Options of a run at scale: how its inputs are divided into blocks and among workers.
-
-    address: of a Ray cluster, "auto" for the one of this machine; LOCAL: start one here, as long as the run takes.
-    block: photos, or frames of a clip, that are read, predicted and written at once. workers: the number of predictors;
-    None: one on each GPU, or else for every four CPUs. recursive: folders with their subfolders. column: of Parquet
-    files, with the photos' bytes or paths; None: by its name. resume, overwrite: continue or replace an earlier run in
-    the same folder.
-    """
-
-    address: str = LOCAL
-    block: int = BLOCK
-    workers: int | None = None
-    recursive: bool = False
-    column: str | None = None
-    resume: bool = False
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +42,7 @@ def predict_at_scale(
     names: Sequence[str],
     out: str,
     options: PredictOptions = PredictOptions(),  # noqa: B008
-    scale_options: ScaleOptions = ScaleOptions(),
+    scale_options: ScaleOptions = ScaleOptions(),  # noqa: B008
     tell: Callable[[Progress], None] | None = None,
 ) -> Total:
     """Predict photos, or the frames of videos, on a Ray cluster, and write Parquet files to the folder `out`.
@@ -79,7 +59,7 @@ def predict_at_scale(
     inputs = find_inputs(
         names, scale_options.block, recursive=scale_options.recursive, column=scale_options.column, out=folder.location
     )
-    predictor = load(model, replace(options, device=None))  # without a GPU, which this machine need not have
+    predictor = load(model, replace(options, device=AUTO))  # without a GPU, which this machine need not have
     settings = _settings(predictor, options, inputs, scale_options)
     folder.begin(settings, is_resumed=scale_options.resume, is_replaced=scale_options.overwrite)
     total, started = Total(), time.perf_counter()

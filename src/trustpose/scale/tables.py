@@ -24,7 +24,7 @@ from trustpose.poses.tables import package
 from trustpose.scale.blocks import remaining, write_blocks
 from trustpose.scale.cluster import Cluster, Share, cluster, import_ray, unwrap_error
 from trustpose.scale.folder import RunFolder, Total
-from trustpose.scale.run import ScaleOptions
+from trustpose.scale.options import ClusterOptions
 from trustpose.scale.stages import counts_of, error_cells
 from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import KEY, Counts, parquet_bytes
@@ -140,7 +140,7 @@ def settings_of(task: TableTask, parts: Sequence[TablePart]) -> dict[str, Any]:
 
 
 def run_on_table(
-    task: TableTask, out: str, scale_options: ScaleOptions, tell: Callable[[Counts], None] = lambda _: None
+    task: TableTask, out: str, scale_options: ClusterOptions, tell: Callable[[Counts], None] = lambda _: None
 ) -> tuple[Total, tuple[str, ...]]:
     """Run a task on a table on a Ray cluster, and write Parquet files to the folder `out`; return the counts, and
     warnings. `scale_options.resume` continues a stopped run. Raises InputError, also if Ray is not installed."""

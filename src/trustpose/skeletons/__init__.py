@@ -24,7 +24,7 @@ from trustpose.skeletons.bodies import (
     OPENPOSE_MPI_15,
     POSETRACK18_17,
 )
-from trustpose.skeletons.reader import read_skeleton, sigmas_of, skeleton_of_object, skeleton_value
+from trustpose.skeletons.reader import parse_sigmas, read_skeleton, sigmas_of, skeleton_of_object, skeleton_value
 from trustpose.skeletons.registry import SKELETONS, find_skeleton, name_or_object, skeleton_of
 from trustpose.skeletons.skeleton import Skeleton, difference
 from trustpose.skeletons.whole_body import COCO_WHOLEBODY_133, FACE_68, FACE_70, FACE_98, HALPE_136, HAND_21
@@ -59,6 +59,7 @@ __all__ = [
     "difference",
     "find_skeleton",
     "name_or_object",
+    "parse_sigmas",
     "read_skeleton",
     "sigmas_of",
     "skeleton_of",

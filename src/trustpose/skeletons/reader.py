@@ -72,6 +72,14 @@ def skeleton_value(skeleton: Skeleton) -> dict[str, Any]:
     return value
 
 
+def parse_sigmas(text: str) -> Float[np.ndarray, " L"]:
+    """Return the numbers of `--sigmas`, separated by commas. Raises InputError."""
+    try:
+        return np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        raise InputError(f"--sigmas: expected numbers separated by commas, got {text[:60]!r}") from None
+
+
 def sigmas_of(values: Float[np.ndarray, " L"], count: int) -> Float[np.ndarray, " K"]:
     """Return sigmas of `count` keypoints from one number per keypoint, or one for all. Raises InputError if invalid."""
     if values.shape not in ((count,), (1,)) or not ((values >= 1e-6) & (values <= _MOST_SIGMA)).all():

@@ -49,6 +49,16 @@ class Smoothed:
         added = len(self.source) - len(np.unique(self.source))
         return f"Smoothed({len(self.poses)} poses, {added} of them added; noise: {self.noise})"
 
+    @property
+    def input_count(self) -> int:
+        """Number of the given poses, without the filled rows."""
+        return int(self.source.max()) + 1 if len(self.source) else 0
+
+    @property
+    def unchanged_count(self) -> int:
+        """Number of the given poses of which no keypoint was smoothed."""
+        return int(np.isnan(self.std[: self.input_count]).all(axis=1).sum())
+
 
 def smooth(
     poses: PosesSource,

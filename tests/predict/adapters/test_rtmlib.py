@@ -105,8 +105,8 @@ def test_rtmo_keeps_its_boxes_and_scores(tmp_path):
     xy, score = rtmlib.RTMO(str(network), model_input_size=(96, 96))(photo)
     np.testing.assert_allclose(poses.xy, xy, rtol=1e-5)
     np.testing.assert_allclose(poses.score, score, rtol=1e-6)
-    assert len(load(f"rtmlib:{network}", min_score=0.0)(photo)) == 3  # but the one that overlaps a better one
-    nobody = load(f"rtmlib:{network}", min_score=0.95)(photo)
+    assert len(load(f"rtmlib:{network}", min_box_score=0.0)(photo)) == 3  # but the one that overlaps a better one
+    nobody = load(f"rtmlib:{network}", min_box_score=0.95)(photo)
     assert len(nobody) == 0 and nobody.keypoint_count == 17  # rtmlib itself makes one of zeros up
     with pytest.raises(ValueError, match="finds the people of whole photos by itself"):
         load(f"rtmlib:{network}")(photo, boxes=np.array([[0.0, 0, 9, 9]]))

@@ -66,7 +66,7 @@ def predictor():
     pytest.importorskip("ultralytics", reason="needs ultralytics (AGPL-3.0): pip install '.[ultralytics]'")
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    predictor = load("ultralytics:yolov8n-pose.yaml", min_score=0.0, image_size=256)
+    predictor = load("ultralytics:yolov8n-pose.yaml", min_box_score=0.0, image_size=256)
     module = predictor.estimator.module
     for layer in module.modules():
         if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
@@ -131,7 +131,7 @@ def test_models_that_are_none(tmp_path):
 def test_networks_that_need_no_suppression(data_dir):
     """YOLO26 prints people, not anchors: each is kept."""
     pytest.importorskip("ultralytics", minversion="8.4", reason="needs ultralytics 8.4 (AGPL-3.0)")
-    predictor = load("ultralytics:yolo26n-pose.yaml", min_score=0.0, image_size=128)
+    predictor = load("ultralytics:yolo26n-pose.yaml", min_box_score=0.0, image_size=128)
     predictor.estimator.module.model[-1].end2end = True  # as in its trained networks
     predictor.estimator._person = 7  # of 80 classes in the yaml: random weights print any
     pixels = read_image(labelled_photo(data_dir)[0])

@@ -46,7 +46,7 @@ def load(
     batch_size: int = 16,
     flip: bool = False,
     threads: int | None = None,
-    decoding: str | None = None,
+    codec: str | None = None,
 ) -> Predictor:
     """Load the predictor of a checkpoint: a folder, or a name that transformers downloads from its hub, such as
     usyd-community/vitpose-base-simple.
@@ -68,7 +68,7 @@ def load(
         raise InputError(f"vitpose:{argument}: cannot be loaded by transformers ({reason})") from None
     network = VitPoseNetwork(model).eval()
     runtime = TorchNetwork(_spec(argument, network, processor), network, device=device, precision=precision)
-    return Predictor(runtime, batch_size=batch_size, flip=flip, threads=threads, decoding=decoding)
+    return Predictor(runtime, batch_size=batch_size, flip=flip, threads=threads, decoding=codec)
 
 
 def _spec(name: str, network: VitPoseNetwork, processor: Any) -> ModelSpec:

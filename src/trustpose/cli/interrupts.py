@@ -16,14 +16,17 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def resumable(how: str) -> Iterator[None]:
-    """Run a resumable block: add `how` to resume to what interrupts it. Raises Interrupted, DiskError."""
+def resumable(advice: str, but_not: type[BaseException] | tuple[()] = ()) -> Iterator[None]:
+    """Run a resumable block: add the advice how to resume to what interrupts it, but not to exceptions of `but_not`.
+    Raises Interrupted, DiskError."""
     try:
         yield
+    except but_not:
+        raise
     except KeyboardInterrupt:
-        raise Interrupted(how) from None
+        raise Interrupted(advice) from None
     except DiskError as error:
-        raise DiskError(f"{error}; with room made, {how}") from None
+        raise DiskError(f"{error}; with room made, {advice}") from None
 
 
 class Interruption:

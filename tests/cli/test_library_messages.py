@@ -24,9 +24,9 @@ def test_broken_photos_give_only_our_messages(tmp_path):
 def test_what_is_hidden_and_what_is_shown():
     code = """
 import os, sys
-from trustpose.cli.library_lines import hidden_library_lines
+from trustpose.cli.library_messages import hide_library_messages
 try:
-    with hidden_library_lines():
+    with hide_library_messages():
         print("ours", file=sys.stderr)
         os.write(2, b"libpng error: IDAT: CRC error\\n[ WARN:0@1.2] global loadsave.cpp\\n\\nterminate called\\n")
         os.write(2, b"Corrupt JPEG data: 3 extraneous bytes\\nanother\\n")
@@ -41,10 +41,10 @@ os.write(2, b"libpng error: afterwards all is as before\\n")
 
 
 def test_a_stream_that_is_not_the_processs_own_is_left_alone(capsys):
-    from trustpose.cli.library_lines import hidden_library_lines
+    from trustpose.cli.library_messages import hide_library_messages
 
     before = sys.stderr
-    with hidden_library_lines():
+    with hide_library_messages():
         assert sys.stderr is before
         print("kept", file=sys.stderr)
     assert capsys.readouterr().err == "kept\n"

@@ -21,7 +21,7 @@ _KNOWN = re.compile(
 
 
 @contextmanager
-def hidden_library_lines() -> Iterator[None]:
+def hide_library_messages() -> Iterator[None]:
     """Inside the block `sys.stderr` works as usual; other output to the descriptor is shown when the block ends,
     without those libraries' lines. Nothing changes if standard error is not the process's own, or no file can be
     created."""

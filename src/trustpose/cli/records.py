@@ -1,0 +1,43 @@
+"""Option records that several commands share."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trustpose.options import option
+
+
+def skeleton_names() -> Iterable[str]:
+    """Return the names of the skeletons that are built in."""
+    from trustpose.skeletons import SKELETONS
+
+    return SKELETONS
+
+
+def calibrator_names() -> Iterable[str]:
+    """Return the names of the bundled calibrators: shipped:NAME."""
+    from trustpose.calibration.shipped import PREFIX, shipped_calibrators
+
+    return [PREFIX + name for name in shipped_calibrators()]
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """Where the frames of clips are listed, for commands that join people over time."""
+
+    images: Path | None = option(
+        None,
+        help="The frames: images.json or a COCO ground truth, with clip, time or file_name. Default: image_id is the "
+        "number of the frame, in a single clip.",
+    )
+
+
+@dataclass(frozen=True)
+class SkeletonOption:
+    """The skeleton of keypoints in files."""
+
+    skeleton: str | None = option(
+        None,
+        names=skeleton_names,
+        help="Skeleton of the keypoints: NAME or FILE.json. Default: as the files name it; for 17 keypoints coco17.",
+    )
