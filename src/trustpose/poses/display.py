@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -11,8 +11,9 @@ from trustpose.poses.expected_error import ExpectedError
 from trustpose.poses.photo import Photo
 
 if TYPE_CHECKING:
-    from trustpose.poses.poses import Poses
     from trustpose.skeletons import Skeleton
+
+_P = TypeVar("_P", bound="PosesDisplay")
 
 
 class PosesDisplay:
@@ -25,8 +26,8 @@ class PosesDisplay:
 
     @classmethod
     def load(
-        cls, path: str | Path | Sequence[str | Path], *, skeleton: "Skeleton | str | Path | None" = None
-    ) -> "Poses":
+        cls: type[_P], path: str | Path | Sequence[str | Path], *, skeleton: "Skeleton | str | Path | None" = None
+    ) -> _P:
         """Read the poses in a results file of any known format: see `trustpose.read_poses`.
 
         Example:
@@ -35,7 +36,7 @@ class PosesDisplay:
         """
         from trustpose.formats.read_poses import read_poses
 
-        return read_poses(path, skeleton=skeleton)
+        return read_poses(path, skeleton=skeleton)  # type: ignore[bad-return]
 
     def image(self, image_id: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
         """Read the photo or video frame that the poses came from again.
@@ -146,9 +147,11 @@ class PosesDisplay:
         return html(self)  # type: ignore[bad-argument-type]
 
 
-def file_names(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def add_file_names(
+    rows: list[dict[str, Any]], image_id: Int[np.ndarray, " N"] | None, photos: Mapping[int, Photo] | None
+) -> list[dict[str, Any]]:
     """Return rows of `to_coco` with the `file_name` of each one's photo, where it is known."""
-    if not poses.photos or poses.image_id is None:
+    if not photos or image_id is None:
         return rows
-    names = [photo.name if (photo := poses.photos.get(image)) else None for image in poses.image_id.tolist()]
+    names = [photo.name if (photo := photos.get(image)) else None for image in image_id.tolist()]
     return [row if name is None else row | {"file_name": name} for row, name in zip(rows, names, strict=True)]

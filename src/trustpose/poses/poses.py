@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.files import write_json
-from trustpose.poses.display import PosesDisplay, file_names
+from trustpose.poses.display import PosesDisplay, add_file_names
 from trustpose.poses.error_model import ErrorModel
 from trustpose.poses.keypoint import COLUMNS as KEYPOINT_COLUMNS
 from trustpose.poses.keypoint import Keypoint
 from trustpose.poses.photo import Photo, joined_photos
-from trustpose.poses.rows import MISSING_ID, PersonRows, check_columns, coco_rows, take
+from trustpose.poses.rows import MISSING_ID, PersonRows, box_size, check_columns, find_missing, take
 from trustpose.skeletons.skeleton import Skeleton
 
 Texts = Mapping[str, Mapping[int, str]]  # by field: the text of each text id
@@ -194,14 +194,14 @@ class Poses(PersonRows, PosesDisplay):
         text ids. Raises ValueError if image_id, keypoint scores or all pose scores are missing, or if a number is not
         finite.
         """
-        return coco_rows(self, score=score, category_id=category_id, texts=texts)
+        return _coco_rows(self, score=score, category_id=category_id, texts=texts)
 
     def to_arrow(self, *, tidy: bool = False) -> Any:
         """Return a `pyarrow.Table` of `to_coco`'s rows, with the photos' `file_name` if known; or tidy,
         one row per keypoint with its name (needs the extra `tables`)."""
         from trustpose.poses.tables import arrow_table, tidy_rows
 
-        rows = file_names(self, self.to_coco())
+        rows = add_file_names(self.to_coco(), self.image_id, self.photos)
         return arrow_table(tidy_rows(self, rows) if tidy else rows)
 
     def to_pandas(self, *, tidy: bool = False) -> Any:
@@ -209,7 +209,7 @@ class Poses(PersonRows, PosesDisplay):
         one row per keypoint with its name (needs the extra `tables`)."""
         from trustpose.poses.tables import data_frame, tidy_rows
 
-        rows = file_names(self, self.to_coco())
+        rows = add_file_names(self.to_coco(), self.image_id, self.photos)
         return data_frame(tidy_rows(self, rows) if tidy else rows)
 
     @classmethod
@@ -255,3 +255,90 @@ def write_results(
     finite.
     """
     write_json(path, poses.to_coco(score=score, category_id=category_id, texts=texts))
+
+
+def _coco_rows(
+    poses: Poses,
+    *,
+    score: np.ndarray | None,
+    category_id: np.ndarray | int,
+    texts: Mapping[str, Mapping[int, str]] | None,
+) -> list[dict[str, Any]]:
+    """See `Poses.to_coco`."""
+    if poses.image_id is None or poses.score is None:
+        raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")
+    ranking = poses.ranking_score if score is None else score
+    if not (np.isfinite(poses.xy).all() and np.isfinite(poses.score).all() and np.isfinite(ranking).all()):
+        raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
+    keypoints = np.concatenate([poses.xy, poses.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
+    part_fields = _part_fields(poses, keypoints)
+    body_count = poses.keypoint_count if poses.skeleton is None else poses.skeleton.body_count
+    box = None if poses.box is None else poses.box.astype(np.float64)
+    columns: dict[str, np.ndarray | None] = {
+        "image_id": poses.image_id,
+        "category_id": np.broadcast_to(np.asarray(category_id), len(poses)),
+        "keypoints": keypoints[:, :body_count].reshape(len(poses), 3 * body_count),
+        "score": ranking,
+        "annotation_id": poses.annotation_id,
+        "track_id": poses.track_id,
+        "bbox": None if box is None else np.concatenate([box[:, :2], box_size(box)], axis=1),
+        "bbox_score": poses.box_score,
+        "pose_score": _pose_score_to_write(poses, ranking),
+        "presence": poses.presence,
+        "pose_quality": poses.pose_quality,
+        "keypoint_quality": None if poses.quality is None else poses.quality[:, :body_count],
+        "visibility": None if poses.visibility is None else poses.visibility[:, :body_count],
+        "visibility_label": None if poses.visibility_label is None else poses.visibility_label[:, :body_count],
+        **part_fields,
+    }
+    named = {name: _cells(name, column) for name, column in columns.items() if column is not None}
+    for name, text_of in (texts or {}).items():
+        if text_of and name in named:
+            named[name] = [text_of.get(number, number) for number in named[name]]
+    named |= {"keypoint_missing": stated} if (stated := _stated_missing(poses, body_count)) is not None else {}
+    rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
+    return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
+
+
+def _pose_score_to_write(poses: Poses, ranking: np.ndarray) -> np.ndarray | None:
+    """Return the estimator's own score, unless it equals `score`."""
+    if poses.pose_score is None or (poses.pose_quality is None and np.array_equal(poses.pose_score, ranking)):
+        return None
+    return poses.pose_score
+
+
+def _part_fields(poses: Poses, keypoints: Float[np.ndarray, "N K 3"]) -> dict[str, np.ndarray]:
+    """Return the fields of further parts than the body (`Skeleton.parts`): x, y and score of their joints."""
+    if poses.skeleton is None or not poses.skeleton.parts:
+        return {}
+    names, counts = zip(*poses.skeleton.parts, strict=True)
+    parts = np.split(keypoints, np.cumsum([poses.skeleton.body_count, *counts[:-1]]), axis=1)[1:]
+    return {name: part.reshape(len(part), 3 * part.shape[1]) for name, part in zip(names, parts, strict=True)}
+
+
+def _stated_missing(poses: Poses, body_count: int) -> list[list[int] | None] | None:
+    """Return 0 or 1 for each of the first `body_count` keypoints of rows whose missing ones do not follow from the
+    values, None for other rows; None if there are no such rows."""
+    assert poses.score is not None
+    by_rule = find_missing(poses.xy, poses.score)
+    if poses.missing is None and by_rule is None:
+        return None
+    both = (np.zeros(poses.score.shape, bool) if mask is None else mask for mask in (poses.missing, by_rule))
+    missing, follows = (mask[:, :body_count] for mask in both)
+    stated = (missing != follows).any(axis=1)
+    return [row if is_stated else None for row, is_stated in zip(missing.astype(int).tolist(), stated, strict=True)]
+
+
+def _cells(name: str, column: np.ndarray) -> list[Any]:
+    """Return one JSON value per row; None if the row does not have this field."""
+    if column.dtype.kind in "iu":
+        has_rows_without = name in ("annotation_id", "track_id", "visibility_label")
+        missing = column == MISSING_ID if has_rows_without else np.zeros(len(column), dtype=bool)
+    else:
+        column = column.astype(np.float64)
+        missing = np.isnan(column)
+    missing = missing.reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
+    cells: list[Any] = column.tolist()
+    for row in np.flatnonzero(missing):
+        cells[row] = None
+    return cells

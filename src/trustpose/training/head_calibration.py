@@ -3,11 +3,12 @@ which discs of expected errors hold."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from trustpose.datasets.augment import TrainingCrops
 from trustpose.datasets.detected_boxes import PRESENT
 from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
 from trustpose.geometry.expected_error import AREA_OF_BOX
@@ -15,8 +16,10 @@ from trustpose.models.trust_output import MIN_PROBABILITY
 from trustpose.poses import ErrorModel
 from trustpose.training.crops import CropLabels
 from trustpose.training.features import Features
+from trustpose.training.head_learner import Learner
 from trustpose.trust.heads import Tensors, Trust, average_flipped
 from trustpose.trust.keypoint_tokens import KeypointTokens
+from trustpose.trust.targets import TrustTargets
 from trustpose.trust.token_calibration import (
     apply_calibration,
     calibrate,
@@ -26,11 +29,27 @@ from trustpose.trust.token_calibration import (
     uncalibrated_components,
 )
 
-if TYPE_CHECKING:
-    from trustpose.training.frozen_task import FrozenTask
+
+class HeldOutPeople(Protocol):
+    """What a `FrozenTask` knows of the people on whom its head is calibrated."""
+
+    is_cross_fit: bool
+    held_out: np.ndarray
+    held_out_boxes: np.ndarray
+    features: Features
+    flip: Features | None
+    flip_index: torch.Tensor
+    fold: np.ndarray
+    crops: TrainingCrops
+    learner: Learner
+
+    def collate(self, samples: list[int]) -> dict[str, Any]: ...
+    def labels(self, rows: np.ndarray, features: Features) -> dict[str, Any]: ...
+    def pooled(self, rows: np.ndarray, features: Features) -> Tensors: ...
+    def targets(self, batch: Mapping[str, Any]) -> TrustTargets: ...
 
 
-def calibrate_head(task: "FrozenTask", head: KeypointTokens) -> dict[str, str]:
+def calibrate_head(task: HeldOutPeople, head: KeypointTokens) -> dict[str, str]:
     """Fit slopes, offsets and corrections of the head; return the people it was fitted on, for `Fitted.fitted_on`."""
     copies = ", by copies of the head that have not seen them" if task.is_cross_fit else ""
     rows, batch = _both_views(task, task.held_out)
@@ -47,7 +66,7 @@ def calibrate_head(task: "FrozenTask", head: KeypointTokens) -> dict[str, str]:
     return fitted_on
 
 
-def calibrate_flip(task: "FrozenTask", head: KeypointTokens) -> dict[str, tuple[float, float]]:
+def calibrate_flip(task: HeldOutPeople, head: KeypointTokens) -> dict[str, tuple[float, float]]:
     """Return `TrustOutput.flip` of a calibrated head; {} without features of the flip test."""
     if task.flip is None:
         return {}
@@ -56,7 +75,7 @@ def calibrate_flip(task: "FrozenTask", head: KeypointTokens) -> dict[str, tuple[
 
 
 def calibrate_errors(
-    task: "FrozenTask", head: KeypointTokens, lines: Mapping[str, tuple[float, float]], fitted_on: str
+    task: HeldOutPeople, head: KeypointTokens, lines: Mapping[str, tuple[float, float]], fitted_on: str
 ) -> dict[str, ErrorModel]:
     """Return `TrustOutput.errors` of a calibrated head, and with features of the flip test `errors_flip`; `lines` are
     those of `calibrate_flip`. Without enough labelled keypoints there is none."""
@@ -75,7 +94,7 @@ def calibrate_errors(
 
 
 def _error_model(
-    task: "FrozenTask", trust: Trust, rows: np.ndarray, features: Features, fitted_on: str
+    task: HeldOutPeople, trust: Trust, rows: np.ndarray, features: Features, fitted_on: str
 ) -> ErrorModel | None:
     columns = {name: np.asarray(column[rows]) for name, column in features.columns.items() if "pooled" not in name}
     values = {name: value.double().numpy() for name, value in trust.filled().items()}
@@ -93,7 +112,7 @@ def _error_model(
     return fit_error_model(errors, skeleton, fitted_on)
 
 
-def _flip_test(task: "FrozenTask", head: KeypointTokens) -> tuple[Trust, dict[str, Any]]:
+def _flip_test(task: HeldOutPeople, head: KeypointTokens) -> tuple[Trust, dict[str, Any]]:
     """Return the mean of both views' calibrated trust in the held-out people, and their batch in the flip test."""
     assert task.flip is not None
     people = np.arange(len(task.held_out))
@@ -102,7 +121,7 @@ def _flip_test(task: "FrozenTask", head: KeypointTokens) -> tuple[Trust, dict[st
 
 
 def _calibrated(
-    task: "FrozenTask", head: KeypointTokens, views: list[tuple[Features, np.ndarray]]
+    task: HeldOutPeople, head: KeypointTokens, views: list[tuple[Features, np.ndarray]]
 ) -> tuple[Trust, ...]:
     """Return the calibrated trust in the held-out people by heads that have not seen them, in rows of features."""
     fold, trusts = task.fold[task.held_out], []
@@ -114,7 +133,7 @@ def _calibrated(
 
 
 def unseen(
-    task: "FrozenTask",
+    task: HeldOutPeople,
     run: Callable[[KeypointTokens, Tensors], Tensors],
     rows: np.ndarray,
     features: Features,
@@ -134,7 +153,7 @@ def unseen(
     return tuple(gathered)
 
 
-def _both_views(task: "FrozenTask", people: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+def _both_views(task: HeldOutPeople, people: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
     """Return the stored rows of both views of some people, and their batch."""
     views = np.arange(min(task.features.views, 2))
     rows = (views[:, None] * task.features.people + people).ravel()
