@@ -51,18 +51,32 @@ _OF_HUB = ("local_files_only", "cache_dir", "token")
 BATCH, BATCH_OF_GPU = 16, 64  # people per batch, if none is given
 
 
-def load(model: str | Path, options: PredictOptions = PredictOptions(), **given: Any) -> AnyPredictor:  # noqa: B008
-    """Load a predictor: the bundled model, "default", a model folder, network.onnx with its JSON next to it, a model
-    folder on the Hugging Face hub, or another package's estimator; `given` are `PredictOptions` by name.
+def load(model: str | Path, options: PredictOptions = PredictOptions(), **changes: Any) -> AnyPredictor:  # noqa: B008
+    """Load a pose estimator as a predictor, which does everything that `trustpose predict` does.
 
-    It does everything that `trustpose predict` does: photos without boxes get the default detector's, unless the model
-    finds people by itself. Estimators have a name, with the file or model to load after a colon: "mediapipe",
-    "vitpose:FOLDER", … (`trustpose.predict.adapters.ADAPTERS`); they take the options of their `load`. Write
-    ./mediapipe or ./default for a file of such a name. "hf:USER/NAME" and "hf:USER/NAME@REVISION" are on the hub, also
-    as detector (extra `hub`); they take the options of `models.hub.download_model`. Raises InputError.
+    Args:
+        model: "default", the bundled model; a model folder; network.onnx with its JSON next to it; "hf:USER/NAME" or
+            "hf:USER/NAME@REVISION" on the Hugging Face hub (extra `hub`); or another package's estimator, by name and,
+            after a colon, its file or model: "mediapipe", "vitpose:FOLDER", … (`trustpose models --adapters`). Write
+            ./mediapipe or ./default for a file of such a name.
+        options: detector, flip test, suppression, calibrator, device, … (`PredictOptions`).
+        changes: these options by name, such as flip=True, and those of one package's estimator or of the hub's download
+            (`models.hub.download_model`).
+
+    Returns:
+        The predictor: called with photos, it returns `Poses`. Photos without boxes get the default detector's, unless
+        the model finds people by itself.
+
+    Raises:
+        InputError: if there is no such model or option, and if model and options do not fit.
+
+    Example:
+        >>> predictor = tp.load("default", flip=True)
+        >>> predictor
+        Predictor(trustpose default on ...: coco17, people from a detector or given boxes)
     """
-    of_adapter = {name: value for name, value in given.items() if name not in _NAMES}
-    options = replace(options, **{name: value for name, value in given.items() if name in _NAMES})
+    of_adapter = {name: value for name, value in changes.items() if name not in _NAMES}
+    options = replace(options, **{name: value for name, value in changes.items() if name in _NAMES})
     options = replace(options, adapter={**options.adapter, **of_adapter})
     if options.device is None:
         options = replace(options, device=AUTO)
