@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
     from trustpose.skeletons import Skeleton
 
+AREAS = ("auto", "segment", "box", "box*0.53", "file")
+AREA = (
+    "Area for OKS. segment: COCO evaluation's; file: the annotations' own; auto: segment; file if some areas have "
+    "another source; box*0.53 if there are none."
+)
+SKELETON = "Skeleton of the annotations, overriding the names that they have: NAME or FILE.json."
+SIGMAS = "Sigmas for OKS: one per keypoint, separated by commas, or one for all."
+SEED = "Seed of everything that is drawn at random."
 MOST = 200_000  # results; 1.9 GB and about three minutes
 
 
@@ -36,12 +44,11 @@ class FitOptions:
     )
     area: str = option(
         "auto",
-        names=("auto", "segment", "box", "box*0.53", "file"),
-        help="Area for OKS. segment: COCO evaluation's; file: the annotations' own; auto: segment; file if some areas "
-        "have another source; box*0.53 if there are none.",
+        names=AREAS,
+        help=AREA,
     )
     folds: int = option(5, minimum=2, help="Number of folds for cross-validation, by photo.")
-    seed: int = option(0, minimum=0, help="Seed of the trees and of the resampling.")
+    seed: int = option(0, minimum=0, help=SEED)
     estimator: str | None = option(
         None, help="Name of the estimator; a calibrator is applied to results of the same estimator only."
     )
@@ -49,11 +56,9 @@ class FitOptions:
     skeleton: "Skeleton | str | Path | None" = option(
         None,
         names=_skeletons,
-        help="Skeleton of the annotations, overriding the names that they have: NAME or FILE.json.",
+        help=SKELETON,
     )
-    sigmas: "Float[np.ndarray, ' L'] | str | None" = option(
-        None, help="Sigmas for OKS: one per keypoint, separated by commas, or one for all."
-    )
+    sigmas: "Float[np.ndarray, ' L'] | str | None" = option(None, help=SIGMAS)
     draws: int = option(1000, minimum=1, help="Resamplings of the photos for the 95 % intervals.")
     goal: str | None = option(
         None,

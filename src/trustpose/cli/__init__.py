@@ -17,8 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from trustpose.cli.command import add_command, epilog, new_app
-from trustpose.cli.examples import EXAMPLES
+from trustpose.cli.command import add_command, new_app
 from trustpose.cli.interrupts import Interrupted, Interruption
 from trustpose.cli.library_messages import hide_library_messages
 from trustpose.file_names import SHOWN
@@ -70,10 +69,7 @@ def _build(name: str, module: str) -> Any:
         built = typer.main.get_command(function)
     else:
         app = new_app("", (), add_completion=False)
-        if "command" in function.__dict__:
-            add_command(app, name, function)
-        else:
-            app.command(name, epilog=epilog(EXAMPLES))(function)
+        add_command(app, name, function)
         built = typer.main.get_command(app)
     built.name = name
     return built

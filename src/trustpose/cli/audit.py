@@ -1,17 +1,20 @@
 """`trustpose audit`: evaluate the poses of a results file and the reliability of their scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from trustpose.calibration.options import AREA, AREAS, SEED, SIGMAS, SKELETON
 from trustpose.cli.audit_batches import audit_parts, is_audited_in_batches
-from trustpose.cli.choices import AREAS, completed, metrics, skeletons, tables
+from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file, write_together
+from trustpose.cli.records import skeleton_names
 from trustpose.files import InputError
+from trustpose.options import argument, option
 
 if TYPE_CHECKING:
     from trustpose.evaluation.record import Audit
@@ -20,93 +23,112 @@ if TYPE_CHECKING:
     from trustpose.skeletons import Skeleton
 
 
-def audit(
-    gt: Annotated[
-        Path,
-        typer.Option(
-            help="Ground truth: COCO's JSON, or as Parquet by convert; or MPII's, FLIC's, LSP's, AI Challenger's, "
-            "OCHuman's own."
-        ),
-    ],
-    results: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="COCO keypoint results: JSON, CSV or Parquet, or a folder of its parts; several are compared."
-        ),
-    ] = None,
-    more_results: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RES]...", help="Further results files.")
-    ] = None,
-    before: Annotated[Path | None, typer.Option(help="Results with the old scores, compared with --after.")] = None,
-    after: Annotated[Path | None, typer.Option(help="The same poses with new scores, such as calibrated ones.")] = None,
-    calibrator: Annotated[
-        Path | None,
-        typer.Option(help="The calibrator used; notes warn of its own photos and of distribution shift."),
-    ] = None,
-    score: Annotated[
-        str | None,
-        typer.Option(
-            help="Field of a result that ranks poses and is compared with OKS. Default: score ranks; pose_quality, if "
-            "the file has it, is compared.",
-        ),
-    ] = None,
-    area: Annotated[
-        str,
-        typer.Option(
-            **completed(lambda: AREAS),
-            help="Area for OKS: segment (COCO evaluation), box, box*0.53, file (the annotations' own area), "
-            "or auto: segment; file if some areas have another source; box*0.53 if there are none.",
-        ),
-    ] = "auto",
-    category: Annotated[
-        str | None,
-        typer.Option(help="Category to audit, by name or id, if there are several; all: each of them, and their mean."),
-    ] = None,
-    skeleton: Annotated[
-        str | None,
-        typer.Option(
-            **completed(skeletons),
-            help="Skeleton of the annotations, overriding their own names: NAME or FILE.json.",
-        ),
-    ] = None,
-    sigmas: Annotated[
-        str | None, typer.Option(help="Sigmas for OKS: one per keypoint, comma-separated, or one for all.")
-    ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            **completed(metrics),
-            help="Further metrics of joints, each NAME or NAME@FRACTION: pckh, pck, pck-box, pck-torso, pdj, fck, nme, "
-            "pcp, pcp-loose. Default: the data set's own (MPII: pckh; LSP: pck-torso, pcp, pcp-loose; FLIC: fck, pdj, "
-            "pcp).",
-        ),
-    ] = None,
-    table: Annotated[
-        list[str] | None,
-        typer.Option(
-            **completed(tables),
-            help="Further tables: thresholds (AP at each OKS threshold), scoring-errors, non-0 (mAPK without keypoints "
-            "predicted absent; non-0@SCORE: nor those with a lower score).",
-        ),
-    ] = None,
-    common: Annotated[
-        bool,
-        typer.Option("--common", help="Audit only the photos that the ground truth and all results have in common."),
-    ] = False,
-    images: Annotated[Path | None, typer.Option(help="Folder of the photos, for the report's gallery.")] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Write a self-contained HTML page to this file (-: standard output).")
-    ] = None,
-    json: Annotated[
-        Path | None,
-        typer.Option(help="Write the numbers to this file as JSON (several results: a list; -: stdout)."),
-    ] = None,
-    draws: Annotated[
-        int, typer.Option(help="Resamplings of photos for 95 % intervals; 0: no intervals.", min=0)
-    ] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the resampling.", min=0)] = 0,
-) -> None:
+def _metrics() -> Iterable[str]:
+    from trustpose.evaluation.localisation import METRICS
+
+    return METRICS
+
+
+def _tables() -> Iterable[str]:
+    from trustpose.evaluation.tables import TABLES
+
+    return TABLES
+
+
+@dataclass(frozen=True)
+class AuditFiles:
+    """What is audited, and what is written."""
+
+    gt: Path = option(
+        help="Ground truth: COCO's JSON, or Parquet by `trustpose convert`; or MPII's, FLIC's, LSP's, AI Challenger's "
+        "or OCHuman's own."
+    )
+    results: Sequence[Path] = option(
+        (), help="COCO keypoint results: JSON, CSV or Parquet, or a folder of its parts; several are compared."
+    )
+    more_results: Sequence[Path] = argument((), metavar="[RES]...", help="Further results files.")
+    before: Path | None = option(None, help="Results with the old scores, compared with --after.")
+    after: Path | None = option(None, help="The same poses with new scores, such as calibrated ones.")
+    calibrator: Path | None = option(
+        None, panel="Trust", help="The calibrator used; notes warn of its own photos and of distribution shift."
+    )
+    images: Path | None = option(None, panel="Output", help="Folder of the photos, for the report's gallery.")
+    report: Path | None = option(None, help="Write a self-contained HTML page to this file (-: standard output).")
+    json: Path | None = option(
+        None, help="Write the numbers to this file as JSON (several results: a list; -: standard output)."
+    )
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """How the numbers are computed: options of `tp.audit`."""
+
+    area: str = option("auto", names=AREAS, help=AREA)
+    common: bool = option(False, help="Use only the photos that the ground truth and all results have in common.")
+    draws: int = option(1000, minimum=0, help="Resamplings of photos for the 95 % intervals; 0: no intervals.")
+    category: str | None = option(
+        None,
+        panel="People",
+        help="Category to audit, by name or id, if there are several; all: each of them, and their mean.",
+    )
+    skeleton: str | None = option(None, panel="People", names=skeleton_names, help=SKELETON)
+    sigmas: str | None = option(None, panel="People", help=SIGMAS)
+    score: str | None = option(
+        None,
+        panel="Trust",
+        help="Field of a result that ranks poses and is compared with OKS. Default: score ranks; pose_quality, if the "
+        "file has it, is compared.",
+    )
+    metric: Sequence[str] = option(
+        (),
+        panel="Accuracy",
+        names=_metrics,
+        help="Further metrics of joints, each NAME or NAME@FRACTION: pckh, pck, pck-box, pck-torso, pdj, fck, nme, "
+        "pcp, pcp-loose. Default: the data set's own (MPII: pckh; LSP: pck-torso, pcp, pcp-loose; FLIC: fck, pdj, "
+        "pcp).",
+    )
+    table: Sequence[str] = option(
+        (),
+        panel="Accuracy",
+        names=_tables,
+        help="Further tables: thresholds (AP at each OKS threshold), scoring-errors, non-0 (mAPK without keypoints "
+        "predicted absent; non-0@SCORE: nor those with a lower score).",
+    )
+    seed: int = option(0, panel="Accuracy", minimum=0, help=SEED)
+
+
+@command(
+    "trustpose audit --gt gt.json --results results.json",
+    "trustpose audit --gt gt.json a.json b.json --report page.html --images img",
+    "trustpose audit --gt gt.json --before printed.json --after calibrated.json",
+    "trustpose audit --gt gt.json --results results.json --json - | jq .ap.AP",
+)
+def audit(files: AuditFiles, options: AuditOptions) -> None:
     """Evaluate the poses of COCO results and the reliability of their scores."""
+    _audit(**vars(files), **vars(options))
+
+
+def _audit(
+    gt: Path,
+    results: Sequence[Path],
+    more_results: Sequence[Path],
+    before: Path | None,
+    after: Path | None,
+    calibrator: Path | None,
+    images: Path | None,
+    report: Path | None,
+    json: Path | None,
+    area: str,
+    common: bool,
+    draws: int,
+    category: str | None,
+    skeleton: str | None,
+    sigmas: str | None,
+    score: str | None,
+    metric: Sequence[str],
+    table: Sequence[str],
+    seed: int,
+) -> None:
     _check_images(images, report)
     named = [*(results or []), *(more_results or [])]
     files = _files(named, before, after)

@@ -42,7 +42,7 @@ class FitFiles:
         "left out.",
     )
     images: Path | None = option(None, help="Folder of the photos, for a network as --second.")
-    common: bool = option(False, help="Fit only on the photos that both files have in common.")
+    common: bool = option(False, help="Use only the photos that the ground truth and all results have in common.")
     json: Path | None = option(None, help="Write the printed numbers to this file as JSON (-: standard output).")
 
 
