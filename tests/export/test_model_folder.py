@@ -118,7 +118,7 @@ def test_runtimes_that_are_not_there_are_refused(folder: Path, options, message:
         (["--skeleton", "coco17"], "expected shape"),
         (["--from", "nobody"], "expected one of"),
         (["--size", "4096x4096"], "--size: expected height x width, 32 to 2048 pixels"),
-        (["--channels", "CMYK"], "--channels: expected rgb or bgr"),
+        (["--channels", "CMYK"], "--channels: expected one of rgb, bgr"),
         (["--sha256", "00"], "its SHA-256 is"),
     ],
 )

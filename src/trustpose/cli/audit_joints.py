@@ -67,12 +67,18 @@ def _print_differences(audit: "Audit | JointsAudit", first: "Audit | JointsAudit
     from trustpose.evaluation.comparison import outcome
 
     against = first.inputs["results"]["file"]
-    for one in audit.compare:
-        section, name, number = (*one.metric.split("."), "", "")[:3]
-        if one.against == against and section == "localisation" and number == audit.localisation[name].headline:
+    for comparison in audit.compare:
+        section, name, number = (*comparison.metric.split("."), "", "")[:3]
+        if comparison.against == against and section == "localisation" and number == audit.localisation[name].headline:
             title = audit.localisation[name].title
-            ends = "" if one.low is None else f" [{one.low:+.3f}, {one.high:+.3f}] {outcome(one)}"
-            typer.echo(f"{one.file}: {title} {one.difference:+.3f}{ends} than {against}, paired draws of photos")
+            ends = (
+                ""
+                if comparison.low is None
+                else f" [{comparison.low:+.3f}, {comparison.high:+.3f}] {outcome(comparison)}"
+            )
+            typer.echo(
+                f"{comparison.file}: {title} {comparison.difference:+.3f}{ends} than {against}, paired draws of photos"
+            )
 
 
 def _cell(audit: "Audit | JointsAudit", name: str) -> str:

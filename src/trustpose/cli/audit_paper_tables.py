@@ -1,20 +1,17 @@
-"""`trustpose audit --table`: the tables of papers, one below the other."""
+"""`trustpose audit --table`: the tables of papers, one below the other; imported when it runs."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-    from trustpose.evaluation.record import Audit, Number
+from trustpose.evaluation.record import Audit, Number
+from trustpose.report.summary import file_labels
 
 
-def print_tables(audits: "Sequence[Audit]") -> None:
+def print_tables(audits: Sequence[Audit]) -> None:
     """Print the tables that were asked for, with columns for each file; nothing if none were."""
-    from rich.console import Console
-
-    from trustpose.report.summary import file_labels
-
     console, names = Console(), audits[0].tables
     if "thresholds" in names:
         console.print(_thresholds(audits))
@@ -25,48 +22,46 @@ def print_tables(audits: "Sequence[Audit]") -> None:
             console.print(_non_0(audit, f" of {label}" if len(audits) > 1 else ""))
 
 
-def _thresholds(audits: "Sequence[Audit]") -> "Table":
+def _thresholds(audits: Sequence[Audit]) -> Table:
     tables = [audit.tables["thresholds"] for audit in audits]
     table = _table("AP at single OKS thresholds", _columns(audits, ("AP", "oracle AP")))
     gain = len(audits) == 2
     if gain:
         table.add_column("AP, second less first", justify="right")
     for name in tables[0]:
-        cells = [_cell(value) for one in tables for value in (one[name].AP, one[name].oracle_AP)]
-        known = gain and None not in (tables[0][name].AP, tables[1][name].AP)
-        cells += [f"{tables[1][name].AP - tables[0][name].AP:+.3f}" if known else "–"] * gain
+        cells = [_cell(value) for rows in tables for value in (rows[name].AP, rows[name].oracle_AP)]
+        has_both = gain and None not in (tables[0][name].AP, tables[1][name].AP)
+        cells += [f"{tables[1][name].AP - tables[0][name].AP:+.3f}" if has_both else "–"] * gain
         table.add_row(name, *cells)
     return table
 
 
-def _scoring_errors(audits: "Sequence[Audit]") -> "Table":
-    tables = [audit.tables["scoring-errors"] for audit in audits]
+def _scoring_errors(audits: Sequence[Audit]) -> Table:
+    errors = [audit.tables["scoring-errors"] for audit in audits]
     table = _table("Scoring errors", _columns(audits, ("score", "optimal score")))
     rows = {
-        "people outranked by a worse pose": [(one.errors, one.errors_by_optimal_score) for one in tables],
-        "images in another order": [(one.reordered_images, 0) for one in tables],
-        "images": [(one.images, one.images) for one in tables],
+        "people outranked by a worse pose": [(error.errors, error.errors_by_optimal_score) for error in errors],
+        "images in another order": [(error.reordered_images, 0) for error in errors],
+        "images": [(error.images, error.images) for error in errors],
         "closest poses of contested people": [
-            (sum(one.score.closest), sum(one.optimal_score.closest)) for one in tables
+            (sum(error.score.closest), sum(error.optimal_score.closest)) for error in errors
         ],
-        "other poses near them": [(sum(one.score.others), sum(one.optimal_score.others)) for one in tables],
-        "overlap of both histograms": [(one.score.overlap, one.optimal_score.overlap) for one in tables],
+        "other poses near them": [(sum(error.score.others), sum(error.optimal_score.others)) for error in errors],
+        "overlap of both histograms": [(error.score.overlap, error.optimal_score.overlap) for error in errors],
     }
     for name, pairs in rows.items():
         table.add_row(name, *(f"{count:,}" for pair in pairs for count in pair))
     return table
 
 
-def _non_0(audit: "Audit", label: str) -> "Table":
+def _non_0(audit: Audit, label: str) -> Table:
     table = _table(f"mAPK{label}, and without keypoints predicted absent (non-0)", ("AP", "AR", "non-0 AP", "non-0 AR"))
-    for name, one in audit.tables["non-0"].items():
-        table.add_row(name.replace("_", " "), *map(_cell, (one.AP, one.AR, one.non_0_AP, one.non_0_AR)))
+    for name, row in audit.tables["non-0"].items():
+        table.add_row(name.replace("_", " "), *map(_cell, (row.AP, row.AR, row.non_0_AP, row.non_0_AR)))
     return table
 
 
-def _table(title: str, columns: Iterable[str]) -> "Table":
-    from rich.table import Table
-
+def _table(title: str, columns: Iterable[str]) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for column in columns:
@@ -74,16 +69,12 @@ def _table(title: str, columns: Iterable[str]) -> "Table":
     return table
 
 
-def _columns(audits: "Sequence[Audit]", names: Sequence[str]) -> list[str]:
+def _columns(audits: Sequence[Audit], names: Sequence[str]) -> list[str]:
     """Return the columns' heads: the names, each file's with its label where there are several."""
-    from rich.markup import escape
-
-    from trustpose.report.summary import file_labels
-
     if len(audits) == 1:
         return list(names)
     return [f"{escape(label)}: {name}" for label in file_labels(audits) for name in names]
 
 
-def _cell(value: "Number") -> str:
+def _cell(value: Number) -> str:
     return "–" if value is None else f"{value:.3f}"

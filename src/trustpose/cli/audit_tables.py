@@ -124,7 +124,7 @@ def print_discs(audits: "Sequence[Audit]") -> None:
         divided = [getattr(audit.pixels, field) for audit in audits]
         for name in dict.fromkeys(name for rows in divided for name in rows):
             shares = [rows[name].coverage.values() if name in rows else () for rows in divided]
-            cells = [", ".join("–" if one is None else f"{one:.3f}" for one in some) or "–" for some in shares]
+            cells = [", ".join("–" if share is None else f"{share:.3f}" for share in row) or "–" for row in shares]
             table.add_row(escape(prefix + name.replace("_", " ")), *cells)
     Console().print(table)
 
@@ -189,7 +189,7 @@ def print_comparisons(audits: "Sequence[Audit]") -> None:
         return
     first, *labels = (escape(label) for label in file_labels(audits))
     drawn = all(len(draws) for audit in audits for draws in audit.details.draws.values.values())
-    differences = [{one.metric: one for one in compare(audit, audits[0])} for audit in audits[1:]]
+    differences = [{row.metric: row for row in compare(audit, audits[0])} for audit in audits[1:]]
     table = Table(
         title=f"difference from {first}" + ", paired draws of photos" * drawn,
         title_justify="left",
@@ -200,8 +200,8 @@ def print_comparisons(audits: "Sequence[Audit]") -> None:
     for label in labels:
         table.add_column(label)
     for label, name, _ in _ROWS:
-        if any(name in known for known in differences):
-            table.add_row(label, *(_difference(known.get(name)) for known in differences))
+        if any(name in by_metric for by_metric in differences):
+            table.add_row(label, *(_difference(by_metric.get(name)) for by_metric in differences))
     Console().print(table)
 
 
