@@ -69,16 +69,13 @@ def _print_differences(audit: "Audit | JointsAudit", first: "Audit | JointsAudit
     against = first.inputs["results"]["file"]
     for comparison in audit.compare:
         section, name, number = (*comparison.metric.split("."), "", "")[:3]
-        if comparison.against == against and section == "localisation" and number == audit.localisation[name].headline:
-            title = audit.localisation[name].title
-            ends = (
-                ""
-                if comparison.low is None
-                else f" [{comparison.low:+.3f}, {comparison.high:+.3f}] {outcome(comparison)}"
-            )
-            typer.echo(
-                f"{comparison.file}: {title} {comparison.difference:+.3f}{ends} than {against}, paired draws of photos"
-            )
+        if comparison.against != against or section != "localisation" or number != audit.localisation[name].headline:
+            continue
+        title, interval = audit.localisation[name].title, ""
+        if comparison.low is not None:
+            interval = f" [{comparison.low:+.3f}, {comparison.high:+.3f}] {outcome(comparison)}"
+        difference = f"{title} {comparison.difference:+.3f}{interval}"
+        typer.echo(f"{comparison.file}: {difference} than {against}, paired draws of photos")
 
 
 def _cell(audit: "Audit | JointsAudit", name: str) -> str:

@@ -33,17 +33,17 @@ def track_parts(results: Path, out: Path, skeleton: "Skeleton", options: dict[st
     from trustpose.tracking.in_batches import TracksInBatches
 
     check_not_inside(out, results)
-    read = open_results(results, skeleton=skeleton, is_ordered=False)
-    started, poses, apart = time.perf_counter(), 0, set[int]()
-    schema = with_track_id(read.parts.schema)
+    stream = open_results(results, skeleton=skeleton, is_ordered=False)
+    started, poses, categories = time.perf_counter(), 0, set[int]()
+    schema = with_track_id(stream.parts.schema)
     with tempfile.TemporaryDirectory(prefix="trustpose-") as folder:
-        clips = find_clips(read.parts)
-        read = replace(read, parts=sort_by_photo(read.parts, Path(folder)))
+        clips = find_clips(stream.parts)
+        stream = replace(stream, parts=sort_by_photo(stream.parts, Path(folder)))
         tracks = TracksInBatches([(clip.first, clip.step) for clip in clips], **options)
-        with bar("tracking", len(read)) as advance, row_writer(out, schema) as write:
-            for batch, rows in read.batches():
-                apart.update(batch.category_id.tolist())
-                if len(apart) > 1:
+        with bar("tracking", len(stream)) as advance, row_writer(out, schema) as write:
+            for batch, rows in stream.batches():
+                categories.update(batch.category_id.tolist())
+                if len(categories) > 1:
                     raise InputError(f"{rows.place(0)} and later: field 'category_id': expected one category")
                 ids = tracks(batch.poses)
                 poses += int((ids >= 0).sum())
@@ -51,7 +51,7 @@ def track_parts(results: Path, out: Path, skeleton: "Skeleton", options: dict[st
                 advance(len(ids))
     seconds = time.perf_counter() - started
     typer.echo(
-        f"{tracks.next_id - 1} tracks of {poses} poses in {len(clips)} clips, {len(read) - poses} without a track, in "
-        f"{seconds:.2f} s ({len(read) / max(seconds, 1e-9):.0f} poses/s)"
+        f"{tracks.next_id - 1} tracks of {poses} poses in {len(clips)} clips, {len(stream) - poses} without a track, in "
+        f"{seconds:.2f} s ({len(stream) / max(seconds, 1e-9):.0f} poses/s)"
     )
     say_written(out, "results with track_id")
