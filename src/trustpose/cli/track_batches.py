@@ -51,7 +51,7 @@ def track_parts(results: Path, out: Path, skeleton: "Skeleton", options: dict[st
                 advance(len(ids))
     seconds = time.perf_counter() - started
     typer.echo(
-        f"{tracks.next_id - 1} tracks of {poses} poses in {len(clips)} clips, {len(stream) - poses} without a track, in "
-        f"{seconds:.2f} s ({len(stream) / max(seconds, 1e-9):.0f} poses/s)"
+        f"{tracks.next_id - 1} tracks of {poses} poses in {len(clips)} clips, {len(stream) - poses} without a track, "
+        f"in {seconds:.2f} s ({len(stream) / max(seconds, 1e-9):.0f} poses/s)"
     )
     say_written(out, "results with track_id")
