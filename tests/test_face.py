@@ -158,6 +158,16 @@ def test_texts_of_files_are_escaped_in_notebooks() -> None:
 
 
 @in_folder
+def test_a_run_writes_what_the_predictor_finds() -> None:
+    done = tp.run("photo.jpg", "out", draw=False)
+    assert repr(done).startswith("Done(1 person on 1 photo, ")
+    poses = tp.read_poses("out/results.json")
+    np.testing.assert_array_equal(poses.quality, tp.load("default")("photo.jpg").quality)
+    with pytest.raises(tp.InputError, match=r"unknown option 'trak' \(did you mean 'track'\?\)"):
+        tp.run("photo.jpg", "out", trak=True)
+
+
+@in_folder
 def test_a_path_stands_for_its_record() -> None:
     poses, cameras = tp.read_poses("cam1.json"), tp.read_cameras("cameras.json")
     tracked = tp.track(poses)

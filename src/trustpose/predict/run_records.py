@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from trustpose.poses import Poses
+from trustpose.poses.rows import counted
 from trustpose.predict.photos import Prediction
 
 
@@ -33,7 +34,7 @@ class Step:
     problem: str | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Done:
     """The result of a run: poses by image id in the order of the photos; the number of people predicted and the time in
     seconds (without those from the journal); one line per kind of problem; the same for each video beside others, by
@@ -48,6 +49,13 @@ class Done:
     left: list[Path] = field(default_factory=list)
     left_out: int = 0
     file: str = ""
+
+    def __repr__(self) -> str:
+        """One line: how many people on how many photos, the time, and what went wrong."""
+        people, photos = counted(self.people, "person", "people"), counted(len(self.poses), "photo")
+        problems = "".join(f"; {line}" for line in self.complaints)
+        videos = f" and {counted(len(self.videos), 'video')}" if self.videos else ""
+        return f"Done({people} on {photos}{videos}, {self.seconds:.1f} s{problems})"
 
     @property
     def people(self) -> int:

@@ -17,6 +17,10 @@ assert_type(tp.read_poses(Path("results.json"), skeleton="coco17"), tp.Poses)
 poses.save("results.csv", tidy=True)
 poses.show("photo.jpg", style="people")
 
+done = tp.run("photos/", "out/", flip=True, track=True)
+assert_type(done.people, int)
+assert_type(done.poses, dict[int, tp.Poses])
+
 truth = tp.read_truth("gt.json", category="person")
 assert_type(truth, tp.Truth)
 assert_type(truth.images, tp.Images | None)
