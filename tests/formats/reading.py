@@ -5,14 +5,14 @@ from typing import Any
 
 from tests.formats import samples
 from trustpose.formats.coco import TruthFile, read_truth
-from trustpose.formats.pose_files import Assembled, FoundPoses, Photos, assemble, find_files, read_pose_files
+from trustpose.formats.pose_files import Assembled, Photos, ToolPoses, assemble, find_files, read_pose_files
 from trustpose.skeletons import COCO_17
 
 PEOPLE = samples.people()
 FIRST = next(iter(samples.PHOTOS))
 
 
-def read(path: Path, tool: str = "auto") -> FoundPoses:
+def read(path: Path, tool: str = "auto") -> ToolPoses:
     _, (found,) = read_pose_files(find_files([path]), tool)
     return found
 

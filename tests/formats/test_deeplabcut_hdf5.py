@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from tests.formats import samples
 from trustpose.files import InputError
 from trustpose.formats.plain_pickle import read_plain_pickle
-from trustpose.formats.pose_files import FoundPoses, find_files, read_pose_files
+from trustpose.formats.pose_files import ToolPoses, find_files, read_pose_files
 
 
-def read(path: Path) -> FoundPoses:
+def read(path: Path) -> ToolPoses:
     tool, (found,) = read_pose_files(find_files([path]))
     assert tool == "deeplabcut"
     return found

@@ -10,7 +10,7 @@ import pytest
 from tests.formats import samples
 from tests.formats.reading import FIRST, PEOPLE, gather, image_ids, truth
 from trustpose.files import InputError
-from trustpose.formats.pose_files import FoundPoses, Photos
+from trustpose.formats.pose_files import Photos, ToolPoses
 from trustpose.skeletons import OPENPOSE_BODY_25
 
 LABELS = samples.ultralytics_labels(PEOPLE, 640, 425)
@@ -169,6 +169,6 @@ def test_photos_and_ids_that_cannot_be_known_are_refused(tmp_path: Path) -> None
 
 def test_a_record_needs_names_or_numbers() -> None:
     with pytest.raises(ValueError, match="expected photo or poses"):
-        FoundPoses("a", PEOPLE)
+        ToolPoses("a", PEOPLE)
     with pytest.raises(ValueError, match="expected 2 names, got 1"):
-        FoundPoses("a", PEOPLE, photo=("b",))
+        ToolPoses("a", PEOPLE, photo=("b",))

@@ -14,7 +14,7 @@ from trustpose.formats.cameras import read_cameras
 from trustpose.formats.scene_points import read_scene_points
 from trustpose.geometry.cameras import Cameras
 from trustpose.multiview.bundle import _apply_steps, _jacobian, _points, adjust
-from trustpose.multiview.extrinsics import Placed, place_by_people
+from trustpose.multiview.extrinsics import PlacedCameras, place_by_people
 from trustpose.multiview.frames import match_frames
 from trustpose.multiview.known_points import place_by_points
 from trustpose.multiview.world import body_height, bone_length, camera_distance, make_upright
@@ -204,7 +204,7 @@ def test_panoptic_people_place_its_cameras(data_dir: Path) -> None:
 
 def test_moving_the_world_moves_no_pixel() -> None:
     cameras, people = ring(3), walk(2)
-    placed = Placed(cameras, people, np.arange(2), np.zeros((3, 2, 17)))
+    placed = PlacedCameras(cameras, people, np.arange(2), np.zeros((3, 2, 17)))
     turn = cv2.Rodrigues(np.array([0.3, -0.2, 1.0]))[0]
     moved = placed.moved(turn, np.array([1.0, 2, 3])).scaled(2.5)
     assert np.abs(moved.cameras.project(moved.xyz) - cameras.project(people)).max() < 1e-6

@@ -85,7 +85,7 @@ def perfect_maps(view: PhotoView, targets: BottomUpTargets) -> dict[str, np.ndar
         for joint in np.flatnonzero(is_tagged):
             tags[joint].flat[cells[joint]] = 3 * person
     sides = np.stack([x - low_x, y - low_y, high_x - x, high_y - y])[None].astype(np.float32)
-    maps = {"centre": found["bumps"][:, None], "sides": sides, "joints": found["ways"], "tags": tags[None]}
+    maps = {"centre": found["bumps"][:, None], "sides": sides, "joints": found["offsets"], "tags": tags[None]}
     return maps | {"heatmaps": found["heatmaps"], "fields": found["fields"]}
 
 
@@ -123,7 +123,7 @@ def test_losses_are_least_at_the_targets_and_ignore_what_is_unknown():
     unknown = replace(view, ignored=np.ones((SIZE, SIZE), bool), labelled=view.labelled & False)
     batch = {name: torch.from_numpy(np.asarray(array)) for name, array in targets.collate([unknown]).items()}
     lost = targets.losses({name: maps[:1] for name, maps in right.items()}, batch, targets.counts(batch))
-    assert lost["heatmaps"] == lost["fields"] == lost["pull"] == lost["ways"] == 0
+    assert lost["heatmaps"] == lost["fields"] == lost["pull"] == lost["offsets"] == 0
 
 
 def test_a_training_gives_a_model_of_each_kind(data, tmp_path):
@@ -187,7 +187,7 @@ def test_a_network_learns_a_batch_by_heart(data):
         torch.stack(list(terms.values())).sum().backward()
         optimiser.step()
         lost.append({name: float(term.detach()) for name, term in terms.items()})
-    for name in ("heatmaps", "fields", "centres", "sides", "ways"):
+    for name in ("heatmaps", "fields", "centres", "sides", "offsets"):
         assert lost[-1][name] < 0.9 * lost[0][name], name
 
 

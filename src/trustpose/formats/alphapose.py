@@ -18,8 +18,8 @@ from trustpose.files import InputError
 from trustpose.formats.coco.results import poses_of_rows
 from trustpose.formats.coco_variants import keypoint_count, name_photos
 from trustpose.formats.columns import Rows
-from trustpose.formats.found_poses import FoundPoses, join, no_people
 from trustpose.formats.openpose import people, poses_of
+from trustpose.formats.tool_poses import ToolPoses, join, no_people
 from trustpose.skeletons import COCO_17, HALPE_26, MPII_16, OPENPOSE_COCO_18, OPENPOSE_MPI_15, Skeleton
 
 SKELETONS: dict[int, Skeleton] = {
@@ -37,7 +37,7 @@ def fits(value: Any) -> bool:
     return isinstance(first.get("image_id"), str) or "box" in first or "idx" in first
 
 
-def read(value: Any, path: str) -> FoundPoses:
+def read(value: Any, path: str) -> ToolPoses:
     """Return the poses of a file, with one photo ('cmu') or many. Raises InputError."""
     if isinstance(value, dict):
         photos = {Path(path).stem: value} if _is_photo(value) else value
@@ -51,7 +51,7 @@ def read(value: Any, path: str) -> FoundPoses:
     poses, score = poses_of_rows(rows, keypoint_count(rows)), rows.numbers("score")
     track_id = None if poses.track_id is None or not poses.track_id.any() else poses.track_id
     note = f"poses that AlphaPose merged from several: {merged}; `track_id` is that of the first"
-    return FoundPoses(
+    return ToolPoses(
         path,
         replace(poses, pose_score=score, track_id=track_id, image_id=poses.image_id if is_numbered else None),
         photo=photo,
@@ -65,7 +65,7 @@ def _is_photo(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("bodies", value.get("people")), list)
 
 
-def _of_photos(photos: dict[str, Any], path: str) -> FoundPoses:
+def _of_photos(photos: dict[str, Any], path: str) -> ToolPoses:
     """Return the people of `photos` {name: its people}."""
     all_parts = [_of_photo(photo, path, PurePath(name).name) for name, photo in photos.items()]
     without_body = sum(part.without_body for part in all_parts)
@@ -78,7 +78,7 @@ def _of_photos(photos: dict[str, Any], path: str) -> FoundPoses:
     return replace(parts[0], poses=poses, photo=names, empty=empty, without_body=without_body)
 
 
-def _of_photo(value: Any, path: str, photo: str) -> FoundPoses:
+def _of_photo(value: Any, path: str, photo: str) -> ToolPoses:
     if not _is_photo(value):
         raise InputError(f"{path}: image {photo!r}: expected an object with 'bodies' or 'people'")
     if "people" in value:
@@ -87,7 +87,7 @@ def _of_photo(value: Any, path: str, photo: str) -> FoundPoses:
     if not len(rows):
         return no_people(path, photo)
     poses = poses_of(rows, "joints")
-    return FoundPoses(path, poses, photo=(photo,) * len(poses), skeleton=SKELETONS.get(poses.keypoint_count))
+    return ToolPoses(path, poses, photo=(photo,) * len(poses), skeleton=SKELETONS.get(poses.keypoint_count))
 
 
 def _as_coco(rows: Rows, index: int) -> dict[str, Any]:

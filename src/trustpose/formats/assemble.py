@@ -10,9 +10,9 @@ from trustpose.files import InputError
 from trustpose.formats.coco.checks import check_centres
 from trustpose.formats.coco.truth import TruthFile
 from trustpose.formats.columns import Rows
-from trustpose.formats.found_poses import FoundPoses, join
 from trustpose.formats.openpose import which_body_25
 from trustpose.formats.photo_names import Photos
+from trustpose.formats.tool_poses import ToolPoses, join
 from trustpose.poses import Poses
 from trustpose.skeletons import (
     COCO_17,
@@ -48,7 +48,7 @@ class Assembled:
 
 
 def assemble(
-    parts: Sequence[FoundPoses],
+    parts: Sequence[ToolPoses],
     photos: Photos,
     *,
     tool: str = "coco",
@@ -95,7 +95,7 @@ def assemble(
     return Assembled(poses, score, target, photo_count, counted, (*dict.fromkeys(notes), *of_order), skeleton_note)
 
 
-def _of_one_category(parts: Sequence[FoundPoses], category: int | None) -> list[FoundPoses]:
+def _of_one_category(parts: Sequence[ToolPoses], category: int | None) -> list[ToolPoses]:
     """Keep the rows of the requested class; raise InputError if files hold several and none is requested."""
     classes = {int(class_id) for part in parts if part.category is not None for class_id in np.unique(part.category)}
     if category is not None:
@@ -109,7 +109,7 @@ def _of_one_category(parts: Sequence[FoundPoses], category: int | None) -> list[
     return list(parts)
 
 
-def _check_photos(parts: Sequence[FoundPoses], ids: list[np.ndarray]) -> None:
+def _check_photos(parts: Sequence[ToolPoses], ids: list[np.ndarray]) -> None:
     """Raise InputError if a photo's people are in more than one file."""
     first: dict[int, str] = {}
     for part, image_ids in zip(parts, ids, strict=True):
@@ -122,7 +122,7 @@ def _check_photos(parts: Sequence[FoundPoses], ids: list[np.ndarray]) -> None:
                 raise InputError(f"{part.path}: photos {name!r} and {names[image]!r} are both image {image}")
 
 
-def _in_pixels(part: FoundPoses, photos: Photos, ids: np.ndarray) -> Poses:
+def _in_pixels(part: ToolPoses, photos: Photos, ids: np.ndarray) -> Poses:
     _check_boxes(part)
     poses = replace(part.poses, image_id=ids)
     if not part.is_relative:
@@ -132,7 +132,7 @@ def _in_pixels(part: FoundPoses, photos: Photos, ids: np.ndarray) -> Poses:
     return replace(poses, xy=poses.xy * size[:, None], box=box)
 
 
-def _check_boxes(part: FoundPoses) -> None:
+def _check_boxes(part: ToolPoses) -> None:
     """Raise InputError if a box's corners are in the wrong order, for example x, y, width, height."""
     if part.poses.box is None:
         return
@@ -145,7 +145,7 @@ def _check_boxes(part: FoundPoses) -> None:
         )
 
 
-def _ranking(part: FoundPoses) -> np.ndarray:
+def _ranking(part: ToolPoses) -> np.ndarray:
     for score in (part.ranking, part.poses.pose_score):
         if score is not None:
             return score.astype(np.float64)
@@ -173,7 +173,7 @@ def _missing_notes(poses: Poses, tool: str) -> list[str]:
     ]
 
 
-def _name_keypoints(part: FoundPoses, count: int, chosen: Skeleton | None, truth: TruthFile | None) -> Skeleton:
+def _name_keypoints(part: ToolPoses, count: int, chosen: Skeleton | None, truth: TruthFile | None) -> Skeleton:
     """Choose the keypoints of poses: those given by the user, else by the file or tool, else the ground truth's if
     their number is the same, else the usual ones of that number."""
     if chosen is not None and len(chosen) != count:

@@ -19,7 +19,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco.labels import has_whole_body
 from trustpose.formats.coco.results import poses_of_rows
 from trustpose.formats.columns import Rows
-from trustpose.formats.found_poses import FoundPoses, no_people
+from trustpose.formats.tool_poses import ToolPoses, no_people
 from trustpose.poses import find_missing
 from trustpose.skeletons import COCO_17, COCO_WHOLEBODY_133
 
@@ -34,7 +34,7 @@ def fits(value: Any) -> bool:
     return isinstance(first["image_id"], int) or "bbox" in first
 
 
-def read(value: Any, path: str) -> FoundPoses:
+def read(value: Any, path: str) -> ToolPoses:
     """Return the poses of a file, including our extended fields. Raises InputError."""
     rows = Rows.of(value, path, "result")
     if not len(rows):
@@ -54,7 +54,7 @@ def read(value: Any, path: str) -> FoundPoses:
         poses = replace(poses, pose_score=score)
     if not is_numbered:
         poses = replace(poses, image_id=None)
-    return FoundPoses(path, poses, photo=photo, skeleton=skeleton, ranking=score, category=category)
+    return ToolPoses(path, poses, photo=photo, skeleton=skeleton, ranking=score, category=category)
 
 
 def name_photos(rows: Rows) -> tuple[Rows, tuple[str, ...] | None, bool]:

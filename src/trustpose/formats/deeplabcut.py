@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trustpose.files import InputError
-from trustpose.formats.found_poses import FoundPoses, no_people
+from trustpose.formats.tool_poses import ToolPoses, no_people
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -36,7 +36,7 @@ class _Layout(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def poses_of_table(table: Table, path: str) -> FoundPoses:
+def poses_of_table(table: Table, path: str) -> ToolPoses:
     """Return the poses frame by frame; `track_id` numbers the individuals from 1. Raises InputError."""
     layout = _layout(table.columns, path)
     skeleton = find_skeleton(layout.keypoints) or Skeleton("the file's bodyparts", layout.keypoints, ())
@@ -55,7 +55,7 @@ def poses_of_table(table: Table, path: str) -> FoundPoses:
         image_id=image_id,
     )
     notes = (f"unique body parts left out: {', '.join(layout.left_out)}",) if layout.left_out else ()
-    return FoundPoses(path, poses, photo=photo, skeleton=skeleton, notes=notes)
+    return ToolPoses(path, poses, photo=photo, skeleton=skeleton, notes=notes)
 
 
 def _layout(names: list[tuple[str, str, str]], path: str) -> _Layout:

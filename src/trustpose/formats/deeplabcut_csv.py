@@ -9,7 +9,7 @@ import numpy as np
 from trustpose.files import InputError
 from trustpose.formats.csv_rows import read_rows
 from trustpose.formats.deeplabcut import Table, poses_of_table
-from trustpose.formats.found_poses import FoundPoses
+from trustpose.formats.tool_poses import ToolPoses
 
 
 def fits(content: bytes) -> bool:
@@ -17,7 +17,7 @@ def fits(content: bytes) -> bool:
     return content[:10].removeprefix(b"\xef\xbb\xbf").startswith(b"scorer")
 
 
-def read(content: bytes, path: str) -> FoundPoses:
+def read(content: bytes, path: str) -> ToolPoses:
     """Return the poses of a file. Raises InputError."""
     lines = read_rows(content, path)
     names = {line[0]: line for line in lines[:4]}

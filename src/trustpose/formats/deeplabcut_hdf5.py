@@ -16,9 +16,9 @@ import numpy as np
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.formats.deeplabcut import Table, poses_of_table
-from trustpose.formats.found_poses import FoundPoses
 from trustpose.formats.hdf5 import Node, hdf5_nodes, is_hdf5
 from trustpose.formats.plain_pickle import read_plain_pickle
+from trustpose.formats.tool_poses import ToolPoses
 
 _INSTEAD = "DeepLabCut writes the same as CSV (save_as_csv=True, or analyze_videos_converth5_to_csv)"
 _MOST_LEVELS = 8
@@ -30,7 +30,7 @@ def fits(content: bytes) -> bool:
     return is_hdf5(content)
 
 
-def read(content: bytes, path: str) -> FoundPoses:
+def read(content: bytes, path: str) -> ToolPoses:
     """Return the poses of a file. Raises InputError, also if h5py is not installed."""
     try:
         nodes = hdf5_nodes(content)

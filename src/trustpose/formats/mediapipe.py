@@ -14,8 +14,8 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.formats.csv_rows import check_width, first_row, numbers, read_rows
-from trustpose.formats.found_poses import FoundPoses, default_scores, no_people
 from trustpose.formats.json_reader import short
+from trustpose.formats.tool_poses import ToolPoses, default_scores, no_people
 from trustpose.poses import Poses
 from trustpose.skeletons import BLAZEPOSE_33
 
@@ -45,7 +45,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def read_csv(content: bytes, path: str) -> FoundPoses:
+def read_csv(content: bytes, path: str) -> ToolPoses:
     """Return the poses of a file, one a row. Raises InputError."""
     rows = read_rows(content, path)
     start = _first_number(rows[0]) if rows else None
@@ -61,7 +61,7 @@ def read_csv(content: bytes, path: str) -> FoundPoses:
     if not all(photo):
         raise InputError(f"{path}: line {1 + photo.index('')}: expected the photo's name")
     score, notes = default_scores(table[..., :2])
-    return FoundPoses(path, Poses(xy=table[..., :2], score=score), photo=photo, skeleton=BLAZEPOSE_33, notes=notes)
+    return ToolPoses(path, Poses(xy=table[..., :2], score=score), photo=photo, skeleton=BLAZEPOSE_33, notes=notes)
 
 
 def fits_json(value: Any) -> bool:
@@ -71,7 +71,7 @@ def fits_json(value: Any) -> bool:
     return any(isinstance(value.get(field), list) for field in (*_OF_MANY, *_OF_ONE))
 
 
-def read_json(value: Any, path: str) -> FoundPoses:
+def read_json(value: Any, path: str) -> ToolPoses:
     """Return the people of one photo, which has the file's name. Raises InputError."""
     field = next(field for field in (*_OF_MANY, *_OF_ONE) if isinstance(value.get(field), list))
     people = value[field]
@@ -82,7 +82,7 @@ def read_json(value: Any, path: str) -> FoundPoses:
         return no_people(path, photo)
     table = np.array([_person(person, f"{path}: field {field!r}: person {row}") for row, person in enumerate(people)])
     poses = Poses(xy=table[..., :2], score=table[..., 2])
-    return FoundPoses(path, poses, photo=(photo,) * len(poses), skeleton=BLAZEPOSE_33, is_relative=True)
+    return ToolPoses(path, poses, photo=(photo,) * len(poses), skeleton=BLAZEPOSE_33, is_relative=True)
 
 
 def _person(landmarks: Any, name: str) -> list[list[float]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.formats.columns import Rows
-from trustpose.formats.found_poses import FoundPoses, no_people
+from trustpose.formats.tool_poses import ToolPoses, no_people
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -26,7 +26,7 @@ def fits(value: Any) -> bool:
     return isinstance(first, dict) and ("keypoint_scores" in first or "instances" in first)
 
 
-def read(value: Any, path: str) -> FoundPoses:
+def read(value: Any, path: str) -> ToolPoses:
     """Return the poses of a file; for a video, `image_id` is the frame's number in the file. Raises InputError."""
     skeleton = None
     if isinstance(value, dict):
@@ -36,7 +36,7 @@ def read(value: Any, path: str) -> FoundPoses:
     if not len(rows):
         return no_people(path, Path(path).stem)
     if "instances" not in rows.fields:
-        return FoundPoses(path, _poses(rows), photo=(Path(path).stem,) * len(rows), skeleton=skeleton)
+        return ToolPoses(path, _poses(rows), photo=(Path(path).stem,) * len(rows), skeleton=skeleton)
     frames = Rows(path, "frame", rows.rows)
     numbers = frames.integers("frame_id")
     assert numbers is not None
@@ -52,7 +52,7 @@ def read(value: Any, path: str) -> FoundPoses:
     if not people:
         return no_people(path)
     poses = _poses(Rows(path, "instance", people), np.array(frame_of, dtype=np.int64))
-    return FoundPoses(path, poses, skeleton=skeleton)
+    return ToolPoses(path, poses, skeleton=skeleton)
 
 
 def _poses(rows: Rows, frame: np.ndarray | None = None) -> Poses:

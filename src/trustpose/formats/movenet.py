@@ -14,7 +14,7 @@ import numpy as np
 from trustpose.files import InputError
 from trustpose.formats.columns import Rows
 from trustpose.formats.csv_rows import check_width, first_row, numbers, read_rows
-from trustpose.formats.found_poses import FoundPoses, no_people
+from trustpose.formats.tool_poses import ToolPoses, no_people
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -28,7 +28,7 @@ def fits_csv(content: bytes) -> bool:
     return header[:1] == ["file_name"] and len(header) > 3 and header[1].endswith("_x")
 
 
-def read_csv(content: bytes, path: str) -> FoundPoses:
+def read_csv(content: bytes, path: str) -> ToolPoses:
     """Return the poses of a file, one a row. Raises InputError."""
     header, *rows = read_rows(content, path)
     columns = header[1 : len(header) - 2] if tuple(header[-2:]) == _CLASS else header[1:]
@@ -47,7 +47,7 @@ def read_csv(content: bytes, path: str) -> FoundPoses:
     photo = tuple(PurePath(row[0].replace("\\", "/")).name for row in rows)
     if not all(photo):
         raise InputError(f"{path}: line {2 + photo.index('')}: 'file_name': expected the photo's name")
-    return FoundPoses(path, Poses(xy=table[..., :2], score=table[..., 2]), photo=photo, skeleton=_skeleton(names, path))
+    return ToolPoses(path, Poses(xy=table[..., :2], score=table[..., 2]), photo=photo, skeleton=_skeleton(names, path))
 
 
 def fits_json(value: Any) -> bool:
@@ -57,7 +57,7 @@ def fits_json(value: Any) -> bool:
     return isinstance(points, list) and bool(points) and isinstance(points[0], dict) and {"x", "y"} <= set(points[0])
 
 
-def read_json(value: Any, path: str) -> FoundPoses:
+def read_json(value: Any, path: str) -> ToolPoses:
     """Return the poses of one photo, which has the file's name. Raises InputError."""
     rows = Rows.of(value, path, "pose")
     people = [_points(rows, row) for row in range(len(rows))]
@@ -76,7 +76,7 @@ def read_json(value: Any, path: str) -> FoundPoses:
     pose_score = rows.numbers("score", optional=True)
     poses = Poses(xy=table[..., :2], score=table[..., 2], pose_score=pose_score, track_id=track)
     skeleton = _skeleton([str(name) for name in names], path) if is_named else None
-    return FoundPoses(path, poses, photo=(Path(path).stem,) * len(poses), skeleton=skeleton)
+    return ToolPoses(path, poses, photo=(Path(path).stem,) * len(poses), skeleton=skeleton)
 
 
 def _points(rows: Rows, row: int) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.formats.columns import Rows
-from trustpose.formats.found_poses import FoundPoses, no_people
+from trustpose.formats.tool_poses import ToolPoses, no_people
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.skeletons import OPENPOSE_BODY_25, OPENPOSE_BODY_25B, OPENPOSE_COCO_18, OPENPOSE_MPI_15, Skeleton
 
@@ -33,12 +33,12 @@ def fits(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("people"), list)
 
 
-def read(value: Any, path: str) -> FoundPoses:
+def read(value: Any, path: str) -> ToolPoses:
     """Return the people of a file; the photo's name is the file's without `_keypoints`. Raises InputError."""
     return people(value, path, Path(path).stem.removesuffix("_keypoints"))
 
 
-def people(value: Any, path: str, photo: str) -> FoundPoses:
+def people(value: Any, path: str, photo: str) -> ToolPoses:
     """Return the people of the photo named `photo`. Raises InputError."""
     if not isinstance(value, dict) or not isinstance(value.get("people"), list):
         raise InputError(f"{path}: field 'people': expected a list of people, in an object")
@@ -55,7 +55,7 @@ def people(value: Any, path: str, photo: str) -> FoundPoses:
             "expected pixels of the photo (--keypoint_scale 0)"
         )
     skeleton = SKELETONS.get(poses.keypoint_count)
-    return FoundPoses(path, poses, photo=(photo,) * len(poses), skeleton=skeleton, without_body=without_body)
+    return ToolPoses(path, poses, photo=(photo,) * len(poses), skeleton=skeleton, without_body=without_body)
 
 
 def poses_of(rows: Rows, field: str) -> Poses:

@@ -10,8 +10,8 @@ from trustpose.file_names import shown
 from trustpose.files import InputError
 from trustpose.formats.coco.names import number_in_name, rows_by_name
 from trustpose.formats.coco.truth import TruthFile
-from trustpose.formats.found_poses import FoundPoses, files_in
 from trustpose.formats.photos import SUFFIXES, read_image
+from trustpose.formats.tool_poses import ToolPoses, files_in
 
 
 class Photos:
@@ -24,7 +24,7 @@ class Photos:
         self.folder = folder
         self._size: dict[str, tuple[int, int]] = {}
 
-    def counted(self, parts: Sequence[FoundPoses]) -> dict[str, int]:
+    def counted(self, parts: Sequence[ToolPoses]) -> dict[str, int]:
         """Return ids for photos if their names give none: if one does not end in a number, or two end in the same, all
         photos of `parts` are numbered from 1 in the order of their names (by code point), including those without
         people.
@@ -40,7 +40,7 @@ class Photos:
             return {}
         return {name: number for number, name in enumerate(names, 1)}
 
-    def ids(self, file_poses: FoundPoses, counted: Mapping[str, int]) -> np.ndarray:
+    def ids(self, file_poses: ToolPoses, counted: Mapping[str, int]) -> np.ndarray:
         """Return the image id (N,) of each pose of a file, int64.
 
         With a ground truth, it is that of the image with the photo's name, ignoring folders and, if need be, suffixes.
@@ -61,7 +61,7 @@ class Photos:
         of_name = {name: self._id(name, file_poses.path, counted) for name in dict.fromkeys(file_poses.photo)}
         return np.array([of_name[name] for name in file_poses.photo], dtype=np.int64)
 
-    def sizes(self, file_poses: FoundPoses, ids: np.ndarray) -> np.ndarray:
+    def sizes(self, file_poses: ToolPoses, ids: np.ndarray) -> np.ndarray:
         """Return width and height (N, 2) of the photo of each pose, from the file in the folder or the ground truth.
 
         Raises InputError if neither has it.

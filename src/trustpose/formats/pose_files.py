@@ -5,7 +5,7 @@ file, `assemble` assigns image ids and the order of a ground truth's keypoints.
 """
 
 from trustpose.formats.assemble import Assembled, Photos, assemble
-from trustpose.formats.found_poses import FoundPoses
 from trustpose.formats.recognise import FORMATS, find_files, read_pose_files
+from trustpose.formats.tool_poses import ToolPoses
 
-__all__ = ["FORMATS", "Assembled", "FoundPoses", "Photos", "assemble", "find_files", "read_pose_files"]
+__all__ = ["FORMATS", "Assembled", "Photos", "ToolPoses", "assemble", "find_files", "read_pose_files"]

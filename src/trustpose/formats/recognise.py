@@ -19,8 +19,8 @@ from trustpose.formats import (
     videopose3d,
 )
 from trustpose.formats.columns import parse_finite_json
-from trustpose.formats.found_poses import FoundPoses, files_in, no_people
 from trustpose.formats.hdf5 import is_hdf5
+from trustpose.formats.tool_poses import ToolPoses, files_in, no_people
 from trustpose.formats.unread_kinds import describe_unread
 
 FORMATS = (
@@ -37,7 +37,7 @@ _BINARY = {  # what a file with such a suffix is expected to hold
 }
 _HDF5 = (".h5", ".hdf5")
 _PICKLES = (".pth", ".pt", ".pkl", ".pickle")
-_JSON: tuple[tuple[str, Callable[[Any], bool], Callable[[Any, str], FoundPoses]], ...] = (
+_JSON: tuple[tuple[str, Callable[[Any], bool], Callable[[Any, str], ToolPoses]], ...] = (
     ("mmpose", mmpose.fits, mmpose.read),
     ("openpose", openpose.fits, openpose.read),
     ("ultralytics", ultralytics.fits, ultralytics.read),
@@ -46,7 +46,7 @@ _JSON: tuple[tuple[str, Callable[[Any], bool], Callable[[Any, str], FoundPoses]]
     ("movenet", movenet.fits_json, movenet.read_json),
     ("coco", coco_variants.fits, coco_variants.read),
 )
-_CONTENTS: tuple[tuple[str, Callable[[bytes], bool], Callable[[bytes, str], FoundPoses]], ...] = (
+_CONTENTS: tuple[tuple[str, Callable[[bytes], bool], Callable[[bytes, str], ToolPoses]], ...] = (
     ("deeplabcut", deeplabcut_csv.fits, deeplabcut_csv.read),
     ("sleap", sleap.fits, sleap.read),
     ("deeplabcut", deeplabcut_hdf5.fits, deeplabcut_hdf5.read),
@@ -94,7 +94,7 @@ def read_pose_files(
     *,
     keypoint_counts: Sequence[int] = (17,),
     track: Callable[[Sequence[Path]], Iterable[Path]] = iter,
-) -> tuple[str, list[FoundPoses]]:
+) -> tuple[str, list[ToolPoses]]:
     """Return the poses of each file and the tool that wrote them, recognised if `tool` is "auto".
 
     `keypoint_counts` are tried for files that do not state their number; `track` iterates over the files, for a
@@ -102,7 +102,7 @@ def read_pose_files(
     """
     if tool not in ("auto", *FORMATS):
         raise InputError(f"--format: expected auto, {', '.join(FORMATS)}, got {tool!r}")
-    results: list[FoundPoses] = []
+    results: list[ToolPoses] = []
     first: tuple[str, Path] | None = None
     for path in track(files):
         kind, poses = _read(path, tool, tuple(keypoint_counts))
@@ -113,7 +113,7 @@ def read_pose_files(
     return (first[0] if first is not None and tool == "auto" else tool), results
 
 
-def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, FoundPoses]:
+def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, ToolPoses]:
     """Return the kind of file and its poses; None if its content does not show the kind."""
     allowed = FORMATS if tool == "auto" else _KINDS.get(tool, (tool,))
     suffix = path.suffix.lower()

@@ -13,8 +13,8 @@ import numpy as np
 
 from trustpose.files import InputError, parse_json
 from trustpose.formats.array_files import hdf5_text, read_hdf5, texts
-from trustpose.formats.found_poses import FoundPoses, default_scores, no_people
 from trustpose.formats.hdf5 import is_hdf5
+from trustpose.formats.tool_poses import ToolPoses, default_scores, no_people
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -35,7 +35,7 @@ def fits(content: bytes) -> bool:
         return False
 
 
-def read(content: bytes, path: str) -> FoundPoses:
+def read(content: bytes, path: str) -> ToolPoses:
     """Return the predicted poses of a file. Raises InputError, also if h5py is not installed."""
     arrays = read_hdf5(content, path, (*_PROJECT, *_ANALYSIS), records=True)
     with np.errstate(invalid="ignore", over="ignore"):  # of a damaged file's numbers, which are then not finite
@@ -48,7 +48,7 @@ def _skeleton(names: list[str], path: str) -> Skeleton:
     return find_skeleton(tuple(names)) or Skeleton("the file's nodes", tuple(names), ())
 
 
-def _of_project(arrays: dict[str, np.ndarray], content: bytes, path: str) -> FoundPoses:
+def _of_project(arrays: dict[str, np.ndarray], content: bytes, path: str) -> ToolPoses:
     columns = {
         "frames": ("frame_id", "video", "frame_idx"),
         "instances": ("instance_type", "frame_id", "track", "score", "point_id_start", "point_id_end"),
@@ -84,7 +84,7 @@ def _of_project(arrays: dict[str, np.ndarray], content: bytes, path: str) -> Fou
         track_id=np.where(track < 0, MISSING_ID, track + 1) if (track >= 0).any() else None,
         image_id=None if photo is not None else frame,
     )
-    return FoundPoses(path, poses, photo=photo, skeleton=skeleton, notes=notes)
+    return ToolPoses(path, poses, photo=photo, skeleton=skeleton, notes=notes)
 
 
 def _metadata(content: bytes, path: str) -> tuple[Skeleton, float]:
@@ -149,7 +149,7 @@ def _file_names(text: Any, path: str) -> list[str] | None:
     return files if files is not None and all(isinstance(name, str) and name for name in files) else None
 
 
-def _of_analysis(arrays: dict[str, np.ndarray], content: bytes, path: str) -> FoundPoses:
+def _of_analysis(arrays: dict[str, np.ndarray], content: bytes, path: str) -> ToolPoses:
     if "tracks" not in arrays or "node_names" not in arrays:
         raise InputError(f"{path}: expected SLEAP's datasets 'tracks' and 'node_names'")
     named = arrays["node_names"]
@@ -179,7 +179,7 @@ def _of_analysis(arrays: dict[str, np.ndarray], content: bytes, path: str) -> Fo
         track_id=track + 1 if count > 1 else None,
         image_id=frame,
     )
-    return FoundPoses(path, poses, skeleton=skeleton, notes=notes)
+    return ToolPoses(path, poses, skeleton=skeleton, notes=notes)
 
 
 def _scores(

@@ -17,7 +17,7 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.formats.columns import Rows
-from trustpose.formats.found_poses import FoundPoses, no_people
+from trustpose.formats.tool_poses import ToolPoses, no_people
 from trustpose.poses import MISSING_ID, Poses
 
 _BOX = ("x1", "y1", "x2", "y2")
@@ -30,7 +30,7 @@ def fits(value: Any) -> bool:
     return isinstance(first, dict) and isinstance(first.get("box"), dict)
 
 
-def read(value: Any, path: str) -> FoundPoses:
+def read(value: Any, path: str) -> ToolPoses:
     """Return the people of one photo, which has the file's name. Raises InputError."""
     rows = Rows.of(value, path, "detection")
     if not len(rows):
@@ -42,7 +42,7 @@ def read(value: Any, path: str) -> FoundPoses:
     x, y, visible = (table.lists(f"keypoints.{name}", count, description=of_each) for name in ("x", "y", "visible"))
     box, confidence = table.lists("box", 4, description=" (x1, y1, x2, y2)"), table.numbers("confidence")
     assert x is not None and y is not None and visible is not None and box is not None
-    return FoundPoses(
+    return ToolPoses(
         path,
         Poses(
             xy=np.stack([x, y], axis=2),
@@ -80,7 +80,7 @@ def _flat(rows: Rows, index: int) -> dict[str, Any]:
     return row | flat | {"box": [box[name] for name in _BOX]}
 
 
-def read_labels(content: bytes, path: str, counts: tuple[int, ...]) -> FoundPoses:
+def read_labels(content: bytes, path: str, counts: tuple[int, ...]) -> ToolPoses:
     """Return the people of a label file, which has its photo's name, coordinates relative to its size.
 
     `counts` are the numbers of keypoints to try: a line does not state where its keypoints end. Raises InputError.
@@ -135,7 +135,7 @@ def _line(line: list[str], line_number: int, path: str) -> np.ndarray:
     return numbers
 
 
-def _from_table(table: np.ndarray, count: int, path: str) -> FoundPoses:
+def _from_table(table: np.ndarray, count: int, path: str) -> ToolPoses:
     """Convert rows of class, box, 3 × `count` numbers, confidence, track to poses; the last two may be NaN."""
     centre, size = table[:, 1:3], table[:, 3:5]
     keypoints = table[:, 5:-2].reshape(-1, count, 3)
@@ -143,7 +143,7 @@ def _from_table(table: np.ndarray, count: int, path: str) -> FoundPoses:
     if (track % 1 > 0).any() or (track < 0).any() or (track > 2**53).any() or (np.abs(confidence - 0.5) > 0.5).any():
         raise InputError(f"{path}: expected a confidence of 0 to 1 and a track's number after the keypoints")
     is_scored, is_tracked = ~np.isnan(confidence).all(), ~np.isnan(track).all()
-    return FoundPoses(
+    return ToolPoses(
         path,
         Poses(
             xy=keypoints[:, :, :2],

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from trustpose.files import InputError
-from trustpose.formats.found_poses import FoundPoses, default_scores
 from trustpose.formats.json_reader import short
 from trustpose.formats.npz import read_npz_objects
 from trustpose.formats.plain_pickle import PickledArray
+from trustpose.formats.tool_poses import ToolPoses, default_scores
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17, Skeleton
 
@@ -29,7 +29,7 @@ def fits(content: bytes) -> bool:
     return content.startswith(b"PK\x03\x04")
 
 
-def read(content: bytes, path: str) -> FoundPoses:
+def read(content: bytes, path: str) -> ToolPoses:
     """Return the poses of a file that holds one video. Raises InputError, naming the videos of a file with several."""
     arrays = read_npz_objects(content, path, _MOST_BYTES, _EXPECTED)
     if "positions_2d" not in arrays:
@@ -48,7 +48,7 @@ def read(content: bytes, path: str) -> FoundPoses:
     score, notes = default_scores(xy)
     notes += ("frames in which nobody was detected may be interpolated, as its script does",)
     poses = Poses(xy=xy, score=score, image_id=np.arange(len(xy)))
-    return FoundPoses(path, poses, skeleton=_skeleton(arrays.get("metadata"), xy.shape[1], path), notes=notes)
+    return ToolPoses(path, poses, skeleton=_skeleton(arrays.get("metadata"), xy.shape[1], path), notes=notes)
 
 
 def _only(value: Any) -> Any:

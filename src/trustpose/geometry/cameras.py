@@ -198,8 +198,8 @@ class Cameras(Sequence[Camera]):
         rows = []
         for camera in self.cameras:
             size = "" if camera.size is None else f"{camera.size[0]} × {camera.size[1]}"
-            place = ", ".join(f"{metres:.2f}" for metres in camera.centre.tolist())
-            rows.append((camera.name, camera.lens, size, f"{camera.matrix[0, 0]:.0f}", place))
+            centre = ", ".join(f"{metres:.2f}" for metres in camera.centre.tolist())
+            rows.append((camera.name, camera.lens, size, f"{camera.matrix[0, 0]:.0f}", centre))
         return html_line(repr(self)) + html_table(("camera", "lens", "size", "focal length, px", "place, m"), rows)
 
     def __iter__(self) -> Iterator[Camera]:

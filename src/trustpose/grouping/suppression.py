@@ -163,22 +163,22 @@ def suppressor(
     skeleton without sigmas; the returned function raises it for poses that lack required fields.
     """
     try:
-        how_far = distance_of(method, distance)
-        threshold = default_threshold(method, how_far) if threshold is None else threshold
+        pose_distance = distance_of(method, distance)
+        threshold = default_threshold(method, pose_distance) if threshold is None else threshold
         check_threshold(method, threshold)
         check_area(area)
         sigmas = skeleton.sigmas
     except ValueError as error:
         raise InputError(f"suppression: {error}") from None
-    named: dict[str, Any] = {"method": method, "threshold": threshold, "area": area, "distance": how_far}
+    options: dict[str, Any] = {"method": method, "threshold": threshold, "area": area, "distance": pose_distance}
 
-    def how(poses: Poses, score: Float[np.ndarray, " N"]) -> Suppressed:
+    def apply(poses: Poses, score: Float[np.ndarray, " N"]) -> Suppressed:
         try:
-            return suppress(poses, score, sigmas=sigmas, in_vis_threshold=in_vis_threshold, **named)
+            return suppress(poses, score, sigmas=sigmas, in_vis_threshold=in_vis_threshold, **options)
         except ValueError as error:
             raise InputError(f"suppression: {error}") from None
 
-    return how
+    return apply
 
 
 def suppress_poses(poses: Poses, apply: Suppress) -> Poses:

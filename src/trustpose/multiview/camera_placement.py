@@ -11,7 +11,7 @@ from trustpose.formats.scene_points import read_scene_points
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.lengths import parse_length
 from trustpose.multiview.board_photos import find_boards
-from trustpose.multiview.extrinsics import Placed, place_by_people
+from trustpose.multiview.extrinsics import PlacedCameras, place_by_people
 from trustpose.multiview.frames import match_frames
 from trustpose.multiview.known_points import place_by_points
 from trustpose.multiview.lens_calibration import read_board
@@ -154,7 +154,7 @@ def place_by_results(
     return placed.cameras, Poses3D(placed.xyz, frame=placed.moment, skeleton=joint_skeleton)
 
 
-def _scale(placed: Placed, skeleton: Skeleton | None, length: KnownLength) -> float:
+def _scale(placed: PlacedCameras, skeleton: Skeleton | None, length: KnownLength) -> float:
     """Return what to multiply all lengths by. Raises ValueError naming the option, KeyError for an unknown camera."""
     if length.distance is not None:
         (first, second), metres = _named_length("--distance", length.distance)

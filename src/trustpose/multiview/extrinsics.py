@@ -25,7 +25,7 @@ _TOLERANCE = 0.03  # of a person's size in the image: within it a keypoint agree
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedCameras:
     """Cameras placed by people. `xyz` (N, K, 3) are the people's joints in the same world, NaN where unseen, `moment`
     (N,) the moments that they stand for, and `errors` (V, N, K) the reprojection errors, pixels."""
 
@@ -34,12 +34,12 @@ class Placed:
     moment: np.ndarray
     errors: Float[np.ndarray, "V N K"]
 
-    def scaled(self, factor: float) -> "Placed":
+    def scaled(self, factor: float) -> "PlacedCameras":
         """Return the same with all lengths times `factor`."""
         cameras = Cameras(tuple(camera.placed(camera.rotation, camera.translation * factor) for camera in self.cameras))
         return replace(self, cameras=cameras, xyz=self.xyz * factor)
 
-    def moved(self, rotation: Float[np.ndarray, "3 3"], shift: Float[np.ndarray, " 3"]) -> "Placed":
+    def moved(self, rotation: Float[np.ndarray, "3 3"], shift: Float[np.ndarray, " 3"]) -> "PlacedCameras":
         """Return the same in a world in which a point x is `rotation` x + `shift`."""
         cameras = []
         for camera in self.cameras:
@@ -48,9 +48,9 @@ class Placed:
         return replace(self, cameras=Cameras(tuple(cameras)), xyz=self.xyz @ rotation.T + shift)
 
 
-def place_by_people(views: Sequence[Poses], cameras: Cameras, moments: Moments, weight: str = "trust") -> Placed:
+def place_by_people(views: Sequence[Poses], cameras: Cameras, moments: Moments, weight: str = "trust") -> PlacedCameras:
     """Return the cameras, placed by the people of their `views` (Poses, in the cameras' order), in the first camera's
-    frame. The images do not show the scale: it is such that people are about 1.6 m tall, until `Placed.scaled`.
+    frame. The images do not show the scale: it is such that people are about 1.6 m tall, until `PlacedCameras.scaled`.
 
     moments: which rows are simultaneous, from `frames.match_frames`; weight: "trust", "scores" or "none", as for
     `people.triangulate`. Only the intrinsics of `cameras` are used. Raises ValueError if too few keypoints
@@ -72,7 +72,7 @@ def place_by_people(views: Sequence[Poses], cameras: Cameras, moments: Moments, 
     _check_seen(bundle, cameras)
     seen = np.isfinite(bundle.errors).sum(axis=0) >= 2
     xyz = np.where(seen[:, None], bundle.xyz, np.nan).reshape(len(group.moment), -1, 3)
-    return Placed(bundle.cameras, xyz, group.moment, bundle.errors.reshape(len(views), *xyz.shape[:2]))
+    return PlacedCameras(bundle.cameras, xyz, group.moment, bundle.errors.reshape(len(views), *xyz.shape[:2]))
 
 
 def _associate_and_adjust(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.geometry.cameras import Cameras
-from trustpose.multiview.extrinsics import Placed
+from trustpose.multiview.extrinsics import PlacedCameras
 from trustpose.skeletons import Skeleton
 
 LEG = 0.530 - 0.039  # of the height: from hip to knee to ankle
@@ -44,7 +44,7 @@ def camera_distance(cameras: Cameras, first: str, second: str) -> float:
     return float(np.linalg.norm(cameras[first].centre - cameras[second].centre))
 
 
-def make_upright(placed: Placed, skeleton: Skeleton) -> Placed:
+def make_upright(placed: PlacedCameras, skeleton: Skeleton) -> PlacedCameras:
     """Return the same world with z upwards, z = 0 the ground, and the middle of the people's paths as its origin.
 
     Up is the mean direction from ankles to shoulders, and the ground lies a twenty-fifth of the height below the lowest

@@ -1,7 +1,7 @@
 """Networks that see all people of a photo: a pose network's features, and a light branch for each kind of output.
 
 The branches are those of the papers: part affinity fields (Cao et al., CVPR 2017), tags (Newell et al., Associative
-Embedding, NIPS 2017), and centres with boxes and the way from there to every joint (Zhou et al., Objects as Points,
+Embedding, NIPS 2017), and centres with boxes and the offset from there to every joint (Zhou et al., Objects as Points,
 2019), here as depthwise 5×5 and 1×1 convolutions on one backbone of the zoo, whose own heatmap layer gives the joints.
 """
 
@@ -18,7 +18,7 @@ from trustpose.networks.layers import GRIDS, STRIDE, PoseNetwork
 
 Kind = Literal["fields", "tags", "centres"]
 WIDTH = 64  # channels of a branch
-WAY = 32.0  # pixels that one unit of the way to a joint stands for
+OFFSET_SCALE = 32.0  # pixels of one unit of the offset to a joint
 TAG_SLOPES = (1.25, 0.5)  # initial change of a tag per 100 input pixels to the right, and down
 _INITIAL_PROBABILITY = 0.01  # initial probability of a centre
 _INITIAL_DISTANCE = 32.0  # initial distance of a box's sides from its centre, pixels
@@ -62,8 +62,12 @@ class BottomUpNetwork(nn.Module):
         if self.tag_slopes is not None:
             branch_maps["tags"] = branch_maps["tags"] + _positions(branch_maps["tags"], self.tag_slopes)
         if "centres" in branch_maps:
-            centre, sides, way = branch_maps.pop("centres").split([1, 4, 2 * self.keypoints], dim=1)
-            branch_maps |= {"centre": centre, "sides": sides.clamp(max=8.0).exp() * STRIDE, "joints": way * WAY}
+            centre, sides, joint_offsets = branch_maps.pop("centres").split([1, 4, 2 * self.keypoints], dim=1)
+            branch_maps |= {
+                "centre": centre,
+                "sides": sides.clamp(max=8.0).exp() * STRIDE,
+                "joints": joint_offsets * OFFSET_SCALE,
+            }
         return Outputs(outputs.heatmaps, outputs.features, extra=branch_maps, grids=GRIDS)
 
 

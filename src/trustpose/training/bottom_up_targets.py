@@ -12,14 +12,14 @@ from trustpose.codecs.boxes import encode_centres
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.datasets.labelled_photos import PhotoView
-from trustpose.networks.bottom_up import WAY, Kind
+from trustpose.networks.bottom_up import OFFSET_SCALE, Kind
 from trustpose.training.bottom_up_options import TagFormula
 from trustpose.training.detector_task import centre_loss, sides_loss
 from trustpose.training.grouping_losses import stage_loss, tag_losses
 
 MAX_PEOPLE = 30  # of a view, for tags
 _NEAR = 0.1  # height of a target's Gaussian above which a cell counts though it lies in an ignored place
-WEIGHTS = {"heatmaps": 1.0, "fields": 8.0, "pull": 5.0, "push": 5.0, "centres": 0.5, "sides": 1.0, "ways": 1.0}
+WEIGHTS = {"heatmaps": 1.0, "fields": 8.0, "pull": 5.0, "push": 5.0, "centres": 0.5, "sides": 1.0, "offsets": 1.0}
 """Of the losses: with these all begin between 1 and 10. Those of tags are about HigherHRNet's 0.001, as its heatmaps'
 loss is a mean over all cells and ours a sum for each joint."""
 
@@ -81,17 +81,17 @@ class BottomUpTargets:
 
     def _centres(self, view: PhotoView, ignored: Bool[np.ndarray, "h w"]) -> dict[str, np.ndarray]:
         """Return bumps, sides, weight (`encode_centres`), of all people with a box; centred (h, w): cells where these
-        count; ways (2 × K, h, w) and learnt (K, h, w): the ways to joints from all cells that teach sides."""
+        count; offsets (2 × K, h, w) and learnt (K, h, w): the offsets to joints from all cells that teach sides."""
         cells, stride = self.cells, self.stride
         box = np.concatenate([view.box, view.unlabelled])
         bumps, sides, weight = encode_centres(box, cells, cells, stride)
         owner = (sides[None] == box.astype(np.float32)[:, :, None, None]).all(axis=1) & (weight > 0)  # (P, h, w)
         middle = (np.stack(np.meshgrid(np.arange(cells), np.arange(cells))) + 0.5) * stride  # x, y
         keypoints = view.xy.shape[1]
-        ways = np.zeros((keypoints, 2, cells, cells), np.float32)
+        joint_offsets = np.zeros((keypoints, 2, cells, cells), np.float32)
         learnt = np.zeros((keypoints, cells, cells), np.float32)
         for person, is_own in enumerate(owner[: len(view.xy)]):
-            ways[:, :, is_own] = view.xy[person][..., None] - middle[:, is_own]
+            joint_offsets[:, :, is_own] = view.xy[person][..., None] - middle[:, is_own]
             learnt[:, is_own] = view.labelled[person][:, None]
         counted = ~ignored
         for x0, y0, x1, y1 in np.rint(view.unlabelled / stride).astype(int):
@@ -101,7 +101,7 @@ class BottomUpTargets:
             "sides": sides,
             "weight": weight,
             "centred": (counted | (bumps == 1)).astype(np.float32),
-            "ways": ways.reshape(-1, cells, cells),
+            "offsets": joint_offsets.reshape(-1, cells, cells),
             "learnt": learnt * weight,
         }
 
@@ -133,6 +133,6 @@ class BottomUpTargets:
     ) -> dict[str, Tensor]:
         centres = centre_loss(maps["centre"][:, 0], batch["bumps"], batch["centred"]) / totals["people"]
         sides = sides_loss(maps["sides"], batch["sides"], batch["weight"], self.stride) / totals["weight"]
-        distance = (maps["joints"] - batch["ways"]).abs().unflatten(1, (-1, 2)).sum(dim=2)  # (B, K, h, w)
-        ways = (distance * batch["learnt"]).sum() / totals["learnt"] / WAY
-        return {"centres": centres, "sides": sides, "ways": ways}
+        distance = (maps["joints"] - batch["offsets"]).abs().unflatten(1, (-1, 2)).sum(dim=2)  # (B, K, h, w)
+        offset_loss = (distance * batch["learnt"]).sum() / totals["learnt"] / OFFSET_SCALE
+        return {"centres": centres, "sides": sides, "offsets": offset_loss}

@@ -140,11 +140,11 @@ def _train(
 def _publish(task: "Task", out: Path) -> None:
     """Move the model folder's files, and folders of further models, into `out`, the JSON last: without it there is no
     model yet."""
-    made = out / TRAINING / "model"
-    shutil.rmtree(made, ignore_errors=True)
-    task.export(made)
-    for path in sorted(made.iterdir(), key=lambda path: path.suffix == ".json"):
+    model_folder = out / TRAINING / "model"
+    shutil.rmtree(model_folder, ignore_errors=True)
+    task.export(model_folder)
+    for path in sorted(model_folder.iterdir(), key=lambda path: path.suffix == ".json"):
         if path.is_dir():
             shutil.rmtree(out / path.name, ignore_errors=True)
         path.replace(out / path.name)
-    made.rmdir()
+    model_folder.rmdir()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from trustpose.files import InputError, atomic_write, parse_json, read_bytes
-from trustpose.formats.cameras import opencv, own, panoptic, qualisys, shelf, toml_files
+from trustpose.formats.cameras import opencv, panoptic, qualisys, shelf, toml_files, trustpose_json
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.geometry.lengths import METRES, metres_of
 from trustpose.names import expected_one_of
@@ -24,7 +24,7 @@ FORMATS: Mapping[str, str] = {  # and the suffix of each one's files
     "panoptic": ".json",
     "shelf": ".json",
 }
-_JSON = {"trustpose": own, "panoptic": panoptic, "shelf": shelf}
+_JSON = {"trustpose": trustpose_json, "panoptic": panoptic, "shelf": shelf}
 
 
 def read_cameras(

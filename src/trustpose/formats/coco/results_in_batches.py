@@ -11,10 +11,10 @@ from trustpose.formats.coco.checks import check_centres
 from trustpose.formats.coco.results import ResultsFile, results_of_rows
 from trustpose.formats.columns import Rows
 from trustpose.formats.error_files import read_errors
-from trustpose.formats.found_poses import blank_columns
 from trustpose.formats.parquet_order import check_photos
 from trustpose.formats.parquet_parts import ParquetParts, open_parts
 from trustpose.formats.table_rows import TableRows
+from trustpose.formats.tool_poses import blank_columns
 from trustpose.geometry.box_checks import xywh_fault
 from trustpose.geometry.boxes import xyxy_to_xywh
 from trustpose.poses import ErrorModel, Poses

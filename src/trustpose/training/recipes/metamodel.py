@@ -74,9 +74,9 @@ def _fine_tuning() -> list[Recipe]:
 def _keypoints(table: int, ap: list[tuple[float, ...]], ar: list[tuple[float, ...]], *, is_dripe: bool) -> list[Recipe]:
     """Build tables 3 and 4: mAPK of the network without the head, with it, and without keypoints predicted
     unlabelled."""
-    ways = {"sbl": "SBl", "visibility": "SBl + visibility", "visibility-non-0": "SBl + visibility + non-0"}
+    variants = {"sbl": "SBl", "visibility": "SBl + visibility", "visibility-non-0": "SBl + visibility + non-0"}
     recipes = []
-    for (slug, row), precision, recall in zip(ways.items(), ap, ar, strict=True):
+    for (slug, row), precision, recall in zip(variants.items(), ap, ar, strict=True):
         recipe = _recipe(table, slug, row, {}, is_dripe=is_dripe)
         if slug == "sbl":
             strategy = recipe.strategy if is_dripe else HEATMAPS_ONLY

@@ -147,7 +147,7 @@ def _rescoring() -> list[Recipe]:
     soft-NMS's decay: both are from HRNet's code, 0.9 and Gaussian, and every row is ranked by its score × the box's.
     OKS-net's row is assumed to keep the NMS of the baseline."""
     by_heatmap = replace(_DETECTED, score="pose_score")
-    ways = {"NMS": by_heatmap, "SoftNMS": replace(by_heatmap, suppression="soft-oks-nms"), "OKS-net": _DETECTED}
+    variants = {"NMS": by_heatmap, "SoftNMS": replace(by_heatmap, suppression="soft-oks-nms"), "OKS-net": _DETECTED}
     rows = {
         "hourglass-4": ((73.5, 89.5, 80.9, 70.2, 80.0), (73.5, 89.0, 80.7, 70.2, 79.9), (74.1, 89.9, 81.6, 70.6, 80.6)),
         "simple-baseline-r101": (
@@ -158,15 +158,15 @@ def _rescoring() -> list[Recipe]:
     return [
         _recipe(
             "VI",
-            f"{SHORT[network]}-{way.lower().removesuffix('-net')}",
-            f"{LABELS[network]}, {way}",
+            f"{SHORT[network]}-{variant.lower().removesuffix('-net')}",
+            f"{LABELS[network]}, {variant}",
             printed_numbers(AP, *row),
             network,
             SMALL,
             evaluation,
         )
         for network, values in rows.items()
-        for (way, evaluation), row in zip(ways.items(), values, strict=True)
+        for (variant, evaluation), row in zip(variants.items(), values, strict=True)
     ]
 
 
@@ -226,7 +226,7 @@ def _thresholds() -> list[Recipe]:
 
 def _upper_bound() -> list[Recipe]:
     """Build table XIV: one training, three scores."""
-    ways = {
+    variants = {
         "heatmap": ("Heatmap Post", _BY_HEATMAP),
         "oks": ("OKS-net prediction", _BY_OKS),
         "true-oks": ("Ground truth OKS", Evaluation(score="oks")),
@@ -235,14 +235,14 @@ def _upper_bound() -> list[Recipe]:
         _recipe(
             "XIV",
             f"{SHORT[network]}-{size[0]}-{slug}",
-            f"{LABELS[network]}, {way}",
+            f"{LABELS[network]}, {variant}",
             {"AP": value},
             network,
             size,
             evaluation,
         )
         for network, size, values in ((R50, SMALL, (72.4, 73.4, 75.3)), (W48, LARGE, (78.1, 78.6, 80.4)))
-        for (slug, (way, evaluation)), value in zip(ways.items(), values, strict=True)
+        for (slug, (variant, evaluation)), value in zip(variants.items(), values, strict=True)
     ]
 
 

@@ -14,7 +14,7 @@ from trustpose.skeletons import Skeleton, difference
 
 
 @dataclass(frozen=True, eq=False)
-class FoundPoses:
+class ToolPoses:
     """The N poses of one file as written by its tool, with unchanged scores.
 
     `photo` names the photo of each row, with or without a suffix; `poses.image_id` is the number in the file; a file
@@ -40,9 +40,9 @@ class FoundPoses:
 
     def __post_init__(self) -> None:
         if self.photo is None and self.poses.image_id is None:
-            raise ValueError("FoundPoses: expected photo or poses.image_id, got neither")
+            raise ValueError("ToolPoses: expected photo or poses.image_id, got neither")
         if self.photo is not None and len(self.photo) != len(self.poses):
-            raise ValueError(f"FoundPoses.photo: expected {len(self.poses)} names, got {len(self.photo)}")
+            raise ValueError(f"ToolPoses.photo: expected {len(self.poses)} names, got {len(self.photo)}")
         for column in (self.poses.xy, self.poses.score, self.poses.pose_score, self.poses.box, self.ranking):
             if column is not None and (np.abs(column) > LARGEST).any():
                 raise InputError(
@@ -57,7 +57,7 @@ class FoundPoses:
     def __len__(self) -> int:
         return len(self.poses)
 
-    def of_category(self, category: int) -> "FoundPoses":
+    def of_category(self, category: int) -> "ToolPoses":
         """Return the rows of one class; all of them if the file has no classes."""
         if self.category is None:
             return self
@@ -71,10 +71,10 @@ class FoundPoses:
         )
 
 
-def no_people(path: str, photo: str | None = None, *, without_body: int = 0) -> FoundPoses:
+def no_people(path: str, photo: str | None = None, *, without_body: int = 0) -> ToolPoses:
     """Return a file without detected people; `photo` is its name if the file holds one photo."""
     empty = () if photo is None else (photo,)
-    return FoundPoses(path, Poses(xy=np.zeros((0, 0, 2))), photo=(), empty=empty, without_body=without_body)
+    return ToolPoses(path, Poses(xy=np.zeros((0, 0, 2))), photo=(), empty=empty, without_body=without_body)
 
 
 def default_scores(xy: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
