@@ -26,7 +26,7 @@ import numpy as np
 from tracking_clips import Clip, clips
 
 import trustpose as tp
-from trustpose.evaluation.tracking import tracking
+from trustpose.evaluation.track_quality import track_quality
 from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
 from trustpose.poses import Poses
 from trustpose.predict.photos import Image
@@ -130,7 +130,7 @@ def measured(truth: TruthFile, poses: list[Poses]) -> dict[str, float]:
         return dict.fromkeys(NUMBERS, 0.0) | {"switches": 0, "people": 1}
     together = Poses.concatenate(some)
     results = ResultsFile(together, together.ranking_score, np.ones(len(together), np.int64), "results", "")
-    found = tracking(truth, results, COCO_17.sigmas, "file")
+    found = track_quality(truth, results, COCO_17.sigmas, "file")
     assert found is not None
     numbers = {name: getattr(found, name) or 0.0 for name in NUMBERS}
     return numbers | {"switches": found.switches, "people": found.people}

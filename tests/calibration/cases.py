@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from trustpose.calibration import fit as fitting
+from trustpose.calibration import notes
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.options import FitOptions
 from trustpose.formats.coco import ResultsFile, TruthFile
@@ -117,3 +118,9 @@ def as_json(truth: TruthFile) -> dict[str, Any]:
             for i in range(len(people))
         ],
     }  # fmt: skip
+
+
+def audit_notes(calibrator: Any, truth: TruthFile, results: ResultsFile, area: str) -> tuple[str, ...]:
+    """The notes of an audit of these results."""
+    ids = truth.images.id if truth.image_texts.are_numbers else None
+    return notes.audit_notes(calibrator, truth.path, truth.sha256, truth.keypoint_names, ids, results.poses, area)

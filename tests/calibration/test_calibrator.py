@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from tests.calibration.cases import FEW, Fitted, fit, made_up
+from tests.calibration.cases import FEW, Fitted, audit_notes, fit, made_up
 from tests.calibration.damaged import WRONG_FIELDS, card_with, npy, saved_with
 from trustpose.calibration.calibrator import PART, Calibrator
 from trustpose.calibration.crossfit import METHODS
 from trustpose.calibration.distribution_shift import DistributionShiftWarning
-from trustpose.calibration.notes import audit_notes
 from trustpose.calibration.targets import find_targets
 from trustpose.files import InputError
 from trustpose.poses import Poses

@@ -8,7 +8,6 @@ import pytest
 
 from tests.calibration.cases import made_up
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.in_batches import CalibratorInBatches
 from trustpose.files import InputError
 from trustpose.poses import Poses
 
@@ -20,7 +19,7 @@ def calibrator() -> Calibrator:
 
 def in_batches(calibrator: Calibrator, poses: Poses, random: np.random.Generator) -> tuple[Poses, tuple[str, ...]]:
     """Whole photos at a time, at random places."""
-    applied = CalibratorInBatches(calibrator, len(poses))
+    applied = calibrator.stream(len(poses))
     photos = np.flatnonzero(np.diff(poses.image_id)) + 1  # type: ignore[arg-type]
     cuts = [0, *sorted(random.choice(photos, 5, replace=False).tolist()), len(poses)]
     parts = [applied(poses[start:end]) for start, end in pairwise(cuts)]
@@ -53,7 +52,7 @@ def test_another_scale_is_found_over_all_batches(calibrator: Calibrator) -> None
 
 def test_a_pose_alone_has_the_trust_that_it_has_among_others(calibrator: Calibrator) -> None:
     poses = replace(made_up(80, 5)[1].poses, image_id=np.arange(80))
-    whole, applied = calibrator(poses), CalibratorInBatches(calibrator, len(poses))
+    whole, applied = calibrator(poses), calibrator.stream(len(poses))
     found = Poses.concatenate([applied(poses[at : at + 1]) for at in range(80)])
     for name in ("quality", "visibility", "pose_quality"):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))

@@ -1,6 +1,7 @@
-"""Calibrators of many results: the same photos in memory and in batches, whole, drawn by their ids."""
+"""Calibrators of many results: the same people of every layout, whole photos, drawn by their ids."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,14 @@ import pytest
 
 from tests.calibration.cases import as_json, made_up
 from tests.parquet_cases import write_parts
-from trustpose.calibration import sample
-from trustpose.calibration.sample import is_drawn, limited, photo_limit, read_limited
+from trustpose.calibration.sample import DrawnPhotos, files_to_fit, limited
+from trustpose.datasets.folds import draw_number
 from trustpose.files import InputError
 from trustpose.formats import parquet_parts
 from trustpose.formats.coco import read_results, read_truth
 from trustpose.formats.coco.truth_in_batches import truth_rows
 from trustpose.formats.row_writing import row_writer
+from trustpose.images import Images
 
 
 @pytest.fixture
@@ -34,20 +36,15 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("gt", ["gt.json", "gt.parquet"])
 @pytest.mark.parametrize("most", [40, 1000])
-def test_batches_keep_what_is_kept_in_memory(folder: Path, gt: str, most: int, monkeypatch) -> None:
+def test_all_layouts_keep_the_same_people(folder: Path, gt: str, most: int, monkeypatch) -> None:
     monkeypatch.setattr(parquet_parts, "ROWS", 7)
-    monkeypatch.setattr(sample, "_IDS_AT_ONCE", 5)
-    truth = read_truth(folder / "gt.json")
-    whole = read_results(folder / "results.json", truth=truth)
-    truth, results = limited(truth, whole, most)
-    found, read = read_limited(folder / gt, folder / "parts", most)
-    assert (len(results.poses) < len(whole.poses)) == (most == 40) and 20 < len(results.poses)
+    truth, results = files_to_fit(folder / "gt.json", folder / "results.json", most)
+    found, read = files_to_fit(folder / gt, folder / "parts", most)
+    assert (len(results.poses) < 129) == (most == 40) and 20 < len(results.poses)
     assert found.notes == truth.notes and len(truth.notes) == (most == 40)
-    assert sorted(found.images.id) == sorted(truth.images.id)
     for name in ("xy", "v", "area", "box", "image_id", "annotation_id"):
-        order = [np.argsort(one.truth.annotation_id) for one in (found, truth)]
-        both = (getattr(one.truth, name)[rows] for one, rows in zip((found, truth), order, strict=True))
-        np.testing.assert_array_equal(*both)
+        np.testing.assert_array_equal(getattr(found.truth, name), getattr(truth.truth, name))
+    np.testing.assert_array_equal(found.images.id, truth.images.id)
     for name in ("xy", "score", "pose_score", "box", "image_id"):
         np.testing.assert_array_equal(getattr(read.poses, name), getattr(results.poses, name))
     np.testing.assert_array_equal(read.score, results.score)
@@ -55,23 +52,30 @@ def test_batches_keep_what_is_kept_in_memory(folder: Path, gt: str, most: int, m
     assert len(again.poses) == len(results.poses), "a fit would leave out more"
 
 
-@pytest.mark.parametrize("most", [1, 50, 300, 999, 1000])
-def test_as_many_photos_as_possible_are_drawn(most: int) -> None:
+@pytest.mark.parametrize("most", [50, 300, 999, 1000])
+def test_as_many_photos_as_possible_are_drawn(folder: Path, most: int) -> None:
     random = np.random.default_rng(most)
-    ids = random.integers(0, 10**6, 400)[random.integers(0, 400, 1000)]
-    limit = photo_limit([ids], most)
-    if most == 1000:
-        assert limit is None
-        return
-    assert limit is not None and limit == photo_limit(np.split(random.permutation(ids), 100), most)
-    count = int(is_drawn(ids, limit).sum())
-    assert most - np.unique(ids, return_counts=True)[1].max() < count <= most
+    ids = np.sort(random.integers(0, 10**6, 400)[random.integers(0, 400, 1000)])
+    truth = read_truth(folder / "gt.json")
+    whole = read_results(folder / "results.json", truth=truth)
+    kept = []
+    for pieces in (1, 30):
+        drawn = DrawnPhotos(most)
+        for photos in np.array_split(random.permutation(np.unique(ids)), pieces):
+            rows = ids[np.isin(ids, photos)]
+            poses = replace(whole.poses[np.zeros(len(rows), int)], image_id=rows)
+            read = replace(whole, poses=poses, score=np.zeros(len(rows)), category_id=np.ones(len(rows), int))
+            drawn.add(replace(truth, truth=truth.truth[:0], images=Images(photos)), read)
+        kept.append(sorted(drawn.files("results")[1].poses.image_id.tolist()))
+    assert kept[0] == kept[1]
+    most_of_a_photo = np.unique(ids, return_counts=True)[1].max()
+    assert (len(kept[0]) == 1000) if most == 1000 else (most - most_of_a_photo < len(kept[0]) <= most)
 
 
 def test_photos_are_drawn_alike_of_every_kind_of_id() -> None:
     """A quarter of 4,000 photos, within four standard deviations of chance, whatever their ids are."""
     for ids in (np.arange(4000), 7 * np.arange(4000) * 10**7, 4000 - np.arange(4000)):
-        drawn = is_drawn(ids, 2**62)
+        drawn = draw_number(ids) < 2**62
         for part in (drawn, drawn[::2], drawn[:1000]):
             share, expected = part.mean(), 1 / 4
             assert abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / len(part))
@@ -84,6 +88,6 @@ def test_faults_name_part_and_row(folder: Path) -> None:
     rows[3]["bbox"] = [1.0, 2.0, -3.0, 4.0]
     wrong = write_parts(folder / "wrong", rows, np.random.default_rng(0), cuts=[2])
     with pytest.raises(InputError, match=r"01.parquet: result 1: field 'bbox'"):
-        read_limited(folder / "gt.parquet", wrong, 10_000)
+        files_to_fit(folder / "gt.parquet", wrong, 10_000)
     with pytest.raises(InputError, match="no photo was drawn"):
-        read_limited(folder / "gt.parquet", folder / "parts", 1)
+        files_to_fit(folder / "gt.parquet", folder / "parts", 1)

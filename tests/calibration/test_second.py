@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 import trustpose as tp
-from tests.calibration.cases import FEW, another, fit, made_up
+from tests.calibration.cases import FEW, another, audit_notes, fit, made_up
 from trustpose.calibration import trees
-from trustpose.calibration.notes import audit_notes
 from trustpose.calibration.opinions import FARTHEST, read_opinion
 from trustpose.calibration.second import Second, same_people
 from trustpose.files import InputError

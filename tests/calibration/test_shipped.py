@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import trustpose as tp
+from tests.calibration.cases import audit_notes
 from trustpose.calibration.applied_record import fitted_photos
-from trustpose.calibration.notes import audit_notes
 from trustpose.calibration.shipped import PREFIX, calibrator_file, shipped_calibrators
 from trustpose.evaluation.audit import audit
 from trustpose.formats.coco import read_results, read_truth

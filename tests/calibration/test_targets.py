@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.calibration.cases import made_up
 from trustpose.calibration.targets import find_targets
-from trustpose.evaluation.paired_results import measure
+from trustpose.evaluation.batch import Batch
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 
@@ -14,10 +14,7 @@ from trustpose.skeletons import COCO_17
 def test_targets_are_the_audits_numbers() -> None:
     truth, results = made_up(40)
     targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
-    measured = measure(
-        results.poses, truth.truth, results.score, truth.images.id, pose_score=results.score,
-        sigmas=COCO_17.sigmas, area="segment", replicates=0, seed=0,
-    )  # fmt: skip
+    measured = Batch(truth, results, sigmas=COCO_17.sigmas, area="segment")
     np.testing.assert_array_equal(targets.rows, measured.rows)
     np.testing.assert_array_equal(targets.oks, measured.oks[measured.rows])
     np.testing.assert_array_equal(targets.opks.T, measured.opks)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.cases import run
 from tests.parquet_cases import write_parts
-from trustpose.evaluation.in_batches import audit_in_batches
+from trustpose.evaluation.audit import audit
 from trustpose.files import InputError
 from trustpose.formats.coco.results_in_batches import open_results
 
@@ -91,4 +91,4 @@ def test_numbers_of_keypoints_that_contradict_the_keypoints_are_a_note(truth, re
     (note,) = [one for one in notes if one.startswith("num_keypoints")]
     assert note.startswith(expected) and "in ap.*, where 10 people" in note
     parts = write_parts(tmp_path / "parts", results, np.random.default_rng(0))
-    assert note in audit_in_batches(tmp_path / "gt.json", parts).notes
+    assert note in audit(tmp_path / "gt.json", parts, replicates=0).notes

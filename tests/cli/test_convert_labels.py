@@ -23,7 +23,7 @@ def test_labels_become_a_ground_truth(tmp_path: Path, capsys: pytest.CaptureFixt
     assert read.has_visibility and read.skeleton is expected.skeleton
     np.testing.assert_array_equal(read.images.file_name, expected.images.file_name)
     assert run("convert", source, "--out", tmp_path / "gt.parquet") == 0
-    batches = [batch.truth for batch in open_truth(tmp_path / "gt.parquet", None, None, tmp_path).batches()]
+    batches = [batch.truth for batch in open_truth(tmp_path / "gt.parquet", None, None).batches()]
     np.testing.assert_array_equal(np.concatenate([batch.v for batch in batches]), V)  # photos ascend: 7, 7, 12
 
 

@@ -80,7 +80,7 @@ def test_what_is_refused(tmp_path: Path, capsys) -> None:
     for name, some in (("parts", rows), ("between", between), ("mixed", mixed)):
         write_parts(tmp_path / name, some, np.random.default_rng(0))
     refused = {
-        "--images: is for results in memory": [tmp_path / "parts", "--images", tmp_path / "no.json"],
+        "--images: expected results in one file": [tmp_path / "parts", "--images", tmp_path / "no.json"],
         "field 'file_name': frames of 'a/one.mp4' have image ids on both sides": [tmp_path / "between"],
         "field 'category_id': expected one category": [tmp_path / "mixed"],
     }

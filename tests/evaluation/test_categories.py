@@ -15,7 +15,8 @@ from tests.cli.cases import run, small_files
 from tests.coco_cases import coco_cases, pycocotools_numbers
 from tests.made_up_results import made_up_results
 from trustpose.evaluation.audit import audit
-from trustpose.evaluation.categories import evaluate_groups, mean_summary, measure_by_category
+from trustpose.evaluation.batch import Batch
+from trustpose.evaluation.precision import ScorePrecision
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results, read_truth
 
@@ -43,8 +44,9 @@ def test_ap_is_pycocotools_mean_over_categories(tmp_path_factory: pytest.TempPat
     (folder / "results.json").write_text(json.dumps(results))
     read = read_truth(folder / "gt.json", "all")
     found = read_results(folder / "results.json", truth=read)
-    measured, groups = measure_by_category(read, found, sigmas=sigmas, area="segment", replicates=0, seed=0)
-    ours = mean_summary([one.summary() for one in evaluate_groups(measured, groups, measured.score)])
+    batch, precision = Batch(read, found, sigmas=sigmas, area="segment"), ScorePrecision()
+    precision.add(batch, batch.score)
+    ours = precision.mean()
     expected = pycocotools_numbers(copy.deepcopy(truth), copy.deepcopy(results), sigmas)
     np.testing.assert_allclose(list(asdict(ours).values()), expected, rtol=0, atol=1e-12)
 

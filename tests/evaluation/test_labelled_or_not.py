@@ -15,7 +15,7 @@ import trustpose as tp
 from tests.calibration.cases import FEW, fit, made_up
 from tests.cli.cases import run
 from tests.made_up_results import made_up_results
-from trustpose.evaluation.in_batches import audit_in_batches
+from trustpose.evaluation.audit import audit
 from trustpose.formats.coco import read_truth
 from trustpose.formats.coco.truth_in_batches import truth_rows
 
@@ -95,7 +95,7 @@ def test_batches_give_the_same(posetrack, tmp_path: Path, is_stated: bool) -> No
         table = pyarrow.Table.from_pylist(rows, schema=schema)
         categories = json.dumps(posetrack["categories"])
         parquet.write_table(table.replace_schema_metadata({"categories": categories}), tmp_path / "gt.parquet")
-    record = audit_in_batches(tmp_path / "gt.parquet", tmp_path / "results.parquet")
+    record = audit(tmp_path / "gt.parquet", tmp_path / "results.parquet")
     assert record.visibility.labelled.f1 == 1
     assert record.visibility.ternary.total.f1 is None
     assert any(note.startswith("visibility.ternary and visibility.occluded: null") for note in record.notes)

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from trustpose.evaluation.audit import audit
+from trustpose.evaluation.pixels import PixelErrors
+from trustpose.evaluation.resampling import Findings, Resampling
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results, read_truth, write_results
 from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
 from trustpose.geometry.expected_error import expected_error
-from trustpose.metrics.bootstrap import resample_counts
+from trustpose.metrics.bootstrap import resample_counts, sums_by_group
 from trustpose.metrics.pairing import pair_with_people
-from trustpose.metrics.pixel_error import coverage_replicates, median_replicates
+from trustpose.metrics.pixel_error import SHARES
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 
@@ -84,12 +86,17 @@ def test_draws_are_those_of_repeated_rows() -> None:
     generator = np.random.default_rng(1)
     image = generator.integers(0, 30, 2000)
     values = generator.uniform(size=2000)
-    counts = resample_counts(30, 20)
-    coverage, medians = coverage_replicates(counts, values, image), median_replicates(counts, values, image)
-    for draw, row in enumerate(counts):
+    image.sort()
+    section, findings = PixelErrors(), Findings(Resampling(np.arange(30), 20, 0))
+    section._ratio.append(values)
+    section._photo.append(image)
+    within = np.concatenate([values[:, None] <= SHARES, np.ones((2000, 1), bool)], axis=1)
+    section._photos.append(sums_by_group(within.astype(int), image, 30))
+    coverage, medians = section._coverage_draws(findings), section._median_draws(findings)
+    for draw, row in enumerate(resample_counts(30, 20)):
         drawn = np.repeat(values, row[image])
         for share in (0.5, 0.8, 0.95):
-            assert coverage[f"{100 * share:.0f}"][draw] == pytest.approx(np.mean(drawn <= share))
+            assert coverage[f"coverage.{100 * share:.0f}"][draw] == pytest.approx(np.mean(drawn <= share))
         assert medians[draw] == pytest.approx(np.median(drawn), abs=0.003)
 
 

@@ -8,7 +8,9 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from tests.calibration.cases import made_up
 from trustpose.evaluation.audit import audit
-from trustpose.evaluation.presence import PresenceSums
+from trustpose.evaluation.batch import Batch
+from trustpose.evaluation.resampling import Findings, Resampling
+from trustpose.evaluation.trust import Presence
 from trustpose.formats.coco import ResultsFile, TruthFile
 
 
@@ -82,9 +84,10 @@ def test_a_result_without_presence_neither_counts_nor_takes_a_person(files: tupl
 
 def test_a_batch_without_presence_or_complete_photos_takes_nothing_back(files: tuple[TruthFile, ResultsFile]) -> None:
     truth, results = files
-    sums, notes = PresenceSums(), []
-    sums.add(truth, results.poses)
+    section, findings = Presence(), Findings(Resampling(np.sort(truth.images.id), 0, 0))
+    section.add(Batch(truth, results, sigmas=truth.sigmas(), area="segment"))
     silent = replace(truth, images=replace(truth.images, all_people_boxed=None))
-    sums.add(silent, replace(results.poses, presence=None))
-    trust = sums.trust(notes)
-    assert trust.n == 80 and trust.brier == audit(truth, results, replicates=0).presence.brier and not notes
+    without = replace(results, poses=replace(results.poses, presence=None))
+    section.add(Batch(silent, without, sigmas=truth.sigmas(), area="segment", first=len(truth.images)))
+    trust = section.result(findings)
+    assert trust.n == 80 and trust.brier == audit(truth, results, replicates=0).presence.brier and not findings.notes

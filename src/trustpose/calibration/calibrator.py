@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -204,9 +204,12 @@ class Calibrator(CalibratorParts):
     ) -> "Applied":
         """Like a call, but also return sentences on distribution shift (with 10 people or more)."""
         poses = poses_of(poses)
-        people = self.with_opinions(self._people(poses, skeleton), poses, seconds_of(second))
-        is_compared = len(poses) >= FEWEST
-        return Applied(self.trust_of(poses, people, tick), self._warnings(people, len(poses)) if is_compared else ())
+        stream = self.stream(len(poses), skeleton)
+        return Applied(stream(poses, second, tick), stream.warnings())
+
+    def stream(self, count: int, skeleton: Skeleton | str | Path | None = None) -> "CalibratorStream":
+        """Return a stream to call with batches of whole photos, `count` poses in all."""
+        return CalibratorStream(self, count, skeleton)
 
     def trusted(self, poses: Poses, *, second: Seconds = None) -> Poses:
         """Like a call, without a comparison with the fitted people: for the few people of one photo."""
@@ -266,9 +269,12 @@ class Calibrator(CalibratorParts):
         return self.domain.compare(pose_features(people), people.score_of_found())
 
     def _warnings(self, people: NormalisedPoses, count: int) -> tuple[str, ...]:
+        return (*self._compare(people, count).warnings(), *self.about_opinions(people))
+
+    def about_opinions(self, people: NormalisedPoses) -> list[str]:
+        """Return sentences on second opinions that are unlike those fitted with."""
         read = zip(self.opinions, people.opinions, self._read, strict=True)
-        about = [sentence for domain, opinion, card in read for sentence in domain.warnings(opinion, card.label)]
-        return (*self._compare(people, count).warnings(), *about)
+        return [sentence for domain, opinion, card in read for sentence in domain.warnings(opinion, card.label)]
 
     @property
     def _read(self) -> list[OpinionCard]:
@@ -350,3 +356,74 @@ def _first(number: Number) -> str:
 
 def _change(before: Number, after: Number) -> str:
     return f"{_first(before)} → {_first(after)}"
+
+
+class CalibratorStream:
+    """A calibrator that is called with batches of whole photos, `count` poses in all; then `warnings`.
+
+    Scores on another scale are only known after all batches: `warnings` raises that error, and the output is to be
+    discarded. The people compared with the fitted ones are the same for any batches. Several streams may share the
+    work, each from pose `start` on; `join` then gives one of them what the others have `found`.
+    """
+
+    def __init__(
+        self, calibrator: Calibrator, count: int, skeleton: Skeleton | str | Path | None = None, start: int = 0
+    ) -> None:
+        self._calibrator, self._count, self._skeleton = calibrator, count, skeleton
+        self._scale = ScaleCheck(calibrator.domain.scores)
+        self._compared, self._done = compared_rows(count), start
+        self._features: list[dict[str, np.ndarray]] = []
+        self._scores: list[np.ndarray] = []
+        self._about_opinions: list[str] = []
+
+    def __call__(self, poses: Poses, second: Seconds = None, tick: ProgressCallback | None = None) -> Poses:
+        """Return the poses with trust, as `Calibrator.__call__` does; with second opinions, all of them are one batch.
+        Raises InputError, for scores on another scale only if this batch is all of them."""
+        calibrator = self._calibrator
+        people = calibrator.people_of(poses, self._skeleton)
+        self._scale.add(poses)
+        if len(poses) == self._count:
+            self._scale.check()
+        people = calibrator.with_opinions(people, poses, seconds_of(second))
+        applied = calibrator.trust_of(poses, people, tick)
+        self._about_opinions += calibrator.about_opinions(people)
+        start, self._done = self._done, self._done + len(poses)
+        chosen = np.arange(len(poses))
+        if self._compared is not None:
+            first, end = np.searchsorted(self._compared, [start, self._done])
+            chosen = self._compared[first:end] - start
+        if len(chosen):
+            some = people.rows(chosen)
+            self._features.append(pose_features(some))
+            self._scores.append(some.score_of_found())
+        return applied
+
+    def found(self) -> dict[str, np.ndarray]:
+        """Return what `warnings` needs of the poses so far, as arrays by name."""
+        arrays = {"scale": np.array(self._scale.state())}
+        if self._features:
+            arrays["scores"] = np.concatenate(self._scores, axis=1)
+            names = list(self._features[0])
+            arrays["names"] = np.array(names)
+            arrays["features"] = np.stack([np.concatenate([part[name] for part in self._features]) for name in names])
+        return arrays
+
+    def join(self, found: Mapping[str, np.ndarray], count: int) -> None:
+        """Add what another one `found` in the next `count` poses."""
+        self._scale.join(found["scale"].tolist())
+        self._done += count
+        if "names" in found:
+            self._features.append(dict(zip(found["names"].tolist(), found["features"], strict=True)))
+            self._scores.append(found["scores"])
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return sentences on distribution shift, as `Calibrator.apply` does. Raises InputError for scores on another
+        scale."""
+        self._scale.check()
+        if self._done != self._count:
+            raise InputError(f"{self._done:,} poses were read, expected {self._count:,}: did the files change?")
+        if self._count < FEWEST:
+            return ()
+        features = {name: np.concatenate([part[name] for part in self._features]) for name in self._features[0]}
+        shift = self._calibrator.domain.compare(features, np.concatenate(self._scores, axis=1))
+        return (*shift.warnings(), *self._about_opinions)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from trustpose.calibration.options import AREA, AREAS, SEED, SIGMAS, SKELETON
-from trustpose.cli.audit_batches import audit_parts, is_audited_in_batches
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file, write_together
 from trustpose.cli.records import skeleton_names
@@ -17,9 +16,9 @@ from trustpose.files import InputError
 from trustpose.options import argument, option
 
 if TYPE_CHECKING:
+    from trustpose.evaluation.comparison import AnyAudit
     from trustpose.evaluation.record import Audit
     from trustpose.evaluation.rescoring import Rescoring
-    from trustpose.formats.coco import ResultsFile, TruthFile
     from trustpose.skeletons import Skeleton
 
 
@@ -135,22 +134,8 @@ def _audit(
     given = {"--gt": gt, "--results": named, "--before": before, "--after": after}
     given |= {"--calibrator": calibrator, "--images": images, "--skeleton": skeleton_file(skeleton)}
     check_outputs({"--report": report, "--json": json}, given)
-    if is_audited_in_batches(gt, files):
-        in_memory = {
-            "--before": before,
-            "--calibrator": calibrator,
-            "--metric": metric,
-            "--common": common,
-            "--table": table,
-        }
-        options = {"area": area, "score": score, "category": category, "sigmas": parse_sigmas(sigmas)}
-        audit_parts(
-            *(gt, files, in_memory | {"--report": report}), json=json, skeleton=parse_skeleton(skeleton), **options
-        )
-        return
     from rich.console import Console
 
-    from trustpose.calibration.applied_record import in_sample_notes
     from trustpose.cli.audit_joints import print_localisation, show_joints
     from trustpose.cli.audit_paper_tables import print_tables
     from trustpose.cli.audit_tables import (
@@ -163,47 +148,43 @@ def _audit(
         print_numbers,
         print_verdicts,
     )
-    from trustpose.datasets.ground_truth import read_ground_truth
-    from trustpose.evaluation.audit import audit as run
-    from trustpose.evaluation.comparison import with_comparisons
-    from trustpose.evaluation.joints_only import JointsAudit, has_joints_only
-    from trustpose.evaluation.localisation import asked_metrics
-    from trustpose.evaluation.sums import RANKED_BY
-    from trustpose.evaluation.tables import parse_tables
-    from trustpose.formats.coco import read_results
-    from trustpose.formats.coco.together import common_photos
+    from trustpose.evaluation.audit import audits
+    from trustpose.evaluation.joints_only import JointsAudit
 
     progress = Console(stderr=True)
-    truth = read_ground_truth(gt, category, parse_skeleton(skeleton))
-    parse_tables(table or ())  # report a wrong name before results are read
-    asked = asked_metrics(metric or (), truth)
-    convention, own_sigmas = truth.area_convention(area), parse_sigmas(sigmas)
-    if not has_joints_only(truth, asked, own_sigmas):
-        truth.sigmas(own_sigmas)  # report missing sigmas before results are read
-    elif before is not None or calibrator is not None:
-        raise InputError(f"{gt}: --before, --after and --calibrator need OKS: give --sigmas")
-    elif images is not None:
-        raise InputError(f"{gt}: --images, the gallery, chooses people by OKS: give --sigmas")
-    known = None if calibrator is None else _notes_by(calibrator, truth, convention)
-    read_files = []
-    for file in files:
-        with progress.status(f"reading {file.name} …"):
-            read_files.append(read_results(file, truth=truth, score_field=score or RANKED_BY, common=common))
-    if common:
-        truth, read_files = common_photos(truth, read_files)
-    audits: list[Audit | JointsAudit] = []
-    for file, read in zip(files, read_files, strict=True):
-        with progress.status(f"auditing {file.name} …"):
-            asked_for: dict[str, Any] = {"area": area, "score": score, "sigmas": own_sigmas, "metrics": metric or ()}
-            asked_for["tables"] = table or ()
-            record = run(truth, read, **asked_for, replicates=draws, seed=seed)
-            notes = in_sample_notes(file, truth.sha256) if known is None else known(read)
-            audits.append(replace(record, notes=(*record.notes, *notes)))
-    audits = with_comparisons(audits)
-    if joints := [one for one in audits if isinstance(one, JointsAudit)]:
-        show_joints(joints, json=json, report=report)
+    with progress.status("reading …") as status:
+
+        def tell(source: Any, done: int, count: int) -> None:
+            part = f"auditing {source.name}: {done:,} of {count:,} results" if count else f"reading {source.name} …"
+            status.update(part)
+
+        found = audits(
+            gt,
+            files,
+            area=area,
+            score=score,
+            category=category,
+            skeleton=parse_skeleton(skeleton),
+            sigmas=parse_sigmas(sigmas),
+            common=common,
+            metrics=metric or (),
+            tables=table or (),
+            replicates=draws,
+            seed=seed,
+            needs_oks=_needs_oks(before, calibrator, images),
+            tell=tell,
+        )
+    if joints := [record for record in found if isinstance(record, JointsAudit)]:
+        show_joints(
+            [_noted(record, file) for record, file in zip(joints, files, strict=True)], json=json, report=report
+        )
         return
-    records = [one for one in audits if not isinstance(one, JointsAudit)]
+    audited = [record for record in found if not isinstance(record, JointsAudit)]
+    notes_of = None if calibrator is None else _notes_by(calibrator, gt)
+    records = [
+        _noted(record, file) if notes_of is None else replace(record, notes=(*record.notes, *notes_of(record)))
+        for record, file in zip(audited, files, strict=True)
+    ]
     change = None if before is None else _change(*records)
     print_numbers(records)
     print_joint_calibration(records)
@@ -253,13 +234,41 @@ def _files(results: list[Path], before: Path | None, after: Path | None) -> list
     return [before, after]
 
 
-def _notes_by(path: Path, truth: "TruthFile", area: str) -> "Callable[[ResultsFile], tuple[str, ...]]":
-    """Return a function that gives the calibrator's notes for results on this ground truth."""
+def _noted(record: "AnyAudit", file: Path) -> "AnyAudit":
+    """Return an audit with a note if its results are calibrated, on photos of the fit."""
+    from trustpose.calibration.applied_record import in_sample_notes
+
+    notes = in_sample_notes(file, record.inputs["ground_truth"]["sha256"])
+    return replace(record, notes=(*record.notes, *notes))
+
+
+def _notes_by(path: Path, gt: Path) -> "Callable[[Audit], tuple[str, ...]]":
+    """Return a function that gives the calibrator's notes for an audit on this ground truth."""
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.calibration.notes import audit_notes
 
     calibrator = Calibrator.load(path)
-    return lambda results: audit_notes(calibrator, truth, results, area)
+
+    def notes(record: "Audit") -> tuple[str, ...]:
+        details, fingerprint = record.details, record.inputs["ground_truth"]["sha256"]
+        return audit_notes(
+            calibrator,
+            str(gt),
+            fingerprint,
+            details.keypoint_names,
+            details.draws.image_id if details.has_number_ids else None,
+            details.poses,
+            record.area,
+        )
+
+    return notes
+
+
+def _needs_oks(before: Path | None, calibrator: Path | None, images: Path | None) -> str | None:
+    """Return what of these options needs OKS, for an error."""
+    if before is not None or calibrator is not None:
+        return "--before, --after and --calibrator need OKS"
+    return None if images is None else "--images, the gallery, chooses people by OKS"
 
 
 def _change(before: "Audit", after: "Audit") -> "Rescoring | None":

@@ -7,7 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from trustpose.evaluation.joints_only import JointsAudit
-    from trustpose.evaluation.record import Audit, AuditRecord, Comparison
+    from trustpose.evaluation.record import Audit, Comparison
     from trustpose.evaluation.rescoring import Rescoring
 
 _ROWS = (
@@ -51,7 +51,7 @@ _ROWS = (
 _WHERE_KNOWN = ("presence.", "visibility.occluded.", "visibility.ternary.occluded.", "pixels.", "tracking.")
 
 
-def print_numbers(audits: "Sequence[AuditRecord]") -> None:
+def print_numbers(audits: "Sequence[Audit]") -> None:
     """Print the numbers of each file, one column per file."""
     from rich.console import Console
     from rich.markup import escape
@@ -160,7 +160,7 @@ def print_verdicts(audits: "Sequence[Audit]") -> None:
         typer.echo(f"{label}: {conclusion(audit)}")
 
 
-def print_notes(audits: "Sequence[AuditRecord] | Sequence[JointsAudit]") -> None:
+def print_notes(audits: "Sequence[Audit] | Sequence[JointsAudit]") -> None:
     """Print what could not be computed, with the reasons."""
     from rich.console import Console
 
@@ -216,7 +216,7 @@ def print_change(change: "Rescoring") -> None:
     typer.echo(f"{gain}; {closed}; paired draws of photos")
 
 
-def _cell(audit: "AuditRecord", name: str) -> str:
+def _cell(audit: "Audit", name: str) -> str:
     value = audit.number(name)
     if value is None:
         return "–"

@@ -7,8 +7,7 @@ from pathlib import Path
 from trustpose.calibration.options import FitOptions
 from trustpose.cli.cluster import check_table, run_on_cluster
 from trustpose.cli.command import add_command, command, new_app
-from trustpose.cli.files_to_fit import files_to_fit
-from trustpose.cli.in_batches import apply_in_batches, is_read_in_batches
+from trustpose.cli.in_batches import apply_in_batches
 from trustpose.cli.outputs import check_outputs, print_notes, print_warnings, say_written
 from trustpose.cli.progress import progress_bar
 from trustpose.cli.records import calibrator_names, skeleton_names
@@ -54,6 +53,7 @@ def fit(files: FitFiles, options: FitOptions) -> None:
     """Fit a calibrator and print its out-of-fold numbers."""
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.calibration.crossfit import fit_steps
+    from trustpose.calibration.sample import files_to_fit
     from trustpose.cli.calibrate_tables import means, print_fit
     from trustpose.formats.coco.together import left_out_notes
     from trustpose.predict.calibrated_results import fit_results
@@ -67,21 +67,17 @@ def fit(files: FitFiles, options: FitOptions) -> None:
     inputs |= {"--second": [file for source in sources for file in source.files], "--images": files.images}
     check_outputs({"--out": files.out, "--json": files.json}, inputs)
     skeleton = None if skeleton_name is None else skeleton_of(skeleton_name)
+    most = None if sources else options.most  # second opinions are of all results
     truth, results = files_to_fit(
-        files.gt,
-        files.results,
-        category,
-        skeleton,
-        options.most,
-        common=files.common,
-        has_second=bool(sources),
+        files.gt, files.results, most, category=category, skeleton=skeleton, common=files.common
     )
     opinions = opinions_at_fitting(sources, files.images, truth, results)
     with progress_bar(total=fit_steps(options, len(opinions)) + 1, description="reading people") as advance:
         fitted, gain = fit_results(truth, results, options, opinions, lambda step: advance(description=step))
     Calibrator.of(fitted.parts).save(files.out)
     pooled = [] if gain is None or truth.categories is None else [means(truth.categories)]
-    print_fit(fitted.parts.card, gain, (*truth.notes, *left_out_notes(truth, results), *pooled))
+    left_out = left_out_notes(truth.left_out, len(truth.images), results.left_out, len(results.poses))
+    print_fit(fitted.parts.card, gain, (*truth.notes, *left_out, *pooled))
     say_written(files.out, f"calibrator ({fitted.parts.card.method}), for `trustpose calibrate apply`")
     if files.json is not None:
         rescored = None if gain is None else asdict(gain)
@@ -128,6 +124,7 @@ def apply(options: ApplyOptions, cluster: ClusterOptions) -> None:
     visible.
     """
     from trustpose.calibration.applied_record import record_path
+    from trustpose.formats.coco.pose_stream import is_table
     from trustpose.predict.calibrated_results import apply_calibrator, load_calibrator
     from trustpose.predict.second_results import second_sources
 
@@ -140,7 +137,7 @@ def apply(options: ApplyOptions, cluster: ClusterOptions) -> None:
     calibrator = load_calibrator(options.calibrator, options.estimator, options.sigmas)
     if cluster.is_cluster:
         check_table(results)
-    if cluster.engine or is_read_in_batches(results, out):
+    if cluster.engine or (is_table(results) and not (options.second and results.is_file())):
         _apply_to_table(options, cluster)
         return
     with progress_bar(description="reading") as advance:

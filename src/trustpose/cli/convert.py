@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from trustpose.cli.command import command
-from trustpose.cli.in_batches import convert_in_batches, convert_truth, is_parquet, is_truth
+from trustpose.cli.in_batches import convert_in_batches, convert_truth, is_truth
 from trustpose.cli.outputs import check_outputs, print_notes, say_written
 from trustpose.cli.progress import with_progress
 from trustpose.cli.records import skeleton_names
@@ -83,12 +83,13 @@ def convert(files: ConvertFiles, options: ConvertOptions) -> None:
     order, and no scores.
     """
     from trustpose.datasets.conversion import convert_labels, convert_poses, is_label_file
+    from trustpose.formats.coco.pose_stream import is_table
     from trustpose.formats.pose_files import find_files
     from trustpose.skeletons import skeleton_of
 
     sources, out, source = files.sources, files.out, files.sources[0]
     changed = [flag(name) for name in changed_options(options) if name != "format"]
-    if is_parquet(sources):
+    if any(map(is_table, sources)):
         check_outputs({"--out": out}, {"a file to convert": [path for path in sources if not path.is_dir()]})
         convert_in_batches(sources, out, changed)
         return

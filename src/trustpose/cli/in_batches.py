@@ -18,15 +18,6 @@ if TYPE_CHECKING:
 _TRUTH_ROWS = 50_000  # of a row group
 
 
-def is_read_in_batches(results: Path, out: Path | None = None) -> bool:
-    """Return whether a command reads these results in batches: a folder of parts, a Parquet file of more than a million
-    rows, or any that is written as Parquet."""
-    from trustpose.formats.parquet_parts import is_parts
-
-    is_table = results.suffix.lower() == ".parquet" and results.is_file()
-    return is_parts(results) or (is_table and out is not None and out.suffix.lower() in (".parquet", ""))
-
-
 def check_not_inside(out: Path, results: Path) -> None:
     """Raise InputError if an output would become a part of the folder that is read."""
     if results.is_dir() and results.resolve() in out.resolve().parents:
@@ -35,14 +26,14 @@ def check_not_inside(out: Path, results: Path) -> None:
 
 def apply_in_batches(calibrator: "Calibrator", results: Path, out: Path, skeleton: "Skeleton | None") -> None:
     """Write the results with trust, as `trustpose calibrate apply` does of results in memory. Raises InputError."""
-    from trustpose.calibration.in_batches import CalibratorInBatches, calibrated_rows, calibrated_schema
+    from trustpose.calibration.rows import calibrated_rows, calibrated_schema
     from trustpose.formats.coco.results_in_batches import open_results
     from trustpose.formats.error_files import write_errors
     from trustpose.formats.row_writing import row_writer
 
     check_not_inside(out, results)
     read = open_results(results)
-    applied = CalibratorInBatches(calibrator, len(read), skeleton)
+    applied = calibrator.stream(len(read), skeleton)
     schema = calibrated_schema(calibrator, read.parts)
     with bar("calibrating", len(read)) as advance, row_writer(out, schema) as write:
         for batch, rows in read.batches():
@@ -66,13 +57,6 @@ def bar(what: str, total: int) -> "Iterator[Callable[[int], None]]":
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, advance=done)
-
-
-def is_parquet(sources: Sequence[Path]) -> bool:
-    """Return whether sources to convert are Parquet: files, or folders of parts."""
-    from trustpose.formats.parquet_parts import parts_in
-
-    return any(one.suffix.lower() == ".parquet" or (one.is_dir() and bool(parts_in(one))) for one in sources)
 
 
 def convert_in_batches(sources: Sequence[Path], out: Path, other_options: Sequence[str]) -> None:

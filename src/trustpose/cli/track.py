@@ -8,7 +8,6 @@ import typer
 
 from trustpose.cli.cluster import check_table, run_on_cluster
 from trustpose.cli.command import command
-from trustpose.cli.in_batches import is_read_in_batches
 from trustpose.cli.outputs import check_outputs, print_note, say_written
 from trustpose.cli.records import FrameOptions, skeleton_names
 from trustpose.cli.track_batches import check_in_memory, track_parts
@@ -56,6 +55,7 @@ def track(files: TrackFiles, options: TrackOptions, cluster: ClusterOptions) -> 
     inputs = {"RESULTS": files.results, "--images": files.images, "--video": files.video, "--gt": files.gt}
     inputs |= {"--skeleton": skeleton_file(files.skeleton)}
     check_outputs({} if cluster.engine else {"--out": files.out}, inputs)
+    from trustpose.formats.coco.pose_stream import is_table
     from trustpose.predict.tracked_results import read_tracked_truth, track_results
 
     truth = None if files.gt is None else read_tracked_truth(files.gt, files.out)
@@ -65,8 +65,9 @@ def track(files: TrackFiles, options: TrackOptions, cluster: ClusterOptions) -> 
         raise InputError("--flow-method: the flow is between frames, and so expects --video")
     if cluster.is_cluster:
         check_table(files.results)
-    if cluster.engine or is_read_in_batches(files.results, files.out):
-        check_in_memory({"--images": files.images, "--video": files.video, "--gt": files.gt})
+    of_frames = {"--images": files.images, "--video": files.video, "--gt": files.gt}
+    if cluster.engine or files.results.is_dir() or (is_table(files.results) and not any(of_frames.values())):
+        check_in_memory(of_frames)
         _track_table(files, options, cluster)
         return
     done = track_results(
@@ -111,10 +112,10 @@ def _track_table(files: TrackFiles, links: TrackOptions, cluster: ClusterOptions
 
 def _print_quality(truth: "TruthFile", out: Path) -> None:
     """Print the tracking numbers of an audit in two lines."""
-    from trustpose.evaluation.tracking import tracking
+    from trustpose.evaluation.track_quality import track_quality
     from trustpose.formats.coco import read_results
 
-    quality = tracking(truth, read_results(out, truth=truth), truth.sigmas(), truth.area_convention("auto"))
+    quality = track_quality(truth, read_results(out, truth=truth), truth.sigmas(), truth.area_convention("auto"))
     assert quality is not None
     names = ("HOTA", "DetA", "AssA", "IDF1", "MOTA")
     numbers = "  ".join(f"{name} {_number(getattr(quality, name))}" for name in names)

@@ -21,7 +21,7 @@ def check_in_memory(given: Mapping[str, Any]) -> None:
     """Raise InputError if an option for results in memory was given."""
     name = next((name for name, value in given.items() if value is not None), None)
     if name is not None:
-        raise InputError(f"{name}: is for results in memory, and Parquet in parts is tracked in batches without it")
+        raise InputError(f"{name}: expected results in one file, not a folder of parts or --engine ray")
 
 
 def track_parts(results: Path, out: Path, skeleton: "Skeleton", options: dict[str, Any]) -> None:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 from trustpose.datasets import ai_challenger, mpii, ochuman
 from trustpose.datasets.label_files import truth_of_labelled
+from trustpose.datasets.read_truth import TruthSource, truth_file_of
 from trustpose.datasets.sources import dataset_of_name, missing
 from trustpose.files import BOM, InputError, read_bytes
 from trustpose.formats.array_files import is_matlab, read_hdf5, read_matlab
 from trustpose.formats.coco import TruthFile, read_truth
+from trustpose.formats.coco.pose_stream import is_table
+from trustpose.formats.coco.truth_in_batches import TruthBatches, held_truth, open_truth
 from trustpose.formats.columns import parse_finite_json
 from trustpose.formats.hdf5 import is_hdf5
 from trustpose.formats.label_tools import read_labelled
@@ -39,6 +42,15 @@ def read_ground_truth(
     if differ := difference(expected, file.skeleton):
         raise InputError(f"{path}: has another skeleton than --skeleton, {differ}")
     return file
+
+
+def open_ground_truth(
+    source: TruthSource, category: str | int | None = None, skeleton: Skeleton | str | Path | None = None
+) -> TruthBatches:
+    """Open a ground truth as a stream: Parquet in batches, all others as one. Raises as `truth_file_of` does."""
+    if isinstance(source, (str, Path)) and is_table(source):
+        return open_truth(source, category, None if skeleton is None else skeleton_of(skeleton, "skeleton"))
+    return held_truth(truth_file_of(source, category=category, skeleton=skeleton))
 
 
 def _own_layout(path: Path) -> TruthFile | None:

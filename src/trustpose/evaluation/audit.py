@@ -1,57 +1,47 @@
-"""Audit two files: how good the poses are and how reliable their scores."""
+"""Audit results against a ground truth: how good the poses are and how reliable their scores."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from trustpose.datasets.ground_truth import read_ground_truth
-from trustpose.evaluation.benchmarks import crowd_levels, occlusion_benchmarks
-from trustpose.evaluation.categories import (
-    Group,
-    category_precisions,
-    evaluate_groups,
-    mean_draws,
-    mean_summary,
-    measure_by_category,
-)
-from trustpose.evaluation.details import Details, Draws
-from trustpose.evaluation.inputs import inputs
-from trustpose.evaluation.joints_only import JointsAudit, audit_joints, has_joints_only
-from trustpose.evaluation.localisation import Asked, asked_metrics, localisation
-from trustpose.evaluation.notes import convention_notes, id_notes, keypoint_number_notes, pairing_notes
-from trustpose.evaluation.paired_results import PairedResults
-from trustpose.evaluation.pixels import pixels
-from trustpose.evaluation.presence import presence_trust
-from trustpose.evaluation.record import Audit, AuditNumbers, CategoryPrecision, Errors, known
-from trustpose.evaluation.sections import (
-    Findings,
-    keypoint_number_counts,
-    keypoint_trust,
-    pairing_counts,
-    pose_trust,
-)
-from trustpose.evaluation.sums import RANKED_BY, KeypointSums, audited_pose_score, audited_score
-from trustpose.evaluation.tables import paper_tables, parse_tables
-from trustpose.evaluation.tracking_record import Tracking
-from trustpose.evaluation.visibility import visibility_trust
+from trustpose.datasets.ground_truth import open_ground_truth
+from trustpose.datasets.read_truth import TruthSource
+from trustpose.evaluation.batch import RANKED_BY, Batch
+from trustpose.evaluation.comparison import with_comparisons
+from trustpose.evaluation.details import Draws, KeptPhotos
+from trustpose.evaluation.errors import KeypointErrors, ScoreErrors
+from trustpose.evaluation.inputs import Inputs, convention_notes
+from trustpose.evaluation.joints_only import NEEDS_SIGMAS, JointsAudit, has_joints_only
+from trustpose.evaluation.localisation import JointLocalisation, Metric, chosen_metrics
+from trustpose.evaluation.pixels import PixelErrors
+from trustpose.evaluation.precision import Crowding, Occlusion, Precision
+from trustpose.evaluation.record import Audit, AuditNumbers
+from trustpose.evaluation.resampling import Findings, Resampling
+from trustpose.evaluation.tables import KeypointsNotAbsent, parse_tables
+from trustpose.evaluation.tracking import PeopleTracks
+from trustpose.evaluation.trust import KeypointScores, PoseScore, Presence
+from trustpose.evaluation.visibility import VisibilityPrediction
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results
-from trustpose.formats.coco.together import common_photos, left_out_notes
-from trustpose.metrics.average_precision import AREA_RANGES, AveragePrecision
+from trustpose.formats.coco import ResultsFile, TruthFile
+from trustpose.formats.coco.pose_stream import PoseStream, common_ids, held_stream, open_poses, paired_batches
+from trustpose.formats.coco.truth import area_convention
+from trustpose.formats.coco.truth_in_batches import TruthBatches
+from trustpose.formats.records import results_file_of
 from trustpose.metrics.bootstrap import REPLICATES
-from trustpose.metrics.diagnosis import diagnose
-from trustpose.metrics.diagnosis_impact import error_impact
-from trustpose.poses import Area
+from trustpose.poses import Area, Poses
 from trustpose.skeletons import Skeleton, difference
+
+Source = str | Path | Poses | ResultsFile
+Tell = Callable[[Source, int, int], None]  # of results: how many are done, of how many
 
 
 def audit(
-    ground_truth: str | Path | TruthFile,
-    results: str | Path | ResultsFile,
+    ground_truth: TruthSource,
+    results: Source,
     *,
     area: str = "auto",
     score: str | None = None,
@@ -64,209 +54,266 @@ def audit(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Audit | JointsAudit:
-    """Audit a COCO keypoint results file against a ground truth (`datasets.ground_truth`).
+    """Audit keypoint results against a ground truth.
 
-    `area` names the convention for OKS and the area ranges ("auto": see `TruthFile.area_convention`), `score` the field
-    by which results are ranked and which is compared with OKS; None: "score" ranks, and `pose_quality`, if the file has
-    it, is compared. `sigmas`, (K,) or one for all, replace the skeleton's. `skeleton`, a Skeleton, name or
-    file, overrides the ground truth's. `metrics` are names of `localisation.METRICS`, each with @FRACTION if
-    wished; without, the data set's own. `tables` are names of `tables.TABLES`. `common` uses only photos that
-    both files have; without it, results for other photos are an error. `replicates` resamplings of images give the 95 %
-    intervals (0: none).
+    The numbers are the same whatever the layout of the files: JSON, CSV, one Parquet file, or a folder of its parts in
+    any order. Parquet is read in batches of whole photos, and memory does not grow with it.
 
-    The skeletons of MPII and FLIC have no published sigmas: without `sigmas` the result is a `JointsAudit`, which has
-    the data set's own metrics and no OKS. Raises InputError if a file or field is invalid.
+    Args:
+        ground_truth: COCO's JSON, the same as Parquet by `trustpose convert`, the layout of a data set
+            (`datasets.ground_truth`), or labelled people in memory.
+        results: COCO keypoint results as JSON, CSV or Parquet, a folder of Parquet parts, or poses in memory.
+        area: Convention for OKS and the area ranges; "auto": see `TruthFile.area_convention`.
+        score: Field by which results are ranked and which is compared with OKS. None: "score" ranks, and
+            `pose_quality`, if the file has it, is compared.
+        category: Name or id, if the ground truth has several; "all": each of them, and their means.
+        skeleton: A Skeleton, name or file, which overrides the ground truth's.
+        sigmas: (K,), or one for all keypoints, instead of the skeleton's.
+        common: Use only photos that both files have; without it, results for other photos are an error.
+        metrics: Names of `localisation.METRICS`, each with @FRACTION if wished. Default: the data set's own.
+        tables: Names of `tables.TABLES`.
+        replicates: Resamplings of photos for the 95 % intervals; 0: no intervals.
+        seed: Of the resampling.
+
+    Returns:
+        The record of all numbers; for the skeletons of MPII and FLIC, which have no published sigmas, without `sigmas`
+        a `JointsAudit`, which has the data set's own metrics and no OKS.
+
+    Raises:
+        InputError: A file or field is invalid.
+
+    Example:
+        >>> record = tp.audit("gt.json", "results.json")
     """
-    truth = ground_truth if isinstance(ground_truth, TruthFile) else read_ground_truth(ground_truth, category, skeleton)
-    asked = asked_metrics(metrics, truth)
-    named_tables = parse_tables(tables)
-    convention = truth.area_convention(area)
-    if not isinstance(results, ResultsFile):
-        results = read_results(results, truth=truth, score_field=score or RANKED_BY, common=common)
-    if differ := difference(results.poses.skeleton, truth.truth.skeleton):
-        raise InputError(f"{results.path} and {truth.path} have different skeletons, {differ}")
-    if common:
-        truth, (results,) = common_photos(truth, [results])
-    if has_joints_only(truth, asked, sigmas):
-        if named_tables:
-            raise InputError(f"{truth.path}: --table needs OKS: give --sigmas")
-        return audit_joints(truth, results, asked, score=score or RANKED_BY, replicates=replicates, seed=seed)
-    findings = Findings(notes=_notes(truth, results, area, convention, sigmas))
-    with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OKS is 0
-        options: dict[str, Any] = {"area": convention, "replicates": replicates, "seed": seed}
-        pose_score, pose_field = audited_pose_score(results, score)
-        measured, groups = measure_by_category(
-            truth, results, sigmas=truth.sigmas(sigmas), pose_score=pose_score, **options
-        )
-        findings.notes += pairing_notes(*pairing_counts(measured))
-        further = paper_tables(named_tables, truth, measured, groups, findings)
-        fields = (score or RANKED_BY, pose_field)
-        return replace(_assemble(truth, results, measured, groups, fields, asked, findings), tables=further)
+    return audits(
+        ground_truth,
+        [results],
+        area=area,
+        score=score,
+        category=category,
+        skeleton=skeleton,
+        sigmas=sigmas,
+        common=common,
+        metrics=metrics,
+        tables=tables,
+        replicates=replicates,
+        seed=seed,
+    )[0]
+
+
+def audits(
+    ground_truth: TruthSource,
+    results: Sequence[Source],
+    *,
+    area: str = "auto",
+    score: str | None = None,
+    category: str | int | None = None,
+    skeleton: Skeleton | str | Path | None = None,
+    sigmas: Float[np.ndarray, " L"] | None = None,
+    common: bool = False,
+    metrics: Sequence[str] = (),
+    tables: Sequence[str] = (),
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    needs_oks: str | None = None,
+    tell: Tell = lambda source, done, count: None,  # noqa: ARG005
+) -> list[Audit] | list[JointsAudit]:
+    """Audit several results files against one ground truth, and compare them on common draws of photos.
+
+    Args are those of `audit`, with `common` for the photos that all files have; `needs_oks` says what else needs OKS,
+    for the error if there are no sigmas for it; `tell` is called with a results file, how many of its results are done,
+    and how many there are. Raises InputError.
+    """
+    parsed_tables = parse_tables(tables)
+    truth = open_ground_truth(ground_truth, category, skeleton)
+    header = truth.header
+    chosen = chosen_metrics(metrics, header)
+    convention = area_convention(header.path, area, truth.areas, has_boxes=truth.has_boxes)
+    joints_only = has_joints_only(header, chosen, sigmas)
+    needs_oks = needs_oks or ("--table needs OKS" if parsed_tables else None)
+    if joints_only and needs_oks:
+        raise InputError(f"{header.path}: {needs_oks}: give --sigmas")
+    options = _Options(
+        area=convention,
+        named_area=area,
+        score=score,
+        sigmas=np.zeros(header.truth.keypoint_count) if joints_only else header.sigmas(sigmas),
+        has_sigmas=sigmas is not None,
+        metrics=chosen,
+        tables=parsed_tables,
+        replicates=replicates,
+        seed=seed,
+    )
+    streams = []
+    for source in results:
+        tell(source, 0, 0)
+        streams.append(_open(source, truth, score or RANKED_BY, common=common))
+    photos = common_ids(truth, streams) if common else None
+    records: list[Any] = []
+    for source, stream in zip(results, streams, strict=True):
+        run = _run_joints if joints_only else _run
+        records.append(run(truth, stream, options, photos, lambda done, s=source, n=stream.count: tell(s, done, n)))
+    return with_comparisons(records)
 
 
 def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = "auto") -> AuditNumbers:
     """Compute an audit's first numbers alone, without intervals and notes: those of `audit` for the same arguments, in
     a fraction of the time. Raises InputError as it does."""
+    truth, convention = open_ground_truth(ground_truth), ground_truth.area_convention(area)
+    numbers = _Numbers(ground_truth)
     with np.errstate(over="ignore"):
-        pose_score, pose_field = audited_pose_score(results, None)
-        measured, groups = measure_by_category(
-            ground_truth,
-            results,
-            pose_score=pose_score,
-            sigmas=ground_truth.sigmas(None),
-            area=ground_truth.area_convention(area),
-            replicates=0,
-            seed=0,
-        )
-        unread = Findings()
-        keypoint = KeypointSums(len(measured.sigmas))
-        keypoint.add(measured)
-        ap, oracle_ap, _ = _average_precision(measured, groups, measured.oracle_score(), unread)
-        return AuditNumbers(
-            ap=ap,
-            oracle_ap=oracle_ap,
-            headroom=_headroom(ap, oracle_ap),
-            pose=pose_trust(measured, pose_field, unread),
-            keypoint=keypoint_trust(measured, keypoint, audited_score(measured)[0], unread),
-            visibility=visibility_trust(measured, unread, is_ternary=ground_truth.has_visibility),
-        )
+        for file, read in paired_batches(truth, held_stream(results)):
+            numbers.add(Batch(file, read, sigmas=ground_truth.sigmas(None), area=convention))
+    return AuditNumbers(**numbers.result(Findings(Resampling(truth.image_ids(), 0, 0))))
 
 
-def _notes(truth: TruthFile, results: ResultsFile, asked: str, area: Area, sigmas: np.ndarray | None) -> list[str]:
-    """Return notes on assumptions about the files, rows left out, and differences from COCO."""
-    notes = [*truth.notes, *results.notes, *left_out_notes(truth, results)]
-    notes += convention_notes(area, asked, truth.area_sources(), truth.skeleton, has_sigmas=sigmas is not None)
-    if truth.categories is not None:
-        count = len(np.unique(truth.categories.of_row))
-        notes.append(f"ap, oracle_ap, headroom: means over {count} categories; all other numbers pool them")
-    notes += keypoint_number_notes(*keypoint_number_counts(truth.truth))
-    ids = truth.truth.annotation_id
-    return [*notes, *id_notes(0 if ids is None else int((ids == 0).sum()))]
+@dataclass(frozen=True)
+class _Options:
+    """The options of an audit, checked."""
+
+    area: Area
+    named_area: str
+    score: str | None
+    sigmas: Float[np.ndarray, " K"]
+    has_sigmas: bool
+    metrics: Sequence[Metric]
+    tables: dict[str, float | None]
+    replicates: int
+    seed: int
 
 
-def _assemble(
-    truth: TruthFile,
-    results: ResultsFile,
-    measured: PairedResults,
-    groups: list[Group],
-    score_fields: tuple[str, str],
-    asked: Sequence[Asked],
-    findings: Findings,
+def _open(source: Source, truth: TruthBatches, score_field: str, *, common: bool) -> PoseStream:
+    if isinstance(source, (str, Path)):
+        return open_poses(source, truth, score_field=score_field, common=common)
+    held = truth.people
+    if held is None:
+        raise InputError(f"{truth.header.path}: results in memory expect a ground truth in memory, not Parquet")
+    read = results_file_of(source, held, score_field=score_field, common=common)
+    if differ := difference(read.poses.skeleton, held.truth.skeleton):
+        raise InputError(f"{read.path} and {held.path} have different skeletons, {differ}")
+    return held_stream(read)
+
+
+class _Numbers:
+    """The sections of `AuditNumbers`."""
+
+    def __init__(self, header: TruthFile) -> None:
+        self.precision, self.pose = Precision(), PoseScore()
+        self.keypoint = KeypointScores(header.truth.keypoint_count)
+        self.visibility = VisibilityPrediction(is_ternary=header.has_visibility)
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch of whole photos."""
+        for section in (self.precision, self.pose, self.keypoint, self.visibility):
+            section.add(batch)
+
+    def result(self, findings: Findings) -> dict[str, Any]:
+        """Return the fields of `AuditNumbers`."""
+        ap, oracle_ap, headroom, _ = self.precision.result(findings)
+        numbers = {"ap": ap, "oracle_ap": oracle_ap, "headroom": headroom}
+        numbers |= {name: getattr(self, name).result(findings) for name in ("pose", "keypoint", "visibility")}
+        return numbers
+
+
+def _batches(
+    truth: TruthBatches, results: PoseStream, options: _Options, photos: np.ndarray | None, tick: Callable[[int], None]
+):
+    """Yield the batches of a stream of pairs."""
+    first, done = 0, 0
+    for file, read in paired_batches(truth, results, photos):
+        batch = Batch(file, read, sigmas=options.sigmas, area=options.area, score_field=options.score, first=first)
+        yield batch
+        first, done = first + len(batch.image_id), done + len(read.score)
+        tick(done)
+
+
+def _run(
+    truth: TruthBatches, results: PoseStream, options: _Options, photos: np.ndarray | None, tick: Callable[[int], None]
 ) -> Audit:
-    errors = _errors(measured, truth)  # first, as it takes the most memory, before the draws exist
-    keypoint, (score_of_keypoints, _) = KeypointSums(len(measured.sigmas)), audited_score(measured)
-    keypoint.add(measured)
-    score_field, pose_field = score_fields
-    oracle = measured.oracle_score()
-    ap, oracle_ap, categories = _average_precision(measured, groups, oracle, findings)
-    benchmarks, precision_75 = occlusion_benchmarks(measured, oracle)
-    crowd = crowd_levels(measured, truth.images, findings)
-    followed = _tracking(truth, results, measured, findings)  # before the findings are read
-    located = localisation(
-        *(truth, results.poses, measured.person, asked),
-        *(measured.counts, measured.person_image, findings),
-    )
+    """Audit one stream: every section counts every batch, then states its numbers."""
+    header, tables = truth.header, options.tables
+    inputs, details, tracks = Inputs(), KeptPhotos(), PeopleTracks()
+    precision, occlusion, crowding, errors = Precision(), Occlusion(), Crowding(), KeypointErrors()
+    pose, keypoint, presence = PoseScore(), KeypointScores(header.truth.keypoint_count), Presence()
+    visibility, pixels = VisibilityPrediction(is_ternary=header.has_visibility), PixelErrors()
+    localisation = JointLocalisation(options.metrics, header.path)
+    score_errors = ScoreErrors() if "scoring-errors" in tables else None
+    not_absent = KeypointsNotAbsent(tables["non-0"], header.truth.keypoint_count) if "non-0" in tables else None
+    sections = [inputs, precision, occlusion, crowding, errors, pose, keypoint, visibility, presence, pixels]
+    sections += [localisation, tracks, details, *filter(None, (score_errors, not_absent))]
+    ids = [np.zeros(0, np.int64)]
+    with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OKS is 0
+        for batch in _batches(truth, results, options, photos, tick):
+            for section in sections:
+                section.add(batch)
+            ids.append(batch.image_id)
+        findings = Findings(Resampling(np.concatenate(ids), options.replicates, options.seed))
+        findings.notes += _notes(truth, inputs, options)
+        further: dict[str, Any] = {"thresholds": precision.thresholds()} if "thresholds" in tables else {}
+        further |= {} if score_errors is None else {"scoring-errors": score_errors.result()}
+        further |= {} if not_absent is None else {"non-0": not_absent.result(header, findings)}
+        ap, oracle_ap, headroom, categories = precision.result(findings)
+        benchmarks, precision_75 = occlusion.result()
+        fields: dict[str, Any] = {
+            "crowd": crowding.result(findings),
+            "tracking": tracks.result(findings),
+            "localisation": localisation.result(findings),
+            "pose": pose.result(findings),
+            "keypoint": keypoint.result(findings),
+            "visibility": visibility.result(findings),
+            "presence": presence.result(findings),
+            "pixels": pixels.result(findings),
+            "errors": errors.result(),
+            "details": details.result(findings, precision_75, header),
+        }
     return Audit(
         ap=ap,
         oracle_ap=oracle_ap,
-        headroom=_headroom(ap, oracle_ap),
-        pose=pose_trust(measured, pose_field, findings),
-        keypoint=keypoint_trust(measured, keypoint, score_of_keypoints, findings),
-        visibility=visibility_trust(measured, findings, is_ternary=truth.has_visibility),
-        presence=presence_trust(truth, measured, results.poses, findings),
-        pixels=pixels(measured, findings),
-        errors=errors,
+        headroom=headroom,
         occlusion=benchmarks,
-        crowd=crowd,
         categories=categories,
-        keypoint_types=keypoint.types(truth.keypoint_names),
+        keypoint_types=keypoint.types(header.keypoint_names),
         intervals=findings.intervals,
-        area=measured.area,
-        score_field=score_field,
-        pose_field=pose_field,
-        inputs=inputs(truth, results, measured.person),
+        area=options.area,
+        score_field=options.score or RANKED_BY,
+        pose_field=batch.pose_field,
+        inputs=inputs.result((header.path, header.sha256), (results.path, results.sha256)),
         notes=tuple(findings.notes),
-        details=_details(truth, results, measured, score_of_keypoints, precision_75, findings),
-        tracking=followed,
-        localisation=located,
+        tables=further,
+        **fields,
     )
 
 
-def _tracking(truth: TruthFile, results: ResultsFile, measured: PairedResults, findings: Findings) -> Tracking | None:
-    if truth.truth.track_id is None or results.poses.track_id is None:
-        return None
-    from trustpose.evaluation.tracking import tracking  # its assignments import scipy, as long as a small audit takes
-
-    return tracking(
-        truth, results, measured.sigmas, measured.area, findings, replicates=measured.replicates, seed=measured.seed
+def _run_joints(
+    truth: TruthBatches, results: PoseStream, options: _Options, photos: np.ndarray | None, tick: Callable[[int], None]
+) -> JointsAudit:
+    """Audit the joints of one stream without OKS."""
+    header, inputs = truth.header, Inputs()
+    localisation = JointLocalisation(options.metrics, header.path)
+    ids = [np.zeros(0, np.int64)]
+    for batch in _batches(truth, results, options, photos, tick):
+        inputs.add(batch)
+        localisation.add(batch)
+        ids.append(batch.image_id)
+    findings = Findings(Resampling(np.concatenate(ids), options.replicates, options.seed))
+    findings.notes += [*header.notes, *inputs.left_out_notes()]
+    numbers = localisation.result(findings)
+    assert header.skeleton is not None
+    return JointsAudit(
+        localisation=numbers,
+        intervals=findings.intervals,
+        inputs=inputs.result((header.path, header.sha256), (results.path, results.sha256)),
+        notes=(*findings.notes, NEEDS_SIGMAS.format(name=header.skeleton.name)),
+        score_field=options.score or RANKED_BY,
+        draws=Draws(findings.draws, findings.resampling.image_id, options.seed),
     )
 
 
-def _average_precision(
-    measured: PairedResults, groups: list[Group], oracle: np.ndarray, findings: Findings
-) -> tuple[AveragePrecision, AveragePrecision, dict[str, CategoryPrecision]]:
-    """Compute the ten numbers by score and by the true OKS, with intervals of both and of their difference. With
-    several categories, returns their means and the numbers of each."""
-    summaries, draws = [], []
-    for name, score, ranges in (
-        ("ap", measured.score, tuple(AREA_RANGES)),
-        ("oracle_ap", oracle, ("all",)),  # headroom needs only AP, and draws take the time
-    ):
-        evaluations = evaluate_groups(measured, groups, score)
-        summaries.append([evaluation.summary() for evaluation in evaluations])
-        draws.append(mean_draws(measured, groups, evaluations, ranges))
-        for number, values in draws[-1].items():
-            findings.interval(f"{name}.{number}", values)
-    findings.interval("headroom", draws[1]["AP"] - draws[0]["AP"])
-    own, ideal = summaries
-    return mean_summary(own), mean_summary(ideal), category_precisions(measured, groups, own, ideal)
-
-
-def _headroom(ap: AveragePrecision, oracle_ap: AveragePrecision) -> float | None:
-    return None if ap.AP == -1 else oracle_ap.AP - ap.AP
-
-
-def _errors(measured: PairedResults, truth: TruthFile) -> Errors:
-    flip_index = np.arange(len(truth.keypoint_names)) if truth.skeleton is None else truth.skeleton.flip_index
-    diagnosis = diagnose(
-        measured.poses,
-        measured.truth,
-        measured.score,
-        sigmas=measured.sigmas,
-        flip_index=flip_index,
-        area=measured.area,
-        pairs=measured.pairs,
+def _notes(truth: TruthBatches, inputs: Inputs, options: _Options) -> list[str]:
+    """Return notes on assumptions about the files, rows left out, and differences from COCO."""
+    header = truth.header
+    notes = [*header.notes, *inputs.left_out_notes()]
+    notes += convention_notes(
+        options.area, options.named_area, inputs.area_sources, header.skeleton, has_sigmas=options.has_sigmas
     )
-    impact = error_impact(
-        measured.poses, measured.truth, measured.score, diagnosis, sigmas=measured.sigmas, area=measured.area
-    )
-    gain = {name: known(value) for name, value in impact.ap_gain().items()}
-    return Errors(**diagnosis.counts(), ap_gain=gain)
-
-
-def _details(
-    truth: TruthFile,
-    results: ResultsFile,
-    measured: PairedResults,
-    keypoint: np.ndarray,
-    precision_75: dict[str, tuple[np.ndarray, np.ndarray]],
-    findings: Findings,
-) -> Details:
-    return Details(
-        poses=results.poses,
-        truth=truth.truth,
-        pose_score=measured.pose_score,
-        person=measured.person,
-        oks=measured.oks,
-        measured=measured.rows,
-        keypoint_score=keypoint,
-        opks=measured.opks,
-        labelled=measured.labelled,
-        sigmas=measured.sigmas,
-        keypoint_names=truth.keypoint_names,
-        edges=() if truth.skeleton is None else truth.skeleton.edges,
-        flip_pairs=() if truth.skeleton is None else truth.skeleton.flip_pairs,
-        file_names=truth.images.names(),
-        precision_75=precision_75,
-        draws=Draws(findings.draws, measured.image_ids, measured.seed),
-    )
+    return [*notes, *inputs.notes(), *inputs.pairing_notes()]

@@ -8,20 +8,12 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.evaluation.details import Draws
-from trustpose.evaluation.inputs import inputs
-from trustpose.evaluation.localisation import Asked, localisation
-from trustpose.evaluation.localisation_record import Localisation
-from trustpose.evaluation.record import Audit, Comparison, Number, plain
-from trustpose.evaluation.sections import Findings
+from trustpose.evaluation.localisation import Metric
+from trustpose.evaluation.record import Audit, Comparison, Localisation, Number, plain
 from trustpose.file_names import shown
-from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.coco.together import left_out_notes
-from trustpose.metrics.bootstrap import REPLICATES, resample_counts
-from trustpose.metrics.pairing import pair_with_people
-from trustpose.skeletons import difference
+from trustpose.formats.coco import TruthFile
 
-_NEEDS_SIGMAS = "all other numbers: null, the skeleton {name} has no published sigmas for OKS (--sigmas gives them)"
+NEEDS_SIGMAS = "all other numbers: null, the skeleton {name} has no published sigmas for OKS (--sigmas gives them)"
 _OTHER_KEYS = tuple(
     name
     for name in Audit.__dataclass_fields__
@@ -75,46 +67,7 @@ class JointsAudit:
         return f"JointsAudit({shown(str(results['file']))}: {results['results']} poses; {numbers})"
 
 
-def has_joints_only(truth: TruthFile, asked: Sequence[Asked], sigmas: Float[np.ndarray, " L"] | None) -> bool:
-    """Return whether a file can be audited by the metrics `asked` of its joints alone, as its skeleton has no published
+def has_joints_only(truth: TruthFile, metrics: Sequence[Metric], sigmas: Float[np.ndarray, " L"] | None) -> bool:
+    """Return whether a file can be audited by the metrics of its joints alone, as its skeleton has no published
     sigmas and none are given."""
-    return sigmas is None and bool(asked) and truth.skeleton is not None and not truth.skeleton.has_sigmas
-
-
-def audit_joints(
-    truth: TruthFile,
-    results: ResultsFile,
-    asked: Sequence[Asked],
-    *,
-    score: str = "score",
-    replicates: int = REPLICATES,
-    seed: int = 0,
-) -> JointsAudit:
-    """Compute the metrics `asked` of results on a ground truth; the arguments are as in `audit.audit`. Raises
-    InputError without a metric, or if the skeletons differ."""
-    if not asked:
-        raise InputError(f"{truth.path}: has no metric of its own; choose one with --metric")
-    if differ := difference(results.poses.skeleton, truth.truth.skeleton):
-        raise InputError(f"{results.path} and {truth.path} have different skeletons, {differ}")
-    assert truth.truth.image_id is not None and truth.skeleton is not None
-    person = pair_with_people(results.poses, truth.truth)
-    findings = Findings(notes=[*truth.notes, *left_out_notes(truth, results)])
-    images = np.sort(truth.images.id)
-    counts = resample_counts(len(images), replicates, seed) if replicates else np.zeros((0, len(images)), int)
-    found = localisation(
-        truth,
-        results.poses,
-        person,
-        asked,
-        counts,
-        np.searchsorted(images, truth.truth.image_id),
-        findings,
-    )
-    return JointsAudit(
-        localisation=found,
-        intervals=findings.intervals,
-        inputs=inputs(truth, results, person),
-        notes=(*findings.notes, _NEEDS_SIGMAS.format(name=truth.skeleton.name)),
-        score_field=score,
-        draws=Draws(findings.draws, images, seed),
-    )
+    return sigmas is None and bool(metrics) and truth.skeleton is not None and not truth.skeleton.has_sigmas

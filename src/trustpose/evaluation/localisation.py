@@ -4,23 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from trustpose.evaluation.localisation_record import Curve, Localisation, PartRate
-from trustpose.evaluation.record import known
-from trustpose.evaluation.sections import Findings
+from trustpose.evaluation.batch import Batch
+from trustpose.evaluation.record import Curve, Localisation, PartRate, known
+from trustpose.evaluation.resampling import Findings, PhotoTable
 from trustpose.files import InputError
 from trustpose.formats.coco import TruthFile
+from trustpose.metrics.bootstrap import sums_by_group
 from trustpose.metrics.correct_joints import (
+    CorrectJoints,
     area_under_curve,
     correct_joints,
-    mean_distance,
     normalised_distance,
-    replicate_correct,
-    replicate_mean_distance,
     table_groups,
 )
 from trustpose.metrics.correct_parts import body_limbs, limb_distance, limb_groups
+from trustpose.metrics.exact_sums import exact_sums, mean_of
 from trustpose.metrics.reference_lengths import box_side, eye_corner_distance, joints_box, torso_diameter
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import Skeleton
@@ -55,7 +55,7 @@ _HEADS_OF_SIZE_0 = "; with a head box of size 0, HRNet's evaluation counts all o
 
 
 @dataclass(frozen=True)
-class Asked:
+class Metric:
     """A metric by its name, and the fraction of the reference length within which a joint is correct."""
 
     name: str
@@ -63,7 +63,7 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class _Measured:
+class _Distances:
     """Errors (M, P) of the people who count in reference lengths, by columns of joints or limbs: NaN where none counts,
     infinity without a prediction."""
 
@@ -73,7 +73,7 @@ class _Measured:
     is_of_joints: bool
 
 
-def parse_metric(text: str) -> Asked:
+def parse_metric(text: str) -> Metric:
     """Return the metric of a text NAME or NAME@FRACTION. Raises InputError."""
     name, _, given = text.strip().partition("@")
     if name not in _RULES:
@@ -84,110 +84,205 @@ def parse_metric(text: str) -> Asked:
         fraction = -1.0
     if not 0 < fraction <= 10:
         raise InputError(f"--metric {text[:40]}: expected a fraction above 0 and up to 10 after @")
-    return Asked(name, fraction)
+    return Metric(name, fraction)
 
 
-def asked_metrics(texts: Sequence[str], truth: TruthFile) -> tuple[Asked, ...]:
+def chosen_metrics(texts: Sequence[str], truth: TruthFile) -> tuple[Metric, ...]:
     """Return the metrics of `texts`, else the data set's own. Raises InputError for an unknown or repeated one."""
-    asked = tuple(parse_metric(one) for text in texts or truth.metrics for one in text.split(","))
-    names = [one.name for one in asked]
+    metrics = tuple(parse_metric(name) for text in texts or truth.metrics for name in text.split(","))
+    names = [metric.name for metric in metrics]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"--metric: {twice} is given twice")
-    return asked
+    return metrics
 
 
-def localisation(
-    truth: TruthFile,
-    poses: Poses,
-    person: Int[np.ndarray, " N"],
-    asked: Sequence[Asked],
-    counts: Int[np.ndarray, "B I"],
-    person_image: Int[np.ndarray, " M"],
-    findings: Findings,
-) -> dict[str, Localisation]:
-    """Compute the metrics by name. `person` (N,) is each pose's row of the ground truth or −1; `person_image` (M,) is a
-    person's image in the draws `counts`.
+class JointLocalisation:
+    """PCK and its relatives by name. All people with labels count, without crowds; one without a result, and a joint
+    that its estimator did not find, is wrong. Raises InputError if the ground truth lacks what a metric needs."""
 
-    All people with labels count, without crowds; one without a result, and a joint that its estimator did not find,
-    is wrong. Raises InputError if the ground truth lacks what a metric needs.
-    """
-    if not asked:
-        return {}
-    people = truth.truth
-    crowd = np.zeros(len(people), bool) if people.iscrowd is None else people.iscrowd
-    rows = np.flatnonzero((people.v > 0).any(axis=1) & ~crowd)
-    if not len(rows):
-        raise InputError(f"{truth.path}: no person has a labelled keypoint, --metric needs some")
-    xy, is_found = _predictions(poses, person, len(people))
-    without = int((~is_found[rows]).sum())
-    if without:
-        findings.notes.append(
-            f"localisation.*: {without} of {len(rows)} people have no result: all their joints are wrong"
+    def __init__(self, metrics: Sequence[Metric], path: str) -> None:
+        self._path = path
+        self._people, self._without_result = 0, 0
+        self._sums = [_MetricSums(metric) for metric in metrics]
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch of whole photos."""
+        people = batch.truth
+        if not self._sums:
+            return
+        crowd = np.zeros(len(people), bool) if people.iscrowd is None else people.iscrowd
+        rows = np.flatnonzero((people.v > 0).any(axis=1) & ~crowd)
+        xy, has_result = _predictions(batch.poses, batch.person, len(people))
+        self._people += len(rows)
+        self._without_result += int((~has_result[rows]).sum())
+        for sums in self._sums:
+            sums.add(batch.file, people[rows], xy[rows], batch.person_image[rows], len(batch.image_id))
+
+    def result(self, findings: Findings) -> dict[str, Localisation]:
+        """Return the metrics by name, with notes on people that are left out."""
+        if not self._sums:
+            return {}
+        if not self._people:
+            raise InputError(f"{self._path}: no person has a labelled keypoint, --metric needs some")
+        if self._without_result:
+            findings.notes.append(
+                f"localisation.*: {self._without_result} of {self._people} people have no result: all their joints are "
+                "wrong"
+            )
+        return {
+            sums.metric.name: sums.result(findings, self._path, self._people, self._without_result)
+            for sums in self._sums
+        }
+
+
+class _MetricSums:
+    """The sums of one metric."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric, self._rule = metric, _RULES[metric.name]
+        self._fractions = np.linspace(0, max(self._rule.farthest, metric.fraction), _CURVE_STEPS)
+        self._layout: _Distances | None = None
+        self._photos: PhotoTable | None = None
+        self._counted, self._other_diagonal, self._has_head = 0, 0, False
+        self._error, self._labels, self._is_finite = 0, 0, True
+
+    def add(self, file: TruthFile, people: Truth, xy: np.ndarray, image: np.ndarray, images: int) -> None:
+        """Count people of a batch of `images` photos with their predicted joints (M, K, 2)."""
+        self._has_head |= people.head_size is not None and bool(np.isfinite(people.head_size).any())
+        if self._rule.reference == _TORSO:
+            self._other_diagonal += _other_diagonals(people)
+        distances = _measure(self.metric, file, people, xy)
+        distance, columns = distances.distance, distances.distance.shape[1]
+        if self._layout is None or self._photos is None:
+            self._layout, self._photos = distances, PhotoTable(2 * columns + 2)
+            self._curve = np.zeros((_CURVE_STEPS, columns), np.int64)
+            self._correct, self._count = np.zeros((2, columns), np.int64)
+        self._curve += correct_joints(distance, self._fractions).correct
+        counts = ~np.isnan(distance)
+        self._correct += (distance <= self.metric.fraction).sum(axis=0)
+        self._count += counts.sum(axis=0)
+        self._counted += int(counts.any(axis=1).sum())
+        is_finite = np.isfinite(distance)
+        self._is_finite &= bool((is_finite | ~counts).all())
+        self._error += exact_sums(distance[is_finite])[0]
+        error = np.where(is_finite, distance, 0.0).sum(axis=1)
+        table = np.concatenate(
+            [distance <= self.metric.fraction, counts, error[:, None], counts.sum(axis=1)[:, None]], axis=1
         )
-    found = {}
-    for one in asked:
-        measured = _measure(one, truth, people[rows], xy[rows])
-        found[one.name] = _summary(one, measured, without)
-        if found[one.name].headline == "error" and found[one.name].error is None:
-            findings.notes.append(f"localisation.{one.name}.error: null, as joints that count have no prediction")
-        left_out = found[one.name].without_reference
-        if left_out:
+        self._photos.append(sums_by_group(table, image, images))
+
+    def result(self, findings: Findings, path: str, people: int, without_result: int) -> Localisation:
+        """Return the metric, with its notes."""
+        layout, name = self._layout, f"localisation.{self.metric.name}"
+        assert layout is not None
+        if self.metric.name == "pckh" and not self._has_head:
+            raise InputError(_no_heads(path))
+        found = self._localisation(layout, people, without_result)
+        if found.headline == "error" and found.error is None:
+            findings.notes.append(f"{name}.error: null, as joints that count have no prediction")
+        if found.without_reference:
             findings.notes.append(
-                f"localisation.{one.name}: {left_out} of {len(rows)} people are left out, as their labels do not give "
-                f"{_RULES[one.name].reference}{', or the other diagonal' * (_RULES[one.name].reference == _TORSO)}"
-                f"{_HEADS_OF_SIZE_0 * (one.name == 'pckh')}"
+                f"{name}: {found.without_reference} of {people} people are left out, as their labels do not give "
+                f"{self._rule.reference}{', or the other diagonal' * (self._rule.reference == _TORSO)}"
+                f"{_HEADS_OF_SIZE_0 * (self.metric.name == 'pckh')}"
             )
-        other = _other_diagonals(people[rows]) if _RULES[one.name].reference == _TORSO else 0
-        if other:
+        if self._other_diagonal:
             findings.notes.append(
-                f"localisation.{one.name}: {other} people are measured by the other diagonal, right shoulder to "
-                "left hip, as the first one's joints are not labelled"
+                f"{name}: {self._other_diagonal} people are measured by the other diagonal, right shoulder to left "
+                "hip, as the first one's joints are not labelled"
             )
-        for name, draws in _draws(one, measured, counts, person_image[rows]).items():
-            findings.interval(f"localisation.{one.name}.{name}", draws)
-    return found
+        for number, draws in self._draws(layout, findings).items():
+            findings.interval(f"{name}.{number}", draws)
+        return found
+
+    def _localisation(self, layout: _Distances, people: int, without_result: int) -> Localisation:
+        rule, metric = self._rule, self.metric
+        columns = [column for group in layout.groups.values() for column in group]
+        curve = CorrectJoints(self._fractions, self._curve, self._count)
+        rates = CorrectJoints(np.array([metric.fraction]), self._correct[None], self._count)
+        groups = {name: rate[0] for name, rate in rates.joined(layout.groups).items()}
+        of_groups = np.array(list(groups.values()))
+        is_defined = ~np.isnan(of_groups)
+        labels = int(self._count.sum())
+        return Localisation(
+            title=rule.title if metric.name == "nme" else f"{rule.title}@{metric.fraction:g}",
+            fraction=metric.fraction,
+            reference=rule.reference,
+            total=known(rates.pooled(columns)[0]),
+            all=known(rates.pooled()[0]),
+            mean=known(of_groups[is_defined].mean()) if is_defined.any() else None,
+            auc=known(area_under_curve(curve.fractions, curve.pooled(columns))),
+            error=known(mean_of(self._error, labels)) if layout.is_of_joints and self._is_finite else None,
+            groups={name: known(rate) for name, rate in groups.items()},
+            parts={
+                name: PartRate(known(rate), int(n))
+                for name, rate, n in zip(layout.names, rates.rate[0], rates.count, strict=True)
+            },
+            people=self._counted,
+            without_result=without_result,
+            without_reference=people - self._counted,
+            curve=Curve(
+                tuple(np.round(curve.fractions, 6).tolist()),
+                tuple(map(known, curve.pooled(columns))),
+                {name: tuple(map(known, shares)) for name, shares in curve.joined(layout.groups).items()},
+            ),
+        )
+
+    def _draws(self, layout: _Distances, findings: Findings) -> dict[str, Float[np.ndarray, " B"]]:
+        """Return the total, the mean and each group in every draw."""
+        assert self._photos is not None
+        sums = findings.resampling.sums(self._photos)
+        correct, count, error = np.split(sums, [len(layout.names), 2 * len(layout.names)], axis=1)  # (B, P), (B, 2)
+        rate = _share(correct, count)
+        groups = {name: _mean(rate[:, list(columns)]) for name, columns in layout.groups.items()}
+        columns = [column for group in layout.groups.values() for column in group]
+        total = _share(correct[:, columns].sum(axis=1), count[:, columns].sum(axis=1))
+        mean = _mean(np.stack(list(groups.values()), axis=1))
+        draws = {"total": total, "all": _share(correct.sum(axis=1), count.sum(axis=1)), "mean": mean}
+        if layout.is_of_joints:
+            draws["error"] = _share(error[:, 0], error[:, 1]) if self._is_finite else np.full(len(error), np.nan)
+        return draws | {f"groups.{name}": rates for name, rates in groups.items()}
 
 
-def _predictions(poses: Poses, person: np.ndarray, people: int) -> tuple[np.ndarray, np.ndarray]:
+def _predictions(
+    poses: Poses, person: Int[np.ndarray, " N"], people: int
+) -> tuple[Float[np.ndarray, "M K 2"], Bool[np.ndarray, " M"]]:
     """Return the predicted joints (M, K, 2) of each person, NaN where there are none, and who has a result."""
     xy = np.full((people, poses.keypoint_count, 2), np.nan)
     rows = np.flatnonzero(person >= 0)
-    own = poses.xy[rows].astype(np.float64)
+    joints = poses.xy[rows].astype(np.float64)
     if poses.missing is not None:
-        own = np.where(poses.missing[rows][..., None], np.nan, own)
-    xy[person[rows]] = own
-    is_found = np.zeros(people, dtype=np.bool_)
-    is_found[person[rows]] = True
-    return xy, is_found
+        joints = np.where(poses.missing[rows][..., None], np.nan, joints)
+    xy[person[rows]] = joints
+    has_result = np.zeros(people, dtype=np.bool_)
+    has_result[person[rows]] = True
+    return xy, has_result
 
 
-def _measure(asked: Asked, file: TruthFile, people: Truth, xy: np.ndarray) -> _Measured:
+def _measure(metric: Metric, file: TruthFile, people: Truth, xy: np.ndarray) -> _Distances:
     labelled = np.asarray(people.v > 0)
     skeleton = people.skeleton
     if skeleton is None:
-        raise InputError(f"{file.path}: keypoints have no names, which --metric {asked.name} needs: give --skeleton")
-    if asked.name.startswith("pcp"):
+        raise InputError(f"{file.path}: keypoints have no names, which --metric {metric.name} needs: give --skeleton")
+    if metric.name.startswith("pcp"):
         limbs = body_limbs(skeleton)
         if not limbs:
             raise InputError(f"{file.path}: the skeleton {skeleton.name} has none of the limbs of PCP")
-        rule = "loose" if asked.name == "pcp-loose" else "strict"
+        rule = "loose" if metric.name == "pcp-loose" else "strict"
         distance = limb_distance(xy, people.xy, labelled, limbs, rule)
-        return _Measured(distance, tuple(limb.name for limb in limbs), limb_groups(limbs), False)
-    reference = _reference_lengths(asked.name, file, people, labelled, skeleton)
+        return _Distances(distance, tuple(limb.name for limb in limbs), limb_groups(limbs), False)
+    reference = _reference_lengths(metric.name, file, people, labelled, skeleton)
     distance = normalised_distance(xy, people.xy, labelled, reference)
-    return _Measured(distance, skeleton.keypoints, table_groups(skeleton), True)
+    return _Distances(distance, skeleton.keypoints, table_groups(skeleton), True)
 
 
 def _reference_lengths(
     name: str, file: TruthFile, people: Truth, labelled: np.ndarray, skeleton: Skeleton
 ) -> Float[np.ndarray, " M"]:
     if name == "pckh":
-        if people.head_size is None or not np.isfinite(people.head_size).any():
-            raise InputError(
-                f"{file.path}: has no head sizes, which --metric pckh needs (MPII's annotations have them; for HRNet's "
-                "JSON they are in gt_valid.mat beside it); pck, pck-torso and pdj do without"
-            )
+        if people.head_size is None:
+            raise InputError(_no_heads(file.path))
         return people.head_size
     if name == "pck":
         return box_side(joints_box(people.xy, labelled))
@@ -212,59 +307,6 @@ def _other_diagonals(people: Truth) -> int:
     return int((np.isnan(first) & ~np.isnan(either)).sum())
 
 
-def _summary(asked: Asked, measured: _Measured, without_result: int) -> Localisation:
-    rule, columns = _RULES[asked.name], [column for group in measured.groups.values() for column in group]
-    farthest = max(rule.farthest, asked.fraction)
-    curve = correct_joints(measured.distance, np.linspace(0, farthest, _CURVE_STEPS))
-    at = correct_joints(measured.distance, asked.fraction)
-    groups = {name: rates[0] for name, rates in at.joined(measured.groups).items()}
-    usable = ~np.isnan(list(groups.values()))
-    counted = int((~np.isnan(measured.distance)).any(axis=1).sum())
-    return Localisation(
-        title=rule.title if asked.name == "nme" else f"{rule.title}@{asked.fraction:g}",
-        fraction=asked.fraction,
-        reference=rule.reference,
-        total=known(at.pooled(columns)[0]),
-        all=known(at.pooled()[0]),
-        mean=known(np.array(list(groups.values()))[usable].mean()) if usable.any() else None,
-        auc=known(area_under_curve(curve.fractions, curve.pooled(columns))),
-        error=_finite(mean_distance(measured.distance)) if measured.is_of_joints else None,
-        groups={name: known(rate) for name, rate in groups.items()},
-        parts={
-            name: PartRate(known(rate), int(n))
-            for name, rate, n in zip(measured.names, at.rate[0], at.count, strict=True)
-        },
-        people=counted,
-        without_result=without_result,
-        without_reference=len(measured.distance) - counted,
-        curve=Curve(
-            tuple(np.round(curve.fractions, 6).tolist()),
-            tuple(map(known, curve.pooled(columns))),
-            {name: tuple(map(known, rates)) for name, rates in curve.joined(measured.groups).items()},
-        ),
-    )
-
-
-def _draws(
-    asked: Asked, measured: _Measured, counts: np.ndarray, image: np.ndarray
-) -> dict[str, Float[np.ndarray, " B"]]:
-    """Return the total, the mean and each group in every draw."""
-    correct, count = replicate_correct(counts, measured.distance, asked.fraction, image)  # (B, P)
-    rate = _share(correct, count)
-    groups = {name: _mean(rate[:, list(columns)]) for name, columns in measured.groups.items()}
-    columns = [column for group in measured.groups.values() for column in group]
-    total = _share(correct[:, columns].sum(axis=1), count[:, columns].sum(axis=1))
-    mean = _mean(np.stack(list(groups.values()), axis=1))
-    draws = {"total": total, "all": _share(correct.sum(axis=1), count.sum(axis=1)), "mean": mean}
-    if measured.is_of_joints:
-        draws["error"] = replicate_mean_distance(counts, measured.distance, image)
-    return draws | {f"groups.{name}": rates for name, rates in groups.items()}
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
 def _mean(values: np.ndarray) -> np.ndarray:
     """Return the mean of each row's numbers; NaN in a row without any."""
     is_known = ~np.isnan(values)
@@ -273,3 +315,10 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _no_heads(path: str) -> str:
+    return (
+        f"{path}: has no head sizes, which --metric pckh needs (MPII's annotations have them; for HRNet's JSON they "
+        "are in gt_valid.mat beside it); pck, pck-torso and pdj do without"
+    )

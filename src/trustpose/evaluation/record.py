@@ -7,8 +7,6 @@ from typing import Any, cast
 import numpy as np
 
 from trustpose.evaluation.details import Details
-from trustpose.evaluation.localisation_record import Localisation
-from trustpose.evaluation.tracking_record import Tracking
 from trustpose.file_names import shown
 from trustpose.metrics.average_precision import AveragePrecision
 from trustpose.metrics.pixel_error import PixelTrust
@@ -178,6 +176,149 @@ class Errors:
 
 
 @dataclass(frozen=True)
+class PartRate:
+    """The share of correct predictions of one joint or limb among the n labels that count."""
+
+    rate: Number
+    n: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Shares at each fraction of the reference length: `total`, and of each group of joints or limbs."""
+
+    fractions: tuple[float, ...]
+    total: tuple[Number, ...]
+    groups: dict[str, tuple[Number, ...]]
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """One metric: a joint or limb is correct within `fraction` of `reference`.
+
+    `total` pools the joints of all groups, `all` those outside too (MPII's pelvis and thorax), `mean` is the mean of
+    the groups, `auc` the mean height of the total's curve. `error` is the mean error of all joints in reference
+    lengths, None for limbs, and where a joint has no prediction. `groups` join left and right; `parts` are all joints
+    or limbs by name. `people` count; `without_result` of them have no result and are wrong throughout;
+    `without_reference` others are left out, as they have no reference length.
+    """
+
+    title: str
+    fraction: float
+    reference: str
+    total: Number
+    all: Number
+    mean: Number
+    auc: Number
+    error: Number
+    groups: dict[str, Number]
+    parts: dict[str, PartRate]
+    people: int
+    without_result: int
+    without_reference: int
+    curve: Curve
+
+    @property
+    def headline(self) -> str:
+        """The number that the metric is known by: "error" of NME, "total" of the others."""
+        return "error" if self.title == "NME" else "total"
+
+
+@dataclass(frozen=True)
+class JointTracking:
+    """One joint in PoseTrack's numbers, 0 to 1."""
+
+    MOTA: Number
+    MOTP: Number
+    precision: Number
+    recall: Number
+    AP: Number
+
+
+@dataclass(frozen=True)
+class PoseTrack:
+    """PoseTrack's numbers, as its code poseval computes them: means over joints, 0 to 1; switches of all joints; and
+    each joint's by name."""
+
+    MOTA: Number
+    MOTP: Number
+    precision: Number
+    recall: Number
+    AP: Number
+    switches: int
+    joints: dict[str, JointTracking]
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """How well people are tracked, by OKS: HOTA with its parts, IDF1 with precision and recall, and CLEAR MOT at OKS
+    0.5, with the numbers that it counts, and how many poses are of no track; `posetrack` is None without head boxes."""
+
+    HOTA: Number
+    DetA: Number
+    AssA: Number
+    LocA: Number
+    IDF1: Number
+    IDP: Number
+    IDR: Number
+    MOTA: Number
+    MOTP: Number
+    switches: int
+    fragments: int
+    misses: int
+    false_alarms: int
+    people: int
+    poses: int
+    untracked: int
+    frames: int
+    clips: int
+    posetrack: PoseTrack | None
+
+
+@dataclass(frozen=True)
+class ThresholdPrecision:
+    """AP at one OKS threshold, ranked by the score and by the true OKS (OKS-Net, tables XII and XIII)."""
+
+    AP: Number
+    oracle_AP: Number
+
+
+@dataclass(frozen=True)
+class CompetingScores:
+    """Histograms of the poses within OKS 0.1 of people whom several are near: of each person's closest pose, and of the
+    others. `overlap` is the sum of the smaller of both heights, the red bars of OKS-Net's figure 11."""
+
+    edges: tuple[float, ...]
+    closest: tuple[int, ...]
+    others: tuple[int, ...]
+    overlap: int
+
+
+@dataclass(frozen=True)
+class ScoringErrors:
+    """Scoring errors (Ronchi & Perona, section 3.2) by the score, and by the optimal one: people whose closest pose
+    another pose within OKS 0.5 outranks, and histograms. The optimal score reorders `reordered_images` of `images`."""
+
+    errors: int
+    errors_by_optimal_score: int
+    reordered_images: int
+    images: int
+    score: CompetingScores
+    optimal_score: CompetingScores
+
+
+@dataclass(frozen=True)
+class KeypointPrecision:
+    """mAPK of one group of joints (metamodel paper, tables 3 and 4): with all keypoints, and without those that the
+    estimator takes for absent."""
+
+    AP: Number
+    AR: Number
+    non_0_AP: Number
+    non_0_AR: Number
+
+
+@dataclass(frozen=True)
 class Comparison:
     """`difference` of a number of results file `file` minus that of `against`; `metric` is its dotted name. `low` and
     `high` are its 95 % interval over paired draws of photos; None without draws."""
@@ -217,7 +358,7 @@ class AuditNumbers:
 
 
 @dataclass(frozen=True, repr=False)
-class AuditRecord(AuditNumbers):
+class Audit(AuditNumbers):
     """How good one results file's poses are and how reliable its scores; `as_dict()` is the audit JSON.
 
     `score_field` ranks, `pose_field` is compared with OKS. `intervals` maps a number's dotted name ("pose.pearson") to
@@ -225,7 +366,8 @@ class AuditRecord(AuditNumbers):
     photos have no crowd index; `categories` has each category by name if all were read, and `ap` and `oracle_ap` are
     then their means. `compare` has the differences from other audits, filled by `comparison.with_comparisons`.
     `tracking` is None unless both files have track ids. `localisation` has PCK and its relatives by name, those asked
-    for or the data set's own; `tables` those of `evaluation.tables` that were asked for.
+    for or the data set's own; `tables` those of `evaluation.tables` that were asked for. `details` has arrays
+    behind the numbers.
     """
 
     presence: PresenceTrust
@@ -245,6 +387,7 @@ class AuditRecord(AuditNumbers):
     tracking: Tracking | None = None
     localisation: dict[str, Localisation] = field(default_factory=dict)
     tables: dict[str, Any] = field(default_factory=dict)
+    details: Details = field(repr=False, kw_only=True)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the audit JSON: DESIGN.md's keys and those of the further sections; None for NaN or -1."""
@@ -259,13 +402,6 @@ class AuditRecord(AuditNumbers):
         values = {label: self.number(name) for label, name in first.items()}
         numbers = ", ".join(f"{label} {'–' if one is None else f'{one:.3f}'}" for label, one in values.items())
         return f"Audit({shown(str(results['file']))}: {results['results']} poses; {numbers})"
-
-
-@dataclass(frozen=True, repr=False)
-class Audit(AuditRecord):
-    """An audit of poses in memory: its numbers, and the arrays behind them."""
-
-    details: Details = field(repr=False, kw_only=True)
 
 
 def known(value: float) -> Number:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.evaluation.categories import evaluate_groups, mean_draws, mean_summary, measure_by_category
+from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.comparison import comparable
+from trustpose.evaluation.precision import ScorePrecision
 from trustpose.evaluation.record import Audit
+from trustpose.evaluation.resampling import Resampling
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.metrics.bootstrap import REPLICATES, interval
@@ -53,18 +55,14 @@ def rescoring(
         if truth.categories is not None:
             raise ValueError("category_id: expected one per pose, as the ground truth has several")
         category_id = np.full(len(poses), truth.category_id)
-    measured, groups = measure_by_category(
-        *(truth, ResultsFile(poses, own, category_id, "", "")),
-        sigmas=truth.sigmas(sigmas),
-        area=area,
-        replicates=replicates,
-        seed=seed,
-    )
+    batch = Batch(truth, ResultsFile(poses, own, category_id, "", ""), sigmas=truth.sigmas(sigmas), area=area)
+    resampling = Resampling(batch.image_id, replicates, seed)
     ap, draws = [], []
-    for score in (own, better, measured.oracle_score()):
-        evaluations = evaluate_groups(measured, groups, score)
-        ap.append(mean_summary([one.summary() for one in evaluations]).AP)
-        draws.append(mean_draws(measured, groups, evaluations, ("all",))["AP"])
+    for score in (own, better, batch.oracle_score):
+        precision = ScorePrecision()
+        precision.add(batch, score)
+        ap.append(precision.mean().AP)
+        draws.append(precision.draws(resampling, ("all",))["AP"])
     if -1 in ap:
         raise InputError(f"{truth.path}: no person counts for AP")
     return _worth((ap[0], ap[1], ap[2]), (draws[0], draws[1], draws[2]))

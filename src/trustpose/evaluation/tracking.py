@@ -1,230 +1,39 @@
-"""The tracking section of an audit: how well people are tracked, where both files have track ids."""
+"""The section of an audit on tracks, where both files have track ids."""
 
-from dataclasses import dataclass, replace
+from trustpose.evaluation.batch import Batch
+from trustpose.evaluation.record import Tracking
+from trustpose.evaluation.resampling import Findings
+from trustpose.formats.coco.together import joined_files
 
-import numpy as np
-from jaxtyping import Bool, Float, Int
-
-from trustpose.evaluation.record import Number, known
-from trustpose.evaluation.sections import Findings
-from trustpose.evaluation.tracking_draws import FEWEST, tracking_draws
-from trustpose.evaluation.tracking_record import JointTracking, PoseTrack, Tracking
-from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.posetrack import PoseTrackLabels, read_posetrack_labels
-from trustpose.geometry.boxes import paired_overlap
-from trustpose.geometry.oks import oks
-from trustpose.metrics.clear_mot import clear_mot
-from trustpose.metrics.hota import hota
-from trustpose.metrics.identity import identity
-from trustpose.metrics.posetrack import HEAD, PoseTrackFrame, joint_precision, joint_tracks, mean_of_joints
-from trustpose.metrics.tracks import TrackFrame
-from trustpose.poses import MISSING_ID, Area, Poses, Truth
-from trustpose.tracking import order_frames
-
-_SAME = 0.5  # OKS from which a pose may be of a person
-_UNSCORED = ("left_ear", "right_ear")  # PoseTrack names them, and labels none
+MOST = 1_000_000  # poses
 
 
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """One labelled frame: its number, its clip's, and the rows of its people and poses."""
+class PeopleTracks:
+    """How well people are tracked. A track needs all frames of its clip, so that people and poses stay in memory, of at
+    most `MOST` poses."""
 
-    image: int
-    clip: int
-    people: Int[np.ndarray, " T"]
-    poses: Int[np.ndarray, " n"]
+    def __init__(self) -> None:
+        self._batches: list[Batch] = []
+        self._poses, self._has_tracks = 0, True
 
+    def add(self, batch: Batch) -> None:
+        """Keep a batch of whole photos."""
+        self._has_tracks &= batch.file.truth.track_id is not None and batch.results.poses.track_id is not None
+        self._poses += len(batch.poses)
+        if self._has_tracks and self._poses <= MOST:
+            self._batches.append(batch)
+        else:
+            self._batches = []
 
-def tracking(
-    truth: TruthFile,
-    results: ResultsFile,
-    sigmas: Float[np.ndarray, " K"],
-    area: Area,
-    findings: Findings | None = None,
-    replicates: int = 0,
-    seed: int = 0,
-) -> Tracking | None:
-    """Compute the tracking numbers, and into `findings` their draws; None if one of the files has no track ids.
+    def result(self, findings: Findings) -> Tracking | None:
+        """Return the numbers; None if one of the files has no track ids, or, with a note, if there are too many."""
+        if self._has_tracks and self._poses > MOST:
+            findings.notes.append(f"tracking: null, for at most {MOST:,} poses, got {self._poses:,}")
+        if not self._batches:
+            return None
+        from trustpose.evaluation.track_quality import track_quality  # imports scipy, as long as a small audit takes
 
-    HOTA, IDF1 and MOTA use OKS. They judge tracks: a pose of no track counts neither way, in `untracked`, and in
-    PoseTrack's AP alone. Poses of crowds, of people without labelled keypoints and in regions that are to be
-    ignored count neither way. Frames that are marked as not labelled are left out. PoseTrack's numbers need head
-    boxes, and are None without. Raises InputError if a person has no track id while others have, if frames have no
-    order, or if an id occurs twice in a frame.
-    """
-    people, poses = truth.truth, results.poses
-    if people.track_id is None or poses.track_id is None:
-        return None
-    lacking = np.flatnonzero((people.track_id == MISSING_ID) & _counted(people))
-    if len(lacking):
-        assert people.annotation_id is not None
-        name = people.annotation_id[lacking[0]]
-        raise InputError(f"{truth.path}: annotation {name}: field 'track_id' is missing, and other people have it")
-    labels = read_posetrack_labels(truth)
-    frames = _frames(truth, results, labels)
-    _check_unique(truth, results, frames)
-    tracked = [replace(frame, poses=frame.poses[poses.track_id[frame.poses] != MISSING_ID]) for frame in frames]
-    scored = [_similarity(frame, people, poses, sigmas, people.area_by(area), labels) for frame in tracked]
-    clip = np.array([frame.clip for frame in frames], np.int64)
-    scored = _apart(scored, clip.tolist())
-    if findings is not None:
-        draws = tracking_draws(scored, clip, replicates, seed)
-        for name, values in draws.items():
-            findings.interval(f"tracking.{name}", values)
-        if replicates and not draws:
-            count = len(np.unique(clip))
-            findings.notes.append(f"tracking.*: no intervals, which draw clips: there are {count}, fewer than {FEWEST}")
-    orders, same, clear = hota(scored).means(), identity(scored), clear_mot(scored)
-    numbers: dict[str, Number] = {name: known(value) for name, value in orders.items()}
-    return Tracking(
-        **numbers,
-        IDF1=known(same.idf1),
-        IDP=known(same.precision),
-        IDR=known(same.recall),
-        MOTA=known(clear.mota),
-        MOTP=known(clear.motp),
-        switches=clear.switches,
-        fragments=clear.fragments,
-        misses=clear.misses,
-        false_alarms=clear.false_alarms,
-        people=clear.matches + clear.misses,
-        poses=clear.matches + clear.false_alarms,
-        untracked=sum(len(frame.poses) - len(its.poses) for frame, its in zip(frames, tracked, strict=True)),
-        frames=len(frames),
-        clips=len(np.unique(clip)),
-        posetrack=_posetrack(frames, tracked, people, poses, labels, truth.keypoint_names),
-    )
-
-
-def _counted(people: Truth) -> Bool[np.ndarray, " M"]:
-    assert people.num_keypoints is not None and people.iscrowd is not None
-    return (people.num_keypoints > 0) & ~people.iscrowd
-
-
-def _frames(truth: TruthFile, results: ResultsFile, labels: PoseTrackLabels) -> list[_Frame]:
-    """Return the labelled frames, clip by clip, in order."""
-    assert truth.truth.image_id is not None and results.poses.image_id is not None
-    try:
-        order = order_frames(truth.images.id, truth.images)
-    except ValueError as error:
-        raise InputError(f"{truth.path}: {error}") from None
-    is_labelled = labels.is_labelled[truth.images.rows_of(order.image_id)]
-    ids = order.image_id[is_labelled]
-    people, poses = (_rows(ids, column) for column in (truth.truth.image_id, results.poses.image_id))
-    clips = order.clip[is_labelled].tolist()
-    return [_Frame(*frame) for frame in zip(ids.tolist(), clips, people, poses, strict=True)]
-
-
-def _rows(ids: np.ndarray, image_id: np.ndarray) -> list[np.ndarray]:
-    order = np.argsort(image_id, kind="stable")
-    low, high = (np.searchsorted(image_id[order], ids, side) for side in ("left", "right"))
-    return [order[start:stop] for start, stop in zip(low, high, strict=True)]
-
-
-def _check_unique(truth: TruthFile, results: ResultsFile, frames: list[_Frame]) -> None:
-    for frame in frames:
-        for path, ids in ((truth.path, truth.truth.track_id), (results.path, results.poses.track_id)):
-            rows = frame.people if path == truth.path else frame.poses
-            assert ids is not None
-            values, counts = np.unique(ids[rows][ids[rows] != MISSING_ID], return_counts=True)
-            if (counts > 1).any():
-                raise InputError(f"{path}: image {frame.image}: track_id {values[counts > 1][0]} occurs twice")
-
-
-def _similarity(
-    frame: _Frame, people: Truth, poses: Poses, sigmas: np.ndarray, area: np.ndarray, labels: PoseTrackLabels
-) -> TrackFrame:
-    """Return the OKS of the people and poses of a frame that count."""
-    counts = _counted(people[frame.people])
-    truth, found = people[frame.people[counts]], poses[frame.poses]
-    assert truth.track_id is not None and found.track_id is not None
-    similarity = np.zeros((len(truth), len(found)))
-    if similarity.size:
-        area = area[frame.people[counts], None]
-        similarity = np.nan_to_num(oks(found.xy, truth.xy[:, None], truth.v[:, None], area, sigmas))
-    kept = ~_is_beside(frame, people[frame.people[~counts]], found, labels) | (similarity >= _SAME).any(axis=0)
-    return TrackFrame(truth.track_id, found.track_id[kept], similarity[:, kept])
-
-
-def _is_beside(frame: _Frame, unscored: Truth, found: Poses, labels: PoseTrackLabels) -> Bool[np.ndarray, " n"]:
-    """Return which poses lie, by more than half, in the box of a person who is not scored, or in an ignored region."""
-    placed = np.asarray(np.isfinite(found.xy).all(axis=2) & (True if found.missing is None else ~found.missing))
-    inside = (labels.is_ignored(frame.image, found.xy) & placed).sum(axis=1)
-    beside = inside > 0.5 * np.maximum(placed.sum(axis=1), 1)
-    if len(unscored) and unscored.box is not None and len(found):
-        share = paired_overlap(np.nan_to_num(found.keypoint_box())[:, None], unscored.box)  # (n, U)
-        beside |= (share > 0.5).any(axis=1)
-    return beside
-
-
-def _apart(frames: list[TrackFrame], clips: list[int]) -> list[TrackFrame]:
-    """Return frames in which no two clips share an id."""
-    columns = []
-    for name in ("truth_id", "track_id"):
-        ids = [
-            np.stack([np.full(len(one), clip), one])
-            for one, clip in zip((getattr(f, name) for f in frames), clips, strict=True)
-        ]
-        every = np.concatenate([np.zeros((2, 0), np.int64), *ids], axis=1)
-        number = np.unique(every, axis=1, return_inverse=True)[1].ravel() if every.size else np.zeros(0, np.int64)
-        columns.append(np.split(number, np.cumsum([one.shape[1] for one in ids])[:-1]) if ids else [])
-    return [TrackFrame(one, other, f.similarity) for one, other, f in zip(*columns, frames, strict=True)]
-
-
-def _posetrack(
-    frames: list[_Frame],
-    tracked: list[_Frame],
-    people: Truth,
-    poses: Poses,
-    labels: PoseTrackLabels,
-    names: tuple[str, ...],
-) -> PoseTrack | None:
-    """Compute PoseTrack's numbers, as poseval does, AP of all poses and the rest of `tracked`; None without the heads
-    of all people."""
-    if np.isnan(labels.head).any() or not len(labels.head):
-        return None
-    joints = np.array([at for at, name in enumerate(names) if name not in _UNSCORED])
-    head = HEAD * np.hypot(*labels.head.T)
-
-    def clips(some: list[_Frame]) -> list[list[PoseTrackFrame]]:
-        found: dict[int, list[PoseTrackFrame]] = {}
-        for frame in some:
-            if len(frame.people):
-                found.setdefault(frame.clip, []).append(_posetrack_frame(frame, people, poses, head, joints, labels))
-        return list(found.values())
-
-    tracks, precision = joint_tracks(clips(tracked)), joint_precision(clips(frames))
-    numbers = {"MOTA": tracks.mota, "MOTP": tracks.motp, "precision": tracks.precision, "recall": tracks.recall}
-    numbers["AP"] = precision.ap
-    by_joint = {
-        names[at]: JointTracking(**{name: known(values[place]) for name, values in numbers.items()})
-        for place, at in enumerate(joints.tolist())
-    }
-    totals: dict[str, Number] = {name: known(mean_of_joints(values)) for name, values in numbers.items()}
-    return PoseTrack(**totals, switches=int(tracks.switches.sum()), joints=by_joint)
-
-
-def _posetrack_frame(
-    frame: _Frame, people: Truth, poses: Poses, head: np.ndarray, joints: np.ndarray, labels: PoseTrackLabels
-) -> PoseTrackFrame:
-    truth, found = people[frame.people], poses[frame.poses]
-    assert truth.track_id is not None and found.track_id is not None and found.score is not None
-    there = np.asarray((truth.v > 0) | (truth.xy != 0).any(axis=2))
-    placed = np.asarray(np.isfinite(found.xy).all(axis=2) & (True if found.missing is None else ~found.missing))
-    some, others = np.ones(len(truth), bool), np.ones(len(found), bool)
-    if frame.image in labels.ignored:
-        there, placed = (
-            one & ~labels.is_ignored(frame.image, xy) for one, xy in ((there, truth.xy), (placed, found.xy))
-        )
-        some, others = there[:, joints].any(axis=1), placed[:, joints].any(axis=1)
-    return PoseTrackFrame(
-        truth_xy=truth.xy[some][:, joints],
-        labelled=there[some][:, joints],
-        head=head[frame.people[some]],
-        truth_id=truth.track_id[some],
-        xy=found.xy[others][:, joints],
-        placed=placed[others][:, joints],
-        score=found.score[others][:, joints],
-        track_id=found.track_id[others],
-    )
+        batch, resampling = self._batches[0], findings.resampling
+        truth, results = joined_files([(kept.file, kept.results) for kept in self._batches])
+        options = {"replicates": resampling.replicates, "seed": resampling.seed}
+        return track_quality(truth, results, batch.sigmas, batch.area, findings, **options)

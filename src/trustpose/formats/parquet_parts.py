@@ -18,7 +18,6 @@ from trustpose.formats.table_rows import SortedRows, TableRows
 from trustpose.poses.tables import package
 
 ROWS = 8192  # of a batch, and further rows of its last photo
-LARGE = 1_000_000  # rows from which a single file is read in batches where commands can
 ERRORS = "errors.parquet"  # in the folder of a prediction's parts: the photos that could not be read
 _READ_AHEAD = 2**20  # bytes of a column at a time, however large its row group is
 
@@ -150,16 +149,6 @@ def parts_in(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
     hidden = {path for path in paths if any(part.startswith(".") for part in path.relative_to(folder).parts)}
     return [path for path in paths if path not in hidden and path.name != ERRORS]
-
-
-def is_parts(path: Path) -> bool:
-    """Return whether a path is Parquet to be read in batches: a folder, or one file of more than `LARGE` rows."""
-    if path.is_dir():
-        return True
-    if path.suffix.lower() != ".parquet" or not path.is_file():
-        return False
-    with _readable(path):
-        return _package("pyarrow.parquet").read_metadata(path).num_rows > LARGE
 
 
 class _readable:

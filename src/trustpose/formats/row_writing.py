@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from trustpose.files import InputError, atomic_write, json_bytes, new_folder
-from trustpose.poses.tables import package
+from trustpose.formats.tables import check_format, csv_text
+from trustpose.poses.tables import arrow_table, package
 
 PART_ROWS = 100_000  # of a part in a folder
 Write = Callable[[list[dict[str, Any]]], None]
@@ -17,24 +18,29 @@ Write = Callable[[list[dict[str, Any]]], None]
 
 @contextmanager
 def row_writer(out: Path, schema: Any) -> Iterator[Write]:
-    """Yield a function that appends rows: to JSON for `.json`, `-` and devices, to one Parquet file for `.parquet`, and
-    for a name without a suffix to the parts of a new folder.
+    """Yield a function that appends rows: to JSON for `.json`, `-` and devices, to one CSV or Parquet file for `.csv`
+    and `.parquet`, and for a name without a suffix to the parts of a new folder.
 
-    `schema` is that of the Parquet columns; JSON rows have their own fields. Raises InputError for another suffix, or
-    if the output cannot be written.
+    `schema` is that of the columns of CSV and Parquet; JSON rows have their own fields. None: all rows are written at
+    once, whose columns follow from them, and other suffixes, or none, are JSON. Raises InputError for another suffix,
+    or if the output cannot be written.
     """
     suffix = out.suffix.lower()
     if suffix == ".parquet":
+        check_format("parquet")
         with atomic_write(out) as file, _parquet(file, schema) as write:
             yield write
-    elif suffix == ".json" or out == Path("-") or (out.exists() and not out.is_file()):
+    elif suffix == ".csv":
+        with atomic_write(out) as file:
+            yield from _csv(file, schema)
+    elif suffix == ".json" or schema is None or out == Path("-") or (out.exists() and not out.is_file()):
         with atomic_write(out) as file:
             yield from _json(file)
     elif not suffix:
         with new_folder(out) as folder, _Parts(folder, schema) as parts:
             yield parts.write
     else:
-        raise InputError(f"{out}: expected .json, .parquet or the name of a new folder for parts, got {suffix}")
+        raise InputError(f"{out}: expected .json, .csv, .parquet or the name of a new folder for parts, got {suffix}")
 
 
 def _json(file: Any) -> Iterator[Write]:
@@ -50,9 +56,24 @@ def _json(file: Any) -> Iterator[Write]:
     file.write((b"[" if separator == b"[" else b"") + b"]\n")
 
 
+def _csv(file: Any, schema: Any) -> Iterator[Write]:
+    names = None if schema is None else schema.names
+
+    def write(rows: list[dict[str, Any]]) -> None:
+        nonlocal names
+        has_header = file.tell() > 0
+        names = names or list(dict.fromkeys(name for row in rows for name in row))
+        file.write(csv_text(rows, names, has_header=not has_header).encode())
+
+    yield write
+
+
 @contextmanager
 def _parquet(file: Any, schema: Any) -> Iterator[Write]:
     arrow = package("pyarrow")
+    if schema is None:
+        yield lambda rows: package("pyarrow.parquet").write_table(arrow_table(rows), file)
+        return
     with package("pyarrow.parquet").ParquetWriter(file, schema) as writer:
 
         def write(rows: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ lacks. Parquet needs the extra `tables`.
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def write_table(
         write_json(path, rows)
     elif format == "csv":
         with atomic_write(Path(path)) as file:
-            file.write(_csv(rows).encode())
+            file.write(csv_text(rows, list(dict.fromkeys(name for row in rows for name in row))).encode())
     else:
         content = io.BytesIO()
         _parquet().write_table(arrow_table(rows), content)
@@ -91,11 +92,12 @@ def read_rows(content: bytes, path: str | Path) -> list[dict[str, Any]] | None:
     return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def csv_text(rows: list[dict[str, Any]], names: Sequence[str], *, has_header: bool = True) -> str:
+    """Return rows as CSV with these columns."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
+    if has_header:
+        writer.writerow(names)
     writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
     return text.getvalue()
 

@@ -1,9 +1,9 @@
-"""AP and AR of every bootstrap draw from one evaluation: images are weighted 0, 1, 2, …, without new matching."""
+"""AP and AR of every bootstrap draw without new matching: images are weighted 0, 1, 2, …."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from trustpose.metrics.average_precision import AREA_RANGES, RECALL_THRESHOLDS, Evaluation
 from trustpose.metrics.bootstrap import replicate_sums
@@ -13,7 +13,7 @@ AT_ONCE = 1 << 15  # poses of several draws: that many fit into the processor's 
 
 @dataclass(frozen=True)
 class _Curve:
-    """Data of one area range and OKS threshold for all draws; rows are indices into `Evaluation.order`.
+    """One curve's poses in a block, for all draws.
 
     `rows` are the ignored or the counted poses, whichever are fewer, and `before` (H,) is their number up to each true
     positive: summing the shorter list makes a draw cheap.
@@ -24,51 +24,84 @@ class _Curve:
     before: Int[np.ndarray, " H"]
     rows_are_ignored: bool
 
-    def of(
-        self, weight: Int[np.ndarray, "b D"], counted_all: Int[np.ndarray, "b D"], needed: Int[np.ndarray, "b R"]
-    ) -> tuple[Float[np.ndarray, " b"], Int[np.ndarray, " b"]]:
-        """Return mean interpolated precision and the number of true positives of b draws. `counted_all` is the running
-        sum of `weight`; from `needed` true positives on, each recall threshold is reached."""
-        draws, hits = len(weight), len(self.hits)
-        if not hits:
-            return np.zeros(draws), np.zeros(draws, dtype=np.int64)
-        if draws == 1:
-            mean, most = self._of_one(weight[0], counted_all[0], needed[0])
-            return np.array([mean]), np.array([most])
-        found = np.cumsum(np.take(weight, self.hits, axis=1), axis=1, dtype=np.int32)  # (b, H)
-        running = np.zeros((draws, len(self.rows) + 1), dtype=np.int32)
-        np.cumsum(np.take(weight, self.rows, axis=1), axis=1, dtype=np.int32, out=running[:, 1:])
-        tried = np.take(running, self.before, axis=1)
-        if self.rows_are_ignored:
-            tried = np.take(counted_all, self.hits, axis=1) - tried
-        share = np.zeros((draws, hits + 1))  # precision at each hit, and 0 for recalls beyond the last
-        np.divide(found, np.maximum(tried, 1, out=tried), out=share[:, :-1])
-        # one search in all draws: each draw's numbers lie above those of the draw before
-        draw = np.arange(draws)[:, None]
-        apart = draw * (2 + max(int(found[:, -1].max()), int(needed.max())))
-        at = np.searchsorted((found + apart).ravel(), needed + apart, side="left") + draw
-        best = np.maximum.reduceat(share.ravel(), at.ravel()).reshape(at.shape)  # between neighbouring thresholds
-        best = np.maximum.accumulate(best[:, ::-1], axis=1)
-        return best.mean(axis=1), found[:, -1].astype(np.int64)
+    @classmethod
+    def of(cls, true_positive: Bool[np.ndarray, " D"], ignored: Bool[np.ndarray, " D"]) -> "_Curve":
+        """Return the curve of poses in order."""
+        rows_are_ignored = 2 * np.count_nonzero(ignored) < len(ignored)
+        rows = np.flatnonzero(ignored if rows_are_ignored else ~ignored)
+        hits = np.flatnonzero(true_positive)
+        return cls(hits, rows, np.searchsorted(rows, hits, side="right"), bool(rows_are_ignored))
 
-    def _of_one(self, weight: np.ndarray, counted_all: np.ndarray, needed: np.ndarray) -> tuple[float, int]:
-        """Return the same of one draw, whose arrays are so long that fewer steps matter more than shared ones."""
-        found = np.cumsum(weight[self.hits], dtype=np.int32)  # (H,)
-        running = np.zeros(len(self.rows) + 1, dtype=np.int32)
-        np.cumsum(weight[self.rows], dtype=np.int32, out=running[1:])
-        tried = running[self.before]
-        if self.rows_are_ignored:
-            tried = counted_all[self.hits] - tried
-        share = found / np.maximum(tried, 1)
-        at = np.searchsorted(found, needed.astype(np.int32), side="left")
-        at = at[: np.searchsorted(at, len(found), side="left")]  # recalls that are reached
-        best = np.maximum.accumulate(np.maximum.reduceat(share, at)[::-1]) if len(at) else at
-        return float(best.sum() / len(needed)), int(found[-1])
+
+class PrecisionRecallDraws:
+    """`average_precision.PrecisionRecall` of C curves in b draws, over blocks of poses, the best scores first.
+
+    `people` (b, C) are those that count in each draw; a draw without any has no curve.
+    """
+
+    def __init__(self, people: Float[np.ndarray, "b C"]) -> None:
+        self._people = people
+        self._needed = [_needed(column) for column in people.T]
+        self._found, self._tried = np.zeros((2, *people.shape), np.int64)
+        self._highest = np.zeros((*people.shape, len(RECALL_THRESHOLDS)))
+
+    def add(
+        self,
+        counts: Int[np.ndarray, "b I"],
+        image: Int[np.ndarray, " D"],
+        true_positive: Bool[np.ndarray, "D C"],
+        pose_ignored: Bool[np.ndarray, "D C"],
+    ) -> None:
+        """Count the next D poses by descending score; `image` (D,) is a pose's, 0..I−1, in the draws `counts`."""
+        curves = [_Curve.of(hits, ignored) for hits, ignored in zip(true_positive.T, pose_ignored.T, strict=True)]
+        together = max(1, AT_ONCE // max(1, len(image)))
+        for start in range(0, len(counts), together):
+            draws = slice(start, start + together)
+            weight = counts[draws][:, image].astype(np.int32)
+            running = np.cumsum(weight, axis=1, dtype=np.int32)
+            for number, curve in enumerate(curves if len(image) else []):
+                self._add(draws, number, curve, weight, running)
+
+    def _add(self, draws: slice, number: int, curve: _Curve, weight: np.ndarray, running: np.ndarray) -> None:
+        of_rows = np.zeros((len(weight), len(curve.rows) + 1), dtype=np.int32)
+        np.cumsum(np.take(weight, curve.rows, axis=1), axis=1, dtype=np.int32, out=of_rows[:, 1:])
+        counted = running[:, -1] - of_rows[:, -1] if curve.rows_are_ignored else of_rows[:, -1]
+        hits = len(curve.hits)
+        if hits:
+            found = np.cumsum(np.take(weight, curve.hits, axis=1), axis=1, dtype=np.int64)  # (b, H)
+            found += self._found[draws, number, None]
+            tried = np.take(of_rows, curve.before, axis=1)
+            if curve.rows_are_ignored:
+                tried = np.take(running, curve.hits, axis=1) - tried
+            tried = tried + self._tried[draws, number, None]
+            share = np.zeros((len(weight), hits + 1))  # precision at each hit, and 0 for recalls beyond the last
+            np.divide(found, np.maximum(tried, 1, out=tried), out=share[:, :-1])
+            # one search in all draws: each draw's numbers lie above those of the draw before
+            draw, needed = np.arange(len(weight))[:, None], self._needed[number][draws]
+            apart = draw * (2 + max(int(found[:, -1].max()), int(needed.max())))
+            first = np.searchsorted((found + apart).ravel(), (needed + apart).ravel(), side="left").reshape(
+                needed.shape
+            )
+            first += draw
+            best = np.maximum.reduceat(share.ravel(), first.ravel()).reshape(first.shape)  # up to the next threshold
+            np.maximum(self._highest[draws, number], best, out=self._highest[draws, number])
+            self._found[draws, number] = found[:, -1]
+        self._tried[draws, number] += counted
+
+    def precision(self) -> Float[np.ndarray, "b C"]:
+        """Return the mean of interpolated precision over the recall thresholds; NaN where no person counts."""
+        best = np.maximum.accumulate(np.ascontiguousarray(self._highest[..., ::-1]), axis=2)
+        return np.where(self._people > 0, best.mean(axis=2), np.nan)
+
+    def recall(self) -> Float[np.ndarray, "b C"]:
+        """Return the highest recall; NaN where no person counts."""
+        share = np.divide(self._found, self._people, out=np.zeros(self._people.shape), where=self._people > 0)
+        return np.where(self._people > 0, share, np.nan)
 
 
 def _needed(people: Float[np.ndarray, " b"]) -> Int[np.ndarray, "b R"]:
     """Return the fewest true positives with which each recall threshold is reached, divided as COCO divides."""
-    everyone = people[:, None]
+    everyone = np.maximum(people, 1)[:, None]
     least = np.ceil(RECALL_THRESHOLDS * everyone)
     least -= (least - 1) / everyone >= RECALL_THRESHOLDS
     least += least / everyone < RECALL_THRESHOLDS
@@ -90,26 +123,20 @@ def average_precision_replicates(
     ValueError for an evaluation with other ranges or thresholds than COCO's.
     """
     evaluation.summary()  # raises for other ranges and thresholds
-    image = pose_image[evaluation.order]
-    chosen = [evaluation.area_names.index(name) for name in area_names]
-    curves = [[_curve(evaluation, a, t) for t in range(len(evaluation.oks_thresholds))] for a in chosen]
+    chosen, steps = [evaluation.area_names.index(name) for name in area_names], len(evaluation.oks_thresholds)
     counted = [np.bincount(person_image[~evaluation.person_ignored[a]], minlength=counts.shape[1]) for a in chosen]
     people = replicate_sums(counts, np.array(counted).T)  # (B, areas)
-    precision, recall = np.full((2, len(chosen), len(evaluation.oks_thresholds), len(counts)), np.nan)
-    together = max(1, AT_ONCE // max(1, len(image)))
-    for start in range(0, len(counts), together):
-        weight = counts[start : start + together, image].astype(np.int32)  # (b, D)
-        running = np.cumsum(weight, axis=1, dtype=np.int32)
-        for a in range(len(chosen)):
-            people_here = people[start : start + together, a]
-            some = np.flatnonzero(people_here)
-            if not len(some):
-                continue
-            own = weight[some], running[some], _needed(people_here[some])
-            for t, curve in enumerate(curves[a]):
-                mean, found = curve.of(*own)
-                precision[a, t, start + some] = mean
-                recall[a, t, start + some] = found / people_here[some]
+    draws = PrecisionRecallDraws(np.repeat(people, steps, axis=1))
+    flags = (np.moveaxis(one[chosen], 1, 0) for one in (evaluation.true_positive, evaluation.pose_ignored))
+    draws.add(counts, pose_image[evaluation.order], *(one.reshape(len(one), -1) for one in flags))
+    return numbers_of_draws(draws, area_names)
+
+
+def numbers_of_draws(draws: PrecisionRecallDraws, area_names: tuple[str, ...]) -> dict[str, Float[np.ndarray, " b"]]:
+    """Return the COCO numbers of curves of area ranges × OKS thresholds, each (b,)."""
+    values = draws.precision(), draws.recall()
+    shape = (len(values[0]), len(area_names), values[0].shape[1] // len(area_names))
+    precision, recall = (np.ascontiguousarray(np.moveaxis(one.reshape(shape), 0, 2)) for one in values)  # (areas, T, b)
     numbers = {}
     for a, area in enumerate(area_names):
         suffix = {"all": "", "medium": "m", "large": "l"}[area]
@@ -118,11 +145,3 @@ def average_precision_replicates(
             if area == "all":
                 numbers[f"{name}50"], numbers[f"{name}75"] = values[0], values[5]
     return numbers
-
-
-def _curve(evaluation: Evaluation, a: int, t: int) -> _Curve:
-    ignored = evaluation.pose_ignored[a, :, t]
-    rows_are_ignored = 2 * np.count_nonzero(ignored) < len(ignored)
-    rows = np.flatnonzero(ignored if rows_are_ignored else ~ignored)
-    hits = np.flatnonzero(evaluation.true_positive[a, :, t])
-    return _Curve(hits, rows, np.searchsorted(rows, hits, side="right"), bool(rows_are_ignored))

@@ -40,25 +40,69 @@ def binary_ranking_replicates(
     if np.isnan(score).any():
         raise ValueError(f"score: expected numbers, got {int(np.isnan(score).sum())} NaN")
     order = np.argsort(-score, kind="stable")
-    place, hits = image[order].astype(np.int32), np.flatnonzero(positive[order])
-    step = np.concatenate([[0], np.flatnonzero(np.diff(score[order])) + 1, [len(order)]])  # where a score starts
-    of_hit = np.searchsorted(step, hits, side="right")
-    steps, last = np.unique(of_hit, return_index=True)  # only steps with positives change a number
-    last = np.append(last[1:], len(hits))  # positives up to the end of the step
-    start, end = step[steps - 1], step[steps]
-    average_precision, auroc = np.full((2, len(counts)), np.nan)
-    seen, found = (np.zeros(count + 1, np.int32) for count in (len(order), len(hits)))
-    for draw, count in enumerate(counts):
-        weight = count[place]
-        np.cumsum(weight, dtype=np.int32, out=seen[1:])
-        np.cumsum(weight[hits], dtype=np.int32, out=found[1:])
-        positives, negatives = int(found[-1]), int(seen[-1] - found[-1])
-        if not positives:
-            continue
-        upto = found[last]
-        gained = np.diff(upto, prepend=0)
-        average_precision[draw] = (gained * upto / np.maximum(seen[end], 1)).sum() / positives
-        if negatives:
-            above, within = seen[start] - (upto - gained), seen[end] - seen[start] - gained  # negatives
-            auroc[draw] = (gained * (negatives - above - within / 2)).sum() / (positives * negatives)
-    return BinaryRanking(average_precision, auroc)
+    draws = BinaryRankingDraws(len(counts))
+    draws.add(counts, score[order], positive[order], image[order])
+    return draws.result()
+
+
+class BinaryRankingDraws:
+    """Both numbers in b draws of images, over blocks of rows, the highest scores first."""
+
+    def __init__(self, draws: int) -> None:
+        self._seen, self._hits = np.zeros((2, draws), np.int64)  # rows and positives so far
+        self._seen_before, self._hits_before = np.zeros((2, draws), np.int64)  # above the last score so far
+        self._precision, self._above = np.zeros(draws), np.zeros(draws, np.int64)
+        self._last = np.nan
+
+    def add(
+        self,
+        counts: Int[np.ndarray, "b I"],
+        score: Float[np.ndarray, " D"],
+        positive: Bool[np.ndarray, " D"],
+        image: Int[np.ndarray, " D"],
+    ) -> None:
+        """Count the next D rows by descending score; `image` (D,) is a row's, 0..I−1, in the draws `counts`."""
+        if not len(score):
+            return
+        ends = np.flatnonzero(np.diff(score)) + 1  # before which a score ends
+        if self._last != score[0]:
+            ends = np.concatenate([[0], ends])
+        self._last = score[-1]
+        hits = np.flatnonzero(positive)
+        upto = np.searchsorted(hits, ends)
+        # the first score may have begun in the last block; of the others, only those with positives change a number
+        chosen = np.flatnonzero(np.diff(upto, prepend=-1))
+        starts, above, upto_chosen = np.concatenate([[0], ends])[chosen], ends[chosen], upto[chosen]
+        seen, found = (np.zeros(count + 1, np.int64) for count in (len(score), len(hits)))
+        for draw, count in enumerate(counts):
+            weight = count[image]
+            np.cumsum(weight, dtype=np.int64, out=seen[1:])
+            np.cumsum(weight[hits], dtype=np.int64, out=found[1:])
+            if len(ends):
+                self._count_scores(draw, seen[starts], seen[above], found[upto_chosen])
+                self._seen_before[draw] = self._seen[draw] + seen[ends[-1]]
+                self._hits_before[draw] = self._hits[draw] + found[upto[-1]]
+            self._seen[draw] += seen[-1]
+            self._hits[draw] += found[-1]
+
+    def _count_scores(self, draw: int, starts: np.ndarray, ends: np.ndarray, upto: np.ndarray) -> None:
+        starts, ends, upto = self._seen[draw] + starts, self._seen[draw] + ends, self._hits[draw] + upto
+        starts[0] = self._seen_before[draw]
+        gained = np.diff(upto, prepend=self._hits_before[draw])
+        self._precision[draw] += (gained * upto / np.maximum(ends, 1)).sum()
+        self._above[draw] += (gained * (2 * (starts - upto + gained) + ends - starts - gained)).sum()
+
+    def result(self) -> BinaryRanking:
+        """Return the numbers of all rows."""
+        gained, upto = self._hits - self._hits_before, self._hits
+        negatives = self._seen - self._hits
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = self._precision + gained * upto / np.maximum(self._seen, 1)
+            above = self._above + gained * (
+                2 * (self._seen_before - self._hits_before) + self._seen - self._seen_before - gained
+            )
+            pairs = self._hits * negatives
+            return BinaryRanking(
+                np.where(self._hits > 0, precision / self._hits, np.nan),
+                np.where(pairs > 0, (pairs - above / 2) / pairs, np.nan),
+            )

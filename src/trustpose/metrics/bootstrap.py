@@ -5,6 +5,8 @@ per image; a metric made of sums per image then costs one matrix product for all
 Introduction to the Bootstrap" (1993), chapter 13, for the percentile interval.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Float, Int, Real
 
@@ -22,16 +24,22 @@ def resample_counts(images: int, replicates: int = REPLICATES, seed: int = 0) ->
     Counts take one byte each: 100 MB for a thousand draws of 100,000 images. The same seed gives the same counts.
     Raises ValueError for no image or no draw.
     """
+    return np.concatenate(list(resample_blocks(images, replicates, seed, replicates)))
+
+
+def resample_blocks(images: int, replicates: int, seed: int, size: int) -> Iterator[Int[np.ndarray, "b I"]]:
+    """Yield the rows of `resample_counts`, `size` of them at a time."""
     if images < 1:
         raise ValueError(f"images: expected 1 or more to draw from, got {images}")
     if replicates < 1:
         raise ValueError(f"replicates: expected 1 or more, got {replicates}")
-    # To overflow 8 bits, one of 128 images or more would have to be drawn 128 times: a chance of 1 / 128!.
-    counts = np.empty((replicates, images), dtype=np.int8)
     generator = np.random.default_rng(seed)
-    for row in counts:
-        row[:] = np.bincount(generator.integers(0, images, size=images), minlength=images)
-    return counts
+    for start in range(0, replicates, size):
+        # To overflow 8 bits, one of 128 images or more would have to be drawn 128 times: a chance of 1 / 128!.
+        counts = np.empty((min(size, replicates - start), images), dtype=np.int8)
+        for row in counts:
+            row[:] = np.bincount(generator.integers(0, images, size=images), minlength=images)
+        yield counts
 
 
 def interval(values: Float[np.ndarray, " B"], level: float = 0.95) -> tuple[float, float]:

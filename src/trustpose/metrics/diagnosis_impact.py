@@ -4,6 +4,7 @@ Source: Ronchi & Perona, ICCV 2017 (Fig. 1: precision-recall curves after correc
 coco-analyze: `COCOanalyze.summarize` for the cumulative numbers, `errorsAPImpact` for the separate ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -60,10 +61,7 @@ class ErrorImpact:
 
         Cumulative gains add up to 1 − baseline.
         """
-        before = np.vstack([self.baseline, self.corrected[:-1]])
-        if self.separate:
-            before[:-1] = self.baseline
-        return dict(zip(STAGES, self.corrected - before, strict=True))
+        return stage_gains(self.baseline, self.corrected, separate=self.separate)
 
     def ap_gain(self) -> dict[str, float]:
         """Return `gain_per_threshold` averaged over the thresholds (for COCO's ten: the gain of AP itself)."""
@@ -88,6 +86,52 @@ def error_impact(
     convention also if no person is left. Raises ValueError if `diagnosis` does not match the poses, or image_id or the
     area is missing.
     """
+    found = corrected_evaluations(
+        poses,
+        truth,
+        score,
+        diagnosis,
+        sigmas=sigmas,
+        area=area,
+        oks_thresholds=oks_thresholds,
+        separate=separate,
+    )
+    baseline, corrected = stage_precisions(
+        [(one.precision[0], one.recall[0]) for one in found.by_score],
+        (found.rescored.precision[0], found.rescored.recall[0]),
+        separate=separate,
+    )
+    last = found.by_score[0] if separate else found.rescored
+    return ErrorImpact(np.asarray(oks_thresholds), baseline, corrected, _background(last), separate)
+
+
+@dataclass(frozen=True, eq=False)
+class CorrectedEvaluations:
+    """COCO's evaluations of the diagnosed poses `rows` (D,): `by_score` (D,) before and after each of
+    `KEYPOINT_STAGES`, and `rescored`, ranked by the optimal score `best_score` (D,) of the corrected poses."""
+
+    rows: Int[np.ndarray, " D"]
+    score: Float[np.ndarray, " D"]
+    by_score: list[Evaluation]
+    best_score: Float[np.ndarray, " D"]
+    rescored: Evaluation
+
+
+def corrected_evaluations(
+    poses: Poses,
+    truth: Truth,
+    score: Float[np.ndarray, " N"],
+    diagnosis: Diagnosis,
+    *,
+    sigmas: Float[np.ndarray, " K"],
+    area: Area,
+    oks_thresholds: Float[np.ndarray, " T"] = OKS_THRESHOLDS,
+    separate: bool = False,
+) -> CorrectedEvaluations:
+    """Evaluate poses whose keypoint errors are corrected one kind after another, or each alone with `separate`.
+
+    Arguments and errors are those of `error_impact`.
+    """
     rows = _diagnosed_rows(poses, score, diagnosis)
     placed = _taking_part(poses, rows)
     run = partial(
@@ -99,18 +143,38 @@ def error_impact(
         area_ranges={"diagnosed": diagnosis.area_range},
         max_detections=diagnosis.max_detections,
     )
-    original = run(placed, score=score[rows])
-    levels = []
+    by_score = [run(placed, score=score[rows])]
     for kind in KEYPOINT_STAGES:
         corrected = _corrected(placed, diagnosis, rows, kind)
-        levels.append(_ap(run(corrected, score=score[rows])))
+        by_score.append(run(corrected, score=score[rows]))
         if not separate:
             placed = corrected
     pairs = pair_oks(placed, truth, sigmas=sigmas, area=area)
-    rescored = run(placed, score=_best_score(placed, truth, pairs, sigmas, area, diagnosis.area_range), pairs=pairs)
-    last = original if separate else rescored
-    levels += [_ap(rescored), *_ap_without_background(last)]
-    return ErrorImpact(np.asarray(oks_thresholds), _ap(original), np.stack(levels), _background(last), separate)
+    best_score = _best_score(placed, truth, pairs, sigmas, area, diagnosis.area_range)
+    return CorrectedEvaluations(rows, score[rows], by_score, best_score, run(placed, score=best_score, pairs=pairs))
+
+
+def stage_precisions(
+    by_score: Sequence[tuple[np.ndarray, np.ndarray]],
+    rescored: tuple[np.ndarray, np.ndarray],
+    *,
+    separate: bool = False,
+) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, "7 T"]]:
+    """Return AP at each threshold before any correction, and after each of `STAGES`, from the interpolated precision
+    (T, R) and recall (T,) of `CorrectedEvaluations`."""
+    baseline, *levels = (_ap(*curves) for curves in (*by_score, rescored))
+    without_background = _ap_without_background(by_score[0][1] if separate else rescored[1])
+    return baseline, np.stack([*levels, *without_background])
+
+
+def stage_gains(
+    baseline: Float[np.ndarray, " T"], corrected: Float[np.ndarray, "7 T"], *, separate: bool = False
+) -> dict[str, Float[np.ndarray, " T"]]:
+    """Return the AP gained at each OKS threshold by each of `STAGES`, see `ErrorImpact`."""
+    before = np.vstack([baseline, corrected[:-1]])
+    if separate:
+        before[:-1] = baseline
+    return dict(zip(STAGES, corrected - before, strict=True))
 
 
 def _diagnosed_rows(poses: Poses, score: Float[np.ndarray, " N"], diagnosis: Diagnosis) -> Int[np.ndarray, " D"]:
@@ -163,18 +227,17 @@ def _best_score(
     return optimal_score(poses, highest_oks(pairs, len(poses)), sigmas)
 
 
-def _ap(evaluation: Evaluation) -> Float[np.ndarray, " T"]:
+def _ap(precision: Float[np.ndarray, "T R"], recall: Float[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
     """Return AP at each threshold, NaN if no person counts."""
-    return np.where(evaluation.recall[0] < 0, np.nan, evaluation.precision[0].mean(axis=1))
+    return np.where(recall < 0, np.nan, precision.mean(axis=1))
 
 
-def _ap_without_background(evaluation: Evaluation) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
+def _ap_without_background(recall: Float[np.ndarray, " T"]) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
     """Return AP at each threshold without background false positives, and also without false negatives.
 
     Without false positives precision is 1 up to the highest recall, so AP is the share of recall thresholds reached;
     without unmatched people recall is 1 as well.
     """
-    recall = evaluation.recall[0]  # (T,)
     reached = (recall[:, None] >= RECALL_THRESHOLDS).mean(axis=1)
     without_positives = np.where(recall < 0, np.nan, np.where(recall > 0, reached, 0.0))
     return without_positives, np.where(recall < 0, np.nan, 1.0)

@@ -61,7 +61,7 @@ def keypoint_average_precision(
     not predicted, or not close enough, is missed. An unmatched person needs a row with opks 0 and predicted_absent
     True. Raises ValueError for shapes that differ, OPKS outside 0–1, a score that is missing or NaN.
     """
-    predicted = _predicted(labelled.shape, score, predicted_absent, score_threshold)
+    predicted = predicted_keypoints(labelled.shape, score, predicted_absent, score_threshold)
     level = (hit_levels(opks, labelled, thresholds) * predicted).sum(axis=0)
     return precision_of_counts(level, labelled.sum(axis=0), predicted.sum(axis=0), len(thresholds))
 
@@ -89,9 +89,10 @@ def hit_levels(
     return np.searchsorted(np.sort(thresholds), opks, side="right") * labelled
 
 
-def _predicted(
+def predicted_keypoints(
     shape: tuple[int, ...], score: np.ndarray | None, predicted_absent: np.ndarray | None, score_threshold: float | None
 ) -> np.ndarray:
+    """Return which keypoints of `shape` count as predicted, see `keypoint_average_precision`."""
     for name, column in (("score", score), ("predicted_absent", predicted_absent)):
         if column is not None and column.shape != shape:
             raise ValueError(f"{name}: expected shape {shape}, got {column.shape}")

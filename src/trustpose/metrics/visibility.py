@@ -131,14 +131,42 @@ def best_labelled_threshold(score: Real[np.ndarray, "*S"], labelled: Bool[np.nda
     if np.isnan(score).any():
         raise ValueError(f"score: expected numbers, got {int(np.isnan(score).sum())} NaN")
     order = np.argsort(score, axis=None)[::-1]
-    descending = score.ravel()[order]
-    hits = np.cumsum(labelled.ravel()[order])
-    if len(hits) == 0 or hits[-1] == 0:
-        return LabelledThreshold(float("nan"), float("nan"))
-    ends = np.flatnonzero(np.append(descending[1:] != descending[:-1], True))  # equal scores pass together
-    f1 = 2 * hits[ends] / (ends + 1 + hits[-1])  # 2·TP / (predicted + labelled)
-    best = int(np.argmax(f1))
-    return LabelledThreshold(float(descending[ends[best]]), float(f1[best]))
+    search = ThresholdSearch(int(np.count_nonzero(labelled)))
+    search.add(score.ravel()[order], labelled.ravel()[order])
+    return search.best()
+
+
+class ThresholdSearch:
+    """`best_labelled_threshold` over blocks of keypoints, the highest scores first; `labelled` of all are labelled."""
+
+    def __init__(self, labelled: int) -> None:
+        self._labelled = labelled
+        self._rows, self._hits, self._last = 0, 0, float("nan")
+        self._best = LabelledThreshold(float("nan"), float("nan"))
+
+    def add(self, score: Real[np.ndarray, " D"], labelled: Bool[np.ndarray, " D"]) -> None:
+        """Try the scores of the next D keypoints but for the last, which may go on in the next block."""
+        if not len(score):
+            return
+        if self._rows and self._last != score[0]:
+            self._try(np.array([self._last]), np.array([self._rows]), np.array([self._hits]))
+        ends = np.flatnonzero(score[1:] != score[:-1])  # equal scores pass together
+        hits = self._hits + np.cumsum(labelled)
+        self._try(score[ends], self._rows + ends + 1, hits[ends])
+        self._rows, self._hits, self._last = self._rows + len(score), int(hits[-1]), float(score[-1])
+
+    def _try(self, score: np.ndarray, rows: np.ndarray, hits: np.ndarray) -> None:
+        if not (self._labelled and len(score)):
+            return
+        f1 = 2 * hits / (rows + self._labelled)  # 2·TP / (predicted + labelled)
+        best = int(np.argmax(f1))
+        if not f1[best] <= self._best.f1:
+            self._best = LabelledThreshold(float(score[best]), float(f1[best]))
+
+    def best(self) -> LabelledThreshold:
+        """Return the best threshold of all keypoints."""
+        self._try(np.array([self._last]), np.array([self._rows]), np.array([self._hits]))
+        return self._best
 
 
 def _ratio(part: Any, whole: Any) -> np.ndarray:

@@ -7,8 +7,7 @@ from markupsafe import Markup
 
 from trustpose.evaluation.comparison import outcome
 from trustpose.evaluation.joints_only import JointsAudit
-from trustpose.evaluation.localisation_record import Localisation, PartRate
-from trustpose.evaluation.record import Audit, Comparison
+from trustpose.evaluation.record import Audit, Comparison, Localisation, PartRate
 from trustpose.report.summary import number
 from trustpose.report.svg import COLOURS, axes, colour, inline, label
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 import numpy as np
 
 from trustpose.evaluation.joints_only import JointsAudit
-from trustpose.evaluation.record import Audit, AuditRecord
+from trustpose.evaluation.record import Audit
 from trustpose.metrics.reliability import calibration_error_by_chance, scale_to_unit
 
 DASH = "–"
@@ -42,7 +42,7 @@ def with_interval(audit: Audit, name: str) -> str:
     return number(audit.number(name)) + between
 
 
-def file_labels(audits: Sequence[AuditRecord] | Sequence[JointsAudit]) -> list[str]:
+def file_labels(audits: Sequence[Audit] | Sequence[JointsAudit]) -> list[str]:
     """Return a short name for each results file: its file name, with as many folders as make it unique."""
     paths = [PurePath(audit.inputs["results"]["file"]) for audit in audits]
     short = {path: path.name for path in paths}  # the same file may occur twice, with two scores

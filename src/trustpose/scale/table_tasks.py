@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.in_batches import CalibratorInBatches, calibrated_rows, calibrated_schema
+from trustpose.calibration.calibrator import Calibrator, CalibratorStream
+from trustpose.calibration.rows import calibrated_rows, calibrated_schema
 from trustpose.files import InputError
 from trustpose.formats.coco.results_in_batches import open_results
 from trustpose.formats.parquet_clips import Clip, find_clips
@@ -68,7 +68,7 @@ class Calibrate(TableTask):
 
     def rows(self, part: TablePart, write: Write) -> tuple[Counts, bytes]:
         """Write the part's rows with trust. Raises InputError."""
-        applied = CalibratorInBatches(self.calibrator, len(self.results), self.skeleton, part.start)
+        applied = CalibratorStream(self.calibrator, len(self.results), self.skeleton, part.start)
         photos = people = 0
         for batch, rows in self.of_files(part).batches():
             write(calibrated_rows(applied, batch, rows))
@@ -80,7 +80,7 @@ class Calibrate(TableTask):
 
     def end(self, outputs: Sequence[tuple[bytes, int]]) -> tuple[str, ...]:
         """Return the warnings on distribution shift. Raises InputError for scores on another scale."""
-        whole = CalibratorInBatches(self.calibrator, len(self.results), self.skeleton)
+        whole = CalibratorStream(self.calibrator, len(self.results), self.skeleton)
         for content, count in outputs:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 whole.join(arrays, count)

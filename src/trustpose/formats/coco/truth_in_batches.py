@@ -5,21 +5,24 @@ Parquet has one row a labelled or boxed person, with the fields of a COCO annota
 `file_name`); a photo without people has one row without `id`. The schema's metadata has the COCO file's `categories`.
 """
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from trustpose.files import InputError, parse_json
 from trustpose.formats.coco.categories import ALL, Chosen, choose_categories
 from trustpose.formats.coco.labels import keypoint_table
-from trustpose.formats.coco.truth import TruthFile, read_annotations, read_truth
+from trustpose.formats.coco.truth import TruthFile, read_annotations
 from trustpose.formats.coco.visibility import ASSUMED, LABELLED, TERNARY, is_ternary, without_occlusion
 from trustpose.formats.columns import Rows
-from trustpose.formats.parquet_order import find_duplicate
+from trustpose.formats.error_files import results_sha256
+from trustpose.formats.parquet_order import find_duplicate, runs
 from trustpose.formats.parquet_parts import ParquetParts, open_parts
 from trustpose.formats.parquet_sorting import sort_by_photo
 from trustpose.formats.table_rows import TableRows
@@ -44,15 +47,30 @@ class TruthBatches:
     people: TruthFile | None = None
     parts: ParquetParts | None = None
     chosen: Chosen | None = None
+    folder: Any = field(default=None, repr=False)  # of sorted parts, removed with the object
 
-    def batches(self) -> Iterator[TruthFile]:
-        """Yield the ground truth in pieces, photos ascending, each whole. Raises InputError naming part, row, field."""
+    def batches(self, *, is_whole: bool = False) -> Iterator[TruthFile]:
+        """Yield the ground truth in pieces, photos ascending, each whole; `is_whole`: one in memory as a single piece.
+        Raises InputError naming part, row, field."""
         if self.people is not None:
-            yield from _of_memory(self.people)
+            yield from _of_memory(self.people, len(self.people.images) if is_whole else PHOTOS)
             return
         assert self.parts is not None
         for rows in self.parts.batches():
             yield self._of_rows(rows)
+
+    def image_ids(self) -> Int[np.ndarray, " i"]:
+        """Return the ids of all photos, ascending."""
+        if self.people is not None:
+            return np.sort(self.people.images.id)
+        assert self.parts is not None
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *runs(self.parts)]))
+
+    @property
+    def has_text_ids(self) -> bool:
+        """Whether ids of photos or people are texts."""
+        header = self.header
+        return bool(len(header.image_texts) or len(header.annotation_texts))
 
     def of_photos(self, chosen: Callable[[np.ndarray], np.ndarray]) -> TruthFile:
         """Return the chosen photos and their people in memory; `chosen` says which of some image ids (n,) are. Raises
@@ -88,14 +106,11 @@ class TruthBatches:
         return replace(self.header, truth=truth, images=images)
 
 
-def open_truth(path: str | Path, category: str | int | None, skeleton: Skeleton | None, folder: Path) -> TruthBatches:
-    """Return a COCO ground truth, JSON, which is read at once, or Parquet, whose rows are sorted in `folder` if photos
-    are not in ascending order of their ids. Raises InputError, also for several categories and for ids that are texts.
-    """
+def open_truth(path: str | Path, category: str | int | None, skeleton: Skeleton | None) -> TruthBatches:
+    """Return a COCO ground truth in Parquet. Rows are sorted in temporary files if photos are not in ascending order of
+    their ids. Raises InputError, also for several categories, and DiskError without space to sort."""
     if category == ALL:
-        raise InputError(f"--category {ALL}: is not audited in batches, expected one category")
-    if not Path(path).is_dir() and Path(path).suffix.lower() != ".parquet":
-        return _in_memory(read_truth(path, category, skeleton))
+        raise InputError(f"--category {ALL}: a ground truth in Parquet has one category")
     parts = open_parts(path, "person")
     if not parts.rows:
         raise InputError(f"{path}: holds no people and no photos (no rows)")
@@ -110,13 +125,13 @@ def open_truth(path: str | Path, category: str | int | None, skeleton: Skeleton 
     chosen = _chosen(parts, category)
     header = _header(parts, chosen, skeleton)
     areas, has_boxes = _areas(parts, chosen), "bbox" in parts.occurring
-    return TruthBatches(header, areas, has_boxes, parts=sort_by_photo(parts, folder), chosen=chosen)
+    folder = tempfile.TemporaryDirectory(prefix="trustpose-")
+    ordered = sort_by_photo(parts, Path(folder.name))
+    return TruthBatches(header, areas, has_boxes, parts=ordered, chosen=chosen, folder=folder)
 
 
-def _in_memory(truth_file: TruthFile) -> TruthBatches:
-    if len(truth_file.image_texts):
-        text = next(iter(truth_file.image_texts.number_of))
-        raise InputError(f"{truth_file.path}: field 'id' of images: {text[:40]!r}: expected whole numbers, in batches")
+def held_truth(truth_file: TruthFile) -> TruthBatches:
+    """Return a ground truth in memory as a stream."""
     # of the whole file: a batch of photos need not hold the people that say it
     truth_file = replace(truth_file, images=replace(truth_file.images, all_people_boxed=truth_file.all_people_boxed))
     return TruthBatches(
@@ -124,16 +139,19 @@ def _in_memory(truth_file: TruthFile) -> TruthBatches:
     )
 
 
-def _of_memory(truth_file: TruthFile) -> Iterator[TruthFile]:
+def _of_memory(truth_file: TruthFile, most: int) -> Iterator[TruthFile]:
     people, photos = truth_file.truth, np.argsort(truth_file.images.id, kind="stable")
     assert people.image_id is not None
     by_image = np.argsort(people.image_id, kind="stable")
-    ordered = people.image_id[by_image]
-    for start in range(0, len(photos), PHOTOS):
-        chosen = photos[start : start + PHOTOS]
+    ordered, categories = people.image_id[by_image], truth_file.categories
+    for start in range(0, len(photos), most):
+        chosen = photos[start : start + most]
         ids = truth_file.images.id[chosen]
         first, end = np.searchsorted(ordered, ids[0], "left"), np.searchsorted(ordered, ids[-1], "right")
-        yield replace(truth_file, truth=people[by_image[first:end]], images=truth_file.images[chosen])
+        rows = by_image[first:end]
+        if categories is not None:
+            truth_file = replace(truth_file, categories=replace(categories, of_row=categories.of_row[rows]))
+        yield replace(truth_file, truth=people[rows], images=truth_file.images[chosen])
 
 
 def _images(rows: TableRows) -> Images:
@@ -183,7 +201,7 @@ def _header(parts: ParquetParts, chosen: Chosen, skeleton: Skeleton | None) -> T
         category_id=chosen.category_id,
         category_ids=tuple(chosen.ids.tolist()),
         path=parts.path,
-        sha256="",
+        sha256=results_sha256(Path(parts.path)) or "",
         notes=() if has_visibility or chosen.visibility else (ASSUMED,),
         has_visibility=has_visibility,
     )
@@ -231,7 +249,9 @@ def truth_rows(truth_file: TruthFile) -> tuple[list[dict[str, Any]], Any]:
     import orjson
     import pyarrow as arrow
 
-    _in_memory(truth_file)  # refuses texts
+    if len(truth_file.image_texts):
+        text = next(iter(truth_file.image_texts.number_of))
+        raise InputError(f"{truth_file.path}: field 'id' of images: {text[:40]!r}: expected whole numbers, in Parquet")
     people, images = truth_file.truth, truth_file.images
     assert people.image_id is not None
     named = {name: column.tolist() for name, column in truth_columns(truth_file).items()}

@@ -1,5 +1,7 @@
-"""An audit in batches has the numbers of an audit in memory, to the last digit."""
+"""The same rows give the same audit to the last digit in any layout: JSON, CSV, Parquet, parts in any order."""
 
+import csv
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +12,13 @@ import pytest
 
 from tests.calibration.cases import as_json, made_up
 from tests.parquet_cases import write_parts
-from trustpose.evaluation import ranked_poses
+from trustpose.evaluation import ranking, resampling, spill
 from trustpose.evaluation.audit import audit
-from trustpose.evaluation.in_batches import audit_in_batches
 from trustpose.files import InputError
 from trustpose.formats import parquet_parts, parquet_sorting
 from trustpose.formats.coco import read_truth, truth_in_batches
 from trustpose.formats.coco.truth_in_batches import truth_rows
 from trustpose.formats.row_writing import row_writer
-
-LEFT_OUT = ("spearman", "ece_equal_mass", "ap_gain", "occluded", "threshold")
-ELSEWHERE = ("intervals", "inputs", "notes", "details", "crowd", "pixels", "localisation", "tracking", "compare")
 
 
 @pytest.fixture
@@ -30,8 +28,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_sorting, "ROWS", 7)
     monkeypatch.setattr(parquet_sorting, "_AT_ONCE", 11)
     monkeypatch.setattr(truth_in_batches, "PHOTOS", 3)
-    monkeypatch.setattr(ranked_poses, "RUN", 16)
-    monkeypatch.setattr(ranked_poses, "BLOCK", 8)
+    monkeypatch.setattr(ranking, "RUN", 64)
+    monkeypatch.setattr(ranking, "BLOCK", 32)
+    monkeypatch.setattr(spill, "HELD_BYTES", 500)
+    monkeypatch.setattr(spill, "BLOCK", 100)
+    monkeypatch.setattr(resampling, "_PHOTOS", 10)
+    monkeypatch.setattr(resampling, "_COUNT_BYTES", 400)
 
 
 def made_up_files(folder: Path, people: int, *, trust: bool) -> tuple[Path, list[dict[str, Any]]]:
@@ -63,49 +65,56 @@ def as_parquet(gt: Path, out: Path) -> Path:
 
 
 def numbers(value: Any, name: str = "") -> dict[str, Any]:
-    """The numbers that both kinds of audit have, by dotted name."""
-    if isinstance(value, dict):
-        kept = {key: one for key, one in value.items() if key not in LEFT_OUT and not (not name and key in ELSEWHERE)}
-        return {at: one for key, part in kept.items() for at, one in numbers(part, f"{name}.{key}").items()}
-    return {name: value}
+    """The values of an audit's JSON by dotted name, without the names of its files."""
+    if not isinstance(value, dict):
+        return {name: value}
+    return {
+        key: found
+        for part, inside in value.items()
+        if name or part != "inputs"
+        for key, found in numbers(inside, f"{name}.{part}").items()
+    }
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "tables": {"tables": ["thresholds,scoring-errors", "non-0@0.1"], "metrics": ["pck,pcp"]},
+    "others": {"area": "box", "score": "pose_score", "sigmas": np.array([0.1]), "common": True},
+}
 
 
 @pytest.mark.parametrize("trust", [True, False])
-@pytest.mark.parametrize("order", ["ascending", "shuffled"])
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.usefixtures("small")
-def test_numbers_are_those_in_memory(tmp_path: Path, trust: bool, order: str) -> None:
-    gt, rows = made_up_files(tmp_path, 90, trust=trust)
+def test_all_layouts_have_the_same_audit(tmp_path: Path, trust: bool, options: str) -> None:
+    gt, rows = made_up_files(tmp_path, 60, trust=trust)
     random = np.random.default_rng(1)
-    rows.sort(key=lambda row: row["image_id"])
-    shuffled = [rows[at] for at in random.permutation(len(rows))]  # a photo's rows are far apart
-    (tmp_path / "in_order.json").write_text(json.dumps(rows if order == "ascending" else shuffled))
-    parts = write_parts(tmp_path / "parts", rows if order == "ascending" else shuffled, random)
-    expected = audit(gt, tmp_path / "in_order.json", replicates=0)
-    done: list[int] = []
-    for truth in (gt, as_parquet(gt, tmp_path / "gt.parquet")):
-        found = audit_in_batches(truth, parts, tick=done.append)
-        assert numbers(found.as_dict()) == numbers(expected.as_dict()) | (
-            {}
-            if trust
-            else {f".visibility.labelled.{name}": None for name in ("precision", "recall", "f1", "accuracy")}
-        )
-        assert found.inputs["results"]["paired"] == expected.inputs["results"]["paired"] < len(rows)
-        assert found.inputs["ground_truth"]["images"] == 46
-        kept = [note for note in expected.notes if not note.startswith(("visibility", "pixels"))]
-        assert set(found.notes) >= set(kept) and any("left out" in note for note in found.notes)
-    assert sum(done) == 2 * len(rows)
+    by_photo: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_photo.setdefault(row["image_id"], []).append(row)
+    shuffled = [row for photo in random.permutation(list(by_photo)).tolist() for row in by_photo[photo]]
+    files = [tmp_path / "results.json", tmp_path / "shuffled.json", tmp_path / "results.csv", tmp_path / "one.parquet"]
+    files[0].write_text(json.dumps(rows))
+    files[1].write_text(json.dumps(shuffled))
+    files[2].write_text(as_csv(rows))
+    write_parts(tmp_path / "one", rows, random, cuts=[])
+    (tmp_path / "one" / "00.parquet").rename(files[3])
+    files += [write_parts(tmp_path / "parts", rows, random), write_parts(tmp_path / "shuffled", shuffled, random)]
+    chosen = {"replicates": 20, "seed": 3} | OPTIONS[options]
+    expected = numbers(audit(gt, files[0], **chosen).as_dict())
+    assert expected[".ap.AP"] is not None and expected[".intervals.ap.AP"] is not None
+    for truth, file in [(gt, file) for file in files[1:]] + [(as_parquet(gt, tmp_path / "gt.parquet"), files[5])]:
+        assert numbers(audit(truth, file, **chosen).as_dict()) == expected, f"{truth.name}, {file.name}"
 
 
-@pytest.mark.usefixtures("small")
-def test_numbers_by_another_score_and_area(tmp_path: Path) -> None:
-    gt, rows = made_up_files(tmp_path, 40, trust=False)
-    (tmp_path / "results.json").write_text(json.dumps(rows))
-    parts = write_parts(tmp_path / "parts", rows, np.random.default_rng(3))
-    options: dict[str, Any] = {"area": "box", "score": "pose_score", "sigmas": np.array([0.1])}
-    expected = audit(gt, tmp_path / "results.json", replicates=0, **options)
-    found = audit_in_batches(as_parquet(gt, tmp_path / "gt.parquet"), parts, **options)
-    assert found.ap == expected.ap and found.oracle_ap == expected.oracle_ap
-    assert found.pose.pearson == expected.pose.pearson and found.area == "box"
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV, a JSON value a cell."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(names)
+    writer.writerows([json.dumps(row[name]) if name in row else "" for name in names] for row in rows)
+    return text.getvalue()
 
 
 def test_faults_are_named(tmp_path: Path) -> None:
@@ -116,7 +125,7 @@ def test_faults_are_named(tmp_path: Path) -> None:
     parts, truth = write_parts(tmp_path / "parts", rows, random), as_parquet(gt, tmp_path / "gt.parquet")
     elsewhere = write_parts(tmp_path / "elsewhere", [*rows, rows[0] | {"image_id": 77}], random)
     with pytest.raises(InputError, match=r"'image_id'.*77"):
-        audit_in_batches(truth, elsewhere)
+        audit(truth, elsewhere)
     table = parquet.read_table(truth)
     for name, message, wrong in (
         ("twice", "field 'id': 3 occurs twice", table.take([*range(len(table)), 2])),
@@ -125,6 +134,6 @@ def test_faults_are_named(tmp_path: Path) -> None:
     ):
         parquet.write_table(wrong, tmp_path / f"{name}.parquet")
         with pytest.raises(InputError, match=message):
-            audit_in_batches(tmp_path / f"{name}.parquet", parts)
-    with pytest.raises(InputError, match="is not audited in batches"):
-        audit_in_batches(truth, parts, category="all")
+            audit(tmp_path / f"{name}.parquet", parts)
+    with pytest.raises(InputError, match="has one category"):
+        audit(truth, parts, category="all")
