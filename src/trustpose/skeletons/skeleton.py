@@ -62,7 +62,7 @@ class Skeleton:
 
     def _repr_html_(self) -> str:
         """Return what notebooks show: the line, and a table of the keypoints."""
-        mirrors = dict(self.flip_pairs) | {right: left for left, right in self.flip_pairs}
+        mirrors = dict(self.flip_pairs) | {right_index: left_index for left_index, right_index in self.flip_pairs}
         mirror_names = [self.keypoints[mirrors[k]] if k in mirrors else "" for k in range(len(self))]
         sigmas = [""] * len(self) if self._sigmas is None else self._sigmas
         rows = zip(range(len(self)), self.keypoints, mirror_names, sigmas, strict=True)
@@ -112,8 +112,8 @@ class Skeleton:
     def flip_index(self) -> Int[np.ndarray, " K"]:
         """Permutation (K,) that swaps mirrored joints; applied twice it is the identity."""
         index = np.arange(len(self.keypoints))
-        for left, right in self.flip_pairs:
-            index[left], index[right] = right, left
+        for left_index, right_index in self.flip_pairs:
+            index[left_index], index[right_index] = right_index, left_index
         return index
 
     @cached_property
