@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from tests.docs.made_up import write_files
 
 FUNCTIONS = [name for name in tp.__all__ if inspect.isfunction(getattr(tp, name))]
 CLASSES = [name for name in tp.__all__ if inspect.isclass(getattr(tp, name))]
-WITHOUT_SECTIONS = {"audit", "compare"}  # rebuilt by others
 
 
 in_folder = pytest.mark.usefixtures("here")  # the folder with the made-up files
@@ -67,8 +67,6 @@ def test_functions_have_real_signatures_and_documented_arguments(name: str) -> N
     function = getattr(tp, name)
     parameters = inspect.signature(function).parameters
     assert all(parameter.kind is not parameter.VAR_POSITIONAL for parameter in parameters.values())
-    if name in WITHOUT_SECTIONS:
-        return
     text = inspect.getdoc(function) or ""
     for section in ("Args:", "Returns:", "Raises:", "Example:"):
         assert f"\n{section}\n" in text, f"{name}: {section} is missing"
@@ -266,3 +264,18 @@ def test_the_table_of_fields_has_every_field_of_poses() -> None:
 def test_the_api_page_names_everything_public() -> None:
     page = (REPOSITORY / "docs" / "api" / "index.md").read_text()
     assert set(re.findall(r"`tp\.(\w+)`", page)) == set(tp.__all__)
+
+
+@in_folder
+def test_audits_are_saved_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    audit = tp.audit("gt.json", "results.json", replicates=20)
+    audit.save("audit.json")
+    assert json.loads(Path("audit.json").read_text())["ap"]["AP"] == audit.ap.AP
+    audit.save("audit.html", images="photos")
+    assert Path("audit.html").read_text().startswith("<!DOCTYPE html>")
+    with pytest.raises(tp.InputError, match=r"audit\.txt: expected a name that ends in \.json or \.html"):
+        audit.save("audit.txt")
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    audit.show()
+    assert "headroom" in Path(opened[0].removeprefix("file://")).read_text()

@@ -9,7 +9,6 @@ import pytest
 import trustpose
 
 PACKAGES = sorted(path.parent for path in Path(trustpose.__path__[0]).glob("*/__init__.py"))
-PACKAGES = [package for package in PACKAGES if package.name != "evaluation"]  # being rebuilt
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)

@@ -38,11 +38,27 @@ def comparable(audits: Sequence[Audit | JointsAudit]) -> bool:
 
 
 def compare(audit: Audit | JointsAudit, against: Audit | JointsAudit) -> list[Comparison]:
-    """Return `audit`'s numbers minus `against`'s where both have one, with 95 % intervals from common draws.
+    """Compare two audits number by number, with 95 % intervals from common draws of photos.
 
     A photo has the same count in a draw for both files; numbers over matched poses use each file's own matches. Draws
-    where either number is undefined are left out. `low` and `high` are None without draws, or if the audits used other
-    seeds or numbers of draws. Empty if the audits are not `comparable`.
+    where either number is undefined are left out.
+
+    Args:
+        audit: the audit of one results file.
+        against: the audit of another on the same people, with the same settings.
+
+    Returns:
+        `audit`'s numbers minus `against`'s where both have one; empty if the two are not `comparable`. `low` and `high`
+        are None without draws, or if the audits used other seeds or numbers of draws.
+
+    Raises:
+        AttributeError: for anything but audits.
+
+    Example:
+        >>> audits = [tp.audit("gt.json", name, replicates=20) for name in ("new_version.json", "results.json")]
+        >>> differences = {difference.metric: difference for difference in tp.compare(*audits)}
+        >>> differences["ap.AP"].difference > 0
+        True
     """
     if not comparable((audit, against)):
         return []

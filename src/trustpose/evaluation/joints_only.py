@@ -1,6 +1,6 @@
 """Audit without OKS: for skeletons without published sigmas, whose data sets have metrics of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.evaluation.details import Draws
+from trustpose.evaluation.display import AuditDisplay
 from trustpose.evaluation.localisation import Metric
 from trustpose.evaluation.record import Audit, Comparison, Localisation, Number, plain
 from trustpose.file_names import shown
@@ -22,7 +23,7 @@ _OTHER_KEYS = tuple(
 
 
 @dataclass(frozen=True, repr=False)
-class JointsAudit:
+class JointsAudit(AuditDisplay):
     """The localisation of one results file; `as_dict()` has the keys of an `Audit`, null but for these.
 
     `compare` has the differences from other audits, filled by `comparison.with_comparisons`; `draws` is not part of the
@@ -65,6 +66,10 @@ class JointsAudit:
         totals = {one.title: getattr(one, one.headline) for one in self.localisation.values()}
         numbers = ", ".join(f"{title} {'–' if one is None else f'{one:.3f}'}" for title, one in totals.items())
         return f"JointsAudit({shown(str(results['file']))}: {results['results']} poses; {numbers})"
+
+    def _shown(self) -> Mapping[str, str]:
+        """Labels of the metrics' headlines, by dotted name."""
+        return {f"localisation.{name}.{metric.headline}": metric.title for name, metric in self.localisation.items()}
 
 
 def has_joints_only(truth: TruthFile, metrics: Sequence[Metric], sigmas: Float[np.ndarray, " L"] | None) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from trustpose.evaluation.details import Details
+from trustpose.evaluation.display import AuditDisplay
 from trustpose.file_names import shown
 from trustpose.metrics.average_precision import AveragePrecision
 from trustpose.metrics.pixel_error import PixelTrust
@@ -358,7 +359,7 @@ class AuditNumbers:
 
 
 @dataclass(frozen=True, repr=False)
-class Audit(AuditNumbers):
+class Audit(AuditNumbers, AuditDisplay):
     """How good one results file's poses are and how reliable its scores; `as_dict()` is the audit JSON.
 
     `score_field` ranks, `pose_field` is compared with OKS. `intervals` maps a number's dotted name ("pose.pearson") to
