@@ -12,7 +12,7 @@ from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.formats.coco.together import joined_files, of_photos
 from trustpose.poses import Poses, Truth
 
-MOST_PHOTOS = 20_000
+MOST_PHOTOS = 5_000
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from trustpose.files import cannot_write
 
-HELD_BYTES = 2**24  # of one spill in memory
+HELD_BYTES = 2**22  # of one spill in memory
 BLOCK = 2**16  # rows that are read back at a time
 _DIGIT = 11  # bits of a number that one pass of `quantiles` looks at
 
