@@ -236,7 +236,7 @@ def test_the_number_and_colour_of_each_track_and_none_without():
 
 def test_places_of_colours_can_be_given():
     _, one = _person()
-    drawn = draw_poses(_person()[0], one, COCO_17, style="people", legend=False, places=np.array([4]))
+    drawn = draw_poses(_person()[0], one, COCO_17, style="people", legend=False, colour_indices=np.array([4]))
     np.testing.assert_array_equal(_at(drawn, one.xy[0, 0]), PEOPLE[4])
 
 

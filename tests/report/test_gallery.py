@@ -15,7 +15,7 @@ from tests.report.cases import make_audit
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
 from trustpose.files import InputError
-from trustpose.report.examples import KINDS, LEAST_LABELS, examples, trust_gap
+from trustpose.report.examples import KINDS, MIN_LABELS, examples, trust_gap
 from trustpose.report.gallery import PANEL, gallery
 
 
@@ -49,7 +49,7 @@ def test_ranks_are_scipys(rows: list[tuple[int, int]]) -> None:
 
 
 def test_the_worst_come_first_and_no_scale_matters(record: Audit, photos: Path) -> None:
-    shown = gallery(record, photos, each=4)
+    shown = gallery(record, photos, max_pictures=4)
     gaps = [one.score_rank - one.oks_rank for one in shown.pictures[0]]
     assert len(gaps) == 4
     assert gaps == sorted(gaps, reverse=True)
@@ -58,7 +58,7 @@ def test_the_worst_come_first_and_no_scale_matters(record: Audit, photos: Path) 
     assert under == sorted(under)
     assert under[0] < 0
     stretched = replace(record, details=replace(record.details, pose_score=np.exp(5 * record.details.pose_score)))
-    again = gallery(stretched, photos, each=4)
+    again = gallery(stretched, photos, max_pictures=4)
     assert [one.oks for one in again.pictures[0]] == [one.oks for one in shown.pictures[0]]
 
 
@@ -84,7 +84,9 @@ def test_a_keypoint_on_the_spot_is_blue_and_one_far_off_vermilion(record: Audit,
         score[pose] = 1.0
         oks = np.ones(len(details.oks))
         oks[pose] = 0.0
-        one = gallery(replace(record, details=replace(other, pose_score=score, oks=oks)), photos, each=1).pictures[0][0]
+        one = gallery(
+            replace(record, details=replace(other, pose_score=score, oks=oks)), photos, max_pictures=1
+        ).pictures[0][0]
         image = decode(one.predicted).astype(int)
         strong = image[np.abs(image - 120).max(axis=2) > 80]
         coloured = strong[np.ptp(strong, axis=1) > 80]
@@ -107,14 +109,14 @@ def test_missing_keypoints_are_neither_drawn_nor_in_the_cut_out(record: Audit, p
 def test_missing_broken_and_outside_photos_are_reported(record: Audit, photos: Path, tmp_path: Path) -> None:
     for i in range(12):
         (tmp_path / f"{i}.png").write_bytes((photos / f"{i}.png").read_bytes())
-    everything = gallery(record, tmp_path, each=24)
+    everything = gallery(record, tmp_path, max_pictures=24)
     assert not everything.missing
     (tmp_path / "0.png").unlink()
     (tmp_path / "1.png").write_bytes(b"no image")
     (tmp_path / "2.png").write_bytes(b"")
     names = {**record.details.file_names, 3: f"../{photos.name}/3.png", 4: "a\0b.png"}
     del names[5]
-    shown = gallery(replace(record, details=replace(record.details, file_names=names)), tmp_path, each=24)
+    shown = gallery(replace(record, details=replace(record.details, file_names=names)), tmp_path, max_pictures=24)
     expected = {"0.png", "1.png", "2.png", f"../{photos.name}/3.png", "a\0b.png", "image 5, which has no file name"}
     assert set(shown.missing) == expected
     assert 0 < sum(map(len, shown.pictures)) < sum(map(len, everything.pictures))
@@ -143,7 +145,7 @@ def test_real_photos(data_dir: Path) -> None:
     assert max(one.oks for one in over) < min(one.oks for one in under)
     assert min(one.score for one in over) > max(one.score for one in under)
     every = [one for some in shown.pictures for one in some]
-    assert min(one.keypoints for one in every) >= LEAST_LABELS
+    assert min(one.keypoints for one in every) >= MIN_LABELS
     assert len({one.predicted for one in every}) == len(every), "each pose once"
     for some in shown.pictures[1:-1]:
         assert all(one.wrong for one in some) and max(one.oks for one in some) < 0.7

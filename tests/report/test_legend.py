@@ -10,7 +10,7 @@ from trustpose.poses import Poses
 from trustpose.report import draw
 from trustpose.report.describe import read_out
 from trustpose.report.draw import draw_poses
-from trustpose.report.legend import MOST
+from trustpose.report.legend import MAX_SHARE
 from trustpose.report.numbers import Plates
 from trustpose.report.strokes import text_mask
 from trustpose.skeletons import COCO_17
@@ -47,7 +47,7 @@ def test_it_covers_at_most_a_twentieth(width, height, style):
         rows, columns = np.ptp(covered, axis=0) + 1
         assert rows * columns <= 0.05 * width * height
     assert len(covered) or min(width, height) < 200, "a usual picture has a legend"
-    assert MOST == 0.05
+    assert MAX_SHARE == 0.05
 
 
 def test_it_covers_no_person():

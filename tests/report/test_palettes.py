@@ -15,7 +15,7 @@ from trustpose.report.palettes import (
     RIGHT,
     limb_sides,
     part_colours,
-    people_places,
+    people_colours,
     sides,
     trust_colours,
 )
@@ -89,5 +89,5 @@ def test_trust_colours_of_anything():
 
 
 def test_the_first_people_all_differ():
-    places = people_places(np.random.default_rng(0).uniform(0, 99, (len(PEOPLE), 2)))
+    places = people_colours(np.random.default_rng(0).uniform(0, 99, (len(PEOPLE), 2)))
     assert len(np.unique(places)) == len(PEOPLE)

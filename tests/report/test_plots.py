@@ -65,7 +65,7 @@ def test_every_reference_within_a_plot_is_to_itself(record: Audit) -> None:
 
 def test_a_scatter_is_vector_or_pixels_by_size(record: Audit) -> None:
     few = plots.score_against_oks(record)
-    n = plots.MOST_VECTOR_DOTS + 1
+    n = plots.MAX_VECTOR_DOTS + 1
     rows = np.resize(record.details.measured, n)
     names = ("poses", "person", "pose_score", "oks", "keypoint_score", "opks", "labelled")
     repeated = {name: getattr(record.details, name)[rows] for name in names}

@@ -12,7 +12,7 @@ from tests.report.test_gallery import decode
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
 from trustpose.formats.coco import read_truth
-from trustpose.report.versus import FEWEST_KEYPOINTS, versus
+from trustpose.report.versus import MIN_KEYPOINTS, versus
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_each_file_is_shown_where_it_is_furthest_behind(record: Audit, photos: P
         assert [one.poses[1 - place].oks for one in worst] == pytest.approx(expected)
         assert [one.poses[place].oks for one in worst] == [0, 0]
     assert found.differ == 4
-    assert found.people == int(((record.details.truth.v > 0).sum(axis=1) >= FEWEST_KEYPOINTS).sum())
+    assert found.people == int(((record.details.truth.v > 0).sum(axis=1) >= MIN_KEYPOINTS).sum())
 
 
 def test_pictures_of_a_person_are_cut_alike_and_coloured_by_opks(record: Audit, photos: Path) -> None:
@@ -77,7 +77,7 @@ def test_only_people_that_all_files_have_and_files_that_can_be_compared(record: 
     left = versus([record, replace(record, details=fewer)], photos)
     whole = versus([record, record], photos)
     assert left is not None and whole is not None
-    assert whole.people - left.people == int((record.details.truth.v[3] > 0).sum() >= FEWEST_KEYPOINTS)
+    assert whole.people - left.people == int((record.details.truth.v[3] > 0).sum() >= MIN_KEYPOINTS)
 
 
 def test_missing_photos_are_reported(record: Audit, tmp_path: Path) -> None:
@@ -100,4 +100,4 @@ def test_real_results(data_dir: Path) -> None:
     for place, worst in enumerate(found.worst):
         for one in worst:
             assert one.poses[1 - place].oks - one.poses[place].oks > 0.5
-            assert one.keypoints >= FEWEST_KEYPOINTS
+            assert one.keypoints >= MIN_KEYPOINTS

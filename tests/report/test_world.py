@@ -15,7 +15,7 @@ import pytest
 from tests.multiview.rings import ring
 from trustpose.geometry.cameras import Cameras
 from trustpose.poses import Poses3D
-from trustpose.report.world import MOST_FRAMES, world_page
+from trustpose.report.world import MAX_FRAMES, world_page
 from trustpose.skeletons import COCO_17
 
 STUB = """
@@ -95,8 +95,8 @@ def test_names_are_no_code():
 
 
 def test_long_clips_are_thinned_and_nobody_is_a_page():
-    many = people(MOST_FRAMES + 1)
-    assert len(parts_of(world_page(many))[1]["frames"]) <= MOST_FRAMES
+    many = people(MAX_FRAMES + 1)
+    assert len(parts_of(world_page(many))[1]["frames"]) <= MAX_FRAMES
     empty = parts_of(world_page(Poses3D(np.zeros((0, 17, 3))), ring(2)))[1]
     assert empty["frames"] == []
 

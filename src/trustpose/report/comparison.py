@@ -18,12 +18,14 @@ def differences(audits: Sequence[Audit]) -> Differences:
     """Return paired differences by (file, against, dotted name), files by index; empty if not comparable."""
     if not comparable(audits):
         return {}
-    places = range(len(audits))
-    pairs = ((i, j) for i in places for j in places if i != j)
-    return {(i, j): {one.metric: one for one in compare(audits[i], audits[j])} for i, j in pairs}
+    file_indices = range(len(audits))
+    pairs = ((i, j) for i in file_indices for j in file_indices if i != j)
+    return {(i, j): {difference.metric: difference for difference in compare(audits[i], audits[j])} for i, j in pairs}
 
 
-def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Differences, headlines: Headlines) -> list[str]:
+def comparison(
+    audits: Sequence[Audit], labels: Sequence[str], paired_differences: Differences, headlines: Headlines
+) -> list[str]:
     """Return sentences that compare several audits: first their data, then the two best in accuracy, ranking and
     calibration, each with the rows of the table of `headlines` that say otherwise."""
     truth = audits[0].inputs["ground_truth"]
@@ -47,26 +49,26 @@ def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Difference
         return [start]
     rows = _directed_rows(headlines)
     leads = (("ap.AP", "AP"), ("pose.pearson", "Correlation of score and OKS"), ("pose.ece", "Calibration error"))
-    sentences = (_leader(audits, labels, found, *lead, rows) for lead in leads)
+    sentences = (_leader(audits, labels, paired_differences, *lead, rows) for lead in leads)
     return [start, *(text for text in sentences if text)]
 
 
 def _leader(
     audits: Sequence[Audit],
     labels: Sequence[str],
-    found: Differences,
+    paired_differences: Differences,
     name: str,
     title: str,
     rows: Mapping[str, str],
 ) -> str:
     """Describe the best value of a number and the second, and call one the better only where paired draws say so; rows
     of the same topic that say otherwise of these two files follow."""
-    known = [(value, i) for i, audit in enumerate(audits) if (value := audit.number(name)) is not None]
-    if len(known) < 2:
+    ranking = [(value, i) for i, audit in enumerate(audits) if (value := audit.number(name)) is not None]
+    if len(ranking) < 2:
         return ""
-    known.sort(reverse=name not in LOWER_IS_BETTER)
-    best, second = known[0][1], known[1][1]
-    pairs = found[best, second]
+    ranking.sort(reverse=name not in LOWER_IS_BETTER)
+    best, second = ranking[0][1], ranking[1][1]
+    pairs = paired_differences[best, second]
     said = outcome(pairs[name])
     text = f"{title}: {labels[best]} {with_interval(audits[best], name)}, "
     text += f"{labels[second]} {with_interval(audits[second], name)}."
@@ -74,8 +76,10 @@ def _leader(
         better = labels[best if said == "better" else second]
         verdict = "the two are not distinguishable" if said == "undecided" else f"{better} is better"
         text += f" In paired draws of photos, the difference is {_with_ends(pairs[name])}: {verdict}."
-    others = [(row, pairs[metric]) for metric, row in rows.items() if metric in pairs and topic(metric) == topic(name)]
-    clear = [(row, pair) for row, pair in others if outcome(pair) not in ("undecided", said)]
+    related_rows = [
+        (row, pairs[metric]) for metric, row in rows.items() if metric in pairs and topic(metric) == topic(name)
+    ]
+    clear = [(row, pair) for row, pair in related_rows if outcome(pair) not in ("undecided", said)]
     for file, result in ((best, "better"), (second, "worse")):
         contrasts = [f"“{row}” ({_with_ends(pair)})" for row, pair in clear if outcome(pair) == result]
         if contrasts:
@@ -96,21 +100,23 @@ def _directed_rows(headlines: Headlines) -> dict[str, str]:
 
 
 def topic(name: str) -> str:
-    """What a number of the table is about: accuracy of poses, calibration of scores, or what scores rank and tell."""
+    """Topic of a number of the table: accuracy of poses, calibration of scores, or their ranking and discrimination."""
     if name.endswith((".ece", ".brier")):
         return "calibration"
     return "accuracy" if name.startswith(("ap.", "oracle_ap.", "crowd.", "tracking.")) else "ranking"
 
 
-def among_the_best(audits: Sequence[Audit], found: Differences, name: str, higher: bool | None) -> list[bool]:
+def among_the_best(
+    audits: Sequence[Audit], paired_differences: Differences, name: str, higher: bool | None
+) -> list[bool]:
     """Return for each audit whether it has the best value of a number as shown, or is not distinguishable from it;
     never where neither higher nor lower is better."""
-    known = {i: value for i, audit in enumerate(audits) if (value := audit.number(name)) is not None}
-    if len(known) < 2 or not found or higher is None:
+    values = {i: value for i, audit in enumerate(audits) if (value := audit.number(name)) is not None}
+    if len(values) < 2 or not paired_differences or higher is None:
         return [False] * len(audits)
-    best = (max if higher else min)(known, key=lambda i: known[i])
+    best = (max if higher else min)(values, key=lambda i: values[i])
     return [
-        i in known and (number(known[i]) == number(known[best]) or _is_undecided(found[i, best][name]))
+        i in values and (number(values[i]) == number(values[best]) or _is_undecided(paired_differences[i, best][name]))
         for i in range(len(audits))
     ]
 
@@ -118,19 +124,19 @@ def among_the_best(audits: Sequence[Audit], found: Differences, name: str, highe
 def table(
     audits: Sequence[Audit],
     labels: Sequence[str],
-    found: Differences,
+    paired_differences: Differences,
     against: int,
     headlines: Headlines,
 ) -> dict[str, Any]:
-    """Return the differences from the audit at index `against`: its label, the others' indices in `places`, and a
-    row for each number with a cell for each of them, None if there is none."""
-    others = [i for i in range(len(audits)) if i != against]
+    """Return the differences from the audit at index `against`: its label, the other audits' indices in `files`, and
+    a row for each number with a cell for each of these files, None if there is no difference."""
+    compared_files = [i for i in range(len(audits)) if i != against]
     rows = []
     for name, title, higher in (row for group in headlines.values() for row in group):
-        pairs = [found[i, against].get(name) for i in others]
+        pairs = [paired_differences[i, against].get(name) for i in compared_files]
         if any(pairs):
             rows.append({"name": name, "title": title, "higher": higher, "cells": [_cell(pair) for pair in pairs]})
-    return {"against": labels[against], "places": others, "rows": rows}
+    return {"against": labels[against], "files": compared_files, "rows": rows}
 
 
 def _cell(pair: Comparison | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from trustpose.skeletons import Skeleton, difference
 
 TRUSTED = 0.75  # minimum expected OPKS of a keypoint called reliable
 DOUBTED = 0.5  # a keypoint below is called unreliable
-_MOST_PEOPLE = 3  # described by a sentence each
+_MAX_PEOPLE = 3  # described by a sentence each
 
 
 def skeleton_to_show(poses: Poses, skeleton: Skeleton | None) -> Skeleton:
@@ -39,8 +39,10 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
         return "Nobody was found."
     if poses.quality is None or poses.visibility is None or poses.pose_quality is None:
         lost = 0 if poses.missing is None else int(poses.missing.sum())
-        found = f", {lost} of {poses.missing.size} keypoints were not" if poses.missing is not None and lost else ""
-        return f"{_people(len(poses))}{found}; this network predicts no trust."
+        missing_text = (
+            f", {lost} of {poses.missing.size} keypoints were not" if poses.missing is not None and lost else ""
+        )
+        return f"{_people(len(poses))}{missing_text}; this network predicts no trust."
     is_seen, numbers = has_visible_joint(poses), person_numbers(poses)
     if not is_seen.any():
         return f"Nobody was found: {_unseen(len(poses), '')}."
@@ -48,8 +50,8 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
     order = order[is_seen[order]]
     is_one = len(poses) == 1 and not has_tracks(poses)
     names = ["The person"] if is_one else [_name(number) for number in numbers.tolist()]
-    sentences = [_person(poses[int(row)], skeleton, names[row]) for row in order[:_MOST_PEOPLE]]
-    rest = poses.pose_quality[order[_MOST_PEOPLE:]]
+    sentences = [_person(poses[int(row)], skeleton, names[row]) for row in order[:_MAX_PEOPLE]]
+    rest = poses.pose_quality[order[_MAX_PEOPLE:]]
     if len(rest) == 1:
         sentences.append(f"{names[order[-1]]} has an expected OKS of {rest[0]:.2f}.")
     elif len(rest):
@@ -85,7 +87,7 @@ def _person(pose: Poses, skeleton: Skeleton, name: str) -> str:
         "not found": is_missing,
     }
     listed = "; ".join(
-        f"{what}: {join_names(where, skeleton.keypoints)}" for what, where in parts.items() if where.any()
+        f"{state}: {join_names(has_state, skeleton.keypoints)}" for state, has_state in parts.items() if has_state.any()
     )
     doubt = _doubt(quality, visibility, is_there, skeleton)
     present = "" if pose.presence is None else f"is there with a probability of {pose.presence[0]:.2f} and "
@@ -117,16 +119,16 @@ def _doubt(
     return f" The least reliable is the {name}, with an expected OPKS of {quality[worst]:.2f}: {reason}."
 
 
-def join_names(where: Bool[np.ndarray, " K"], names: Sequence[str]) -> str:
-    """Join the names of some of K keypoints as in a sentence: "left elbow, both wrists"."""
-    some = [name for name, is_named in zip(names, where, strict=True) if is_named]
-    if len(some) == len(names):
+def join_names(is_named: Bool[np.ndarray, " K"], names: Sequence[str]) -> str:
+    """Join the names of the selected keypoints (K,) as in a sentence: "left elbow, both wrists"."""
+    selected_names = [name for name, selected in zip(names, is_named, strict=True) if selected]
+    if len(selected_names) == len(names):
         return "all keypoints"
     words: list[str] = []
-    for name in some:
+    for name in selected_names:
         side, _, part = name.partition("_")
-        other = {"left": f"right_{part}", "right": f"left_{part}"}.get(side)
-        if other not in some:
+        mirror_name = {"left": f"right_{part}", "right": f"left_{part}"}.get(side)
+        if mirror_name not in selected_names:
             words.append(_plain_name(name))
         elif side == "left":
             words.append(f"both {part.replace('_', ' ')}s")

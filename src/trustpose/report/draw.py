@@ -27,7 +27,7 @@ def draw_poses(
     min_score: float | None = None,
     legend: bool = True,
     is_frame: bool = False,
-    places: Int[np.ndarray, " N"] | None = None,
+    colour_indices: Int[np.ndarray, " N"] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Return a copy of the photo, RGB, with the poses drawn on it.
 
@@ -42,9 +42,10 @@ def draw_poses(
     joint to draw. A disc holds the joint half of the time, by the error that its quality stands for
     (`geometry.expected_error`), and is shown where it is larger than the joint. Two people or more have numbers, those
     of `report.numbers.person_numbers`, which `report.describe.read_out` uses too. Lines are as wide as suits the
-    person's size. The legend takes at most 5 % of the picture, in the corner with the fewest joints. is_frame: of a
-    video, where the legend stays in its corner and only tracks are numbered. places: of the colours of "people" in
-    `palettes.PEOPLE`, such as `report.frame_colours.FrameColours` keeps from frame to frame.
+    person's size. The legend takes at most 5 % of the picture, in the corner with the fewest joints. is_frame: whether
+    the image is a frame of a video, where the legend stays in its corner and only tracks are numbered. colour_indices:
+    each person's colour in style "people", as an index into `palettes.PEOPLE`; `report.frame_colours.FrameColours`
+    keeps them from frame to frame.
 
     Limbs are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have
     different joints, or if `min_score` is given and the poses have no scores; InputError for an unknown style.
@@ -56,7 +57,7 @@ def draw_poses(
     drawn = np.ascontiguousarray(image).copy()
     if not len(poses):
         return drawn
-    scene = prepare(poses, skeleton, style, min_score, drawn.shape, places)
+    scene = prepare(poses, skeleton, style, min_score, drawn.shape, colour_indices)
     order = np.argsort(-scene.width, kind="stable").tolist()  # small people last, on top of large ones
     for row in order:
         _draw_errors(drawn, scene, row)
@@ -95,12 +96,14 @@ def _entries(
 
 def _left_out(poses: Poses, scene: Scene, min_score: float | None) -> list[Entry]:
     """Return how many joints are left out, and why, if it is for one reason; people without any joint count apart."""
-    own = poses.keypoint_count if poses.skeleton is None else poses.skeleton.body_count  # few hands are looked for
+    body_count = (
+        poses.keypoint_count if poses.skeleton is None else poses.skeleton.body_count
+    )  # few hands are looked for
     if min_score is not None:
-        return [Entry("", f"{int((~scene.shown[:, :own]).sum()):,} left out (score < {min_score:g})")]
+        return [Entry("", f"{int((~scene.shown[:, :body_count]).sum()):,} left out (score < {min_score:g})")]
     is_drawn = np.asarray(scene.shown.any(axis=1))
     left_out, decided = ~scene.shown & is_drawn[:, None], poses.decided_visibility
-    left_out[:, own:] = False
+    left_out[:, body_count:] = False
     absent = np.zeros_like(left_out) if decided is None else decided == Visibility.ABSENT
     count, unseen = int(left_out.sum()), int((~is_drawn).sum())
     entries = [Entry("", f"{count:,} {'not visible' if absent[left_out].all() else 'left out'}")] if count else []
@@ -154,10 +157,10 @@ def _draw_numbers(
     plates, numbers, labels = Plates(drawn, joints), person_numbers(poses), person_labels(poses)
     photo = max(drawn.shape[:2])
     for row in np.argsort(numbers, kind="stable").tolist():
-        own = scene.joints[row][scene.shown[row]] / (1 << SHIFT)
-        if not len(own) or numbers[row] == MISSING_ID:
+        person_joints = scene.joints[row][scene.shown[row]] / (1 << SHIFT)
+        if not len(person_joints) or numbers[row] == MISSING_ID:
             continue
         width = int(scene.width[row])
         height = int(np.clip(5 * width, max(10, photo / 55), max(11, photo / 30)))
         colour = as_tuples(scene.colours[row])[0] if has_colours else None
-        plates.put(labels[row], own, 2.5 * width + 2, height, colour)
+        plates.put(labels[row], person_joints, 2.5 * width + 2, height, colour)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from trustpose.evaluation.record import Audit
 from trustpose.metrics.diagnosis import KeypointError, keypoint_errors
 
-LEAST_LABELS = 3  # with one or two, OKS says little about the pose
+MIN_LABELS = 3  # with one or two, OKS says little about the pose
 _OF_SCORE = 0.5  # of a keypoint: among poses as bad, those with the highest score come first
 
 
@@ -53,7 +53,7 @@ def examples(audit: Audit) -> Examples:
     details = audit.details
     score_rank, oks_rank = trust_gap(details.pose_score[details.measured], details.oks[details.measured])
     gap, errors = score_rank - oks_rank, _errors(audit)
-    has_enough = details.labelled.sum(axis=1) >= min(LEAST_LABELS, details.labelled.shape[1])
+    has_enough = details.labelled.sum(axis=1) >= min(MIN_LABELS, details.labelled.shape[1])
     orders = []
     for kind in KINDS[1:-1]:
         is_wrong = errors == kind.error
@@ -90,9 +90,9 @@ def _best(
 def _errors(audit: Audit) -> Int[np.ndarray, "n K"]:
     details = audit.details
     flip_index = np.arange(len(details.keypoint_names))
-    for left, right in details.flip_pairs:
-        flip_index[left], flip_index[right] = right, left
-    found = keypoint_errors(
+    for left_joint, right_joint in details.flip_pairs:
+        flip_index[left_joint], flip_index[right_joint] = right_joint, left_joint
+    errors = keypoint_errors(
         details.poses, details.truth, details.person, sigmas=details.sigmas, flip_index=flip_index, area=audit.area
     )
-    return found[details.measured]
+    return errors[details.measured]

@@ -18,7 +18,7 @@ from trustpose.report.draw import draw_poses
 from trustpose.report.examples import KINDS, Examples, Kind, examples
 from trustpose.skeletons import Skeleton
 
-EACH = 6  # pictures of overtrusted poses
+MAX_PICTURES = 6  # pictures of overtrusted poses
 PANEL = (270, 360)  # maximum width and height of a picture in pixels, twice those on the page
 JPEG_QUALITY = 82
 _FAINT = 0.4  # opacity of unlabelled keypoints
@@ -55,29 +55,29 @@ class Gallery:
     missing: tuple[str, ...]
 
 
-def gallery(audit: Audit, images: Path, each: int = EACH) -> Gallery:
-    """Return pictures of the `each` most overtrusted poses whose photos are in the folder `images`, and of half as many
-    of the other kinds; each pose once.
+def gallery(audit: Audit, images: Path, max_pictures: int = MAX_PICTURES) -> Gallery:
+    """Return pictures of the `max_pictures` most overtrusted poses whose photos are in the folder `images`, and half as
+    many of each other kind. No pose is shown twice.
 
     A photo that is missing, unreadable or outside the folder is skipped and listed in `missing`. Raises InputError if
     the folder itself is missing.
     """
     if not images.is_dir():
         raise InputError(f"{images}: no such folder, expected the folder with the photos")
-    found, photos = examples(audit), Photos(images, audit.details.file_names)
+    chosen_examples, photos = examples(audit), Photos(images, audit.details.file_names)
     shown: set[int] = set()
     pictures = []
-    for kind, order in zip(KINDS, found.orders, strict=True):
-        wanted = each if kind is KINDS[0] else max(1, each // 2)
-        some: list[Picture] = []
+    for kind, order in zip(KINDS, chosen_examples.orders, strict=True):
+        kind_count = max_pictures if kind is KINDS[0] else max(1, max_pictures // 2)
+        kind_pictures: list[Picture] = []
         for row in order.tolist():
-            if len(some) == wanted:
+            if len(kind_pictures) == kind_count:
                 break
-            picture = None if row in shown else _picture(audit, row, kind, found, photos)
+            picture = None if row in shown else _picture(audit, row, kind, chosen_examples, photos)
             if picture is not None:
-                some.append(picture)
+                kind_pictures.append(picture)
                 shown.add(row)
-        pictures.append(tuple(some))
+        pictures.append(tuple(kind_pictures))
     return Gallery(tuple(pictures), tuple(photos.missing))
 
 
@@ -106,7 +106,7 @@ class Photos:
         return None
 
 
-def _picture(audit: Audit, row: int, kind: Kind, found: Examples, photos: Photos) -> Picture | None:
+def _picture(audit: Audit, row: int, kind: Kind, chosen_examples: Examples, photos: Photos) -> Picture | None:
     """Return the picture of a row of `details.measured`; None without its photo."""
     details = audit.details
     assert details.poses.image_id is not None
@@ -125,10 +125,12 @@ def _picture(audit: Audit, row: int, kind: Kind, found: Examples, photos: Photos
         file_name=details.file_names[image_id],
         score=float(details.pose_score[pose]),
         oks=float(details.oks[pose]),
-        score_rank=float(found.score_rank[row]),
-        oks_rank=float(found.oks_rank[row]),
+        score_rank=float(chosen_examples.score_rank[row]),
+        oks_rank=float(chosen_examples.oks_rank[row]),
         keypoints=int(details.labelled[row].sum()),
-        wrong="" if kind.error is None else join_names(found.errors[row] == kind.error, details.keypoint_names),
+        wrong=""
+        if kind.error is None
+        else join_names(chosen_examples.errors[row] == kind.error, details.keypoint_names),
     )
 
 
@@ -142,7 +144,7 @@ class Cut:
     scale: float
 
     def place(self, xy: Float[np.ndarray, "K 2"]) -> Float[np.ndarray, "1 K 2"]:
-        """Return points of the photo (K, 2) as points of the cut-out, as one pose."""
+        """Convert points from photo pixels (K, 2) to cut-out pixels (1, K, 2), as the keypoints of a single pose."""
         return ((xy - self.corner) * self.scale)[None]
 
     @property
@@ -187,7 +189,7 @@ def drawn_label(audit: Audit, person: int, cut: Cut) -> UInt8[np.ndarray, "h w 3
     truth = audit.details.truth
     visibility = np.eye(3)[truth.v[person]][None]
     poses = Poses(xy=cut.place(truth.xy[person].astype(np.float64)), box=cut.frame, visibility=visibility)
-    return draw_poses(cut.pixels, poses, _skeleton(audit), style="people", places=_LABEL, legend=False)
+    return draw_poses(cut.pixels, poses, _skeleton(audit), style="people", colour_indices=_LABEL, legend=False)
 
 
 def _skeleton(audit: Audit) -> Skeleton:
@@ -205,12 +207,12 @@ def crop(photo: UInt8[np.ndarray, "H W 3"], predicted: Float[np.ndarray, "P 2"],
     size = np.array([photo.shape[1], photo.shape[0]], dtype=np.float64)
     inside = np.clip(np.concatenate([predicted[np.isfinite(predicted).all(axis=1)], true, *box]), 0, size)
     low, high = inside.min(axis=0), inside.max(axis=0)
-    wanted = np.maximum((high - low) * 1.2, 24.0)
+    extent = np.maximum((high - low) * 1.2, 24.0)
     shape = np.array(PANEL, dtype=np.float64)
-    wanted = np.minimum(np.max(wanted / shape) * shape, size)
-    corner = np.clip((low + high) / 2 - wanted / 2, 0, size - wanted)
+    extent = np.minimum(np.max(extent / shape) * shape, size)
+    corner = np.clip((low + high) / 2 - extent / 2, 0, size - extent)
     corner = np.floor(corner).astype(int)
-    end = np.minimum(np.ceil(corner + wanted), size).astype(int)
+    end = np.minimum(np.ceil(corner + extent), size).astype(int)
     cut = photo[corner[1] : end[1], corner[0] : end[0]]
     scale = float(np.min(shape / (end - corner)))
     target = np.maximum(np.rint((end - corner) * scale), 1).astype(int)

@@ -19,7 +19,7 @@ _PRESET = "veryfast"
 _REPEATABLE = "mbtree=0"  # x264's macroblock tree gives other bytes from run to run in widths not divisible by 32
 # A frame of the newer codecs takes fewer bits than H.264 for the same quality, roughly by these factors.
 _FACTOR = {"hevc": 1.5, "vp9": 1.5, "av1": 2.0}
-_LEAST_RATE = 300_000  # bits per second, however few the source has
+_MIN_RATE = 300_000  # bits per second, however few the source has
 
 
 def has_h264() -> bool:
@@ -68,8 +68,8 @@ class H264Writer:
         source = self._source
         options = {"crf": str(_QUALITY), "preset": _PRESET, "x264-params": _REPEATABLE}
         if source is not None and source.bit_rate:
-            most = max(_LEAST_RATE, round(source.bit_rate * _FACTOR.get(source.codec, 1.0)))
-            options |= {"maxrate": str(most), "bufsize": str(most)}
+            max_rate = max(_MIN_RATE, round(source.bit_rate * _FACTOR.get(source.codec, 1.0)))
+            options |= {"maxrate": str(max_rate), "bufsize": str(max_rate)}
         stream = self._file.add_stream("libx264", rate=self._rate, options=options)
         stream.width, stream.height = self.size
         stream.pix_fmt = "yuv420p"  # the one that all browsers decode

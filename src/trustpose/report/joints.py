@@ -19,18 +19,28 @@ def joint_sections(audits: Sequence[Audit] | Sequence[JointsAudit]) -> list[dict
     """Return what the template needs for each metric that all audits have: title, panels with a plot each, and rows of
     numbers."""
     names = [name for name in audits[0].localisation if all(name in audit.localisation for audit in audits)]
-    return [_section(audits, name, place) for place, name in enumerate(names)]
+    return [_section(audits, name, index) for index, name in enumerate(names)]
 
 
-def _section(audits: Sequence[Audit] | Sequence[JointsAudit], name: str, place: int) -> dict[str, Any]:
-    found = [audit.localisation[name] for audit in audits]
-    first = found[0]
+def _section(audits: Sequence[Audit] | Sequence[JointsAudit], name: str, index: int) -> dict[str, Any]:
+    localisations = [audit.localisation[name] for audit in audits]
+    first = localisations[0]
     panels = [
-        {"kind": "All together", "plot": _plot(found, None, f"joints{place}"), "rates": [one.total for one in found]}
+        {
+            "kind": "All together",
+            "plot": _plot(localisations, None, f"joints{index}"),
+            "rates": [localisation.total for localisation in localisations],
+        }
     ]
-    for at, group in enumerate(first.groups):
-        plot = _plot(found, group, f"joints{place}-{at}")
-        panels.append({"kind": _words(group), "plot": plot, "rates": [one.groups[group] for one in found]})
+    for group_index, group in enumerate(first.groups):
+        plot = _plot(localisations, group, f"joints{index}-{group_index}")
+        panels.append(
+            {
+                "kind": _words(group),
+                "plot": plot,
+                "rates": [localisation.groups[group] for localisation in localisations],
+            }
+        )
     rows = [("total", "Total"), *([("all", f"All {len(first.parts)} joints")] if first.all != first.total else [])]
     rows += [("mean", "Mean of the groups"), ("auc", "Area under the total’s curve")]
     rows += [(f"groups.{group}", _words(group)) for group in first.groups]
@@ -42,7 +52,7 @@ def _section(audits: Sequence[Audit] | Sequence[JointsAudit], name: str, place: 
         "rate": f"within {first.fraction:g}" if first.headline == "error" else first.title,
         "headline": rows[0][1],
         "reference": first.reference,
-        "counted": _shared([_counted(one) for one in found]),
+        "counted": _shared([_counted(localisation) for localisation in localisations]),
         "panels": [panel | {"rates": [number(rate) for rate in panel["rates"]]} for panel in panels],
         "rows": [
             {
@@ -54,22 +64,26 @@ def _section(audits: Sequence[Audit] | Sequence[JointsAudit], name: str, place: 
         ],
         "differences": _differences(audits, name),
         "parts": [
-            {"title": _words(part), "n": one.n, "rates": [number(_part(other, part).rate) for other in found]}
-            for part, one in first.parts.items()
+            {
+                "title": _words(part),
+                "n": part_rate.n,
+                "rates": [number(_part(localisation, part).rate) for localisation in localisations],
+            }
+            for part, part_rate in first.parts.items()
         ],
     }
 
 
-def _part(one: Localisation, part: str) -> PartRate:
-    return one.parts[part]
+def _part(localisation: Localisation, part: str) -> PartRate:
+    return localisation.parts[part]
 
 
-def _counted(one: Localisation) -> str:
-    people = f"{one.people:,} people"
-    if one.without_result:
-        people += f", {one.without_result:,} of all without a result"
-    if one.without_reference:
-        people += f"; {one.without_reference:,} left out, whose labels do not give this length"
+def _counted(localisation: Localisation) -> str:
+    people = f"{localisation.people:,} people"
+    if localisation.without_result:
+        people += f", {localisation.without_result:,} of all without a result"
+    if localisation.without_reference:
+        people += f"; {localisation.without_reference:,} left out, whose labels do not give this length"
     return people
 
 
@@ -78,7 +92,7 @@ def _shared(texts: list[str]) -> list[str]:
     return texts[:1] if len(set(texts)) == 1 else texts
 
 
-def judged(difference: Comparison) -> str:
+def describe_difference(difference: Comparison) -> str:
     """Return how a file's number differs from another's, in words."""
     return {"better": "better", "worse": "worse", "undecided": "not distinguishable"}[outcome(difference)]
 
@@ -87,15 +101,19 @@ def _differences(audits: Sequence[Audit] | Sequence[JointsAudit], name: str) -> 
     """Return the cells of the headline's difference from the first file's, a dash for the first; none of a single
     file."""
     cells, first = [], audits[0].inputs["results"]["file"]
-    for place, audit in enumerate(audits):
+    for index, audit in enumerate(audits):
         metric = f"localisation.{name}.{audit.localisation[name].headline}"
-        found = [one for one in audit.compare if one.metric == metric and one.against == first] if place else []
+        differences = (
+            [difference for difference in audit.compare if difference.metric == metric and difference.against == first]
+            if index
+            else []
+        )
         cell: dict[str, Any] = {"text": "–", "interval": None, "note": None, "best": False, "judged": ""}
-        if found:
-            cell["text"] = number(found[0].difference, sign=True)
-        if found and found[0].low is not None and found[0].high is not None:
-            cell["interval"] = [number(found[0].low, sign=True), number(found[0].high, sign=True)]
-            cell["judged"] = judged(found[0])
+        if differences:
+            cell["text"] = number(differences[0].difference, sign=True)
+        if differences and differences[0].low is not None and differences[0].high is not None:
+            cell["interval"] = [number(differences[0].low, sign=True), number(differences[0].high, sign=True)]
+            cell["judged"] = describe_difference(differences[0])
         cells.append(cell)
     return cells if len(audits) > 1 else []
 
@@ -107,17 +125,17 @@ def _cell(audit: Audit | JointsAudit, name: str, key: str) -> dict[str, Any]:
     return {"text": number(audit.number(dotted)), "interval": ends, "note": None, "best": False}
 
 
-def _plot(found: Sequence[Localisation], group: str | None, name: str) -> Markup:
+def _plot(localisations: Sequence[Localisation], group: str | None, name: str) -> Markup:
     """Plot the share of correct joints over the fraction of the reference length, one curve per file; the dashed line
     stands at the fraction of the table."""
     figure, plot = axes(*_SIZE, **_MARGINS)
-    first = found[0]
-    for series, one in enumerate(found):
-        rates = one.curve.total if group is None else one.curve.groups[group]
+    first = localisations[0]
+    for series, localisation in enumerate(localisations):
+        rates = localisation.curve.total if group is None else localisation.curve.groups[group]
         heights = [float("nan") if rate is None else rate for rate in rates]
-        plot.plot(one.curve.fractions, heights, color=colour(series), linewidth=2, clip_on=False)
+        plot.plot(localisation.curve.fractions, heights, color=colour(series), linewidth=2, clip_on=False)
     plot.axvline(first.fraction, color=COLOURS["muted"], linewidth=1.1, dashes=(4, 3))
-    farthest = max(one.curve.fractions[-1] for one in found)
+    farthest = max(localisation.curve.fractions[-1] for localisation in localisations)
     plot.set(xlim=(0, farthest), ylim=(0, 1))
     steps = [farthest * step / 5 for step in range(6)]
     plot.xaxis.set_ticks(steps, labels=[f"{step:.2g}".removeprefix("0") or "0" for step in steps])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trustpose.evaluation.joints_only import JointsAudit
-from trustpose.report.joints import joint_sections, judged
+from trustpose.report.joints import describe_difference, joint_sections
 from trustpose.report.summary import file_labels, number
 from trustpose.report.svg import SERIES
 from trustpose.report.templates import TEMPLATES, letter
@@ -20,8 +20,8 @@ def joints_page(audits: Sequence[JointsAudit]) -> str:
         version=__version__,
         audits=audits,
         labels=labels,
-        colours=[SERIES[place % len(SERIES)] for place in range(len(audits))],
-        letters=[letter(place) for place in range(len(audits))],
+        colours=[SERIES[index % len(SERIES)] for index in range(len(audits))],
+        letters=[letter(index) for index in range(len(audits))],
         sentences=[_sentence(audit, label) for audit, label in zip(audits, labels, strict=True)],
         joints=joint_sections(audits),
     )
@@ -29,12 +29,15 @@ def joints_page(audits: Sequence[JointsAudit]) -> str:
 
 def _sentence(audit: JointsAudit, label: str) -> str:
     """Return a file's headlines, and how its first metric's differs from the other files'."""
-    rates = [f"{one.title} {number(getattr(one, one.headline))}" for one in audit.localisation.values()]
+    rates = [
+        f"{localisation.title} {number(getattr(localisation, localisation.headline))}"
+        for localisation in audit.localisation.values()
+    ]
     text = f"{label}: {', '.join(rates)}."
     name, first = next(iter(audit.localisation.items()))
-    for one in audit.compare:
-        if one.metric == f"localisation.{name}.{first.headline}" and one.low is not None:
-            text += (
-                f" {first.title} {number(one.difference, sign=True)} against {Path(one.against).name}: {judged(one)}."
-            )
+    for difference in audit.compare:
+        if difference.metric == f"localisation.{name}.{first.headline}" and difference.low is not None:
+            change = number(difference.difference, sign=True)
+            against = Path(difference.against).name
+            text += f" {first.title} {change} against {against}: {describe_difference(difference)}."
     return text

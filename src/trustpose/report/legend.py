@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from trustpose.report.palettes import EDGE, LEFT_EDGE, PARTS, TRUST_SCALE, UNKNOWN, as_tuples, trust_colours
 from trustpose.report.strokes import SHIFT, circle, text_mask, tint, write
 
-MOST = 0.05  # of the picture
+MAX_SHARE = 0.05  # of the picture
 _SMALLEST = 9  # height of a line in pixels that can be read
 _BAR = 4.2  # width of the scale, in lines
 _WHITE = (255, 255, 255)
@@ -50,8 +50,8 @@ def draw_legend(
     ]
     left, top = corners[int(np.argmin(covered))]
     drawn[top : top + box_height, left : left + box_width] //= 5  # dark enough for white text on any photo
-    for at, row in enumerate(layout.rows):
-        middle = top + round((at + 0.5) * layout.height + _margin(layout.height) / 2)
+    for row_index, row in enumerate(layout.rows):
+        middle = top + round((row_index + 0.5) * layout.height + _margin(layout.height) / 2)
         x = left + _margin(layout.height)
         for entry in row:
             x = _draw_entry(drawn, entry, x, middle, layout.height) + layout.height // 2
@@ -63,11 +63,12 @@ def _layout(entries: Sequence[Entry], width: int, height: int) -> _Layout | None
     while line >= _SMALLEST:
         for count in range(1, len(entries) + 1):
             rows = [
-                entries[at : at + -(-len(entries) // count)] for at in range(0, len(entries), -(-len(entries) // count))
+                entries[start : start + -(-len(entries) // count)]
+                for start in range(0, len(entries), -(-len(entries) // count))
             ]
             longest = max(sum(_width(entry, line) + line // 2 for entry in row) - line // 2 for row in rows)
             size = (longest + 2 * _margin(line), len(rows) * line + _margin(line))
-            if size[0] <= width and size[1] <= height and size[0] * size[1] <= MOST * width * height:
+            if size[0] <= width and size[1] <= height and size[0] * size[1] <= MAX_SHARE * width * height:
                 return _Layout(rows, line, size)
         line = min(line - 1, round(0.93 * line))
     return None
@@ -103,8 +104,8 @@ def _draw_entry(drawn: np.ndarray, entry: Entry, left: int, middle: int, line: i
     return left + _width(entry, line)
 
 
-def _mark(drawn: np.ndarray, mark: str, at: Float[np.ndarray, "2"], line: int) -> None:
-    point = np.rint(at * (1 << SHIFT)).astype(np.int64)
+def _mark(drawn: np.ndarray, mark: str, centre: Float[np.ndarray, "2"], line: int) -> None:
+    point = np.rint(centre * (1 << SHIFT)).astype(np.int64)
     thin = max(1, round(line / 12))
     blue, yellow = as_tuples(np.rint(TRUST_SCALE[[3, 2]]).astype(np.uint8))
     if mark == "left edge":

@@ -33,9 +33,9 @@ def write_lens_page(
     """
     marks = []
     for seen, off in zip(corners, residuals, strict=True):
-        known = np.isfinite(seen).all(axis=1)
+        is_finite = np.isfinite(seen).all(axis=1)
         ends = seen + MAGNIFIED * np.nan_to_num(off)
-        marks += np.concatenate([seen[known], ends[known]], axis=1).round(1).tolist()
+        marks += np.concatenate([seen[is_finite], ends[is_finite]], axis=1).round(1).tolist()
     errors = [error for _, error, _ in uses if error is not None]
     html = _TEMPLATES.get_template("lens.html.jinja").render(
         name=name,

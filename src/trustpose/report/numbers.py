@@ -21,8 +21,8 @@ def person_numbers(poses: Poses) -> Int[np.ndarray, " N"]:
 
 
 def person_labels(poses: Poses) -> list[str]:
-    """Return the text beside each person in drawings: the number, "" without one, and the presence in per cent where it
-    is below `SURE`: "3 55%"."""
+    """Return the label of each person in drawings: the person's number ("" without one), followed by the presence in
+    per cent where it is below `SURE`: "3 55%"."""
     labels = ["" if number == MISSING_ID else str(number) for number in person_numbers(poses).tolist()]
     if poses.presence is None:
         return labels
@@ -37,29 +37,30 @@ def has_tracks(poses: Poses) -> bool:
 
 
 def has_visible_joint(poses: Poses) -> Bool[np.ndarray, " N"]:
-    """Return who has a joint that is neither missing nor most likely absent. Of the others nothing is drawn."""
-    found = np.ones(poses.xy.shape[:2], dtype=bool) if poses.missing is None else ~poses.missing
+    """Return which people have a joint that is neither missing nor most likely absent. Others are not drawn."""
+    is_found = np.ones(poses.xy.shape[:2], dtype=bool) if poses.missing is None else ~poses.missing
     decided = poses.decided_visibility
-    there = found if decided is None else found & (decided != Visibility.ABSENT)
-    return np.asarray(there.any(axis=1))
+    is_present = is_found if decided is None else is_found & (decided != Visibility.ABSENT)
+    return np.asarray(is_present.any(axis=1))
 
 
 class Plates:
-    """Put numbers on plates beside people, away from the joints (J, 2), image pixels, of all of them and from each
-    other."""
+    """Places number plates beside people so that they cover neither joints (J, 2), in image pixels, nor each other."""
 
     def __init__(self, drawn: np.ndarray, joints: Float[np.ndarray, "J 2"]) -> None:
         self._drawn, self._joints = drawn, joints
         self._taken = np.zeros((0, 4))
 
-    def put(self, label: str, own: Float[np.ndarray, "k 2"], gap: float, height: int, colour: Colour | None) -> None:
+    def put(
+        self, label: str, person_joints: Float[np.ndarray, "k 2"], gap: float, height: int, colour: Colour | None
+    ) -> None:
         """Write a label beside a person with these joints on a plate of a colour (None: dark)."""
         mask = text_mask(label, height)
         pad = round(_PADDING * height)
         size = np.array([mask.shape[1] + 2 * pad, height + pad])
-        places = np.clip(_around(own, size, gap), 0, np.maximum(0, self._drawn.shape[1::-1] - size))
-        cost = self._cost(np.concatenate([places, places + size], axis=1))
-        left, top = np.rint(places[int(cost.argmin())]).astype(np.int64).tolist()
+        corners = np.clip(_plate_corners(person_joints, size, gap), 0, np.maximum(0, self._drawn.shape[1::-1] - size))
+        cost = self._cost(np.concatenate([corners, corners + size], axis=1))
+        left, top = np.rint(corners[int(cost.argmin())]).astype(np.int64).tolist()
         self._taken = np.concatenate([self._taken, [[left, top, left + size[0], top + size[1]]]])
         rows, columns = slice(top, top + size[1]), slice(left, left + size[0])
         self._drawn[rows, columns] = colour or EDGE
@@ -67,7 +68,7 @@ class Plates:
         write(self._drawn, label, left + pad, top + size[1] // 2, height, is_dark=is_dark)
 
     def _cost(self, boxes: Float[np.ndarray, "p 4"]) -> Float[np.ndarray, " p"]:
-        """Return how bad each place is: joints covered, other numbers covered; the first are best."""
+        """Return the cost of each candidate box: the joints and other plates that it covers, and its rank."""
         is_in = (self._joints >= boxes[:, None, :2]) & (self._joints <= boxes[:, None, 2:])
         cost = is_in.all(axis=2).sum(axis=1) + 0.1 * np.arange(len(boxes))
         overlap = np.minimum(boxes[:, None, 2:], self._taken[:, 2:]) - np.maximum(
@@ -76,18 +77,18 @@ class Plates:
         return cost + 10 * (overlap > 0).all(axis=2).sum(axis=1)
 
 
-def _around(own: np.ndarray, size: np.ndarray, gap: float) -> Float[np.ndarray, "p 2"]:
-    """Return places for a plate around a person, upper left corners, the best first: above the topmost joint, then
-    beside and below."""
-    low, high = own.min(axis=0) - gap, own.max(axis=0) + gap
-    top = own[own[:, 1].argmin()]
+def _plate_corners(person_joints: np.ndarray, size: np.ndarray, gap: float) -> Float[np.ndarray, "p 2"]:
+    """Return candidate positions of a plate around a person as upper left corners, the best first: above the
+    topmost joint, then beside and below."""
+    low, high = person_joints.min(axis=0) - gap, person_joints.max(axis=0) + gap
+    top = person_joints[person_joints[:, 1].argmin()]
     above, below = low[1] - size[1], high[1]
     left, right, centre = low[0] - size[0], high[0], top[0] - size[0] / 2
     middle = (low[1] + high[1] - size[1]) / 2
-    beside = top[1] - size[1] / 2
+    beside_y = top[1] - size[1] / 2
     return np.array(
         [
-            *((centre, above), (top[0] + gap, beside), (top[0] - gap - size[0], beside)),
+            *((centre, above), (top[0] + gap, beside_y), (top[0] - gap - size[0], beside_y)),
             *((right, low[1]), (left, low[1]), (right, middle), (left, middle), (centre, below)),
             *((top[0] + gap, above), (top[0] - gap - size[0], above)),
         ]

@@ -13,7 +13,7 @@ from trustpose.report import plots
 from trustpose.report.comparison import Differences, Headlines, among_the_best, comparison, differences, table
 from trustpose.report.conclusions import conclusion
 from trustpose.report.examples import KINDS
-from trustpose.report.gallery import EACH, Gallery, gallery
+from trustpose.report.gallery import MAX_PICTURES, Gallery, gallery
 from trustpose.report.joints import joint_sections
 from trustpose.report.joints_page import joints_page
 from trustpose.report.summary import (
@@ -32,7 +32,7 @@ from trustpose.report.versus import versus
 from trustpose.version import __version__
 
 DASH_PAIR = "– / –"
-EACH_OF_SEVERAL = 3  # pictures of each kind if several files share the page
+MAX_PICTURES_OF_SEVERAL = 3  # pictures of each kind if several files share the page
 WIDTH_OF_SEVERAL = 310  # of plots side by side, CSS pixels
 
 HEADLINES: Headlines = {
@@ -120,19 +120,19 @@ def page(audits: Sequence[Audit | JointsAudit], images: Path | None = None) -> s
     of photos is missing, or is given for audits without OKS, by which the gallery chooses."""
     if not audits:
         raise ValueError("audits: expected at least one, got none")
-    joints = [one for one in audits if isinstance(one, JointsAudit)]
-    others = [one for one in audits if isinstance(one, Audit)]
-    if joints and others:
+    joints = [audit for audit in audits if isinstance(audit, JointsAudit)]
+    oks_audits = [audit for audit in audits if isinstance(audit, Audit)]
+    if joints and oks_audits:
         raise ValueError("audits: expected all with OKS or all without, got both")
     if joints and images is not None:
         raise InputError(f"{images}: the gallery chooses people by OKS, which needs sigmas")
-    return joints_page(joints) if joints else _page(others, images)
+    return joints_page(joints) if joints else _page(oks_audits, images)
 
 
 def _page(audits: Sequence[Audit], images: Path | None) -> str:
-    notes = [_Notes(audit, place) for place, audit in enumerate(audits)]
+    notes = [_Notes(audit, file_index) for file_index, audit in enumerate(audits)]
     labels = file_labels(audits)
-    found = differences(audits)
+    paired_differences = differences(audits)
     headlines = HEADLINES | (CROWDING if all(audit.crowd for audit in audits) else {})
     headlines |= FOLLOWING if any(audit.tracking is not None for audit in audits) else {}
     headlines |= PRESENCE if any(audit.presence.n for audit in audits) else {}
@@ -142,24 +142,32 @@ def _page(audits: Sequence[Audit], images: Path | None) -> str:
         version=__version__,
         audits=audits,
         labels=labels,
-        colours=[SERIES[place % len(SERIES)] for place in range(len(audits))],
-        paragraphs=opening(audits[0]) if len(audits) == 1 else comparison(audits, labels, found, headlines),
-        letters=[letter(place) for place in range(len(audits))],
+        colours=[SERIES[file_index % len(SERIES)] for file_index in range(len(audits))],
+        paragraphs=opening(audits[0])
+        if len(audits) == 1
+        else comparison(audits, labels, paired_differences, headlines),
+        letters=[letter(file_index) for file_index in range(len(audits))],
         conclusions=[conclusion(audit) for audit in audits],
         terms=TERMS,
         score_fields=score_fields(audits),
         key_numbers=_key_numbers(audits[0]),
-        table=_headlines(audits, notes, found, headlines),
+        table=_headlines(audits, notes, paired_differences, headlines),
         categories=_categories(audits),
-        comparisons=[table(audits, labels, found, place, headlines) for place in range(len(audits))] if found else [],
-        drawn=any(one.low is not None for known in found.values() for one in known.values()),
-        scatters=[plots.score_against_oks(audit, place, *width) for place, audit in enumerate(audits)],
+        comparisons=[
+            table(audits, labels, paired_differences, file_index, headlines) for file_index in range(len(audits))
+        ]
+        if paired_differences
+        else [],
+        drawn=any(
+            difference.low is not None for by_metric in paired_differences.values() for difference in by_metric.values()
+        ),
+        scatters=[plots.score_against_oks(audit, file_index, *width) for file_index, audit in enumerate(audits)],
         on_unit_scale=[audit.pose.ece is not None for audit in audits],
         reliability=_reliability(audits),
         occlusion=_occlusion(audits),
         error_shares=plots.error_shares(audits),
         errors=plots.ERRORS,
-        gains=[plots.ap_gains(audit, place, *width) for place, audit in enumerate(audits)],
+        gains=[plots.ap_gains(audit, file_index, *width) for file_index, audit in enumerate(audits)],
         gain_names=plots.GAINS,
         gain_starts=[plots.gain_start(audit) for audit in audits],
         versus=None if images is None else versus(audits, images),
@@ -174,8 +182,8 @@ def _page(audits: Sequence[Audit], images: Path | None) -> str:
 class _Notes:
     """The notes of one audit; the reasons for missing numbers are added when a table shows a dash."""
 
-    def __init__(self, audit: Audit, place: int) -> None:
-        self.audit, self.place = audit, place
+    def __init__(self, audit: Audit, file_index: int) -> None:
+        self.audit, self.file_index = audit, file_index
         self.texts = list(audit.notes)
 
     def reference(self, name: str) -> tuple[str, int]:
@@ -183,33 +191,33 @@ class _Notes:
         reason = why_none(self.audit, name)
         if reason not in self.texts:
             self.texts.append(reason)
-        at = self.texts.index(reason) + 1
-        return f"note-{self.place + 1}-{at}", at
+        note_number = self.texts.index(reason) + 1
+        return f"note-{self.file_index + 1}-{note_number}", note_number
 
 
-def _cell(audits: Sequence[Audit], notes: Sequence[_Notes], place: int, name: str) -> dict[str, Any]:
+def _cell(audits: Sequence[Audit], notes: Sequence[_Notes], file_index: int, name: str) -> dict[str, Any]:
     """Return one number of one audit for a table: text, interval, or the note that explains its absence."""
-    value = audits[place].number(name)
-    interval = audits[place].intervals.get(name)
+    value = audits[file_index].number(name)
+    interval = audits[file_index].intervals.get(name)
     return {
         "value": value,
         "text": number(value),
         "interval": None if interval is None or value is None else [number(end) for end in interval],
-        "note": notes[place].reference(name) if value is None else None,
+        "note": notes[file_index].reference(name) if value is None else None,
         "best": False,
     }
 
 
 def _headlines(
-    audits: Sequence[Audit], notes: Sequence[_Notes], found: Differences, headlines: Headlines
+    audits: Sequence[Audit], notes: Sequence[_Notes], paired_differences: Differences, headlines: Headlines
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of the headline table by group, with the best of several audits, and its equals, marked."""
     groups = {}
     for group, rows in headlines.items():
         groups[group] = []
         for name, title, higher in rows:
-            cells = [_cell(audits, notes, place, name) for place in range(len(audits))]
-            for cell, best in zip(cells, among_the_best(audits, found, name, higher), strict=True):
+            cells = [_cell(audits, notes, file_index, name) for file_index in range(len(audits))]
+            for cell, best in zip(cells, among_the_best(audits, paired_differences, name, higher), strict=True):
                 cell["best"] = best
             groups[group].append({"name": name, "title": title, "higher": higher, "cells": cells})
     return groups
@@ -243,12 +251,12 @@ def _reliability(audits: Sequence[Audit]) -> list[dict[str, Any]]:
     """Return a panel for each type of keypoint, with each audit's ECE."""
     groups = [plots.keypoint_groups(audit.details.keypoint_names) for audit in audits]
     panels = []
-    for at, kind in enumerate(dict.fromkeys(kind for known in groups for kind in known)):
-        columns = [known.get(kind, []) for known in groups]
-        pairs = [plots.score_and_opks(audit, own) for audit, own in zip(audits, columns, strict=True)]
+    for index, kind in enumerate(dict.fromkeys(kind for kinds in groups for kind in kinds)):
+        columns = [columns_by_kind.get(kind, []) for columns_by_kind in groups]
+        pairs = [plots.score_and_opks(audit, kind_columns) for audit, kind_columns in zip(audits, columns, strict=True)]
         errors = [None if pair is None else expected_calibration_error(*pair) for pair in pairs]
-        plot = plots.keypoint_reliability(audits, columns, f"reliability{at}")
-        two = any(len(own) > 1 for own in columns)
+        plot = plots.keypoint_reliability(audits, columns, f"reliability{index}")
+        two = any(len(kind_columns) > 1 for kind_columns in columns)
         panels.append({"kind": kind, "two": two, "ece": [number(error) for error in errors], "plot": plot})
     return panels
 
@@ -269,5 +277,5 @@ def _occlusion(audits: Sequence[Audit]) -> list[dict[str, Any]]:
 def _galleries(audits: Sequence[Audit], images: Path | None) -> list[Gallery] | None:
     if images is None:
         return None
-    each = EACH if len(audits) == 1 else EACH_OF_SEVERAL
-    return [gallery(audit, images, each) for audit in audits]
+    max_pictures = MAX_PICTURES if len(audits) == 1 else MAX_PICTURES_OF_SEVERAL
+    return [gallery(audit, images, max_pictures) for audit in audits]

@@ -1,4 +1,4 @@
-"""Colours of drawings, RGB, told apart with every common form of colour blindness: Okabe & Ito's palette."""
+"""Colours of drawings, RGB, distinguishable with every common form of colour blindness: Okabe & Ito's palette."""
 
 from collections.abc import Sequence
 
@@ -40,17 +40,17 @@ def trust_colours(quality: Float[np.ndarray, "*N"]) -> UInt8[np.ndarray, "*N 3"]
     """Return RGB colours for trust from 0 to 1 on the colour-blind-safe scale; values outside are clipped, NaN is
     grey."""
     is_unknown = np.isnan(quality)
-    place = np.clip(np.where(is_unknown, 0, quality), 0, 1) * (len(TRUST_SCALE) - 1)
-    below = np.minimum(place.astype(np.int64), len(TRUST_SCALE) - 2)
-    colours = TRUST_SCALE[below] + (place - below)[..., None] * (TRUST_SCALE[below + 1] - TRUST_SCALE[below])
+    scale_position = np.clip(np.where(is_unknown, 0, quality), 0, 1) * (len(TRUST_SCALE) - 1)
+    below = np.minimum(scale_position.astype(np.int64), len(TRUST_SCALE) - 2)
+    colours = TRUST_SCALE[below] + (scale_position - below)[..., None] * (TRUST_SCALE[below + 1] - TRUST_SCALE[below])
     return np.where(is_unknown[..., None], UNKNOWN, np.rint(colours)).astype(np.uint8)
 
 
 def sides(skeleton: Skeleton) -> Int[np.ndarray, " K"]:
     """Return the side of each joint, `LEFT`, `RIGHT` or `CENTRE`, by the skeleton's mirror pairs."""
     side = np.full(len(skeleton), CENTRE)
-    for left, right in skeleton.flip_pairs:
-        side[left], side[right] = LEFT, RIGHT
+    for left_joint, right_joint in skeleton.flip_pairs:
+        side[left_joint], side[right_joint] = LEFT, RIGHT
     return side
 
 
@@ -68,23 +68,23 @@ def part_colours(skeleton: Skeleton) -> tuple[UInt8[np.ndarray, "K 3"], UInt8[np
     return PARTS[sides(skeleton), lower], PARTS[limb_sides(skeleton), lower[ends].min(axis=1)]
 
 
-def people_places(
-    centres: Float[np.ndarray, "N 2"], kept: Int[np.ndarray, " N"] | None = None
+def people_colours(
+    centres: Float[np.ndarray, "N 2"], fixed_indices: Int[np.ndarray, " N"] | None = None
 ) -> Int[np.ndarray, " N"]:
-    """Return each person's place in `PEOPLE`: the one `kept`, if not negative; else, in order, that which is not used
-    or used farthest away, so that neighbours differ."""
+    """Return the index in `PEOPLE` of each person's colour: that of `fixed_indices` where it is not negative. Every
+    other person gets, in order, a colour that is not used yet or is used farthest away, so that neighbours differ."""
     centres = np.nan_to_num(centres)
-    places = np.full(len(centres), -1) if kept is None else kept.copy()
-    for person in np.flatnonzero(places < 0).tolist():
-        distance, known = np.full(len(PEOPLE), np.inf), places >= 0
-        if known.any():
-            np.minimum.at(distance, places[known], np.hypot(*(centres[known] - centres[person]).T))
-        places[person] = int(distance.argmax())
-    return places
+    colour_indices = np.full(len(centres), -1) if fixed_indices is None else fixed_indices.copy()
+    for person in np.flatnonzero(colour_indices < 0).tolist():
+        distance, has_colour = np.full(len(PEOPLE), np.inf), colour_indices >= 0
+        if has_colour.any():
+            np.minimum.at(distance, colour_indices[has_colour], np.hypot(*(centres[has_colour] - centres[person]).T))
+        colour_indices[person] = int(distance.argmax())
+    return colour_indices
 
 
-def track_places(track_id: Int[np.ndarray, " N"] | None, count: int) -> Int[np.ndarray, " N"]:
-    """Return the place in `PEOPLE` of each of `count` people by track, -1 for those without one."""
+def track_colours(track_id: Int[np.ndarray, " N"] | None, count: int) -> Int[np.ndarray, " N"]:
+    """Return the index in `PEOPLE` of the colour of each person's track, for `count` people; -1 without a track."""
     if track_id is None:
         return np.full(count, -1)
     return np.where(track_id == MISSING_ID, -1, track_id % len(PEOPLE))

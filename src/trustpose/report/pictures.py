@@ -15,13 +15,13 @@ def picture_names(files: list[Path], out: Path) -> dict[Path, Path]:
     distinguish two photos, or numbered if nothing else does."""
     count = Counter(path.stem for path in files)
     names: dict[Path, Path] = {}
-    taken: set[str] = set()
+    used_names: set[str] = set()
     for path in files:
         name = f"{path.stem}.jpg" if count[path.stem] == 1 else f"{path.name}.jpg"
         number = 2
-        while name in taken:
+        while name in used_names:
             name, number = f"{path.name}-{number}.jpg", number + 1
-        taken.add(name)
+        used_names.add(name)
         names[path] = out / name
     return names
 

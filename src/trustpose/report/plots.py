@@ -14,7 +14,7 @@ from trustpose.metrics.average_precision import RECALL_THRESHOLDS
 from trustpose.metrics.reliability import ReliabilityCurve, reliability_curve, scale_to_unit
 from trustpose.report.svg import COLOURS, MARKERS, axes, colour, inline, label, unit_frame, unit_plot, unit_square
 
-MOST_VECTOR_DOTS = 1000  # a larger scatter is rasterised, which is smaller
+MAX_VECTOR_DOTS = 1000  # a larger scatter is rasterised, which is smaller
 BINS = 10
 ERRORS = ("good", "jitter", "inversion", "swap", "miss")
 GAINS = {
@@ -36,7 +36,7 @@ def score_against_oks(audit: Audit, series: int = 0, width: int = 390) -> Markup
     if not len(score):
         return None
     figure, plot = axes(width, width - 34)
-    many = len(score) > MOST_VECTOR_DOTS
+    many = len(score) > MAX_VECTOR_DOTS
     alpha = float(np.clip(14 / np.sqrt(len(score)), 0.08, 0.5))
     dots = {"marker": "o", "markersize": 3.4 if many else 4.2, "markeredgewidth": 0, "linestyle": "none"}
     plot.plot(score, oks, color=colour(series), alpha=alpha, rasterized=many, clip_on=False, **dots)
@@ -81,7 +81,7 @@ def keypoint_groups(names: Sequence[str]) -> dict[str, list[int]]:
 def keypoint_reliability(audits: Sequence[Audit], columns: Sequence[Sequence[int]], name: str) -> Markup | None:
     """Plot mean OPKS against score for one type of keypoint (its columns in each audit); None if no audit has scores on
     the 0–1 scale."""
-    pairs = [score_and_opks(audit, own) for audit, own in zip(audits, columns, strict=True)]
+    pairs = [score_and_opks(audit, kind_columns) for audit, kind_columns in zip(audits, columns, strict=True)]
     if not any(pairs):
         return None
     size = (226, 210, 38, 10, 8, 38)
@@ -129,7 +129,7 @@ def precision_by_occlusion(audits: Sequence[Audit], benchmark: str) -> Markup | 
     for series, precisions in having:
         if precisions is None:
             continue
-        by_score, by_oks = (_reached(precision) for precision in precisions)
+        by_score, by_oks = (_until_zero(precision) for precision in precisions)
         if len(audits) == 1:
             plot.fill_between(RECALL_THRESHOLDS, by_score, by_oks, color=colour(series), alpha=0.16, linewidth=0)
         plot.plot(RECALL_THRESHOLDS, by_oks, color=colour(series), linewidth=1.3, dashes=(3, 2))
@@ -139,7 +139,7 @@ def precision_by_occlusion(audits: Sequence[Audit], benchmark: str) -> Markup | 
     return inline(figure, f"pr-{benchmark}", described, behind)
 
 
-def _reached(precision: np.ndarray) -> np.ndarray:
+def _until_zero(precision: np.ndarray) -> np.ndarray:
     """Return precision up to its first 0, NaN beyond: no line where recall is never reached."""
     beyond = np.cumsum(precision <= 0) > 1
     return np.where(beyond, np.nan, precision)
@@ -156,9 +156,9 @@ def error_shares(audits: Sequence[Audit]) -> Markup | None:
     figure, plot = axes(400, 74 + len(ERRORS) * max(30, 17 * len(audits) + 8), left=72, right=46)
     middle = np.arange(len(ERRORS))
     for series, row in enumerate(share):
-        at = middle + (series - (len(audits) - 1) / 2) * thick
-        plot.barh(at, row, height=thick * 0.92, color=colour(series))
-        for y, value in zip(at, row, strict=True):
+        bar_positions = middle + (series - (len(audits) - 1) / 2) * thick
+        plot.barh(bar_positions, row, height=thick * 0.92, color=colour(series))
+        for y, value in zip(bar_positions, row, strict=True):
             text = {"va": "center", "fontsize": 11, "color": COLOURS["ink"]}
             plot.text(value + 0.012, y, f"{100 * value:.1f} %", **text)
     plot.set_yticks(middle, labels=ERRORS)
@@ -181,8 +181,8 @@ def _rows_style(plot: Axes) -> None:
 def gain_start(audit: Audit) -> float | None:
     """Return the AP before the corrections, whose gains add up to 1. None if they could not be measured."""
     gains = [audit.errors.ap_gain.get(stage) for stage in GAINS]
-    known = [gain for gain in gains if gain is not None]
-    return 1 - sum(known) if len(known) == len(GAINS) else None
+    measured_gains = [gain for gain in gains if gain is not None]
+    return 1 - sum(measured_gains) if len(measured_gains) == len(GAINS) else None
 
 
 def ap_gains(audit: Audit, series: int = 0, width: int = 400) -> Markup | None:

@@ -24,8 +24,8 @@ from trustpose.skeletons import Skeleton
 
 PICTURES = (".jpg", ".jpeg")
 _LONGEST_SIDE = 480  # pixels of a drawing in a notebook
-_MOST_DRAWINGS = 3
-_MOST_ROWS = 10  # people listed in a notebook
+_MAX_DRAWINGS = 3
+_MAX_ROWS = 10  # people listed in a notebook
 _SPOKEN = {Visibility.ABSENT: "not visible", Visibility.OCCLUDED: "occluded", Visibility.VISIBLE: "visible"}
 
 
@@ -81,8 +81,8 @@ def save(poses: Poses, path: str | Path, image: Any = None, **options: Any) -> N
         raise InputError(f"{path}: expected a name that ends in {expected}")
     if image is not None:
         raise ValueError(f"image: is for a drawing (.jpg), not for {path}")
-    known = {} if suffix == ".json" else {one: photo.name for one, photo in (poses.photos or {}).items()}
-    images = Images(np.array(list(known), dtype=np.int64), list(known.values()))
+    file_names = {} if suffix == ".json" else {image_id: photo.name for image_id, photo in (poses.photos or {}).items()}
+    images = Images(np.array(list(file_names), dtype=np.int64), list(file_names.values()))
     write_table(path, poses, format=suffix[1:], images=images, **options)
 
 
@@ -92,8 +92,8 @@ def html(poses: Poses) -> str:
     parts = [html_line(repr(poses)), *_drawings(poses)]
     if len(poses):
         parts.append(html_table(*_people(poses)))
-    if len(poses) > _MOST_ROWS:
-        parts.append(f"<div>… and {len(poses) - _MOST_ROWS} more</div>")
+    if len(poses) > _MAX_ROWS:
+        parts.append(f"<div>… and {len(poses) - _MAX_ROWS} more</div>")
     if len(poses) == 1:
         parts.append(html_table(*_keypoints(poses)))
     return "\n".join(parts)
@@ -101,8 +101,8 @@ def html(poses: Poses) -> str:
 
 def _refuse_own_photo(poses: Poses, path: Path) -> None:
     for photo in (poses.photos or {}).values():
-        own = getattr(photo, "path", None)
-        if own is not None and path.exists() and Path(own).exists() and path.samefile(own):
+        source_path = getattr(photo, "path", None)
+        if source_path is not None and path.exists() and Path(source_path).exists() and path.samefile(source_path):
             raise InputError(f"{path}: is the photo that the poses came from, expected another name for the drawing")
 
 
@@ -111,8 +111,8 @@ def _drawings(poses: Poses) -> list[str]:
     if not poses.photos or poses.skeleton is None or poses.image_id is None:
         return []
     ids = np.unique(poses.image_id).tolist() if len(poses) else sorted(poses.photos)[:1]
-    known = [(poses.photos[one], one) for one in ids if one in poses.photos]
-    return [_drawing(photo, poses[poses.image_id == one]) for photo, one in known[:_MOST_DRAWINGS]]
+    shown_photos = [(poses.photos[image_id], image_id) for image_id in ids if image_id in poses.photos]
+    return [_drawing(photo, poses[poses.image_id == image_id]) for photo, image_id in shown_photos[:_MAX_DRAWINGS]]
 
 
 def _drawing(photo: Photo, poses: Poses) -> str:
@@ -136,20 +136,20 @@ def _people(poses: Poses) -> tuple[list[str], list[list[str]]]:
     """Return the names and cells of a table of the first people: what is known of each."""
     photos, decided = poses.photos or {}, poses.decided_visibility
     rows: list[dict[str, str]] = []
-    for at in range(min(len(poses), _MOST_ROWS)):
-        one = poses[at]
-        row = {"person": str(at)}
-        if one.image_id is not None:
-            image_id = int(one.image_id[0])
+    for person_index in range(min(len(poses), _MAX_ROWS)):
+        pose = poses[person_index]
+        row = {"person": str(person_index)}
+        if pose.image_id is not None:
+            image_id = int(pose.image_id[0])
             row["photo"] = photos[image_id].name if image_id in photos else f"id {image_id}"
         for name, column in (
-            *(("presence", one.presence), ("expected OKS", one.pose_quality), ("own score", one.pose_score)),
-            *(("box score", one.box_score), ("track", one.track_id)),
+            *(("presence", pose.presence), ("expected OKS", pose.pose_quality), ("own score", pose.pose_score)),
+            *(("box score", pose.box_score), ("track", pose.track_id)),
         ):
             row |= {} if column is None else {name: _number(column[0])}
         if decided is not None:
-            row |= {_SPOKEN[value]: str(int((decided[at] == value).sum())) for value in reversed(Visibility)}
-        if (worst := _least_reliable(one)) is not None:
+            row |= {_SPOKEN[value]: str(int((decided[person_index] == value).sum())) for value in reversed(Visibility)}
+        if (worst := _least_reliable(pose)) is not None:
             row["least reliable joint"] = worst
         rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -160,9 +160,11 @@ def _keypoints(poses: Poses) -> tuple[list[str], list[list[str]]]:
     """Return the names and cells of a table of one person's keypoints, by joint name."""
     names = [str(k) for k in range(poses.keypoint_count)] if poses.skeleton is None else poses.skeleton.names
     columns: dict[str, Sequence[str]] = {"joint": names}
-    columns |= {axis: [f"{value:.1f}" for value in poses.xy[0, :, at].tolist()] for at, axis in enumerate("xy")}
-    for title, some in (("own score", poses.score), ("expected OPKS", poses.quality)):
-        columns |= {} if some is None else {title: [_number(value) for value in some[0]]}
+    columns |= {
+        axis: [f"{value:.1f}" for value in poses.xy[0, :, axis_index].tolist()] for axis_index, axis in enumerate("xy")
+    }
+    for title, column in (("own score", poses.score), ("expected OPKS", poses.quality)):
+        columns |= {} if column is None else {title: [_number(value) for value in column[0]]}
     if poses.visibility is not None:
         shares = {f"P({_SPOKEN[value]})": poses.visibility[0, :, value] for value in Visibility}
         columns |= {title: [_number(value) for value in share] for title, share in shares.items()}
@@ -181,11 +183,11 @@ def _least_reliable(pose: Poses) -> str | None:
     decided = pose.decided_visibility
     left_out = np.zeros(pose.keypoint_count, bool) if pose.missing is None else pose.missing[0]
     left_out = left_out if decided is None else left_out | (decided[0] == Visibility.ABSENT)
-    some = np.where(left_out, np.nan, trust[0])
-    if np.isnan(some).all():
+    trust_of_present = np.where(left_out, np.nan, trust[0])
+    if np.isnan(trust_of_present).all():
         return None
-    at = int(np.nanargmin(some))
-    return f"{at if pose.skeleton is None else pose.skeleton.names[at]} ({some[at]:.2f})"
+    joint = int(np.nanargmin(trust_of_present))
+    return f"{joint if pose.skeleton is None else pose.skeleton.names[joint]} ({trust_of_present[joint]:.2f})"
 
 
 def _number(value: Any) -> str:

@@ -37,7 +37,7 @@ class PoseDrawings:
         self._video = None if sources.video is None else out / f"{name}.mp4"
         self.paths: Sequence[Path] = [*self._pictures.values()] if self._video is None else [self._video]
         self._source = sources.video if isinstance(sources.video, Path) else None
-        self._frame_colours, self._places = FrameColours(), dict[int, np.ndarray]()
+        self._frame_colours, self._colour_indices = FrameColours(), dict[int, np.ndarray]()
         self._open = ExitStack()
         self._writer: VideoWriter | H264Writer | None = None
 
@@ -55,7 +55,7 @@ class PoseDrawings:
     def follow(self, prediction: Prediction) -> None:
         """Keep the colours of a video's people, if there is one each; to be called with every frame before `draw`."""
         if self._video is not None and self._style == "people":
-            self._places[prediction.photo.image_id] = self._frame_colours.next(prediction.poses)
+            self._colour_indices[prediction.photo.image_id] = self._frame_colours.next(prediction.poses)
 
     def draw(self, prediction: Prediction) -> np.ndarray | None:
         """Return a drawn frame of a video; write the drawing of a photo at once."""
@@ -67,7 +67,7 @@ class PoseDrawings:
             style=self._style,
             min_score=self._min_score,
             is_frame=self._video is not None,
-            places=self._places.pop(prediction.photo.image_id, None),
+            colour_indices=self._colour_indices.pop(prediction.photo.image_id, None),
         )
         if self._video is not None:
             return drawn
@@ -80,12 +80,12 @@ class PoseDrawings:
         assert self._video is not None
         height, width = drawn.shape[:2]
         if self._writer is None:
-            made = (
+            writer = (
                 H264Writer(self._video, width, height, self._frame_rate, self._source)
                 if has_h264()
                 else VideoWriter(self._video, width, height, self._frame_rate)
             )
-            self._writer = self._open.enter_context(made)
+            self._writer = self._open.enter_context(writer)
         self._writer.write(drawn)
 
     def __enter__(self) -> "PoseDrawings":

@@ -12,16 +12,16 @@ from trustpose.report.palettes import (
     PEOPLE,
     limb_sides,
     part_colours,
-    people_places,
+    people_colours,
     sides,
-    track_places,
+    track_colours,
     trust_colours,
 )
-from trustpose.report.strokes import FARTHEST, SHIFT
+from trustpose.report.strokes import MAX_COORDINATE, SHIFT
 from trustpose.skeletons import Skeleton
 
-_SEEN = 1.8  # radius of an error's disc over the joint's, from which it can be seen around the joint
-_LARGEST = 4  # radius of a disc over the longer side of the picture, above which nothing of it is seen but colour
+_MIN_DISC = 1.8  # radius of an error's disc over the joint's, from which it can be seen around the joint
+_MAX_DISC = 4  # radius of a disc over the longer side of the picture, above which nothing of it is seen but colour
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,13 @@ def prepare(
     style: str,
     min_score: float | None,
     shape: tuple[int, ...],
-    places: Int[np.ndarray, " N"] | None = None,
+    colour_indices: Int[np.ndarray, " N"] | None = None,
 ) -> Scene:
     """Prepare poses for a picture of `shape` (H, W, …) in one of `palettes.STYLES`, without joints of a raw score below
-    `min_score`. places: of each person's colour in `palettes.PEOPLE`; by track, else by neighbours, if not given."""
+    `min_score`. colour_indices: each person's colour in `palettes.PEOPLE`; by default, colours follow tracks, and
+    people without a track get a colour that their neighbours do not have."""
     shown, hollow = _shown(poses, min_score)
-    near = _near(poses, shown)
+    near = _drawable_xy(poses, shown)
     photo = max(shape[:2])
     width = np.rint(_sizes(_boxes(poses, near, shown)) / 60).clip(
         max(1, round(photo / 700)), max(2, round(photo / 110))
@@ -73,20 +74,20 @@ def prepare(
     seen = np.zeros(shown.shape)
     if error is not None:
         median = error.median
-        seen = np.where(shown & (median > _SEEN * radius) & (median < _LARGEST * photo), median, 0.0)
+        seen = np.where(shown & (median > _MIN_DISC * radius) & (median < _MAX_DISC * photo), median, 0.0)
     ends = np.array(skeleton.edges, dtype=np.int64).reshape(-1, 2)
     around = np.where(hollow, radius + (ring / 2 + outline)[:, None], radius)
     reach = np.where(hollow, around + ring[:, None] / 2, 0.0)
-    colours, limb_colours = _colours(poses, skeleton, style, places, near, shown)
+    colours, limb_colours = _colours(poses, skeleton, style, colour_indices, near, shown)
     is_by_part = style == "parts" or (style == "trust" and poses.quality is None)
     return Scene(
-        joints=_fixed(near),
+        joints=_fixed_point(near),
         shown=shown,
         hollow=hollow,
         radius=around,
         error=seen,
         colours=colours,
-        limbs=_fixed(_shortened(near[:, ends], reach[:, ends])),
+        limbs=_fixed_point(_shortened(near[:, ends], reach[:, ends])),
         limb_shown=shown[:, ends[:, 0]] & shown[:, ends[:, 1]],
         limb_width=np.rint(radius[:, ends].min(axis=2) / 0.65).clip(1, width[:, None]).astype(np.int64),
         limb_colours=limb_colours,
@@ -115,11 +116,11 @@ def _shown(poses: Poses, min_score: float | None) -> tuple[Bool[np.ndarray, "N K
 def person_boxes(poses: Poses) -> Float[np.ndarray, "N 4"]:
     """Return the box of each person, or the box around the joints where there is none, xyxy, image pixels."""
     shown, _ = _shown(poses, None)
-    return _boxes(poses, _near(poses, shown), shown)
+    return _boxes(poses, _drawable_xy(poses, shown), shown)
 
 
-def _near(poses: Poses, shown: np.ndarray) -> Float[np.ndarray, "N K 2"]:
-    return np.clip(np.where(shown[..., None], poses.xy.astype(np.float64), 0), -FARTHEST, FARTHEST)
+def _drawable_xy(poses: Poses, shown: np.ndarray) -> Float[np.ndarray, "N K 2"]:
+    return np.clip(np.where(shown[..., None], poses.xy.astype(np.float64), 0), -MAX_COORDINATE, MAX_COORDINATE)
 
 
 def _boxes(poses: Poses, near: np.ndarray, shown: np.ndarray) -> Float[np.ndarray, "N 4"]:
@@ -129,7 +130,7 @@ def _boxes(poses: Poses, near: np.ndarray, shown: np.ndarray) -> Float[np.ndarra
     if poses.box is None:
         return box
     is_known = np.isfinite(poses.box).all(axis=1, keepdims=True)
-    return np.where(is_known, poses.box.clip(-FARTHEST, FARTHEST), box)
+    return np.where(is_known, poses.box.clip(-MAX_COORDINATE, MAX_COORDINATE), box)
 
 
 def _sizes(boxes: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, " N"]:
@@ -156,7 +157,7 @@ def _shortened(ends: Float[np.ndarray, "N L 2 2"], reach: Float[np.ndarray, "N L
     return np.stack([ends[:, :, 0] + step * reach[:, :, 0], ends[:, :, 1] - step * reach[:, :, 1]], axis=2)
 
 
-def _fixed(xy: Float[np.ndarray, "*N 2"]) -> Int[np.ndarray, "*N 2"]:
+def _fixed_point(xy: Float[np.ndarray, "*N 2"]) -> Int[np.ndarray, "*N 2"]:
     return np.rint(xy * (1 << SHIFT)).astype(np.int64)
 
 
@@ -164,7 +165,7 @@ def _colours(
     poses: Poses,
     skeleton: Skeleton,
     style: str,
-    places: Int[np.ndarray, " N"] | None,
+    colour_indices: Int[np.ndarray, " N"] | None,
     near: np.ndarray,
     shown: np.ndarray,
 ) -> tuple[UInt8[np.ndarray, "N K 3"], UInt8[np.ndarray, "N L 3"]]:
@@ -174,10 +175,10 @@ def _colours(
         quality = poses.quality.astype(np.float64)
         return trust_colours(quality), trust_colours(quality[:, ends].min(axis=2))
     if style == "people":
-        if places is None:
+        if colour_indices is None:
             middle = near.sum(axis=1) / np.maximum(shown.sum(axis=1), 1)[:, None]
-            places = people_places(middle, track_places(poses.track_id, count))
-        one = PEOPLE[places][:, None]
-        return np.repeat(one, near.shape[1], axis=1), np.repeat(one, len(ends), axis=1)
+            colour_indices = people_colours(middle, track_colours(poses.track_id, count))
+        person_colours = PEOPLE[colour_indices][:, None]
+        return np.repeat(person_colours, near.shape[1], axis=1), np.repeat(person_colours, len(ends), axis=1)
     joints, limbs = part_colours(skeleton)
     return np.repeat(joints[None], count, axis=0), np.repeat(limbs[None], count, axis=0)

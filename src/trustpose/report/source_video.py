@@ -1,4 +1,4 @@
-"""What a video file says of itself, for the drawn one: the times of its frames, its bit rate and its sound (PyAV).
+"""Metadata of a source video for the drawn one: the times of its frames, its bit rate and its sound (PyAV).
 
 A file whose pixels OpenCV can read may have damaged tables, and titles in any encoding: what cannot be read is left
 out, and never ends a run.
@@ -40,7 +40,7 @@ class SourceVideo:
 
 
 def open_source(path: Path, opened: ExitStack) -> SourceVideo | None:
-    """Return what a video file says, None if PyAV cannot read it."""
+    """Return the metadata of a video file, None if PyAV cannot read it."""
     try:
         return SourceVideo(path, opened)
     except Exception:  # PyAV may raise anything for a damaged file
@@ -48,7 +48,7 @@ def open_source(path: Path, opened: ExitStack) -> SourceVideo | None:
 
 
 def is_readable(path: Path) -> bool:
-    """Whether PyAV can read what a video file says."""
+    """Whether PyAV can read a video file's metadata."""
     with ExitStack() as opened:
         return open_source(path, opened) is not None
 
@@ -126,10 +126,10 @@ def _times(file: Any, stream: Any) -> Iterator[int]:
 
 
 def _in_order(times: Iterator[int]) -> Iterator[int]:
-    """Yield times from the earliest; they come at most `_REORDERED` places away."""
-    waiting: list[int] = []
+    """Yield times in increasing order; each arrives at most `_REORDERED` positions from its sorted one."""
+    pending_times: list[int] = []
     for time in times:
-        heapq.heappush(waiting, time)
-        if len(waiting) > _REORDERED:
-            yield heapq.heappop(waiting)
-    yield from (heapq.heappop(waiting) for _ in range(len(waiting)))
+        heapq.heappush(pending_times, time)
+        if len(pending_times) > _REORDERED:
+            yield heapq.heappop(pending_times)
+    yield from (heapq.heappop(pending_times) for _ in range(len(pending_times)))

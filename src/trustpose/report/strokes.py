@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 SHIFT = 4  # cv2 draws at 1/16 pixel
-FARTHEST = 1e6  # pixels; cv2's fixed-point coordinates overflow beyond about 1e8
+MAX_COORDINATE = 1e6  # pixels; cv2's fixed-point coordinates overflow beyond about 1e8
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LINE = 30  # height of a line of this font at scale 1, in pixels
 
@@ -29,7 +29,7 @@ def circle(drawn: np.ndarray, point: np.ndarray, radius: float, colour: Colour, 
 
 def tint(drawn: np.ndarray, point: Int[np.ndarray, "2"], radius: float, colour: Colour, opacity: float) -> None:
     """Draw a see-through disc with a thin edge around a point, its radius in pixels."""
-    x, y = (float(at) / (1 << SHIFT) for at in point)
+    x, y = (float(coordinate) / (1 << SHIFT) for coordinate in point)
     height, width = drawn.shape[:2]
     left, right = max(0, int(x - radius) - 2), min(width, int(x + radius) + 3)
     top, bottom = max(0, int(y - radius) - 2), min(height, int(y + radius) + 3)
@@ -44,7 +44,7 @@ def tint(drawn: np.ndarray, point: Int[np.ndarray, "2"], radius: float, colour: 
 
 @lru_cache(maxsize=1024)
 def text_mask(text: str, height: int) -> UInt8[np.ndarray, "h w"]:
-    """Return a line of text of a height in pixels as opacity, 0–255; kept, as OpenCV 5 is slow at it."""
+    """Return the opacity (0–255) of a line of text of this height in pixels; cached, as OpenCV 5 is slow at it."""
     scale = height / _LINE
     weight = max(1, round(1.7 * scale))
     (width, above), below = cv2.getTextSize(text, _FONT, scale, weight)

@@ -12,8 +12,8 @@ from trustpose.evaluation.record import Audit
 from trustpose.metrics.reliability import calibration_error_by_chance, scale_to_unit
 
 DASH = "–"
-HONEST_ECE = 0.02  # up to this, a score is called calibrated; also up to what chance leaves in so few poses
-LOST_AP = 0.0005  # headroom visible in the third decimal
+CALIBRATED_ECE = 0.02  # up to this, a score is called calibrated; also up to what chance leaves in so few poses
+VISIBLE_HEADROOM = 0.0005  # headroom visible in the third decimal
 HOW_WELL = (  # by Pearson correlation of score and OKS, below the number
     (-0.2, "ranks bad poses above good ones"),
     (0.2, "hardly separates good poses from bad"),
@@ -38,8 +38,8 @@ def number(value: float | None, sign: bool = False) -> str:
 def with_interval(audit: Audit, name: str) -> str:
     """Format a number with its 95 % interval: "0.508 (0.479 to 0.535)"."""
     low_high = audit.intervals.get(name)
-    between = "" if low_high is None else f" ({number(low_high[0])} to {number(low_high[1])})"
-    return number(audit.number(name)) + between
+    interval_text = "" if low_high is None else f" ({number(low_high[0])} to {number(low_high[1])})"
+    return number(audit.number(name)) + interval_text
 
 
 def file_labels(audits: Sequence[Audit] | Sequence[JointsAudit]) -> list[str]:
@@ -64,7 +64,7 @@ def why_none(audit: Audit, name: str) -> str:
     for note in audit.notes:
         head, _, rest = note.partition(":")
         names = re.split(r" and |, ", head)
-        if "null" in rest and any(fnmatchcase(name, one) or name.startswith(one + ".") for one in names):
+        if "null" in rest and any(fnmatchcase(name, pattern) or name.startswith(pattern + ".") for pattern in names):
             return note
     part = name.partition(".")[0]
     if audit.number("ap.AP") is None and part in ("ap", "oracle_ap", "headroom"):
@@ -93,7 +93,7 @@ def is_calibrated(audit: Audit) -> bool:
     if ece is None or scaled is None:
         return False
     chance = calibration_error_by_chance(scaled, details.oks[details.measured])
-    return ece <= max(HONEST_ECE, 0.0 if np.isnan(chance) else chance)
+    return ece <= max(CALIBRATED_ECE, 0.0 if np.isnan(chance) else chance)
 
 
 def verdict(audit: Audit) -> str:
@@ -135,7 +135,7 @@ def _poses(audit: Audit) -> str:
     ap = audit.number("ap.AP")
     if ap is None:
         return start + "None of these people counts in COCO's evaluation, so there is no average precision (AP)."
-    categories = sum(one.AP is not None for one in audit.categories.values())
+    categories = sum(category.AP is not None for category in audit.categories.values())
     mean = f", the mean over {categories} categories," if categories > 1 else ""
     return (
         f"{start}Their average precision (AP){mean} is {with_interval(audit, 'ap.AP')}: 1 would mean that everyone "
@@ -149,16 +149,16 @@ def _ranking(audit: Audit) -> str:
     r, headroom = audit.pose.pearson, audit.headroom
     sentences = []
     if r is not None:
-        how = next(words for limit, words in HOW_WELL if r < limit)
+        phrase = next(words for limit, words in HOW_WELL if r < limit)
         sentences.append(
-            f"The score {how}: its correlation with true quality (OKS) is "
+            f"The score {phrase}: its correlation with true quality (OKS) is "
             f"{with_interval(audit, 'pose.pearson')}, where 1 is perfect and 0 is chance."
         )
     elif not audit.pose.n:
         sentences.append("No pose could be matched to a labelled person, so the scores cannot be evaluated.")
     else:
         sentences.append("All scores or all qualities are equal, so the score cannot separate good poses from bad.")
-    if headroom is not None and headroom > LOST_AP:
+    if headroom is not None and headroom > VISIBLE_HEADROOM:
         sentences.append(
             f"Ranked by their true quality, the same poses would reach an AP of {number(audit.oracle_ap.AP)}: bad "
             f"scores alone cost {with_interval(audit, 'headroom')} of AP. A better score can regain this "

@@ -80,8 +80,8 @@ def unit_square(plot: Axes, margin: float = 0.0) -> None:
 def unit_frame(
     width: int, height: int, left: int, right: int, top: int, bottom: int, x: str, y: str, *, diagonal: bool
 ) -> str:
-    """What lies behind every `unit_plot` of this size, drawn once: ticks, grid, axis labels, and the diagonal on
-    request."""
+    """The background of every `unit_plot` of this size, drawn once: ticks, grid, axis labels, and optionally the
+    diagonal."""
     figure, plot = axes(width, height, left=left, right=right, top=top, bottom=bottom)
     unit_square(plot)
     if diagonal:
@@ -122,8 +122,8 @@ def unit_plot(width: int, height: int, left: int, right: int, top: int, bottom: 
 
 
 def inline(figure: Figure, name: str, description: str, behind: str = "") -> Markup:
-    """The figure as an <svg> element for an HTML page; `name` sets its ids apart from those of other figures there,
-    `description` is what a screen reader says. `behind` is a `unit_frame`."""
+    """The figure as an <svg> element for an HTML page. `name` is a prefix that makes its ids unique on the page,
+    `description` is the text for screen readers, and `behind` is a `unit_frame` drawn below the figure."""
     text = _named(behind, f"{name}-behind") + _named(_drawn(figure), name)
     width, height = figure.get_size_inches() * 72
     start = (
@@ -145,12 +145,12 @@ def _drawn(figure: Figure) -> str:
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # not needed in HTML
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
     variables = {value: f"var(--{key})" for key, value in COLOURS.items()}
-    text = re.sub("|".join(variables), lambda found: variables[found[0]], text)
+    text = re.sub("|".join(variables), lambda match: variables[match[0]], text)
     return re.sub(r"[ \t]*\n[ \t]*", " ", text).strip()  # a third smaller
 
 
 def _named(text: str, name: str) -> str:
     """Return the elements with their ids below `name`, without those that nothing refers to."""
     referenced = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
-    text = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in referenced else "", text)
+    text = re.sub(r' id="([^"]*)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in referenced else "", text)
     return re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)

@@ -17,6 +17,6 @@ TEMPLATES = Environment(
 TEMPLATES.filters |= {"number": number, "linked": linked, "anchor": anchor, "breakable": breakable}
 
 
-def letter(place: int) -> str:
-    """Return the letter that stands for a file in narrow columns: A, B, …; its number after Z."""
-    return chr(ord("A") + place) if place < 26 else str(place + 1)
+def letter(file_index: int) -> str:
+    """Return the letter that denotes a file in narrow columns: A, B, …; its number after Z."""
+    return chr(ord("A") + file_index) if file_index < 26 else str(file_index + 1)

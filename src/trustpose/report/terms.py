@@ -66,12 +66,12 @@ def linked(text: str) -> Markup:
     explanation."""
     seen: set[str] = set()
 
-    def link(found: re.Match[str]) -> str:
-        term = _WORDS[found[1].replace("&nbsp;", "\u00a0")]
+    def link(match: re.Match[str]) -> str:
+        term = _WORDS[match[1].replace("&nbsp;", "\u00a0")]
         if term in seen:
-            return found[1]
+            return match[1]
         seen.add(term)
-        return f'<a class="term" href="#{anchor(term)}">{found[1]}</a>'
+        return f'<a class="term" href="#{anchor(term)}">{match[1]}</a>'
 
     pieces = re.split(r"(<[^>]*>)", str(escape(text)))  # tags are every other piece
     return Markup("".join(_PATTERN.sub(link, piece) if i % 2 == 0 else piece for i, piece in enumerate(pieces)))

@@ -12,8 +12,8 @@ from trustpose.evaluation.record import Audit
 from trustpose.report.gallery import Photos, crop, data_uri, drawn_label, drawn_prediction, predicted_xy
 
 PEOPLE = 6  # in all, at least one for each file
-FEWEST_KEYPOINTS = 5  # with one or two labelled keypoints OKS is too noisy
-MUCH = 0.1  # of OKS
+MIN_KEYPOINTS = 5  # with one or two labelled keypoints OKS is too noisy
+LARGE_DIFFERENCE = 0.1  # of OKS
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Versus:
-    """For each file the people on whom its OKS is furthest below the best of the others, worst first. `people` could be
-    compared, with at least `keypoints` labels; for `differ` of them the highest and the lowest OKS are more than `much`
-    apart. `missing` are the photos that could not be shown."""
+    """For each file, the people on whom its OKS is furthest below the best other file's, worst first.
+
+    `people` is the number of people compared, who have at least `keypoints` labelled keypoints; for `differ` of them
+    the highest and the lowest OKS differ by more than `much`. `missing` lists the photos that could not be shown."""
 
     worst: tuple[tuple[Person, ...], ...]
     people: int
@@ -56,26 +57,30 @@ def versus(audits: Sequence[Audit], images: Path, people: int = PEOPLE) -> Versu
     compared. Photos come from the folder `images`, as in `gallery.gallery`."""
     if len(audits) < 2 or not comparable(audits):
         return None
-    truth, least = audits[0].details.truth, min(FEWEST_KEYPOINTS, len(audits[0].details.keypoint_names))
+    truth, min_keypoints = audits[0].details.truth, min(MIN_KEYPOINTS, len(audits[0].details.keypoint_names))
     rows = np.stack([_row_of_person(audit) for audit in audits])  # (F, M)
-    everyone = np.flatnonzero((rows >= 0).all(axis=0) & ((truth.v > 0).sum(axis=1) >= least))
+    everyone = np.flatnonzero((rows >= 0).all(axis=0) & ((truth.v > 0).sum(axis=1) >= min_keypoints))
     oks = np.stack([_oks(audit, row[everyone]) for audit, row in zip(audits, rows, strict=True)])  # (F, P)
     photos = Photos(images, audits[0].details.file_names)
     shown: set[int] = set()
     worst = []
-    for place in range(len(audits)):
-        behind = np.delete(oks, place, axis=0).max(axis=0) - oks[place]
-        found: list[Person] = []
-        for at in np.argsort(-behind, kind="stable").tolist():
-            if len(found) == max(1, people // len(audits)) or behind[at] <= 0:
+    for file_index in range(len(audits)):
+        behind = np.delete(oks, file_index, axis=0).max(axis=0) - oks[file_index]
+        people_of_file: list[Person] = []
+        for candidate in np.argsort(-behind, kind="stable").tolist():
+            if len(people_of_file) == max(1, people // len(audits)) or behind[candidate] <= 0:
                 break
-            person = None if at in shown else _person(audits, rows[:, everyone[at]], int(everyone[at]), photos)
+            person = (
+                None
+                if candidate in shown
+                else _person(audits, rows[:, everyone[candidate]], int(everyone[candidate]), photos)
+            )
             if person is not None:
-                found.append(person)
-                shown.add(at)
-        worst.append(tuple(found))
-    differ = int((np.ptp(oks, axis=0) > MUCH).sum())
-    return Versus(tuple(worst), len(everyone), least, differ, MUCH, tuple(photos.missing))
+                people_of_file.append(person)
+                shown.add(candidate)
+        worst.append(tuple(people_of_file))
+    differ = int((np.ptp(oks, axis=0) > LARGE_DIFFERENCE).sum())
+    return Versus(tuple(worst), len(everyone), min_keypoints, differ, LARGE_DIFFERENCE, tuple(photos.missing))
 
 
 def _oks(audit: Audit, rows: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:

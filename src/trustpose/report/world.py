@@ -19,7 +19,7 @@ from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.poses import MISSING_ID, Poses3D
 from trustpose.version import __version__
 
-MOST_FRAMES = 3000  # in a page; of longer clips every second, third … frame is shown
+MAX_FRAMES = 3000  # in a page; of longer clips every second, third … frame is shown
 _DIGITS = 3  # millimetres
 _USUAL_RATE = 25.0
 _TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
@@ -39,8 +39,7 @@ def world_page(
 ) -> str:
     """Return the page as HTML: people frame by frame, coloured by trust or by person, and the cameras' pyramids.
 
-    summary: said below the title in the place of the numbers of people, which then are left out: for points that are
-    nobody's.
+    summary: shown below the title instead of the table of people, for points that do not belong to people.
     """
     script = (Path(__file__).parent / "world.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -63,7 +62,7 @@ def world_page(
 def _summary(poses: Poses3D, cameras: Cameras | None) -> str:
     frames, people = len(np.unique(_frames(poses))), len(np.unique(_people(poses)))
     counts = [(people, "person", "people"), (frames, "frame", "frames"), (len(cameras or ()), "camera", "cameras")]
-    return ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in counts)
+    return ", ".join(f"{count:,} {singular if count == 1 else plural}" for count, singular, plural in counts)
 
 
 def _frames(poses: Poses3D) -> np.ndarray:
@@ -77,12 +76,26 @@ def _people(poses: Poses3D) -> np.ndarray:
 def _rows(poses: Poses3D) -> list[list[str]]:
     """Return a line of numbers for each person."""
     rows, person = [], _people(poses)
-    for one in np.unique(person).tolist():
-        its = poses[person == one]
-        there = np.isfinite(its.xyz[..., 0])
-        cameras = "–" if its.camera_count is None or not there.any() else f"{its.camera_count[there].mean():.1f}"
-        error = "–" if its.error is None or not there.any() else f"{np.nanmedian(its.error):.1f}"
-        rows.append([str(one) if one != MISSING_ID else "–", str(len(its)), cameras, error, f"{there.mean():.0%}"])
+    for person_id in np.unique(person).tolist():
+        person_poses = poses[person == person_id]
+        has_position = np.isfinite(person_poses.xyz[..., 0])
+        cameras = (
+            "–"
+            if person_poses.camera_count is None or not has_position.any()
+            else f"{person_poses.camera_count[has_position].mean():.1f}"
+        )
+        error = (
+            "–" if person_poses.error is None or not has_position.any() else f"{np.nanmedian(person_poses.error):.1f}"
+        )
+        rows.append(
+            [
+                str(person_id) if person_id != MISSING_ID else "–",
+                str(len(person_poses)),
+                cameras,
+                error,
+                f"{has_position.mean():.0%}",
+            ]
+        )
     return rows
 
 
@@ -116,10 +129,10 @@ def up_axes(cameras: Cameras) -> Float[np.ndarray, "3 3"]:
     up = np.array([0.0, 0.0, 1.0])
     if len(cameras):
         mean = -np.mean([camera.rotation[1] for camera in cameras], axis=0)
-        at = int(np.abs(mean).argmax())
-        up = np.sign(mean[at] or 1.0) * np.eye(3)[at]
-    one = np.eye(3)[(int(np.abs(up).argmax()) + 1) % 3]
-    return np.stack([one, np.cross(up, one), up])
+        axis = int(np.abs(mean).argmax())
+        up = np.sign(mean[axis] or 1.0) * np.eye(3)[axis]
+    ground_axis = np.eye(3)[(int(np.abs(up).argmax()) + 1) % 3]
+    return np.stack([ground_axis, np.cross(up, ground_axis), up])
 
 
 def _rate(poses: Poses3D) -> float:
@@ -134,40 +147,40 @@ def ground_lines(axes: np.ndarray, middle: np.ndarray, low: float, radius: float
     centre = middle + (low - middle @ axes[2]) * axes[2]
     reach = min(int(np.ceil(radius)), 20)
     lines = []
-    for at in range(-reach, reach + 1):
+    for offset in range(-reach, reach + 1):
         for along, across in ((axes[0], axes[1]), (axes[1], axes[0])):
-            ends = [centre + at * across + side * reach * along for side in (-1, 1)]
+            ends = [centre + offset * across + side * reach * along for side in (-1, 1)]
             lines.append([end.round(_DIGITS) for end in ends])
     return lines
 
 
 def _pyramid(camera: Camera, radius: float) -> list[np.ndarray]:
-    """Return the camera's centre and the corners of its image, some way in front of it."""
+    """Return the camera's centre and the corners of its image plane, drawn at 8 % of the scene's radius before it."""
     width, height = camera.size or (2 * camera.matrix[0, 2], 2 * camera.matrix[1, 2])
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64) - 0.5
     length = 0.08 * radius
     # along straight rays: a lens's distortion may not be known as far as the corners
     plane = np.linalg.solve(camera.matrix, np.concatenate([corners, np.ones((4, 1))], axis=1).T).T
     ends = camera.centre + length * plane @ camera.rotation
-    return [one.round(_DIGITS) for one in (camera.centre, *ends)]
+    return [point.round(_DIGITS) for point in (camera.centre, *ends)]
 
 
 def _frame_values(poses: Poses3D) -> list[dict[str, Any]]:
     frame, person = _frames(poses), _people(poses)
     numbers = np.unique(frame)
-    numbers = numbers[:: max(1, -(-len(numbers) // MOST_FRAMES))]
-    found = []
+    numbers = numbers[:: max(1, -(-len(numbers) // MAX_FRAMES))]
+    frame_values = []
     for number in numbers.tolist():
         rows = np.flatnonzero(frame == number)
         time = None if poses.time is None else float(poses.time[rows[0]])
         people = [_person(poses, row, person[row]) for row in rows.tolist()]
-        found.append({"frame": number, "time": time, "people": people})
-    return found
+        frame_values.append({"frame": number, "time": time, "people": people})
+    return frame_values
 
 
 def _person(poses: Poses3D, row: int, number: int) -> dict[str, Any]:
-    places = [None if np.isnan(one).any() else one.round(_DIGITS).tolist() for one in poses.xyz[row]]
-    value: dict[str, Any] = {"id": int(number), "xyz": places}
+    xyz = [None if np.isnan(point).any() else point.round(_DIGITS).tolist() for point in poses.xyz[row]]
+    value: dict[str, Any] = {"id": int(number), "xyz": xyz}
     if poses.quality is not None:
         value["q"] = _rounded(poses.quality[row])
     return value

@@ -51,16 +51,16 @@ def write_world_video(
     with ExitStack() as opened:
         videos = [opened.enter_context(Video(Path(clip))) for clip in clips]
         views = [
-            _View(video, camera, lambda frame, at=at: frames_of(at, frame))
-            for at, (video, camera) in enumerate(zip(videos, cameras, strict=True))
+            _View(video, camera, lambda frame, view=view: frames_of(view, frame))
+            for view, (video, camera) in enumerate(zip(videos, cameras, strict=True))
         ]
         eye = _Eye(poses, cameras)
         corners, size = _layout([*[view.size for view in views], eye.size])
         make = H264Writer if has_h264() else VideoWriter
         writer = opened.enter_context(make(path, *size, videos[0].frame_rate))
         for frame in watch(range(int(poses.frame.min()), int(poses.frame.max()) + 1)):
-            here = poses[poses.frame == frame]
-            pictures = [*[view.draw(here, frame) for view in views], eye.draw(here)]
+            frame_poses = poses[poses.frame == frame]
+            pictures = [*[view.draw(frame_poses, frame) for view in views], eye.draw(frame_poses)]
             writer.write(_tiled(pictures, corners, size))
 
 
@@ -75,19 +75,19 @@ class _View:
         self._pixels: np.ndarray = np.full((self.size[1], self.size[0], 3), 128, np.uint8)
 
     def draw(self, poses: Poses3D, frame: int) -> UInt8[np.ndarray, "H W 3"]:
-        wanted = self._number(frame)
-        while self._at < wanted:
+        video_frame = self._number(frame)
+        while self._at < video_frame:
             following = next(self._frames, None)
             if following is None:
                 break
             self._at, pixels = following
-            if self._at == wanted:
+            if self._at == video_frame:
                 self._pixels = cv2.resize(pixels, self.size, interpolation=cv2.INTER_AREA)
         return _drawn(self._pixels, poses, self._camera)
 
 
 class _Eye:
-    """A camera that circles around everybody, on paper with a grid."""
+    """A virtual camera that circles around the people, above a grid on the ground."""
 
     def __init__(self, poses: Poses3D, cameras: Cameras) -> None:
         points = poses.xyz[np.isfinite(poses.xyz).all(axis=2)]
@@ -109,8 +109,8 @@ class _Eye:
         return _drawn(pixels, poses, camera)
 
     def _camera(self) -> Camera:
-        one, other, up = self._axes
-        out = np.cos(_TILT) * (np.cos(self._turn) * one + np.sin(self._turn) * other) + np.sin(_TILT) * up
+        ground_x, ground_y, up = self._axes
+        out = np.cos(_TILT) * (np.cos(self._turn) * ground_x + np.sin(self._turn) * ground_y) + np.sin(_TILT) * up
         right = np.cross(-out, up) / np.linalg.norm(np.cross(-out, up))
         rotation = np.stack([right, np.cross(-out, right), -out])
         width, height = self.size
@@ -125,14 +125,14 @@ def _drawn(pixels: np.ndarray, poses: Poses3D, camera: Camera) -> UInt8[np.ndarr
     blank = np.asarray(~np.isfinite(xy).all(axis=2))
     with np.errstate(invalid="ignore"):
         outside = ((xy < 0) | (xy >= (pixels.shape[1], pixels.shape[0]))).any(axis=2)
-    some = np.asarray(~(outside | blank).all(axis=1))
-    if not some.any():
+    is_visible = np.asarray(~(outside | blank).all(axis=1))
+    if not is_visible.any():
         return pixels.copy()
     seen = Poses(
-        xy=np.where(blank[..., None], 0.0, xy)[some],
-        quality=None if poses.quality is None else poses.quality[some],
-        track_id=None if poses.track_id is None else poses.track_id[some],
-        missing=blank[some],
+        xy=np.where(blank[..., None], 0.0, xy)[is_visible],
+        quality=None if poses.quality is None else poses.quality[is_visible],
+        track_id=None if poses.track_id is None else poses.track_id[is_visible],
+        missing=blank[is_visible],
         skeleton=poses.skeleton,
     )
     return draw_poses(pixels, seen, style="people", legend=False, is_frame=True)
