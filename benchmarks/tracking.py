@@ -99,7 +99,7 @@ def with_least(least: float) -> Distance:
     """Return `both_distance` with another weight of joints of which nothing is expected."""
 
     def distance(past: Poses, now: Poses) -> np.ndarray:
-        with mock.patch.object(distances, "_UNTRUSTED", least):
+        with mock.patch.object(distances, "_UNTRUSTED_WEIGHT", least):
             return both_distance(past, now)
 
     return distance

@@ -83,5 +83,5 @@ def test_the_quality_left_is_the_mean_opks_of_a_gaussian_error() -> None:
     error = np.random.default_rng(0).normal(size=(60_000, 17, 2)) * std[:, None]
     drawn = opks(error, np.zeros_like(error), np.ones((60_000, 17), bool), np.full(60_000, side**2), COCO_17.sigmas)
     poses = gaussian_walk(0)
-    left = smoothing._left_of_quality(poses, std[None] ** 2, np.full((1, 17), side))
+    left = smoothing._quality_factor(poses, std[None] ** 2, np.full((1, 17), side))
     np.testing.assert_allclose(left[0], drawn.mean(axis=0), atol=0.01)

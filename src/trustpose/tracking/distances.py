@@ -1,8 +1,8 @@
-"""Distances between earlier poses and those of a frame, from 0 (the same place) to 1, by which people are linked over
-time.
+"""Distances between earlier poses and those of a frame, from 0 (the same position) to 1, by which people are linked
+over time.
 
-A distance is a function of two `Poses`, so that another one is one line:
-`track(poses, distance=lambda past, now: 1 - my_similarity(past.xy, now.xy))`.
+A distance is any function of two `Poses`, so that a new one takes one line:
+`track(poses, distance=lambda past, current: 1 - my_similarity(past.xy, current.xy))`.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from trustpose.geometry.oks import opks
 from trustpose.grouping.suppression import ASPECT, PADDING, PoseArea, check_area, pose_area
 from trustpose.poses import Poses
 
-_UNTRUSTED = 0.1  # weight of a keypoint of which nothing is expected; 1.1 is that of a sure one
+_UNTRUSTED_WEIGHT = 0.1  # weight of a keypoint of which nothing is expected; 1.1 is that of a sure one
 Distance = Callable[[Poses, Poses], Float[np.ndarray, "P n"]]
 """(P earlier poses, n poses of a frame) -> (P, n), 0 to 1; a pair that must not be linked may be infinite."""
 
 
-def oks_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
+def oks_distance(past: Poses, current: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
     """Return 1 − OKS of every pair (P, n), over the keypoints that neither pose lacks; 1 without any.
 
     Sigmas are those of the poses' skeleton. Neither pose is the truth, so that OKS uses the mean of both areas
@@ -29,45 +29,45 @@ def oks_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[n
     et al. 2018, "Simple Baselines for Human Pose Estimation and Tracking", section 3.2. Raises ValueError if the
     skeleton is unknown or has no sigmas.
     """
-    return _distance(past, now, area, None)
+    return _distance(past, current, area, None)
 
 
-def trust_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
+def trust_distance(past: Poses, current: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
     """Return 1 − OKS as `oks_distance` does, each keypoint weighted by 0.1 + q₁ q₂, q its expected OPKS in each pose.
 
     A joint that is likely to be misplaced in either frame is weak evidence for or against the same person; but weak,
     not none, since a network misplaces a joint in the next frame as in this one, and a mean over the two joints that it
     trusts in a doubtful pose is near 1 for whoever comes close. Raises ValueError if `quality` is None, also.
     """
-    for name, poses in (("past", past), ("now", now)):
+    for name, poses in (("past", past), ("current", current)):
         if poses.quality is None:
             raise ValueError(f"trust_distance needs the keypoints' expected OPKS, Poses.quality of {name} is None")
-    assert past.quality is not None and now.quality is not None
-    weight = _UNTRUSTED + np.nan_to_num(past.quality)[:, None] * np.nan_to_num(now.quality)  # (P, n, K)
-    return _distance(past, now, area, weight)
+    assert past.quality is not None and current.quality is not None
+    weight = _UNTRUSTED_WEIGHT + np.nan_to_num(past.quality)[:, None] * np.nan_to_num(current.quality)  # (P, n, K)
+    return _distance(past, current, area, weight)
 
 
-def box_distance(past: Poses, now: Poses) -> Float[np.ndarray, "P n"]:
+def box_distance(past: Poses, current: Poses) -> Float[np.ndarray, "P n"]:
     """Return 1 − IoU of the boxes of every pair (P, n): `box`, or the box around the keypoints of a pose without."""
-    return 1.0 - np.nan_to_num(paired_iou(past.person_box()[:, None], now.person_box()))
+    return 1.0 - np.nan_to_num(paired_iou(past.person_box()[:, None], current.person_box()))
 
 
-def both_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
+def both_distance(past: Poses, current: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
     """Return the mean of `box_distance` and `trust_distance` of every pair (P, n), or `oks_distance` where one side has
     no expected OPKS.
 
-    Joints tell people apart who overlap, and a box is steady where joints are not.
+    Joints distinguish people who overlap, and a box is steady where joints are not.
     """
-    joints = oks_distance if past.quality is None or now.quality is None else trust_distance
-    return (joints(past, now, area=area) + box_distance(past, now)) / 2
+    joints = oks_distance if past.quality is None or current.quality is None else trust_distance
+    return (joints(past, current, area=area) + box_distance(past, current)) / 2
 
 
-def _distance(past: Poses, now: Poses, area: PoseArea, weight: np.ndarray | None) -> np.ndarray:
+def _distance(past: Poses, current: Poses, area: PoseArea, weight: np.ndarray | None) -> np.ndarray:
     if past.skeleton is None:
         raise ValueError("OKS needs the skeleton's sigmas, Poses.skeleton is None")
-    both = _placed(past)[:, None] & _placed(now)  # (P, n, K)
-    mean = (area_of(past, area)[:, None] + area_of(now, area)) / 2  # (P, n)
-    terms = opks(past.xy[:, None], now.xy, both, mean, past.skeleton.sigmas)  # (P, n, K)
+    both = _has_position(past)[:, None] & _has_position(current)  # (P, n, K)
+    mean = (area_of(past, area)[:, None] + area_of(current, area)) / 2  # (P, n)
+    terms = opks(past.xy[:, None], current.xy, both, mean, past.skeleton.sigmas)  # (P, n, K)
     share = both.astype(np.float64) if weight is None else both * weight
     total = share.sum(axis=2)
     return 1.0 - np.divide((terms * share).sum(axis=2), total, out=np.zeros_like(total), where=total > 0)
@@ -80,15 +80,15 @@ def area_of(poses: Poses, area: PoseArea) -> Float[np.ndarray, " N"]:
     if area == "keypoints":
         return pose_area(poses, area)
     box = poses.person_box()
-    known = np.asarray(np.isfinite(box).all(axis=1))
-    if not known.all():
-        box = np.where(known[:, None], box, 0.0)
+    has_box = np.asarray(np.isfinite(box).all(axis=1))
+    if not has_box.all():
+        box = np.where(has_box[:, None], box, 0.0)
     box = grow_box(box, PADDING, ASPECT) if area == "crop" else box.astype(np.float64)
     size = np.maximum(box[:, 2:] - box[:, :2], 0).prod(axis=1)  # `box_size` finds a file's decimals, and takes long
-    return size if known.all() else np.where(known, size, 0.0)
+    return size if has_box.all() else np.where(has_box, size, 0.0)
 
 
-def _placed(poses: Poses) -> np.ndarray:
-    """Return which keypoints (N, K) have a place."""
-    known = np.asarray(np.isfinite(poses.xy).all(axis=2))
-    return known if poses.missing is None else known & ~poses.missing
+def _has_position(poses: Poses) -> np.ndarray:
+    """Return which keypoints (N, K) have a position."""
+    is_finite = np.asarray(np.isfinite(poses.xy).all(axis=2))
+    return is_finite if poses.missing is None else is_finite & ~poses.missing

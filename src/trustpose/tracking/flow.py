@@ -30,13 +30,13 @@ class Flow:
         """
         if not len(xy):
             return xy
-        known = np.isfinite(xy)
-        at = (np.where(known, xy, 0.0) + 0.5) / self.scale - 0.5
+        is_finite = np.isfinite(xy)
+        field_xy = (np.where(is_finite, xy, 0.0) + 0.5) / self.scale - 0.5
         height, width = self.field.shape[:2]
-        at = np.clip(at, 0, [width - 1, height - 1])
-        low = np.minimum(at.astype(np.int64), [max(width - 2, 0), max(height - 2, 0)])
+        field_xy = np.clip(field_xy, 0, [width - 1, height - 1])
+        low = np.minimum(field_xy.astype(np.int64), [max(width - 2, 0), max(height - 2, 0)])
         high = np.minimum(low + 1, [width - 1, height - 1])
-        part_x, part_y = (at - low).T[..., None]  # (N, 1) each
+        part_x, part_y = (field_xy - low).T[..., None]  # (N, 1) each
         upper = self.field[low[:, 1], low[:, 0]] * (1 - part_x) + self.field[low[:, 1], high[:, 0]] * part_x
         lower = self.field[high[:, 1], low[:, 0]] * (1 - part_x) + self.field[high[:, 1], high[:, 0]] * part_x
         return xy + (upper * (1 - part_y) + lower * part_y) * self.scale
@@ -67,8 +67,8 @@ class FlowOfFrames:
 def _dis() -> Between:
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
-    def between(last: np.ndarray, now: np.ndarray) -> np.ndarray:
-        grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (last, now)]
+    def between(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
+        grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (previous, current)]
         return flow.calc(*grey, None)  # type: ignore[call-overload]
 
     return between

@@ -43,17 +43,19 @@ def order_frames(image_id: Int[np.ndarray, " N"], images: Images | None = None) 
         raise ValueError(
             f"image_id: {unknown} is not among the {len(images)} images, so its place in a clip is unknown"
         )
-    names, place = _clips(images)
+    names, clip_of_image = _clips(images)
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for clip, name in enumerate(names):
-        rows = np.flatnonzero(place == clip)
+        rows = np.flatnonzero(clip_of_image == clip)
         values, is_time = _order_of(images, rows)
         rows, values = rows[np.argsort(values, kind="stable")], np.sort(values, kind="stable")
         twice = np.flatnonzero(np.diff(values) == 0)
         if len(twice):
-            one, other = images.id[rows[twice[0] : twice[0] + 2]]
-            what = f"{'time' if is_time else 'frame'} {values[twice[0]]:g}"
-            raise ValueError(f"images {one} and {other} are both {what} of clip {name!r}; are these two clips?")
+            first_id, second_id = images.id[rows[twice[0] : twice[0] + 2]]
+            moment = f"{'time' if is_time else 'frame'} {values[twice[0]]:g}"
+            raise ValueError(
+                f"images {first_id} and {second_id} are both {moment} of clip {name!r}; are these two clips?"
+            )
         parts.append((images.id[rows], np.arange(len(rows)) if is_time else _steps(values)))
     clips = np.repeat(np.arange(len(parts)), [len(ids) for ids, _ in parts])
     return Frames(
@@ -73,8 +75,8 @@ def _clips(images: Images) -> tuple[list[str], Int[np.ndarray, " I"]]:
     if images.camera is None and images.clip is None and images.file_name is not None:
         cells = [["" if name is None else str(PurePath(str(name)).parent)] for name in images.file_name]
     names: dict[str, int] = {}
-    place = [names.setdefault("/".join(filter(None, cell)), len(names)) for cell in cells]
-    return list(names), np.array(place, dtype=np.int64)
+    clip_of_image = [names.setdefault("/".join(filter(None, cell)), len(names)) for cell in cells]
+    return list(names), np.array(clip_of_image, dtype=np.int64)
 
 
 def _order_of(images: Images, rows: np.ndarray) -> tuple[Float[np.ndarray, " F"] | Int[np.ndarray, " F"], bool]:

@@ -25,12 +25,12 @@ from trustpose.tracking.kalman import Path, Points, filter_points, smooth_points
 
 FORCES = np.logspace(-8, 2, 21)  # λ / c of the grid, in units of r averaged over a point's measurements
 SCALES = np.logspace(-3, 1, 9)  # c of the grid
-LONGEST = 1000  # rows that the grid reads, those in the middle
+MAX_ROWS = 1000  # rows that the grid reads, those in the middle
 POOLED = 20  # the log likelihood of a point's group, scaled to so many measurements, is added to the point's own
 SCREEN = 7  # rows whose median is taken
 ROUNDS = 4  # of smoothing and responsibilities
 SHORTEST_MOVEMENT, LONGEST_STEP = 3, 0.6  # rows; of the movement's largest distance from the smoothed path
-_SMALLEST = 1e-300
+_MIN_DENSITY = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Measured:
 
     @property
     def seen(self) -> np.ndarray:
-        """Where something was measured (T, S)."""
+        """Whether each point was measured (T, S)."""
         return np.isfinite(self.points.variance)
 
     def rows(self, rows: slice) -> "Measured":
@@ -78,19 +78,19 @@ class RobustPath:
 
 
 def smooth_measured(measured: Measured, noise: MotionNoise) -> RobustPath:
-    """Return where S points were, given all measurements and that some of them may be gross errors."""
+    """Return the smoothed path of S points from measurements of which some may be gross errors."""
     points = replace(measured.points, variance=measured.points.variance * noise.scale)
     scaled, density, seen = replace(measured, points=points), noise.force * noise.scale, measured.seen
     # Good if it fits the rows before it or those after it: a point that starts to move fast is no gross error.
     screened = _screened(scaled)
     good = np.maximum(_gated(screened, density), _gated(screened.rows(slice(None, None, -1)), density)[::-1])
     for _ in range(ROUNDS):
-        variance = _precise(points.variance, scaled.gross_variance, good)
+        variance = _effective_variance(points.variance, scaled.gross_variance, good)
         path = smooth_points(replace(points, variance=variance), density)
         square = np.where(seen, (path.left_out**2).sum(axis=-1), 0)
-        others = np.where(seen, path.left_out_variance, 0) - np.where(seen, variance, 0)
-        good = _responsibility(square, np.maximum(others, 0), scaled)[0]
-    variance = _precise(points.variance, scaled.gross_variance, good)
+        prediction_variance = np.where(seen, path.left_out_variance, 0) - np.where(seen, variance, 0)
+        good = _responsibility(square, np.maximum(prediction_variance, 0), scaled)[0]
+    variance = _effective_variance(points.variance, scaled.gross_variance, good)
     std = np.sqrt(np.where(seen, measured.points.variance, 0) * np.maximum(1 - noise.scale, 0))
     average = smooth_points(replace(points, position=np.stack([std, std], axis=-1), variance=variance), density)
     path = smooth_points(replace(points, variance=variance), density)
@@ -127,14 +127,14 @@ def estimate_noise(measured: Measured, group: Int[np.ndarray, " S"]) -> MotionNo
     """Return the λ / c and c of highest likelihood of S points. Those of one `group` (S,), such as a joint, share a
     prior worth `POOLED` measurements, so that a short track gets values usual for its group."""
     measured = _screened(measured)
-    extra = max(0, len(measured.gross) - LONGEST)
+    extra = max(0, len(measured.gross) - MAX_ROWS)
     measured = measured.rows(slice(extra // 2, len(measured.gross) - (extra - extra // 2)))
     seen = measured.seen
     r = np.where(seen, measured.points.variance, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
     unit = np.where(r > 0, r, 1.0)
     table, count = _likelihoods(measured, unit)  # (forces, scales, S)
-    for one in np.unique(group):
-        rows = group == one
+    for group_id in np.unique(group):
+        rows = group == group_id
         total = max(float(count[rows].sum()), 1.0)
         table[..., rows] += table[..., rows].sum(axis=2, keepdims=True) * (POOLED / total)
     points = np.arange(table.shape[2])
@@ -155,7 +155,7 @@ def _screened(measured: Measured) -> Measured:
         median = np.nanmedian(np.lib.stride_tricks.sliding_window_view(around, SCREEN, axis=0), axis=-1)
         square = np.where(seen, (measured.points.position - median) ** 2, np.nan).sum(axis=-1)
         usual = np.nanmedian(square, axis=0) / (2 * np.log(2))  # of Rayleigh's distribution
-    points = replace(measured.points, variance=np.where(measured.seen, 4 * np.nan_to_num(usual) + _SMALLEST, np.inf))
+    points = replace(measured.points, variance=np.where(measured.seen, 4 * np.nan_to_num(usual) + _MIN_DENSITY, np.inf))
     good = _responsibility(np.nan_to_num(square), np.zeros(()), replace(measured, points=points))[0]
     return replace(measured, gross=np.where(measured.seen, 1 - good, measured.gross))
 
@@ -163,8 +163,8 @@ def _screened(measured: Measured) -> Measured:
 def _peak(grid: np.ndarray, values: np.ndarray, best: np.ndarray) -> np.ndarray:
     """Return where (S,) the parabola through the best value (S, G) and its neighbours is highest."""
     inner, rows = np.clip(best, 1, len(grid) - 2), np.arange(len(best))
-    before, at, after = (values[rows, inner + one] for one in (-1, 0, 1))
-    bend = before - 2 * at + after
+    before, centre, after = (values[rows, inner + shift] for shift in (-1, 0, 1))
+    bend = before - 2 * centre + after
     offset = np.where(bend < 0, (before - after) / (2 * np.where(bend < 0, bend, 1)), 0)
     return np.where(best == inner, grid[inner] + np.clip(offset, -1, 1) * (grid[1] - grid[0]), grid[best])
 
@@ -173,7 +173,7 @@ def _peak_of_variance(grid: np.ndarray, values: np.ndarray, best: np.ndarray) ->
     """Like `_peak` for the log of a variance: through three points goes −n (x + exp(x₀ − x)), a Gaussian's log
     likelihood, whose highest point is x₀."""
     inner, rows, h = np.clip(best, 1, len(grid) - 2), np.arange(len(best)), grid[1] - grid[0]
-    below, above = (values[rows, inner + one] - values[rows, inner] for one in (-1, 1))
+    below, above = (values[rows, inner + shift] - values[rows, inner] for shift in (-1, 1))
     bottom = above * np.expm1(h) - below * np.expm1(-h)
     ratio = h * (below + above) / np.where(bottom < 0, bottom, -1)
     is_peak = (best == inner) & (bottom < 0) & (ratio > 0)
@@ -188,10 +188,10 @@ def _likelihoods(measured: Measured, unit: np.ndarray) -> tuple[np.ndarray, np.n
     table = np.zeros((len(FORCES), len(SCALES), len(unit)))
 
     def gate(t: int, innovation: np.ndarray, expected: np.ndarray) -> np.ndarray:
-        now = _Row(scale * points.variance[t], measured.gross[t], measured.gross_variance[t])
-        good, density = _responsibility((innovation**2).sum(axis=-1), expected, now)
+        row = _Row(scale * points.variance[t], measured.gross[t], measured.gross_variance[t])
+        good, density = _responsibility((innovation**2).sum(axis=-1), expected, row)
         table[...] += np.where(counted[t], np.log(density), 0)
-        return _precise(now.variance, now.gross_variance, good)
+        return _effective_variance(row.variance, row.gross_variance, good)
 
     for _ in filter_points(points, FORCES[:, None, None] * scale * unit, gate):
         pass
@@ -203,9 +203,9 @@ def _gated(measured: Measured, density: np.ndarray) -> np.ndarray:
     good = np.zeros(measured.gross.shape)
 
     def gate(t: int, innovation: np.ndarray, expected: np.ndarray) -> np.ndarray:
-        now = _Row(measured.points.variance[t], measured.gross[t], measured.gross_variance[t])
-        good[t] = _responsibility((innovation**2).sum(axis=-1), expected, now)[0]
-        return _precise(now.variance, now.gross_variance, good[t])
+        row = _Row(measured.points.variance[t], measured.gross[t], measured.gross_variance[t])
+        good[t] = _responsibility((innovation**2).sum(axis=-1), expected, row)[0]
+        return _effective_variance(row.variance, row.gross_variance, good[t])
 
     for _ in filter_points(measured.points, density, gate):
         pass
@@ -229,14 +229,14 @@ def _responsibility(
     variance = measured.variance if isinstance(measured, _Row) else measured.points.variance
     seen = np.isfinite(variance)
     parts = []
-    for share, own in ((1 - measured.gross, variance), (measured.gross, measured.gross_variance)):
-        total = np.maximum(np.where(seen, own, 1.0) + expected, _SMALLEST)
+    for share, component_variance in ((1 - measured.gross, variance), (measured.gross, measured.gross_variance)):
+        total = np.maximum(np.where(seen, component_variance, 1.0) + expected, _MIN_DENSITY)
         parts.append(share / (2 * np.pi * total) * np.exp(-square / (2 * total)))
-    density = np.maximum(parts[0] + parts[1], _SMALLEST)
+    density = np.maximum(parts[0] + parts[1], _MIN_DENSITY)
     return np.where(seen, parts[0] / density, 0.0), density
 
 
-def _precise(variance: np.ndarray, gross_variance: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Return the variance with which measurements count: 1 / (w / (c r) + (1 − w) / g)."""
+def _effective_variance(variance: np.ndarray, gross_variance: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Return the effective variance of the measurements: 1 / (w / (c r) + (1 − w) / g)."""
     with np.errstate(divide="ignore"):
         return 1 / (good / variance + (1 - good) / gross_variance)

@@ -26,7 +26,7 @@ from jaxtyping import Float
 
 # Variance of the first state, in units of the measurements' and of time: large enough to bias nothing (by 1e-7 of a
 # variance), and small enough that a gap of ten rows, which multiplies it by 1e4, leaves five digits.
-NOTHING_KNOWN = 1e7
+DIFFUSE_SCALE = 1e7
 _Matrix = list[list[Any]]  # m × m arrays (…)
 Gate = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
 
@@ -99,7 +99,7 @@ def filter_points(points: Points, density: Float[np.ndarray, "*G S"], gate: Gate
     m, shape = points.order, density.shape
     finite = np.isfinite(points.variance)
     total = np.where(finite, points.variance, 0).sum(axis=0)
-    scale = NOTHING_KNOWN * np.where(total > 0, total / np.maximum(finite.sum(axis=0), 1), 1.0)
+    scale = DIFFUSE_SCALE * np.where(total > 0, total / np.maximum(finite.sum(axis=0), 1), 1.0)
     mean: list[Any] = [np.zeros((*shape, 2)) for _ in range(m)]
     first = np.argmax(finite, axis=0)  # near the first measurement, so that no digits are lost
     mean[0] = mean[0] + np.take_along_axis(points.position, first[None, :, None], axis=0)[0]
@@ -113,7 +113,7 @@ def filter_points(points: Points, density: Float[np.ndarray, "*G S"], gate: Gate
         variance = points.variance[t] if gate is None else gate(t, innovation, column[0])
         inverse = 1 / (column[0] + variance)
         yield Row(mean, covariance, variance, innovation, inverse)
-        mean = [one + (c * inverse)[..., None] * innovation for one, c in zip(mean, column, strict=True)]
+        mean = [derivative + (c * inverse)[..., None] * innovation for derivative, c in zip(mean, column, strict=True)]
         covariance = _symmetric(m, lambda i, j, p=covariance, s=inverse: p[i][j] - p[0][i] * p[0][j] * s)
 
 
@@ -131,14 +131,15 @@ def _symmetric(m: int, entry: Callable[[int, int], Any]) -> _Matrix:
 def smooth_points(points: Points, density: Float[np.ndarray, " S"]) -> Path:
     """Return the expected positions given all measurements; `density` (S,) is λ.
 
-    What the measurements before a time say of the state there, a ± A, and what those after it say, b ± B, together are
-    a + A (A + B)⁻¹ (b − a), of covariance A (A + B)⁻¹ B: the position with the measurement of that time left out.
+    The state at a time predicted from the measurements before it, with mean a and covariance A, and the one predicted
+    from those after it, with b and B, combine to a + A (A + B)⁻¹ (b − a), of covariance A (A + B)⁻¹ B: the estimate
+    with the measurement of that time left out.
     """
     path = Path(*(np.empty((*points.variance.shape, *tail)) for tail in ((2,), (), (2,), ())))
     forward = list(filter_points(points, density))
     backward = filter_points(_reversed(points), density)
     for t, before, after in zip(range(len(forward) - 1, -1, -1), reversed(forward), backward, strict=True):
-        mean, variance = _others(before, after, points.order)
+        mean, variance = _leave_one_out(before, after, points.order)
         path.left_out[t], path.left_out_variance[t] = points.position[t] - mean, variance + points.variance[t]
         gain = variance / path.left_out_variance[t]
         path.position[t] = mean + gain[:, None] * path.left_out[t]
@@ -152,7 +153,7 @@ def _reversed(points: Points) -> Points:
     return Points(points.position[::-1], points.variance[::-1], step, points.order)
 
 
-def _others(before: Row, after: Row, m: int) -> tuple[np.ndarray, np.ndarray]:
+def _leave_one_out(before: Row, after: Row, m: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the position (S, 2) that the measurements before a time and those after it predict there, and its
     variance (S,). `after` is a row of the filter of the reversed points."""
     sign = [(-1) ** i for i in range(m)]
@@ -162,8 +163,8 @@ def _others(before: Row, after: Row, m: int) -> tuple[np.ndarray, np.ndarray]:
         np.stack([*np.moveaxis(sign[i] * after.mean[i] - before.mean[i], -1, 0), b[i][0]], axis=-1) for i in range(m)
     ]
     solved = _solve([[a[i][j] + b[i][j] for j in range(m)] for i in range(m)], right, m)
-    found: Any = sum(a[0][i][..., None] * solved[i] for i in range(m))  # (S, 3): A (A + B)⁻¹ [b − a, B e₀]
-    return before.mean[0] + found[..., :2], found[..., 2]
+    combined: Any = sum(a[0][i][..., None] * solved[i] for i in range(m))  # (S, 3): A (A + B)⁻¹ [b − a, B e₀]
+    return before.mean[0] + combined[..., :2], combined[..., 2]
 
 
 def _solve(matrix: _Matrix, right: list[Any], m: int) -> list[Any]:
@@ -175,7 +176,7 @@ def _solve(matrix: _Matrix, right: list[Any], m: int) -> list[Any]:
             right[i] = right[i] - lower[i, k][..., None] * right[k]
             for j in range(k + 1, i + 1):
                 rest[i][j] = rest[i][j] - lower[i, k] * rest[j][k]
-    found: list[Any] = [right[k] / rest[k][k][..., None] for k in range(m)]
+    solution: list[Any] = [right[k] / rest[k][k][..., None] for k in range(m)]
     for k in range(m - 2, -1, -1):
-        found[k] = found[k] - sum(lower[i, k][..., None] * found[i] for i in range(k + 1, m))
-    return found
+        solution[k] = solution[k] - sum(lower[i, k][..., None] * solution[i] for i in range(k + 1, m))
+    return solution

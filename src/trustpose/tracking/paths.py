@@ -56,27 +56,29 @@ def paths_of(
     frames = order_frames(poses.image_id, images)
     times = _times(frames, images)
     by_id = np.argsort(frames.image_id, kind="stable")
-    place = by_id[np.searchsorted(frames.image_id[by_id], poses.image_id)]  # (N,) the row of each pose's frame
+    frame_of_pose = by_id[np.searchsorted(frames.image_id[by_id], poses.image_id)]  # (N,) the row of each pose's frame
     ids = np.zeros(len(poses), np.int64) if poses.track_id is None else poses.track_id
     kind = np.zeros(len(poses), np.int64) if apart is None else apart
     rows = np.flatnonzero(ids != MISSING_ID) if poses.track_id is not None else np.arange(len(poses))
-    rows = rows[np.lexsort((place[rows], ids[rows], kind[rows], frames.clip[place[rows]]))]
-    key = np.stack([frames.clip[place[rows]], kind[rows], ids[rows]])
+    rows = rows[np.lexsort((frame_of_pose[rows], ids[rows], kind[rows], frames.clip[frame_of_pose[rows]]))]
+    key = np.stack([frames.clip[frame_of_pose[rows]], kind[rows], ids[rows]])
     is_new = np.r_[True, (np.diff(key, axis=1) != 0).any(axis=0)] if len(rows) else np.zeros(0, bool)
-    at = place[rows]
-    twice = np.flatnonzero(~is_new[1:] & (np.diff(at) == 0)) if len(rows) else []
+    frame_of_row = frame_of_pose[rows]
+    twice = np.flatnonzero(~is_new[1:] & (np.diff(frame_of_row) == 0)) if len(rows) else []
     if len(twice):
-        raise ValueError(_two_in_a_frame(poses, int(rows[twice[0] + 1])))
-    found = Paths(rows, np.cumsum(is_new) - 1, times[at], poses.image_id[rows])
-    return _filled(found, frames, at, times, fill, is_all_known=images is None) if fill else found
+        raise ValueError(_duplicate_message(poses, int(rows[twice[0] + 1])))
+    paths = Paths(rows, np.cumsum(is_new) - 1, times[frame_of_row], poses.image_id[rows])
+    return _filled(paths, frames, frame_of_row, times, fill, is_all_known=images is None) if fill else paths
 
 
-def _two_in_a_frame(poses: Poses, row: int) -> str:
+def _duplicate_message(poses: Poses, row: int) -> str:
     assert poses.image_id is not None
-    where = f"image {poses.image_id[row]} has two poses of"
+    message = f"image {poses.image_id[row]} has two poses of"
     if poses.track_id is None:
-        return f"{where} the same category and no row has a track_id, so people cannot be told apart: track them first"
-    return f"{where} track {poses.track_id[row]}, expected one"
+        return (
+            f"{message} the same category and no row has a track_id, so people cannot be told apart: track them first"
+        )
+    return f"{message} track {poses.track_id[row]}, expected one"
 
 
 def _times(frames: Frames, images: Images | None) -> Float[np.ndarray, " F"]:
@@ -93,54 +95,66 @@ def _times(frames: Frames, images: Images | None) -> Float[np.ndarray, " F"]:
     return step
 
 
-def _filled(found: Paths, frames: Frames, at: np.ndarray, times: np.ndarray, fill: int, *, is_all_known: bool) -> Paths:
+def _filled(
+    paths: Paths, frames: Frames, frame_of_row: np.ndarray, times: np.ndarray, fill: int, *, is_all_known: bool
+) -> Paths:
     """Add the rows of frames in which a track was not found, between two in which it was."""
-    step = frames.step[at]
-    within = np.flatnonzero((np.diff(found.track) == 0) & (np.diff(step) > 1) & (np.diff(step) <= fill + 1))
-    parts = [found]
-    for one in within.tolist():
-        missing = np.arange(step[one] + 1, step[one + 1])
+    step = frames.step[frame_of_row]
+    within = np.flatnonzero((np.diff(paths.track) == 0) & (np.diff(step) > 1) & (np.diff(step) <= fill + 1))
+    parts = [paths]
+    for row_before in within.tolist():
+        missing = np.arange(step[row_before] + 1, step[row_before + 1])
         if is_all_known:  # ids are frame numbers
-            stride = (found.image_id[one + 1] - found.image_id[one]) // (step[one + 1] - step[one])
-            ids, when = found.image_id[one] + stride * (missing - step[one]), missing.astype(np.float64)
+            stride = (paths.image_id[row_before + 1] - paths.image_id[row_before]) // (
+                step[row_before + 1] - step[row_before]
+            )
+            ids, missing_times = (
+                paths.image_id[row_before] + stride * (missing - step[row_before]),
+                missing.astype(np.float64),
+            )
         else:
-            between = np.arange(at[one] + 1, at[one + 1])
-            ids, when = frames.image_id[between], times[between]
+            missing_frames = np.arange(frame_of_row[row_before] + 1, frame_of_row[row_before + 1])
+            ids, missing_times = frames.image_id[missing_frames], times[missing_frames]
         count = len(ids)
-        parts.append(Paths(np.full(count, -1), np.full(count, found.track[one]), when, ids))
+        parts.append(Paths(np.full(count, -1), np.full(count, paths.track[row_before]), missing_times, ids))
     joined = Paths(*(np.concatenate([getattr(part, name) for part in parts]) for name in Paths.__annotations__))
     order = np.lexsort((joined.time, joined.track))
     return Paths(*(getattr(joined, name)[order] for name in Paths.__annotations__))
 
 
-def with_rows(poses: Poses, paths: Paths) -> tuple[Poses, Int[np.ndarray, " M"], Int[np.ndarray, " N"]]:
-    """Return the poses with the filled rows behind them, the row of each row of the paths in these, and the given row
-    (N',) that each is or, if filled, comes after. Boxes, their
-    scores, expected OPKS and OKS and visibility of a filled row lie between those of the track's rows before and after;
-    its keypoints are missing, with score 0."""
+def add_filled_rows(poses: Poses, paths: Paths) -> tuple[Poses, Int[np.ndarray, " M"], Int[np.ndarray, " N"]]:
+    """Append the filled rows to the poses.
+
+    Boxes, their scores, expected OPKS and OKS and visibility of a filled row are interpolated between the track's rows
+    before and after; its keypoints are missing, with score 0.
+
+    Returns:
+        The poses; for each row of the paths (M,), its row in these poses; and for each of these poses (N',), its row in
+        the input, or that of the track's pose before it if it was filled."""
+
     new = np.flatnonzero(paths.row < 0)
     row = paths.row.copy()
     row[new] = len(poses) + np.arange(len(new))
     if not len(new):
         return poses, row, np.arange(len(poses))
-    known = np.flatnonzero(paths.row >= 0)
-    after = known[np.searchsorted(known, new)]
-    before = known[np.searchsorted(known, new) - 1]
+    found_rows = np.flatnonzero(paths.row >= 0)
+    after = found_rows[np.searchsorted(found_rows, new)]
+    before = found_rows[np.searchsorted(found_rows, new) - 1]
     share = (paths.time[new] - paths.time[before]) / (paths.time[after] - paths.time[before])
-    one, other = poses[paths.row[before]], poses[paths.row[after]]
+    earlier, later = poses[paths.row[before]], poses[paths.row[after]]
     columns: dict[str, Any] = {
-        name: None if column is None else column.copy() for name, column in one.columns().items()
+        name: None if column is None else column.copy() for name, column in earlier.columns().items()
     }
     for name in ("xy", "box", "box_score", "quality", "visibility", "presence", "pose_quality"):
-        low, high = getattr(one, name), getattr(other, name)
+        low, high = getattr(earlier, name), getattr(later, name)
         if low is not None:
             columns[name] = low + (high - low) * share.reshape(-1, *[1] * (low.ndim - 1))
     columns["image_id"] = paths.image_id[new]
-    columns["score"] = None if one.score is None else np.zeros(one.score.shape)
-    columns["pose_score"] = None if one.pose_score is None else np.zeros(len(new))
-    columns["missing"] = np.ones(one.xy.shape[:2], np.bool_)
+    columns["score"] = None if earlier.score is None else np.zeros(earlier.score.shape)
+    columns["pose_score"] = None if earlier.pose_score is None else np.zeros(len(new))
+    columns["missing"] = np.ones(earlier.xy.shape[:2], np.bool_)
     for name in ("visibility_label", "annotation_id"):
         columns[name] = None if columns[name] is None else np.full_like(columns[name], MISSING_ID)
-    columns["suppressed_score"] = None if one.suppressed_score is None else np.zeros(len(new))
-    filled = replace(one, **columns)
+    columns["suppressed_score"] = None if earlier.suppressed_score is None else np.zeros(len(new))
+    filled = replace(earlier, **columns)
     return Poses.concatenate([poses, filled]), row, np.concatenate([np.arange(len(poses)), paths.row[before]])

@@ -17,13 +17,13 @@ from trustpose.names import expected_one_of
 from trustpose.poses import Poses
 from trustpose.tracking.gross_errors import Measured, estimate_noise, smooth_measured
 from trustpose.tracking.kalman import Points
-from trustpose.tracking.paths import Paths, paths_of, with_rows
+from trustpose.tracking.paths import Paths, add_filled_rows, paths_of
 
 MOTIONS = {"velocity": 2, "acceleration": 3}  # the order of `kalman`
 NOISES = ("auto", "trust", "constant")
 FILL = 10
 _GROSS, _GROSS_SIZE = 0.05, 0.35  # of constant noise: P(gross error), and its standard deviation / √area
-_FARTHEST = 1e6  # pixels from the photo's corner, beyond which a keypoint counts as not found
+_MAX_COORDINATE = 1e6  # pixels from the photo's corner, beyond which a keypoint counts as not found
 _CONSTANT = 0.05  # standard deviation / √area, to begin with: a factor is estimated from the clip
 
 
@@ -102,15 +102,15 @@ def smooth(
     """
     poses, images = poses_of(poses), None if images is None else images_of(images)
     if noise not in NOISES or motion not in MOTIONS:
-        name, value, known = ("motion", motion, MOTIONS) if noise in NOISES else ("noise", noise, NOISES)
-        raise ValueError(f"{name}: {expected_one_of(known, value)}")
+        name, value, choices = ("motion", motion, MOTIONS) if noise in NOISES else ("noise", noise, NOISES)
+        raise ValueError(f"{name}: {expected_one_of(choices, value)}")
     if fill < 0:
         raise ValueError(f"fill: expected 0 or more frames, got {fill}")
     used = _noise_of(poses, noise)
     paths = paths_of(poses, images, fill=fill, apart=apart)
-    filled, row, source = with_rows(poses, paths)
+    filled, row, source = add_filled_rows(poses, paths)
     paths = replace(paths, row=row)
-    errors = _trusted(filled) if used == "trust" else _constant(filled, paths)
+    errors = _trust_noise(filled) if used == "trust" else _constant_noise(filled, paths)
     if not gross_errors:
         errors = replace(errors, gross=np.zeros_like(errors.gross))
     result = _Result.of(filled)
@@ -124,8 +124,8 @@ def _noise_of(poses: Poses, noise: str) -> str:
     has = poses.skeleton is not None and poses.skeleton.has_sigmas and poses.quality is not None
     if has:
         assert poses.quality is not None
-        found = np.ones(poses.quality.shape, bool) if poses.missing is None else ~poses.missing
-        lacking = int((np.isnan(poses.quality) & found).any(axis=1).sum())
+        is_found = np.ones(poses.quality.shape, bool) if poses.missing is None else ~poses.missing
+        lacking = int((np.isnan(poses.quality) & is_found).any(axis=1).sum())
         if lacking and noise == "trust":
             raise ValueError(f"keypoint_quality: {lacking} of {len(poses)} poses have none, expected one in each")
         has = not lacking
@@ -147,7 +147,7 @@ class _Errors:
     staying: float
 
 
-def _trusted(poses: Poses) -> _Errors:
+def _trust_noise(poses: Poses) -> _Errors:
     error = expected_error(poses)
     assert error is not None
     gross = error.gross
@@ -156,14 +156,14 @@ def _trusted(poses: Poses) -> _Errors:
     return _Errors(error.std, gross, error.gross_std, staying=1.0)
 
 
-def _constant(poses: Poses, paths: Paths) -> _Errors:
+def _constant_noise(poses: Poses, paths: Paths) -> _Errors:
     """The same for all frames of a track, in proportion to the person's usual size."""
     size = _size(poses)
     usual = np.ones(len(poses))
     for track in np.split(paths.row, np.flatnonzero(np.diff(paths.track)) + 1):
-        known = size[track][np.isfinite(size[track])]
-        if len(known):
-            usual[track] = np.median(known)
+        track_sizes = size[track][np.isfinite(size[track])]
+        if len(track_sizes):
+            usual[track] = np.median(track_sizes)
     shape = poses.xy.shape[:2]
     std = np.broadcast_to(usual[:, None], shape)
     return _Errors(_CONSTANT * std, np.full(shape, _GROSS), _GROSS_SIZE * std, staying=0.0)
@@ -194,12 +194,12 @@ class _Result:
         missing = np.zeros(shape, bool) if poses.missing is None else poses.missing.copy()
         return cls(poses, poses.xy.astype(np.float64), np.full(shape, np.nan), np.zeros(shape, bool), quality, missing)
 
-    def smoothed(self, given: int, source: np.ndarray, noise: str) -> Smoothed:
+    def smoothed(self, pose_count: int, source: np.ndarray, noise: str) -> Smoothed:
         missing = self.missing if self.missing.any() else None
         poses = replace(self.poses, xy=self.xy, quality=self.quality, missing=missing)
         # a frame in which nothing of a track is known, since it was found too rarely, gets no row
-        kept = np.flatnonzero((np.arange(len(poses)) < given) | np.isfinite(self.std).any(axis=1))
-        return Smoothed(poses[kept], self.std[kept], self.replaced[kept], source[kept], noise)
+        rows = np.flatnonzero((np.arange(len(poses)) < pose_count) | np.isfinite(self.std).any(axis=1))
+        return Smoothed(poses[rows], self.std[rows], self.replaced[rows], source[rows], noise)
 
 
 def _smooth_block(result: _Result, errors: _Errors, paths: Paths, block: np.ndarray, order: int) -> None:
@@ -213,50 +213,55 @@ def _smooth_block(result: _Result, errors: _Errors, paths: Paths, block: np.ndar
         """(N, K, …) of the poses as (T, S × K, …) of the block, joint by joint of each track."""
         return values[row].reshape(count[0], count[1] * keypoints, *values.shape[2:])
 
-    found = columns(~result.missing & (np.abs(result.poses.xy) < _FARTHEST).all(axis=2) & np.isfinite(errors.std))
-    found &= np.repeat(is_row, keypoints, axis=1) & (columns(errors.std) > 0)
-    variance = np.where(found, columns(errors.std) ** 2, np.inf)
-    points = Points(
-        np.where(found[..., None], columns(result.poses.xy), 0.0), variance, np.repeat(step, keypoints, axis=1), order
+    is_measured = columns(
+        ~result.missing & (np.abs(result.poses.xy) < _MAX_COORDINATE).all(axis=2) & np.isfinite(errors.std)
     )
-    gross_variance = np.where(found, np.maximum(columns(errors.gross_std) ** 2, variance), np.inf)
-    measured = Measured(points, np.where(found, columns(errors.gross), 0.0), gross_variance)
+    is_measured &= np.repeat(is_row, keypoints, axis=1) & (columns(errors.std) > 0)
+    variance = np.where(is_measured, columns(errors.std) ** 2, np.inf)
+    points = Points(
+        np.where(is_measured[..., None], columns(result.poses.xy), 0.0),
+        variance,
+        np.repeat(step, keypoints, axis=1),
+        order,
+    )
+    gross_variance = np.where(is_measured, np.maximum(columns(errors.gross_std) ** 2, variance), np.inf)
+    measured = Measured(points, np.where(is_measured, columns(errors.gross), 0.0), gross_variance)
     noise = estimate_noise(measured, np.tile(np.arange(keypoints), count[1]))
     path = smooth_measured(measured, noise)
-    kept = path.good >= 0.5
-    enough = kept.sum(axis=0) > order
+    is_good = path.good >= 0.5
+    enough = is_good.sum(axis=0) > order
     target = np.repeat(is_row, keypoints, axis=1) & enough  # (T, S × K)
     times = np.repeat(np.where(is_row, time, np.inf), keypoints, axis=1)
     _write(result, result.xy, path.path.position, target, row)
     _write(result, result.std, np.sqrt(path.path.variance + errors.staying * path.staying), target, row)
-    _write(result, result.replaced, ~kept, target, row)
-    _write(result, result.missing, np.zeros_like(kept), target, row)
+    _write(result, result.replaced, ~is_good, target, row)
+    _write(result, result.missing, np.zeros_like(is_good), target, row)
     if result.quality is not None:
-        around = _between(columns(result.quality), kept, times, target)
+        around = _interpolate(columns(result.quality), is_good, times, target)
         size = np.broadcast_to(_size(result.poses)[:, None], result.xy.shape[:2])
-        size = _between(columns(size), kept & np.isfinite(columns(size)), times, target)
-        left = _left_of_quality(result.poses, path.path.variance, size)
-        _write(result, result.quality, np.clip(around * left, 0, 1), target & ~kept, row)
+        size = _interpolate(columns(size), is_good & np.isfinite(columns(size)), times, target)
+        factor = _quality_factor(result.poses, path.path.variance, size)
+        _write(result, result.quality, np.clip(around * factor, 0, 1), target & ~is_good, row)
 
 
 def _write(result: _Result, into: np.ndarray, values: np.ndarray, target: np.ndarray, row: np.ndarray) -> None:
     """Write values (T, S × K, …) to the poses' rows and keypoints where `target` says so."""
     keypoints = result.xy.shape[1]
-    t, at = np.nonzero(target)
-    into[row[t, at // keypoints], at % keypoints] = values[t, at]
+    t, point = np.nonzero(target)
+    into[row[t, point // keypoints], point % keypoints] = values[t, point]
 
 
-def _between(values: np.ndarray, kept: np.ndarray, times: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return values (T, P) where `kept`, elsewhere those between the kept ones before and after; 0 outside `target`."""
-    found = np.where(kept, values, 0.0)
-    for at in np.flatnonzero((target & ~kept).any(axis=0)).tolist():
-        good, lacking = np.flatnonzero(kept[:, at]), np.flatnonzero(target[:, at] & ~kept[:, at])
+def _interpolate(values: np.ndarray, is_good: np.ndarray, times: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return values (T, P) where `is_good`, interpolated in time elsewhere in `target`, and 0 otherwise."""
+    interpolated = np.where(is_good, values, 0.0)
+    for point in np.flatnonzero((target & ~is_good).any(axis=0)).tolist():
+        good, lacking = np.flatnonzero(is_good[:, point]), np.flatnonzero(target[:, point] & ~is_good[:, point])
         if len(good):
-            found[lacking, at] = np.interp(times[lacking, at], times[good, at], values[good, at])
-    return found
+            interpolated[lacking, point] = np.interp(times[lacking, point], times[good, point], values[good, point])
+    return interpolated
 
 
-def _left_of_quality(poses: Poses, variance: np.ndarray, size: np.ndarray) -> np.ndarray:
+def _quality_factor(poses: Poses, variance: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Return E[OPKS] of a Gaussian error of this variance along each axis, 1 / (1 + variance / (s² k²)), where s is
     `size`; all are (T, S × K)."""
     skeleton = poses.skeleton

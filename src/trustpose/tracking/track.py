@@ -1,4 +1,4 @@
-"""`track`: give the poses of whole clips track ids, from any estimator's results."""
+"""`track`: link the poses of whole clips, from any estimator's results, to tracks."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -65,11 +65,11 @@ def track(
         raise ValueError("track: Poses.image_id is None, nothing says which poses are of one frame")
     frames = order_frames(poses.image_id, images)
     by_id = np.argsort(frames.image_id, kind="stable")
-    place = by_id[np.searchsorted(frames.image_id[by_id], poses.image_id)]  # (N,) the row of each pose's frame
+    frame_of_pose = by_id[np.searchsorted(frames.image_id[by_id], poses.image_id)]  # (N,) the row of each pose's frame
     kind = np.zeros(len(poses), np.int64) if apart is None else np.unique(apart, return_inverse=True)[1]
-    order = np.lexsort((place, kind, frames.clip[place])) if len(poses) else np.zeros(0, np.int64)
+    order = np.lexsort((frame_of_pose, kind, frames.clip[frame_of_pose])) if len(poses) else np.zeros(0, np.int64)
     sorted_ = poses[order]
-    key = np.stack([frames.clip[place], kind, place])[:, order]  # (3, N)
+    key = np.stack([frames.clip[frame_of_pose], kind, frame_of_pose])[:, order]  # (3, N)
     starts = np.flatnonzero(np.r_[True, (np.diff(key, axis=1) != 0).any(axis=0)]) if len(poses) else []
     ends = np.r_[starts[1:], len(poses)] if len(poses) else []
     ids = np.full(len(poses), MISSING_ID)
@@ -79,9 +79,9 @@ def track(
         if clip_and_kind != current:
             tracker = Tracker(**options, next_id=tracker.next_id)
             current, step = clip_and_kind, int(frames.step[key[2, start]]) - 1
-        now = int(frames.step[key[2, start]])
-        ids[order[start:end]] = tracker(sorted_[start:end], gap=now - step).track_id
-        step = now
+        current_step = int(frames.step[key[2, start]])
+        ids[order[start:end]] = tracker(sorted_[start:end], gap=current_step - step).track_id
+        step = current_step
     return replace(poses, track_id=ids)
 
 

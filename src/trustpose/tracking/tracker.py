@@ -1,4 +1,4 @@
-"""`Tracker`: give the poses of one frame after another the ids of tracks."""
+"""`Tracker`: link the poses of each new frame to the tracks of the frames before."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,9 +17,11 @@ Motion = Callable[[Float[np.ndarray, "N 2"]], Float[np.ndarray, "N 2"]]
 EARLIER = ("nearest", "decayed")
 MAX_DISTANCE, MEMORY, START_QUALITY = 0.95, 30, 0.3
 _DECAY = 0.7  # of an earlier pose's weight, for each frame that it is older
-_LEAST = 1e-6  # of a score, so that a pose of score 0 can be linked
-_DOUBLE = 0.3  # 1 - OKS over boxes' areas, or 1 - IoU without sigmas, below which two poses are one person's
-_NEEDED = (  # beside xy
+_MIN_SCORE = 1e-6  # of a score, so that a pose of score 0 can be linked
+_DUPLICATE_DISTANCE = (
+    0.3  # 1 - OKS over boxes' areas, or 1 - IoU without sigmas, below which two poses are one person's
+)
+_COLUMNS = (  # beside xy
     "score",
     "quality",
     "box",
@@ -118,23 +120,23 @@ class Tracker:
     def _without_doubles(
         self, poses: Poses, ids: Int[np.ndarray, " n"], begins: Int[np.ndarray, " b"]
     ) -> Int[np.ndarray, " c"]:
-        """Return the rows of `begins` that are not at the place of a pose with a track or of a better one of them."""
+        """Return the rows of `begins` without duplicates: of poses with a track, and of better poses in `begins`."""
         if len(poses) < 2 or not len(begins):
             return begins
         if poses.skeleton is not None and poses.skeleton.has_sigmas:
-            apart = oks_distance(poses, poses[begins], area="box")  # (n, b)
+            distance = oks_distance(poses, poses[begins], area="box")  # (n, b)
         else:
-            apart = box_distance(poses, poses[begins])
+            distance = box_distance(poses, poses[begins])
         has_track, begun = ids != MISSING_ID, np.zeros(len(begins), np.bool_)
-        for at in np.argsort(-_sureness(poses[begins]), kind="stable"):
-            begun[at] = not (apart[has_track, at] < _DOUBLE).any()
-            has_track[begins[at]] |= begun[at]
+        for candidate in np.argsort(-_sureness(poses[begins]), kind="stable"):
+            begun[candidate] = not (distance[has_track, candidate] < _DUPLICATE_DISTANCE).any()
+            has_track[begins[candidate]] |= begun[candidate]
         return begins[begun]
 
     def _weights(self, latest: Int[np.ndarray, " T"], poses: Poses) -> Float[np.ndarray, "T n"]:
-        """Return how much each link counts, or a false alarm that was seen once would compete, for as long as it is
-        remembered, with who is seen all the time. DeepSORT (Wojke et al. 2017) and ByteTrack (Zhang et al. 2022) match
-        in turns instead, those seen last or with high scores first."""
+        """Return the weight of each link. Without weights, a false alarm that was seen once would compete, for as long
+        as it is remembered, with a person who is seen in every frame. DeepSORT (Wojke et al. 2017) and ByteTrack (Zhang
+        et al. 2022) match in stages instead, recently seen tracks or high scores first."""
         assert self.past is not None
         sure = np.sqrt(_sureness(self.past)[latest, None] * _sureness(poses))
         return sure * _DECAY ** (self._age[latest].astype(np.float64) - 1)[:, None]
@@ -151,15 +153,15 @@ class Tracker:
             return self._track, np.arange(len(single)), single
         order = np.lexsort((self._age, self._track))
         tracks, first = np.unique(self._track[order], return_index=True)
-        latest, place = order[first], np.searchsorted(tracks, self._track)
+        latest, row_of_track = order[first], np.searchsorted(tracks, self._track)
         if self.earlier == "nearest":
             nearest = np.full((len(tracks), len(poses)), np.inf)
-            np.fmin.at(nearest, place, single)
+            np.fmin.at(nearest, row_of_track, single)
             return tracks, latest, nearest
         weight = _DECAY ** self._age.astype(np.float64)
         total = np.zeros((len(tracks), len(poses)))
-        np.add.at(total, place, single * weight[:, None])
-        return tracks, latest, total / np.bincount(place, weight)[:, None]
+        np.add.at(total, row_of_track, single * weight[:, None])
+        return tracks, latest, total / np.bincount(row_of_track, weight)[:, None]
 
     def _remember(self, poses: Poses, ids: np.ndarray) -> None:
         """Add the poses with an id, and forget what is more than `history` poses back in its track."""
@@ -168,7 +170,7 @@ class Tracker:
         seen = ids != MISSING_ID
         if not seen.any():
             return
-        new = Poses(poses.xy, skeleton=poses.skeleton, **{name: getattr(poses, name) for name in _NEEDED})
+        new = Poses(poses.xy, skeleton=poses.skeleton, **{name: getattr(poses, name) for name in _COLUMNS})
         new = new if seen.all() else new[seen]
         self.past = new if self.past is None or not len(self.past) else Poses.concatenate([self.past, new])
         self._track = np.concatenate([self._track, ids[seen]])
@@ -186,8 +188,8 @@ class Tracker:
 
 
 def _sureness(poses: Poses) -> Float[np.ndarray, " n"]:
-    """Return how surely each pose is a person's, above 0: its presence, else its box's score, lowered as suppression
-    lowered the pose's, else the pose's own; 1 without any."""
+    """Return the confidence, above 0, that each pose is a person: its presence, else its box's score, reduced by the
+    factor by which suppression reduced the pose's score, else the pose's own score; 1 without any."""
     score = poses.box_score
     if poses.presence is not None:
         score = poses.presence if score is None else np.where(np.isnan(poses.presence), score, poses.presence)
@@ -195,9 +197,9 @@ def _sureness(poses: Poses) -> Float[np.ndarray, " n"]:
     if score is None and has_score:
         score = poses.ranking_score
     elif score is not None and poses.suppressed_score is not None and has_score:
-        before = np.maximum(replace(poses, suppressed_score=None).ranking_score, _LEAST)
+        before = np.maximum(replace(poses, suppressed_score=None).ranking_score, _MIN_SCORE)
         score = score * np.clip(poses.suppressed_score / before, 0, 1)
-    return np.ones(len(poses)) if score is None else np.maximum(np.nan_to_num(score.astype(np.float64)), _LEAST)
+    return np.ones(len(poses)) if score is None else np.maximum(np.nan_to_num(score.astype(np.float64)), _MIN_SCORE)
 
 
 def _moved(poses: Poses, motion: Motion) -> Poses:
