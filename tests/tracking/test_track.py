@@ -204,7 +204,7 @@ def test_clips_never_mix() -> None:
 
 def test_categories_are_apart() -> None:
     poses = walking([0], [0], 8)
-    found = track(poses, apart=np.arange(8) % 2 + 1)
+    found = track(poses, groups=np.arange(8) % 2 + 1)
     assert same_partition(found.track_id, np.arange(8) % 2)
 
 

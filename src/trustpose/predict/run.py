@@ -42,7 +42,7 @@ from trustpose.predict.photos import Image
 from trustpose.predict.run_records import Done, Drawings, Step, Tell
 from trustpose.predict.second_opinion import named
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
-from trustpose.predict.tracked import FrameTracker, check_flow, check_tracked, flow_between
+from trustpose.predict.tracked import FrameTracker, check_flow, check_tracked, flow_function_named
 
 RESULTS = "results.json"  # its name in the folder of a run
 DOWNLOADS = "downloads"  # its folder of files from addresses
@@ -193,10 +193,10 @@ def _video(
     limit = options.frames
     linked = None
     if options.track:
-        between = flow_between(options.flow_method)
+        flow_function = flow_function_named(options.flow_method)
         own = predictor.skeleton.body_count  # of the joints: a person is followed by the body
         known = {image_id: poses.take_keypoints(np.arange(own)) for image_id, poses in journal.done.items()}
-        linked = FrameTracker(predictor.body, flow=options.flow, known=known, between=between)
+        linked = FrameTracker(predictor.body, flow=options.flow, known_poses=known, flow_function=flow_function)
     with ExitStack() as stack:
         video = stack.enter_context(Video(sources.video))
         total = min((number for number in (limit, video.count) if number is not None), default=None)

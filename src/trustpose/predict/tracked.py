@@ -25,7 +25,7 @@ from trustpose.predict.options import RunOptions
 from trustpose.predict.photos import Image, Prediction, prefetch
 from trustpose.predict.sources import Sources
 from trustpose.tracking import FlowOfFrames, Tracker, both_distance, box_distance
-from trustpose.tracking.flow import Between
+from trustpose.tracking.flow import FlowFunction
 from trustpose.tracking.tracker import Motion
 
 _AROUND = 1.15  # of the box around the joints, as in the paper
@@ -38,17 +38,17 @@ class FrameTracker:
     """Predicts the frames of one clip and links their people; `stream` takes the frames in order.
 
     flow: link poses where optical flow takes the last ones, and, if people are detected for the predictor, add boxes
-    around those. between: the flow of two frames, as `FlowOfFrames` takes it. known: the poses of frames that are not
-    predicted again, by image id. `seconds` is the time spent on linking and flow. tracker: None for the default, which
-    compares boxes alone if the skeleton has no sigmas for OKS.
+    around those. flow_function: the flow of two frames, as `FlowOfFrames` takes it. known_poses: the poses of frames
+    that are not predicted again, by image id. `seconds` is the time spent on linking and flow. tracker: None for the
+    default, which compares boxes alone if the skeleton has no sigmas for OKS.
     """
 
     predictor: BasePredictor
     tracker: Tracker | None = None
     flow: bool = False
-    known: Mapping[int, Poses] = field(default_factory=dict)
+    known_poses: Mapping[int, Poses] = field(default_factory=dict)
     seconds: float = 0.0
-    between: Between | None = None
+    flow_function: FlowFunction | None = None
 
     def __post_init__(self) -> None:
         distance = both_distance if self.predictor.skeleton.has_sigmas else box_distance
@@ -61,7 +61,7 @@ class FrameTracker:
                 for prediction in predictions:
                     yield self._linked(prediction, None)
             return
-        motions = FlowOfFrames(self.between)
+        motions = FlowOfFrames(self.flow_function)
         for photo, detected in self._detected(photos):
             started = time.perf_counter()
             motion = motions(photo.source)
@@ -85,15 +85,15 @@ class FrameTracker:
             yield from prefetch(workers, look, photos, 3)
 
     def _linked(self, prediction: Prediction, motion: Motion | None) -> Prediction:
-        known = self.known.get(prediction.photo.image_id)
-        poses = prediction.poses if known is None else replace(known, skeleton=self.predictor.skeleton)
+        earlier_poses = self.known_poses.get(prediction.photo.image_id)
+        poses = prediction.poses if earlier_poses is None else replace(earlier_poses, skeleton=self.predictor.skeleton)
         started = time.perf_counter()
         linked = self._tracker(poses, motion)
         self.seconds += time.perf_counter() - started
         return replace(prediction, poses=linked)
 
 
-def flow_between(method: str) -> Between | None:
+def flow_function_named(method: str) -> FlowFunction | None:
     """Return the optical flow of two frames by its name, "dis", "raft" or "raft:WEIGHTS.pth"; None for OpenCV's DIS,
     `FlowOfFrames`' own. Raises InputError."""
     name, _, weights = method.partition(":")
@@ -114,7 +114,7 @@ def check_flow(options: RunOptions) -> None:
         raise InputError("--flow: follows people from frame to frame, and so expects --track")
     if options.flow_method != "dis" and not options.flow:
         raise InputError("--flow-method: says how --flow follows people, and so expects it")
-    flow_between(options.flow_method)
+    flow_function_named(options.flow_method)
 
 
 def check_tracked(work: Sources) -> None:
@@ -139,8 +139,8 @@ def joined(detected: Boxes, last: Poses | None, image_id: int) -> Boxes:
     carried = np.concatenate([centre - half, centre + half], axis=1)
     every = np.concatenate([detected.xyxy, carried]).astype(np.float64)
     scores = np.concatenate([detected.score, score[good]])
-    kept = greedy_nms(paired_iou(every[:, None], every), scores, _NMS)
-    return Boxes(every[kept], np.full(int(kept.sum()), image_id), scores[kept])
+    is_kept = greedy_nms(paired_iou(every[:, None], every), scores, _NMS)
+    return Boxes(every[is_kept], np.full(int(is_kept.sum()), image_id), scores[is_kept])
 
 
 def inside(boxes: Boxes, width: int, height: int) -> Boxes:

@@ -16,7 +16,7 @@ from trustpose.formats.video import Video
 from trustpose.grouping.suppression import PoseArea
 from trustpose.images import Images
 from trustpose.predict.options import TrackOptions
-from trustpose.predict.tracked import flow_between
+from trustpose.predict.tracked import flow_function_named
 from trustpose.skeletons import Skeleton
 from trustpose.tracking import (
     Distance,
@@ -87,7 +87,7 @@ def track_results(
         options: how poses are linked.
         images: lists the frames, see `formats.clips.read_clips`.
         video: whose frames move earlier poses by optical flow; instead of `images`.
-        flow_method: see `predict.tracked.flow_between`.
+        flow_method: see `predict.tracked.flow_function_named`.
         skeleton: with the sigmas for OKS, NAME or FILE.json.
         note: is called with what the user should know.
 
@@ -143,7 +143,7 @@ def _tracked(
     except ValueError as error:
         raise InputError(f"{images}: {error}") from None
     try:
-        tracked = track(file.poses, frames, apart=file.category_id, **options)
+        tracked = track(file.poses, frames, groups=file.category_id, **options)
     except ValueError as error:
         raise InputError(f"{file.path}: {error}") from None
     assert tracked.track_id is not None
@@ -156,10 +156,10 @@ def _tracked_by_flow(
     """Return the track id (N,) of each row; -1 for none. Raises InputError naming the file at fault."""
     if len(np.unique(file.category_id)) > 1:
         raise InputError(f"{file.path}: field 'category_id': holds several categories, --video expects one")
-    flow = flow_between(flow_method)
+    flow = flow_function_named(flow_method)
     try:
         with Video(video) as frames:
-            tracked = track_by_flow(file.poses, frames.frames(), between=flow, **options)
+            tracked = track_by_flow(file.poses, frames.frames(), flow_function=flow, **options)
     except InputError:
         raise
     except ValueError as error:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-Between = Callable[[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "h w 2"]]
+FlowFunction = Callable[[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "h w 2"]]
 """Two frames, RGB, to each pixel's displacement (x, y) from the first to the second."""
 _SIDE = 320  # longest side in pixels at which flow is computed: milliseconds, and joints move by whole limbs
 
@@ -45,11 +45,11 @@ class Flow:
 class FlowOfFrames:
     """The flow from each frame to the next; call it with each frame of a clip, in order.
 
-    between: computes the flow of two small frames; None for OpenCV's DIS.
+    flow_function: computes the flow of two small frames; None for OpenCV's DIS.
     """
 
-    def __init__(self, between: Between | None = None) -> None:
-        self._between = between or _dis()
+    def __init__(self, flow_function: FlowFunction | None = None) -> None:
+        self._flow_function = flow_function or _dis()
         self._last: UInt8[np.ndarray, "h w 3"] | None = None
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Flow | None:
@@ -61,14 +61,14 @@ class FlowOfFrames:
         last, self._last = self._last, small
         if last is None or last.shape != small.shape or min(height, width) < 16:  # smaller than DIS's patches
             return None
-        return Flow(self._between(last, small), pixels.shape[1] / width)
+        return Flow(self._flow_function(last, small), pixels.shape[1] / width)
 
 
-def _dis() -> Between:
+def _dis() -> FlowFunction:
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
-    def between(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
+    def compute_flow(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (previous, current)]
         return flow.calc(*grey, None)  # type: ignore[call-overload]
 
-    return between
+    return compute_flow

@@ -42,12 +42,12 @@ class Paths:
 
 
 def paths_of(
-    poses: Poses, images: Images | None = None, *, fill: int = 0, apart: Int[np.ndarray, " N"] | None = None
+    poses: Poses, images: Images | None = None, *, fill: int = 0, groups: Int[np.ndarray, " N"] | None = None
 ) -> Paths:
     """Return the tracks of poses. Frames are ordered by `order_frames`; where a track was not found for at most `fill`
     frames, it gets rows for them: without `images` for all of these, with `images` for those listed.
 
-    Poses without `track_id` are one track in each clip; those of track -1 are in none. `apart` (N,): rows with
+    Poses without `track_id` are one track in each clip; those of track -1 are in none. `groups` (N,): rows with
     different numbers, such as categories, are never of one track. Raises ValueError without `image_id`, and if a track
     has two poses in one frame.
     """
@@ -58,7 +58,7 @@ def paths_of(
     by_id = np.argsort(frames.image_id, kind="stable")
     frame_of_pose = by_id[np.searchsorted(frames.image_id[by_id], poses.image_id)]  # (N,) the row of each pose's frame
     ids = np.zeros(len(poses), np.int64) if poses.track_id is None else poses.track_id
-    kind = np.zeros(len(poses), np.int64) if apart is None else apart
+    kind = np.zeros(len(poses), np.int64) if groups is None else groups
     rows = np.flatnonzero(ids != MISSING_ID) if poses.track_id is not None else np.arange(len(poses))
     rows = rows[np.lexsort((frame_of_pose[rows], ids[rows], kind[rows], frames.clip[frame_of_pose[rows]]))]
     key = np.stack([frames.clip[frame_of_pose[rows]], kind[rows], ids[rows]])

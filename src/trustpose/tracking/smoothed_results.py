@@ -41,7 +41,7 @@ def smooth_results(
     for text in file.notes:
         note(text)
     try:
-        smoothed = smooth(file.poses, frames, apart=file.category_id, **options)
+        smoothed = smooth(file.poses, frames, groups=file.category_id, **options)
     except ValueError as error:
         raise InputError(f"{results}: {error}") from None
     texts = {} if images is None or file.image_texts.are_numbers else read_images(images)[1].text_of

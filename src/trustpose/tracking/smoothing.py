@@ -68,7 +68,7 @@ def smooth(
     motion: str = "velocity",
     gross_errors: bool = True,
     fill: int = FILL,
-    apart: Int[np.ndarray, " N"] | None = None,
+    groups: Int[np.ndarray, " N"] | None = None,
 ) -> Smoothed:
     """Smooth the keypoints of each track and fill its gaps; the estimator's scores are unchanged.
 
@@ -86,7 +86,7 @@ def smooth(
         gross_errors: whether keypoints far from where the others expect them count less, unless they move there and
             back step by step.
         fill: frames without the track, between two with it, get a row if they are at most so many.
-        apart: (N,) rows with different numbers, such as categories, are never of one track.
+        groups: (N,) rows with different numbers, such as categories, are never of one track.
 
     Returns:
         The poses, then rows for filled frames, with the standard deviation of each keypoint in image pixels.
@@ -107,7 +107,7 @@ def smooth(
     if fill < 0:
         raise ValueError(f"fill: expected 0 or more frames, got {fill}")
     used = _noise_of(poses, noise)
-    paths = paths_of(poses, images, fill=fill, apart=apart)
+    paths = paths_of(poses, images, fill=fill, groups=groups)
     filled, row, source = add_filled_rows(poses, paths)
     paths = replace(paths, row=row)
     errors = _trust_noise(filled) if used == "trust" else _constant_noise(filled, paths)

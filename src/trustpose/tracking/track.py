@@ -10,7 +10,7 @@ from jaxtyping import Int, UInt8
 from trustpose.formats.records import ImagesSource, PosesSource, images_of, poses_of
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.tracking.distances import Distance, both_distance
-from trustpose.tracking.flow import Between, FlowOfFrames
+from trustpose.tracking.flow import FlowFunction, FlowOfFrames
 from trustpose.tracking.frames import order_frames
 from trustpose.tracking.tracker import MAX_DISTANCE, MEMORY, Tracker
 
@@ -27,7 +27,7 @@ def track(
     earlier: str = "nearest",
     start_score: float | Literal["auto"] | None = "auto",
     weigh: bool = True,
-    apart: Int[np.ndarray, " N"] | None = None,
+    groups: Int[np.ndarray, " N"] | None = None,
 ) -> Poses:
     """Track people through the frames of one clip or several.
 
@@ -44,7 +44,7 @@ def track(
         start_score: only a pose with at least this `ranking_score` begins a track; None: any; "auto": 0.3 for poses
             with expected OKS, any for others.
         weigh: whether links of poses with sure boxes count more.
-        apart: (N,) rows with different numbers, such as categories, are never linked.
+        groups: (N,) rows with different numbers, such as categories, are never linked.
 
     Returns:
         The same poses with `track_id`, counted from 1 over all clips; -1 for a pose of no track.
@@ -66,7 +66,7 @@ def track(
     frames = order_frames(poses.image_id, images)
     by_id = np.argsort(frames.image_id, kind="stable")
     frame_of_pose = by_id[np.searchsorted(frames.image_id[by_id], poses.image_id)]  # (N,) the row of each pose's frame
-    kind = np.zeros(len(poses), np.int64) if apart is None else np.unique(apart, return_inverse=True)[1]
+    kind = np.zeros(len(poses), np.int64) if groups is None else np.unique(groups, return_inverse=True)[1]
     order = np.lexsort((frame_of_pose, kind, frames.clip[frame_of_pose])) if len(poses) else np.zeros(0, np.int64)
     sorted_ = poses[order]
     key = np.stack([frames.clip[frame_of_pose], kind, frame_of_pose])[:, order]  # (3, N)
@@ -89,19 +89,19 @@ def track_by_flow(
     poses: Poses,
     frames: Iterable[tuple[int, UInt8[np.ndarray, "H W 3"]]],
     *,
-    between: Between | None = None,
+    flow_function: FlowFunction | None = None,
     **options: Any,
 ) -> Poses:
     """Return the same poses with `track_id`, as `track` does for one clip, each frame compared with earlier poses moved
     by optical flow.
 
-    frames: the number and pixels, RGB, of every frame of the clip, in order; `image_id` is the frame's number. between:
-    that of `FlowOfFrames`. options: those of `Tracker`. Raises ValueError if `image_id` is None or is not among the
-    frames, and as `track` does.
+    frames: the number and pixels, RGB, of every frame of the clip, in order; `image_id` is the frame's number.
+    flow_function: that of `FlowOfFrames`. options: those of `Tracker`. Raises ValueError if `image_id` is None or is
+    not among the frames, and as `track` does.
     """
     if poses.image_id is None:
         raise ValueError("track: Poses.image_id is None, nothing says which poses are of one frame")
-    tracker, motions, last = Tracker(**options), FlowOfFrames(between), -1
+    tracker, motions, last = Tracker(**options), FlowOfFrames(flow_function), -1
     order = np.argsort(poses.image_id, kind="stable")
     sorted_ids, ids = poses.image_id[order], np.full(len(poses), MISSING_ID)
     seen = np.zeros(len(poses), bool)
