@@ -24,8 +24,9 @@ class AuditDisplay:
     the layer check lists them."""
 
     if TYPE_CHECKING:
-        intervals: dict[str, tuple[float, float]]
 
+        @property
+        def intervals(self) -> dict[str, tuple[float, float]]: ...
         def as_dict(self) -> dict[str, Any]: ...
         def number(self, name: str) -> float | None: ...
 
