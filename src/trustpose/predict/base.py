@@ -72,9 +72,9 @@ def present_people(poses: Poses, min_presence: float) -> Poses:
     return poses if single.keep.all() else poses[np.flatnonzero(single.keep)]
 
 
-def _is_photo_file(given: Any) -> bool:
+def _is_photo_file(source: Any) -> bool:
     """Return whether this is the path of a photo file, by its suffix: the usual case, to be decided at once."""
-    return isinstance(given, (str, Path)) and str(given).lower().endswith(SUFFIXES) and os.path.isfile(given)  # noqa: PTH113 (raises nothing)
+    return isinstance(source, (str, Path)) and str(source).lower().endswith(SUFFIXES) and os.path.isfile(source)  # noqa: PTH113 (raises nothing)
 
 
 class BasePredictor(ABC):
@@ -165,17 +165,17 @@ class BasePredictor(ABC):
             type(images) is int or (isinstance(images, str) and images.isdigit() and is_webcam(images))
         ):
             raise ValueError(f"images: webcam {images} never ends; use frames=…, or stream({images!r})")
-        parts, known = [], {}
+        parts, origins = [], {}
         with closing(self.stream(images, boxes, box_format=box_format, frames=frames, **options)) as predictions:
             for prediction in predictions:
                 if prediction.error is not None:
                     raise prediction.error
-                known |= prediction.poses.photos or {}
+                origins |= prediction.poses.photos or {}
                 if len(prediction.poses):  # empty ones may lack columns
                     parts.append(replace(prediction.poses, photos=None))
         if parts:
-            return replace(Poses.concatenate(parts), photos=known)
-        empty = replace(self._no_poses(), photos=known)
+            return replace(Poses.concatenate(parts), photos=origins)
+        empty = replace(self._no_poses(), photos=origins)
         return empty if self.calibrate is None else self.calibrate.with_empty_fields(empty)
 
     def judge(self, images: Any, poses: Poses) -> Poses:  # noqa: ARG002
@@ -217,13 +217,15 @@ class BasePredictor(ABC):
         if boxes is None and (channels, box_format) == ("RGB", "xyxy") and _is_photo_file(photos):
             return self._finished([Image(photos)])
         check_box_format(box_format)
-        given = images_of(photos, How(channels, recursive, frames, self.max_pixels))
+        image_stream = images_of(photos, How(channels, recursive, frames, self.max_pixels))
         if boxes is None:
-            return self._finished(given)
-        images = list(without_videos(given))
+            return self._finished(image_stream)
+        images = list(without_videos(image_stream))
         is_one = len(images) == 1 and not is_many(photos)
-        some = boxes_of(boxes, len(images), is_one, box_format)
-        return self._finished([replace(image, boxes=one) for image, one in zip(images, some, strict=True)])
+        boxes_of_images = boxes_of(boxes, len(images), is_one, box_format)
+        return self._finished(
+            [replace(image, boxes=image_boxes) for image, image_boxes in zip(images, boxes_of_images, strict=True)]
+        )
 
     def _finished(self, photos: Iterable[Image]) -> Generator[Prediction, None, None]:
         """Yield each photo's prediction, calibrated, without duplicates and without people below `min_presence`."""
@@ -234,9 +236,9 @@ class BasePredictor(ABC):
             if suppress is not None:
                 prediction = replace(prediction, poses=suppress_poses(prediction.poses, suppress))
             poses = present_people(prediction.poses, self.min_presence)
-            known = {prediction.photo.image_id: origin_of(prediction.photo)}
+            origins = {prediction.photo.image_id: origin_of(prediction.photo)}
             left_out = len(prediction.poses) - len(poses)
-            yield replace(prediction, poses=replace(poses, photos=known), left_out=left_out)
+            yield replace(prediction, poses=replace(poses, photos=origins), left_out=left_out)
 
     @property
     def body(self) -> "BasePredictor":

@@ -62,19 +62,19 @@ class BottomUpNetwork(PhotoNetwork):
         with a head: its presence × expected OKS rank alone. Raises InputError.
         """
         grouped = self.grouped(pixels)
-        found, to_image = grouped.people, grouped.to_image
-        xy = _to_image(to_image, found.xy)
-        if found.missing is not None:
-            xy = np.where(found.missing[..., None], 0.0, xy)
-        box = None if found.box is None else _to_image(to_image, found.box.reshape(-1, 2, 2)).reshape(-1, 4)
+        people, to_image = grouped.people, grouped.to_image
+        xy = _to_image(to_image, people.xy)
+        if people.missing is not None:
+            xy = np.where(people.missing[..., None], 0.0, xy)
+        box = None if people.box is None else _to_image(to_image, people.box.reshape(-1, 2, 2)).reshape(-1, 4)
         trust = {} if self._head is None else self._head(grouped)
         poses = Poses(
             xy=xy,
-            score=found.score,
-            pose_score=found.person_score,
+            score=people.score,
+            pose_score=people.person_score,
             box=box,
-            box_score=None if box is None or trust else found.person_score,
-            missing=found.missing,
+            box_score=None if box is None or trust else people.person_score,
+            missing=people.missing,
             image_id=np.zeros(len(xy), np.int64),
             skeleton=self.spec.skeleton,
         )
@@ -88,15 +88,15 @@ class BottomUpNetwork(PhotoNetwork):
     def grouped_by(self, pixels: UInt8[np.ndarray, "H W 3"], flips: tuple[bool, ...]) -> list[Grouped]:
         """Return `grouped` with each of these settings of the flip test. Raises InputError."""
         ready, affine = self.spec.input.fit(pixels)
-        own, features = self._maps(ready)
-        found = []
+        plain_maps, features = self._maps(ready)
+        groups = []
         for flip in flips:
-            arrays = own
+            arrays = plain_maps
             if flip:
                 mirrored, _ = self._maps(np.ascontiguousarray(ready[:, ::-1]))
-                arrays = self._averaged(own, mirrored)
-            found.append(self._people(arrays, features, (ready.shape[1], ready.shape[0]), invert_affine(affine)))
-        return found
+                arrays = self._averaged(plain_maps, mirrored)
+            groups.append(self._people(arrays, features, (ready.shape[1], ready.shape[0]), invert_affine(affine)))
+        return groups
 
     def _maps(self, ready: UInt8[np.ndarray, "h w 3"]) -> tuple[list[np.ndarray], np.ndarray | None]:
         """Return the output's tensors and the features of a photo in the input's size. Raises InputError."""
@@ -122,13 +122,13 @@ class BottomUpNetwork(PhotoNetwork):
         size: tuple[int, int],
         to_image: Float[np.ndarray, "2 3"],
     ) -> Grouped:
-        found = self.output.decode(arrays, *size)
+        people = self.output.decode(arrays, *size)
         if features is None:
-            return Grouped(found, to_image)
+            return Grouped(people, to_image)
         heatmaps = arrays[list(self.output.tensors).index("heatmaps")][0, : len(self.spec.skeleton)]
         grid = Grid((self.output.stride, self.output.stride), self.output.offset)
-        support = self.output.support(arrays, found)
-        return Grouped(found, to_image, *group_tokens(features[0], heatmaps, found, grid, float(max(size)), support))
+        support = self.output.support(arrays, people)
+        return Grouped(people, to_image, *group_tokens(features[0], heatmaps, people, grid, float(max(size)), support))
 
 
 class GroupHead:
@@ -149,10 +149,10 @@ class GroupHead:
         group, or cannot be run."""
         assert grouped.tokens is not None and grouped.whole is not None
         count, inputs = len(grouped.tokens), dict(zip(GROUP_INPUTS, (grouped.tokens, grouped.whole), strict=True))
-        for name, given in inputs.items():
-            if given.shape[-1] != self._width[name]:
-                what = f"reads {self._width[name]} numbers as {name}, a group has {given.shape[-1]}"
-                raise InputError(f"{self.path}: {what}; a head of another version: train it again")
+        for name, array in inputs.items():
+            if array.shape[-1] != self._width[name]:
+                mismatch = f"reads {self._width[name]} numbers as {name}, a group has {array.shape[-1]}"
+                raise InputError(f"{self.path}: {mismatch}; a head of another version: train it again")
         if count:
             arrays = run_tensors(self._session(), self.path, list(self._names.values()), inputs)
         else:

@@ -86,16 +86,16 @@ def boxes_from_detections(
 
 def _image_ids(rows: Rows, truth: TruthFile | None) -> np.ndarray:
     column = IdColumn("image_id")
-    places = column.read(rows)
-    assert places is not None
+    ids = column.read(rows)
+    assert ids is not None
     if truth is not None:
-        where = f"the images of {truth.path}"
-        return column.resolve(rows.path, places, truth.images.id, truth.image_texts, where)[0]
+        id_source = f"the images of {truth.path}"
+        return column.resolve(rows.path, ids, truth.images.id, truth.image_texts, id_source)[0]
     texts = number_texts(column.texts)
     if not texts.are_numbers:
-        at = int(np.argmax(places == 0))
-        raise rows.fail(at, "image_id", "a whole number, or a text that --gt has", next(iter(column.texts)))
-    return column.numbers(places, texts)
+        row = int(np.argmax(ids == 0))
+        raise rows.fail(row, "image_id", "a whole number, or a text that --gt has", next(iter(column.texts)))
+    return column.numbers(ids, texts)
 
 
 def check_boxes(boxes: Boxes, width: int, height: int, photo: str) -> None:
@@ -106,19 +106,19 @@ def check_boxes(boxes: Boxes, width: int, height: int, photo: str) -> None:
     else:
         fault = xywh_fault(xyxy_to_xywh(boxes.xyxy), size, margin=0.0)
     if fault is not None:
-        row, what = fault
-        raise InputError(f"{photo if boxes.source is None else f'{boxes.source}: {photo}'}: boxes[{row}]: {what}")
+        row, reason = fault
+        raise InputError(f"{photo if boxes.source is None else f'{boxes.source}: {photo}'}: boxes[{row}]: {reason}")
     beyond = share_inside(boxes.xyxy, width, height) < LEAST_INSIDE
     if beyond.any():
         corners = ", ".join(f"{value:g}" for value in boxes.xyxy[np.argmax(beyond)])
-        where = f"{photo}: boxes[{np.argmax(beyond)}]: ({corners}) lies mostly outside the {width} x {height} photo"
-        warnings.warn(f"{where}; is it another format than xyxy, or another photo's?", stacklevel=2)
+        problem = f"{photo}: boxes[{np.argmax(beyond)}]: ({corners}) lies mostly outside the {width} x {height} photo"
+        warnings.warn(f"{problem}; is it another format than xyxy, or another photo's?", stacklevel=2)
 
 
 def share_inside(box: np.ndarray, width: int, height: int) -> np.ndarray:
     """Return the share (N,) of each box's area that is inside the photo; 1 for an empty box."""
     inside = np.clip(box, 0, [width, height, width, height])
-    area, part = (np.prod(one[:, 2:] - one[:, :2], axis=1) for one in (box, inside))
+    area, part = (np.prod(corners[:, 2:] - corners[:, :2], axis=1) for corners in (box, inside))
     return np.divide(part, area, out=np.ones(len(box)), where=area > 0)
 
 
@@ -141,32 +141,39 @@ def boxes_of(boxes: Any, count: int, is_one: bool, box_format: str = "xyxy") -> 
         return list(boxes.of_images(np.arange(count)))
     if not isinstance(boxes, (Sequence, np.ndarray)):
         raise ValueError(f"boxes: expected an array or list (N, 4) for each image, got {type(boxes).__name__}")
-    arrays = [boxes] if is_one and not any(_is_table(one) for one in boxes) else boxes
+    arrays = [boxes] if is_one and not any(_is_table(value) for value in boxes) else boxes
     if len(arrays) != count:
         raise ValueError(f"boxes: expected one array (N, 4) for each of the {count} images, got {len(arrays)}")
-    return [None if some is None else _boxes(some, at, box_format) for at, some in enumerate(arrays)]
+    return [
+        None if image_boxes is None else _boxes(image_boxes, index, box_format)
+        for index, image_boxes in enumerate(arrays)
+    ]
 
 
-def _is_table(one: Any) -> bool:
+def _is_table(value: Any) -> bool:
     """Return whether this is an image's boxes, or that it has none given, and not one box."""
-    if isinstance(one, np.ndarray):
-        return one.ndim > 1
-    return one is None or (isinstance(one, Sequence) and len(one) > 0 and not np.isscalar(one[0]))
+    if isinstance(value, np.ndarray):
+        return value.ndim > 1
+    return value is None or (isinstance(value, Sequence) and len(value) > 0 and not np.isscalar(value[0]))
 
 
-def _boxes(some: Any, at: int, box_format: str) -> Boxes:
-    """Return the boxes of image number `at`. Raises ValueError for a wrong shape, InputError for empty boxes."""
+def _boxes(values: Any, image_index: int, box_format: str) -> Boxes:
+    """Return the boxes of an image by its index. Raises ValueError for a wrong shape, InputError for empty boxes."""
     try:
-        array = np.asarray(some, dtype=np.float64)
+        array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"boxes of image {at}: expected numbers (N, 4), got {some!r:.60}") from None
+        raise ValueError(f"boxes of image {image_index}: expected numbers (N, 4), got {values!r:.60}") from None
     array = array if array.size else array.reshape(0, 4)
     if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
-        raise ValueError(f"boxes of image {at}: expected finite {box_format} of shape (N, 4), got {array.shape}")
+        raise ValueError(
+            f"boxes of image {image_index}: expected finite {box_format} of shape (N, 4), got {array.shape}"
+        )
     size = array[:, 2:] if box_format == "xywh" else array[:, 2:] - array[:, :2]
     if (size == 0).any():  # a negative one is reported with the photo's size
         row = int(np.argmax((size == 0).any(axis=1)))
         expected = "x1 > x0 and y1 > y0" if box_format == "xyxy" else "a width and height above 0"
-        raise InputError(f"boxes of image {at}: boxes[{row}]: is empty, {array[row].tolist()}, expected {expected}")
-    numbers = np.full(len(array), at)
+        raise InputError(
+            f"boxes of image {image_index}: boxes[{row}]: is empty, {array[row].tolist()}, expected {expected}"
+        )
+    numbers = np.full(len(array), image_index)
     return Boxes(xywh_to_xyxy(array), numbers, source="xywh") if box_format == "xywh" else Boxes(array, numbers)

@@ -44,10 +44,10 @@ class Calibrated:
 
     def __call__(self, predictions: Iterator[Prediction]) -> Iterator[Prediction]:
         """Yield the same predictions with trust. Raises InputError for poses that the calibrator cannot read."""
-        first, *others = tee(predictions, len(self.seconds) + 1)
+        first, *copies = tee(predictions, len(self.seconds) + 1)
         opinions = [
-            second_opinions(model, _photos(some), name)
-            for (name, model), some in zip(self.seconds, others, strict=True)
+            second_opinions(model, _photos(copy), name)
+            for (name, model), copy in zip(self.seconds, copies, strict=True)
         ]
         seen = _Seen([], [])
         for prediction in first:
@@ -108,7 +108,7 @@ def _photos(predictions: Iterator[Prediction]) -> Iterator[Photo]:
 
 def calibrated(
     predictor: BasePredictor,
-    given: Calibrator | str | Path,
+    source: Calibrator | str | Path,
     seconds: Sequence[tuple[str | None, BasePredictor]],
     estimator: str | None,
 ) -> Calibrated:
@@ -117,36 +117,37 @@ def calibrated(
 
     Raises InputError if it was fitted on another estimator or skeleton, or with other second opinions.
     """
-    is_file = not isinstance(given, Calibrator)
-    calibrator = Calibrator.load(given) if is_file else given
-    where = str(given) if is_file else "calibrator"
+    is_file = not isinstance(source, Calibrator)
+    calibrator = Calibrator.load(source) if is_file else source
+    label = str(source) if is_file else "calibrator"
     if differ := difference(predictor.skeleton, calibrator.card.skeleton):
-        raise InputError(f"{where}: {predictor.model} and the calibrator have different skeletons, {differ}")
-    _check_estimator(predictor, calibrator.card, estimator, where)
+        raise InputError(f"{label}: {predictor.model} and the calibrator have different skeletons, {differ}")
+    _check_estimator(predictor, calibrator.card, estimator, label)
     empty = [as_second(model, no_poses(model.skeleton), name) for name, model in seconds]
     try:
-        read = {id(one) for one in matching(calibrator.card.opinions, empty)}
+        read_ids = {id(opinion) for opinion in matching(calibrator.card.opinions, empty)}
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-    kept = tuple(pair for pair, one in zip(seconds, empty, strict=True) if id(one) in read)
-    content = calibrator_file(given).read_bytes() if is_file else repr(calibrator.card).encode()
+        raise InputError(f"{label}: {error}") from None
+    seconds_read = tuple(pair for pair, opinion in zip(seconds, empty, strict=True) if id(opinion) in read_ids)
+    content = calibrator_file(source).read_bytes() if is_file else repr(calibrator.card).encode()
     digest = hashlib.sha256(content)
-    for one in empty:
-        digest.update(str(one.model).encode())
-    return Calibrated(calibrator, kept, digest.hexdigest(), Path(given) if is_file else None)
+    for opinion in empty:
+        digest.update(str(opinion.model).encode())
+    return Calibrated(calibrator, seconds_read, digest.hexdigest(), Path(source) if is_file else None)
 
 
-def _check_estimator(predictor: BasePredictor, card: Card, name: str | None, where: str) -> None:
+def _check_estimator(predictor: BasePredictor, card: Card, name: str | None, label: str) -> None:
     """Raise InputError if the calibrator names its estimator, and this is another."""
-    known = card.estimator
-    if name is not None and known is not None and name != known:
-        raise InputError(f"{where}: was fitted on the estimator {known!r}, not on {name!r}")
+    fitted_estimator = card.estimator
+    if name is not None and fitted_estimator is not None and name != fitted_estimator:
+        raise InputError(f"{label}: was fitted on the estimator {fitted_estimator!r}, not on {name!r}")
     prefix = predictor.model.partition(":")[0]
-    if name is not None or prefix == known or not (card.networks or known in ADAPTERS):
+    if name is not None or prefix == fitted_estimator or not (card.networks or fitted_estimator in ADAPTERS):
         return
     file = network_file(predictor)
     if file is None or fingerprint_of(file) not in card.networks:
         raise InputError(
-            f"{where}: is for {known}, but {predictor.model} is not the network that it was fitted on, by its file's "
-            f"fingerprint; if it is the same network in another file, say so with --estimator {known}"
+            f"{label}: is for {fitted_estimator}, but {predictor.model} is not the network that it was fitted on, by "
+            f"its file's fingerprint; if it is the same network in another file, say so with "
+            f"--estimator {fitted_estimator}"
         )

@@ -107,18 +107,18 @@ class TorchvisionDetector:
         build = getattr(detection, name.replace("-", "_"))
         self.module = build(weights=None, weights_backbone=None, num_classes=_CLASSES).eval()
         if weights is not None:
-            read = import_module("trustpose.networks.checkpoint_files").read_own_tensors
-            self.module.load_state_dict(read(weights, self.module, name))
+            read_tensors = import_module("trustpose.networks.checkpoint_files").read_own_tensors
+            self.module.load_state_dict(read_tensors(weights, self.module, name))
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
         """Detect people in a photo, RGB: boxes in image pixels, highest score first."""
         torch = self._torch
         image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255  # (3, H, W)
         with torchvision_of_this_torch(f"detector {self.name}"), torch.inference_mode():
-            found = self.module([image])[0]
-        score = found["scores"].double().cpu().numpy()
-        keep = np.flatnonzero((found["labels"].cpu().numpy() == _PERSON) & (score >= self.min_score))
-        box = found["boxes"].double().cpu().numpy()[keep]
+            output = self.module([image])[0]
+        score = output["scores"].double().cpu().numpy()
+        keep = np.flatnonzero((output["labels"].cpu().numpy() == _PERSON) & (score >= self.min_score))
+        box = output["boxes"].double().cpu().numpy()[keep]
         return Boxes(box.reshape(-1, 4), np.zeros(len(keep), np.int64), score[keep])
 
 

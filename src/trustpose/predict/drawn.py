@@ -41,11 +41,11 @@ def finished(
 
     def followed() -> Iterator[Prediction]:
         for prediction in (stream or predictor.stream)(photos):
-            known = journal.done.get(prediction.photo.image_id)
-            one = prediction if known is None else replace(prediction, poses=known)
-            if drawings is not None and one.error is None:
-                drawings.follow(one)
-            yield one
+            journal_poses = journal.done.get(prediction.photo.image_id)
+            complete = prediction if journal_poses is None else replace(prediction, poses=journal_poses)
+            if drawings is not None and complete.error is None:
+                drawings.follow(complete)
+            yield complete
 
     with ThreadPoolExecutor(predictor.threads, "trustpose-draw") as drawers:
         yield from prefetch(drawers, finish, followed(), _AHEAD)

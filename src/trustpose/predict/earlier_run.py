@@ -27,12 +27,12 @@ def check_earlier(folder: Path, options: RunOptions, results: str) -> None:
         )
 
 
-def left_files(folder: Path, kept: Iterable[Path]) -> list[Path]:
+def left_files(folder: Path, current_files: Iterable[Path]) -> list[Path]:
     """Return what may be of an earlier run in a folder, in order: drawings, results, and folders of a video's results,
-    without `kept`, the files and folders of this run."""
-    own = {path.resolve() for path in kept}
-    some = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in some if path.resolve() not in own and _is_of_a_run(path)]
+    without `current_files`, the files and folders of this run."""
+    current_paths = {path.resolve() for path in current_files}
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in entries if path.resolve() not in current_paths and _is_of_a_run(path)]
 
 
 def _is_of_a_run(path: Path) -> bool:

@@ -9,17 +9,17 @@ from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.base import BasePredictor
 
 
-def fingerprint(given: Path | str | None) -> str | None:
+def fingerprint(model: Path | str | None) -> str | None:
     """Fingerprint a file (with a network's JSON, or a model folder's spec, network and trust head); a name is returned
     unchanged."""
-    if given is None:
+    if model is None:
         return None
-    path = Path(given)
+    path = Path(model)
     names = (MODEL_JSON, MODEL_ONNX, MODEL_TRUST)
     parts = [path / name for name in names] if path.is_dir() else [path, path.with_suffix(".json")]
     parts = [part for part in dict.fromkeys(parts) if part.is_file()]
     if not parts:
-        return str(given)
+        return str(model)
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.read_bytes())

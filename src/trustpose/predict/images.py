@@ -128,24 +128,24 @@ def find_files(
     left out, and links to folders are not followed. Raises InputError if a file is missing, or if a folder or glob
     contains none.
     """
-    suffixes, what = SUFFIXES, "photos"
+    suffixes, kind = SUFFIXES, "photos"
     if videos:
-        suffixes, what = SUFFIXES + UNREAD_SUFFIXES + VIDEO_SUFFIXES, "photos or videos"
-    found: dict[Path, None] = {}
+        suffixes, kind = SUFFIXES + UNREAD_SUFFIXES + VIDEO_SUFFIXES, "photos or videos"
+    files: dict[Path, None] = {}
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            some = _in_folder(path, suffixes, out) if recursive else _some(path.iterdir(), suffixes)
-            if not some:
-                raise InputError(f"{path}: the folder holds no {what} ({', '.join(SUFFIXES[:5])}, …)")
+            matches = _in_folder(path, suffixes, out) if recursive else _with_suffix(path.iterdir(), suffixes)
+            if not matches:
+                raise InputError(f"{path}: the folder holds no {kind} ({', '.join(SUFFIXES[:5])}, …)")
         elif path.exists():
-            some = [path]
+            matches = [path]
         elif GLOB & set(str(source)):
-            some = _expand(path, suffixes)
+            matches = _expand(path, suffixes)
         else:
             raise InputError(f"{path}: no such file or folder")
-        found.update(dict.fromkeys(some))
-    return list(found)
+        files.update(dict.fromkeys(matches))
+    return list(files)
 
 
 def find_photos(sources: Sequence[str | Path]) -> list[Path]:
@@ -155,15 +155,15 @@ def find_photos(sources: Sequence[str | Path]) -> list[Path]:
 
 def _in_folder(folder: Path, suffixes: tuple[str, ...], out: Path | None) -> list[Path]:
     left_out = None if out is None else out.resolve()
-    found: list[Path] = []
+    files: list[Path] = []
     for root, folders, names in os.walk(folder):
-        here = Path(root)
-        folders[:] = [name for name in folders if not name.startswith(".") and (here / name).resolve() != left_out]
-        found += _some((here / name for name in names), suffixes)
-    return sorted(found)
+        subfolder = Path(root)
+        folders[:] = [name for name in folders if not name.startswith(".") and (subfolder / name).resolve() != left_out]
+        files += _with_suffix((subfolder / name for name in names), suffixes)
+    return sorted(files)
 
 
-def _some(entries: Iterable[Path], suffixes: tuple[str, ...]) -> list[Path]:
+def _with_suffix(entries: Iterable[Path], suffixes: tuple[str, ...]) -> list[Path]:
     return sorted(
         entry
         for entry in entries
@@ -174,9 +174,9 @@ def _some(entries: Iterable[Path], suffixes: tuple[str, ...]) -> list[Path]:
 def _expand(pattern: Path, suffixes: tuple[str, ...]) -> list[Path]:
     root = Path(pattern.anchor) if pattern.is_absolute() else Path()
     try:
-        some = _some(root.glob(str(pattern.relative_to(root))), suffixes)
+        matches = _with_suffix(root.glob(str(pattern.relative_to(root))), suffixes)
     except ValueError as error:
         raise InputError(f"{pattern}: not a pattern for files ({error})") from None
-    if not some:
+    if not matches:
         raise InputError(f"{pattern}: no photo fits this pattern")
-    return some
+    return matches

@@ -79,17 +79,17 @@ def association_codec(spec: ModelSpec, second_crop: float | None) -> HeatmapCode
 
 
 def candidates_in_photo(
-    several: Candidates, start: int, rows: slice, to_image: np.ndarray, codec: HeatmapCodec
+    candidates: Candidates, start: int, rows: slice, to_image: np.ndarray, codec: HeatmapCodec
 ) -> tuple[int, JointCandidates]:
     """Return the candidates of a batch's crops from `start` on, which are boxes `rows` of one photo, in its pixels."""
     count = rows.stop - rows.start
-    some = np.flatnonzero((several.input >= start) & (several.input < start + count))
-    person = several.input[some] - start + rows.start
+    selected = np.flatnonzero((candidates.input >= start) & (candidates.input < start + count))
+    person = candidates.input[selected] - start + rows.start
     affine = to_image[person]
     growth = np.sqrt(np.abs(np.linalg.det(affine[:, :, :2])) * np.prod(codec.strides))  # image pixels a cell
-    xy = transform(affine, several.xy[some][:, None].astype(np.float64))[:, 0]
-    score = several.score[some].astype(np.float64)
-    return rows.start, JointCandidates(xy, codec.sigma * growth, score, person, several.joint[some])
+    xy = transform(affine, candidates.xy[selected][:, None].astype(np.float64))[:, 0]
+    score = candidates.score[selected].astype(np.float64)
+    return rows.start, JointCandidates(xy, codec.sigma * growth, score, person, candidates.joint[selected])
 
 
 def in_order(parts: Sequence[tuple[int, JointCandidates]]) -> JointCandidates:

@@ -127,9 +127,9 @@ def check_same_settings(path: Path | str, before: Mapping[str, Any], settings: M
     """Raise InputError, naming the first setting that differs, if a run cannot go on with these settings."""
     for name in [*settings, *before]:
         if settings.get(name) != before.get(name):
-            was, now = (_shown(value.get(name)) for value in (before, settings))
+            old, new = (_shown(value.get(name)) for value in (before, settings))
             raise InputError(
-                f"{path}: cannot go on with other settings: {name} was {was}, now {now}; start anew without --resume"
+                f"{path}: cannot go on with other settings: {name} was {old}, now {new}; start anew without --resume"
             )
 
 

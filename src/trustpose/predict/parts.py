@@ -49,7 +49,7 @@ def part_boxes(poses: Poses, min_score: float | None = None) -> dict[str, Float[
     for side in ("left", "right"):
         names = [f"{side}_{joint}" for joint in ("wrist", "elbow", "shoulder")]
         if all(name in poses.skeleton.keypoints for name in names):
-            joints = _found(poses, names, HAND_SCORE if min_score is None else min_score)
+            joints = _joint_positions(poses, names, HAND_SCORE if min_score is None else min_score)
             boxes[f"{side}_hand"] = hand_boxes(*joints)
     face = _faces(poses, poses.skeleton, FACE_SCORE if min_score is None else min_score)
     return boxes if face is None else boxes | {"face": face}
@@ -63,23 +63,23 @@ def predict_parts(predictor: Predictor, images: Any, poses: Poses, min_score: fl
     is wider than `SMALLEST` and at least half in their photo are looked for; `image_id` and `track_id` are the body's.
     Raises InputError for an image that cannot be read or a network for other parts; ValueError as `part_boxes`.
     """
-    wanted = parts_of(predictor.skeleton, predictor.model)
+    part_names = parts_of(predictor.skeleton, predictor.model)
     sources = list(images_of(images, How(max_pixels=predictor.max_pixels)))
-    known = np.zeros(len(poses), np.int64) if len(sources) == 1 else poses.image_id
-    if known is None or (len(poses) and not 0 <= known.min() <= known.max() < len(sources)):
+    image_index = np.zeros(len(poses), np.int64) if len(sources) == 1 else poses.image_id
+    if image_index is None or (len(poses) and not 0 <= image_index.min() <= image_index.max() < len(sources)):
         raise ValueError(f"poses.image_id: expected numbers from 0 to {len(sources) - 1}, the images' places")
     boxes = part_boxes(poses, min_score)
-    lacking = [name for name in wanted if name not in boxes]
+    lacking = [name for name in part_names if name not in boxes]
     if lacking:
         raise InputError(f"poses: the skeleton {poses.skeleton and poses.skeleton.name} has no joints for {lacking[0]}")
-    found: dict[str, list[Part]] = {name: [] for name in wanted}
-    for at, source in enumerate(sources):
-        rows = np.flatnonzero(known == at)
+    parts_by_name: dict[str, list[Part]] = {name: [] for name in part_names}
+    for index, source in enumerate(sources):
+        rows = np.flatnonzero(image_index == index)
         pixels = open_photo(source, predictor.max_pixels)
-        for name in wanted:
+        for name in part_names:
             part = parts_in_photo(predictor, pixels, boxes[name][rows], name)
-            found[name].append(Part(rows[part.person], part.poses))
-    return {name: _joined(parts, poses) for name, parts in found.items()}
+            parts_by_name[name].append(Part(rows[part.person], part.poses))
+    return {name: _joined(parts, poses) for name, parts in parts_by_name.items()}
 
 
 def parts_in_photo(predictor: Predictor, pixels: np.ndarray, box: Float[np.ndarray, "N 4"], name: str) -> Part:
@@ -111,7 +111,7 @@ def _mirrored(box: Float[np.ndarray, "N 4"], last: int) -> Float[np.ndarray, "N 
 def _joined(parts: Sequence[Part], body: Poses) -> Part:
     person = np.concatenate([part.person for part in parts])
     poses = Poses.concatenate([part.poses for part in parts])
-    image_id, track_id = (None if one is None else one[person] for one in (body.image_id, body.track_id))
+    image_id, track_id = (None if column is None else column[person] for column in (body.image_id, body.track_id))
     return Part(person, replace(poses, image_id=image_id, track_id=track_id))
 
 
@@ -129,25 +129,25 @@ def _faces(poses: Poses, skeleton: Skeleton, min_score: float) -> Float[np.ndarr
     names = skeleton.keypoints
     shoulders = ["left_shoulder", "right_shoulder"]
     if "neck" in names:
-        (neck,) = _found(poses, ["neck"], min_score)
+        (neck,) = _joint_positions(poses, ["neck"], min_score)
     elif all(name in names for name in shoulders):
-        neck = np.mean(_found(poses, shoulders, min_score), axis=0)
+        neck = np.mean(_joint_positions(poses, shoulders, min_score), axis=0)
     else:
         return None
     pairs = [f"{side}_{name}" for name in ("eye", "ear") for side in ("left", "right")]
     if all(name in names for name in ("nose", *pairs)):
-        nose, *others = _found(poses, ["nose", *pairs], min_score)
-        return face_boxes(neck, nose, np.stack(others[:2], axis=1), np.stack(others[2:], axis=1))
-    return head_boxes(neck, *_found(poses, ["head"], min_score)) if "head" in names else None
+        nose, *paired_joints = _joint_positions(poses, ["nose", *pairs], min_score)
+        return face_boxes(neck, nose, np.stack(paired_joints[:2], axis=1), np.stack(paired_joints[2:], axis=1))
+    return head_boxes(neck, *_joint_positions(poses, ["head"], min_score)) if "head" in names else None
 
 
-def _found(poses: Poses, names: Sequence[str], min_score: float) -> list[Float[np.ndarray, "N 2"]]:
+def _joint_positions(poses: Poses, names: Sequence[str], min_score: float) -> list[Float[np.ndarray, "N 2"]]:
     """Return each joint's places, NaN where it was not found."""
     joints, decided = [poses[name] for name in names], poses.decided_visibility
-    found = []
+    positions = []
     for joint in joints:
-        there = np.ones(len(poses), bool) if joint.missing is None else ~joint.missing
-        there = there if decided is None else there & (decided[:, joint.index] != Visibility.ABSENT)
-        there = there if joint.score is None else there & (joint.score > min_score)
-        found.append(np.where(there[:, None], joint.xy, np.nan))
-    return found
+        is_found = np.ones(len(poses), bool) if joint.missing is None else ~joint.missing
+        is_found = is_found if decided is None else is_found & (decided[:, joint.index] != Visibility.ABSENT)
+        is_found = is_found if joint.score is None else is_found & (joint.score > min_score)
+        positions.append(np.where(is_found[:, None], joint.xy, np.nan))
+    return positions

@@ -21,10 +21,10 @@ def merged(
     Places are averaged where they are near to each other, else that of the higher score is used. Scores and trust are
     averaged. xy in image pixels; height: of the first crop, image pixels.
     """
-    one, other = np.split(xy, 2)
-    is_near = np.hypot(*np.moveaxis(one - other, 2, 0)) < NEAR * height[:, None]
+    first, second = np.split(xy, 2)
+    is_near = np.hypot(*np.moveaxis(first - second, 2, 0)) < NEAR * height[:, None]
     is_first = np.greater_equal(*np.split(score, 2))
-    chosen = np.where(is_near[..., None], (one + other) / 2, np.where(is_first[..., None], one, other))
+    chosen = np.where(is_near[..., None], (first + second) / 2, np.where(is_first[..., None], first, second))
     return chosen, _mean(score), {name: _mean(values) for name, values in trust.items()}
 
 

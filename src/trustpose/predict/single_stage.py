@@ -36,12 +36,12 @@ class PeopleDetector:
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
         """Return the boxes, clipped to the photo; those outside it are dropped."""
-        found = self.network(pixels)
-        assert found.box is not None and found.box_score is not None
+        people = self.network(pixels)
+        assert people.box is not None and people.box_score is not None
         height, width = pixels.shape[:2]
-        box = np.clip(found.box, 0, [width, height, width, height])
-        keep = (found.box_score >= self.min_score) & (box[:, 2:] > box[:, :2]).all(axis=1)
-        return Boxes(box, np.zeros(len(box), np.int64), found.box_score)[np.flatnonzero(keep)]
+        box = np.clip(people.box, 0, [width, height, width, height])
+        keep = (people.box_score >= self.min_score) & (box[:, 2:] > box[:, :2]).all(axis=1)
+        return Boxes(box, np.zeros(len(box), np.int64), people.box_score)[np.flatnonzero(keep)]
 
 
 class SingleStagePredictor(BasePredictor):

@@ -97,14 +97,14 @@ def find_sources(
         return replace(_video(videos[0], people), unreadable=tuple(unread))
     if people.boxes is not None:
         raise InputError(f"{people.boxes}: --boxes is for photos or for one video, and {videos[0]} is beside others")
-    found: list[Sources] = []
+    video_sources: list[Sources] = []
     for path, folder in zip(videos, _folders(videos), strict=True):
         try:
-            found.append(replace(_video(path, people), folder=folder))
+            video_sources.append(replace(_video(path, people), folder=folder))
         except InputError as error:
             unread.append(str(error))
     alone = photos_with_people(photos, people) if photos else Sources()
-    return replace(alone, videos=tuple(found), unreadable=tuple(unread))
+    return replace(alone, videos=tuple(video_sources), unreadable=tuple(unread))
 
 
 def _readable(files: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -138,12 +138,12 @@ def _video(video: Path | int, people: PeopleOptions) -> Sources:
 
 def _folders(videos: Sequence[Path | int]) -> list[str]:
     """Return a folder's name for each video: its file's name without suffix; with it, or numbered, if that is taken."""
-    taken: dict[str, None] = {}
+    folder_names: dict[str, None] = {}
     for video in videos:
         path = Path(str(video))
         numbered = (f"{path.name}-{number}" for number in count(2))
-        taken[next(name for name in chain((path.stem, path.name), numbered) if name not in taken)] = None
-    return list(taken)
+        folder_names[next(name for name in chain((path.stem, path.name), numbered) if name not in folder_names)] = None
+    return list(folder_names)
 
 
 def photos_with_people(files: list[Path], people: PeopleOptions) -> Sources:
@@ -162,16 +162,16 @@ def photos_with_people(files: list[Path], people: PeopleOptions) -> Sources:
         ids, is_numbered_here = _ids_from_names(files, may_count=people.is_detected)
         sizes = [None] * len(files)
     first: dict[int, Path] = {}
-    for path, one in zip(files, ids, strict=True):
-        if first.setdefault(one, path) != path:
-            raise InputError(f"{path}: is image {one}, and so is {first[one]}; give each photo once")
+    for path, image_id in zip(files, ids, strict=True):
+        if first.setdefault(image_id, path) != path:
+            raise InputError(f"{path}: is image {image_id}, and so is {first[image_id]}; give each photo once")
     boxes: Sequence[Boxes | None] = [None] * len(files)
     if people.boxes is not None:
-        known = _header_sizes(files, ids) if truth is None else None
-        found = boxes_from_detections(people.boxes, category_id, people.min_box_score, truth, known)
-        if not np.isin(found.image_id, ids).any():
+        header_sizes = _header_sizes(files, ids) if truth is None else None
+        detections = boxes_from_detections(people.boxes, category_id, people.min_box_score, truth, header_sizes)
+        if not np.isin(detections.image_id, ids).any():
             raise InputError(f"{people.boxes}: field 'image_id': no box is in any of the {len(files)} photos given")
-        boxes = found.of_images(np.array(ids))
+        boxes = detections.of_images(np.array(ids))
     elif not people.is_detected:
         assert truth is not None
         boxes = boxes_from_truth(truth.truth, "boxed" if people.all_people else "labelled").of_images(np.array(ids))
@@ -182,10 +182,10 @@ def photos_with_people(files: list[Path], people: PeopleOptions) -> Sources:
 
 
 def _by_frame(path: Path, min_box_score: float | None, size: tuple[int, int]) -> list[Boxes]:
-    found = boxes_from_detections(path, min_score=min_box_score, sizes=lambda ids: np.tile(size, (len(ids), 1)))
-    if len(found) and not 0 <= found.image_id.min() <= found.image_id.max() < _MOST_FRAMES:
+    detections = boxes_from_detections(path, min_score=min_box_score, sizes=lambda ids: np.tile(size, (len(ids), 1)))
+    if len(detections) and not 0 <= detections.image_id.min() <= detections.image_id.max() < _MOST_FRAMES:
         raise InputError(f"{path}: field 'image_id': expected the numbers of a video's frames, from 0")
-    return found.of_images(np.arange(found.image_id.max(initial=-1) + 1))
+    return detections.of_images(np.arange(detections.image_id.max(initial=-1) + 1))
 
 
 def _header_sizes(files: list[Path], ids: list[int]) -> Callable[[np.ndarray], np.ndarray]:
@@ -200,12 +200,12 @@ def _header_sizes(files: list[Path], ids: list[int]) -> Callable[[np.ndarray], n
 
 def _ids_from_truth(files: list[Path], truth: TruthFile) -> tuple[list[int], list[tuple[int, int] | None]]:
     images = truth.images
-    known = rows_by_name(images)
-    unknown = next((path for path in files if shown(path.name) not in known), None)
+    row_by_name = rows_by_name(images)
+    unknown = next((path for path in files if shown(path.name) not in row_by_name), None)
     if unknown is not None:
         raise InputError(f"{unknown}: this photo is not among the images of {truth.path} (by file_name)")
-    places = [known[shown(path.name)] for path in files]
-    ids = images.id[places]
+    rows = [row_by_name[shown(path.name)] for path in files]
+    ids = images.id[rows]
     pairs = [(width, height) for width, height in images.sizes(ids).tolist()]
     return ids.tolist(), [pair if min(pair) > 0 else None for pair in pairs]
 
@@ -213,11 +213,11 @@ def _ids_from_truth(files: list[Path], truth: TruthFile) -> tuple[list[int], lis
 def _ids_from_names(files: list[Path], *, may_count: bool) -> tuple[list[int], bool]:
     """Return ids from the numbers in the names, and whether they were counted instead: if `may_count`, and a name has
     no number or two have the same."""
-    found = [number_in_name(path) for path in files]
-    ids = [number for number in found if number is not None]
+    numbers = [number_in_name(path) for path in files]
+    ids = [number for number in numbers if number is not None]
     if may_count and len(set(ids)) < len(files):
         return list(range(1, len(files) + 1)), True
     if len(ids) < len(files):
-        path = files[found.index(None)]
+        path = files[numbers.index(None)]
         raise InputError(f"{path}: its name ends in no number to take the image id from; --gt names the photos")
     return ids, False

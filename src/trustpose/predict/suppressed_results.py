@@ -86,9 +86,9 @@ def _kept_rows(rows: list[dict[str, Any]], suppressed: Suppressed) -> list[dict[
     """Return the kept rows with the score they are ranked by and the estimator's own."""
     scores = suppressed.score.tolist()
     is_changed = any(row["score"] != score for row, score in zip(rows, scores, strict=True))
-    kept = []
+    row_parts = []
     for row, score, is_kept in zip(rows, scores, suppressed.keep.tolist(), strict=True):
         if is_kept:
             printed = {"pose_score": row["score"]} if is_changed and row.get("pose_score") is None else {}
-            kept.append(row | printed | {"score": score})
-    return kept
+            row_parts.append(row | printed | {"score": score})
+    return row_parts

@@ -127,29 +127,33 @@ class Predictor(BasePredictor):
         if self.association is not None:
             raise InputError(f"{self.model}: judges poses as they are; load it without association")
         if not self.runtime.reads_positions:
-            how = "load it with backend='torch', or save it with reads_xy=True"
-            raise InputError(f"{self.spec.onnx}: its trust head cannot read at given keypoints; {how} (docs/trust.md)")
+            hint = "load it with backend='torch', or save it with reads_xy=True"
+            raise InputError(f"{self.spec.onnx}: its trust head cannot read at given keypoints; {hint} (docs/trust.md)")
         skeleton = self.spec.skeleton
         if poses.keypoint_count != len(skeleton) or (poses.skeleton or skeleton).keypoints != skeleton.keypoints:
             got = "" if poses.skeleton is None else f" ({poses.skeleton.name})"
             raise ValueError(f"poses: expected those of {skeleton.name}, got {poses.keypoint_count} keypoints{got}")
         sources = list(images_of(images, How(max_pixels=self.max_pixels)))
-        known = np.zeros(len(poses), np.int64) if len(sources) == 1 else poses.image_id
-        if known is None or (len(poses) and not 0 <= known.min() <= known.max() < len(sources)):
+        image_index = np.zeros(len(poses), np.int64) if len(sources) == 1 else poses.image_id
+        if image_index is None or (len(poses) and not 0 <= image_index.min() <= image_index.max() < len(sources)):
             raise ValueError(f"poses.image_id: expected numbers from 0 to {len(sources) - 1}, the images' places")
         box = poses.person_box()
         xy = poses.xy if poses.missing is None else np.where(poses.missing[..., None], np.nan, poses.xy)
-        rows = [np.flatnonzero(known == at) for at in range(len(sources))]
+        rows = [np.flatnonzero(image_index == index) for index in range(len(sources))]
         photos = [
-            replace(source, boxes=Boxes(box[some], np.full(len(some), at)), places=xy[some].astype(np.float64))
-            for at, (source, some) in enumerate(zip(sources, rows, strict=True))
+            replace(
+                source,
+                boxes=Boxes(box[photo_rows], np.full(len(photo_rows), index)),
+                places=xy[photo_rows].astype(np.float64),
+            )
+            for index, (source, photo_rows) in enumerate(zip(sources, rows, strict=True))
         ]
         filled: dict[str, Any] = pose_fields(self._empty_trust(len(poses)), is_detected=False)
-        for some, prediction in zip(rows, self._predictions(photos), strict=True):
+        for photo_rows, prediction in zip(rows, self._predictions(photos), strict=True):
             if prediction.error is not None:
                 raise prediction.error
             for name, values in filled.items():
-                values[some] = getattr(prediction.poses, name)
+                values[photo_rows] = getattr(prediction.poses, name)
         if poses.missing is not None and "quality" in filled:
             filled["quality"][poses.missing] = 0.0
         return replace(poses, **filled)
@@ -162,15 +166,15 @@ class Predictor(BasePredictor):
         return self.spec.trust.error_model(flip=self.flip)
 
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        waiting: deque[Job] = deque()
+        pending: deque[Job] = deque()
         with closing(prefetch(self._readers(), self._prepare, photos, 2 * self.threads + 2)) as jobs:
-            for batch in prefetch(self._runners(), self._run, _batches(jobs, waiting, self.batch_size), 3):
+            for batch in prefetch(self._runners(), self._run, _batches(jobs, pending, self.batch_size), 3):
                 for job, rows in batch:
                     job.waiting -= rows.stop - rows.start
-                while waiting and not waiting[0].waiting:
-                    yield self._finish(waiting.popleft())
-        while waiting:
-            yield self._finish(waiting.popleft())
+                while pending and not pending[0].waiting:
+                    yield self._finish(pending.popleft())
+        while pending:
+            yield self._finish(pending.popleft())
 
     def _prepare(self, photo: Image) -> Job:
         """Read one photo and crop its people."""
@@ -184,27 +188,27 @@ class Predictor(BasePredictor):
             error = problem
         if boxes is None or error is not None:
             boxes = NO_BOXES
-        places = None if photo.places is None else photo.places[: len(boxes)]
-        crops = self._cut(pixels, boxes, self.paddings, places)
+        keypoints = None if photo.places is None else photo.places[: len(boxes)]
+        crops = self._cut(pixels, boxes, self.paddings, keypoints)
         mirrored = crops
         if self._flip_padding is not None:
-            mirrored = self._cut(pixels, boxes, [self._flip_padding], places)
+            mirrored = self._cut(pixels, boxes, [self._flip_padding], keypoints)
         n = len(crops.pixels)
         xy, score = np.empty((n, count, 2)), np.empty((n, count))
         return Job(photo, boxes, crops, mirrored, xy, score, self._empty_trust(n), n, pixels, error)
 
     def _cut(
-        self, pixels: np.ndarray | None, boxes: Boxes, paddings: Sequence[Padding], places: np.ndarray | None
+        self, pixels: np.ndarray | None, boxes: Boxes, paddings: Sequence[Padding], keypoints: np.ndarray | None
     ) -> Crops:
-        """Cut people out of a photo, once with each padding, all of the first first; places: in image pixels."""
-        spec, each = self.spec, len(paddings)
+        """Cut people out of a photo, once with each padding, all of the first first; keypoints: in image pixels."""
+        spec, padding_count = self.spec, len(paddings)
         size = wide, high = spec.input.width, spec.input.height
-        grown = np.concatenate([grow_box(boxes.xyxy, one, wide / high) for one in paddings])
+        grown = np.concatenate([grow_box(boxes.xyxy, padding, wide / high) for padding in paddings])
         affine = affine_to_crop(grown, *self.codec.crop_extent(wide, high))  # (n, 2, 3)
-        share = box_share(np.tile(box_size(boxes.xyxy), (each, 1)), affine, wide, high)  # (n, 2)
+        share = box_share(np.tile(box_size(boxes.xyxy), (padding_count, 1)), affine, wide, high)  # (n, 2)
         on_crops = np.full((len(grown), len(spec.skeleton.keypoints), 2), np.nan)
-        if places is not None:
-            on_crops = transform(affine, np.tile(places, (each, 1, 1)))
+        if keypoints is not None:
+            on_crops = transform(affine, np.tile(keypoints, (padding_count, 1, 1)))
         return Crops(cut_boxes(pixels, grown, affine, size, spec.cutting), share, on_crops, invert_affine(affine))
 
     def _no_poses(self) -> Poses:
@@ -222,23 +226,25 @@ class Predictor(BasePredictor):
         parts = [(job.crops, rows) for job, rows in batch]
         outputs, trust = self._through(parts)
         if self.flip:
-            mirrored, other = self._through([(job.mirrored, rows) for job, rows in batch], flip=True)
+            mirrored, mirrored_trust = self._through([(job.mirrored, rows) for job, rows in batch], flip=True)
             outputs = average_flipped(self.spec, outputs, mirrored, self.spec.skeleton.flip_index, self._flip_padding)
             lines = {} if self.spec.trust is None else self.spec.trust.flip
-            trust = trust.average_flipped(other, self.spec.skeleton.flip_index, lines)
-        found, predicted = self.codec.decode(outputs), trust.filled()
-        codec, how, several = self._peaks, self.association, None
-        if codec is not None and how is not None:
-            several = codec.candidates(outputs, min_score=how.min_score, max_per_map=how.max_per_joint)
+            trust = trust.average_flipped(mirrored_trust, self.spec.skeleton.flip_index, lines)
+        decoded, predicted = self.codec.decode(outputs), trust.filled()
+        codec, association, candidates = self._peaks, self.association, None
+        if codec is not None and association is not None:
+            candidates = codec.candidates(
+                outputs, min_score=association.min_score, max_per_map=association.max_per_joint
+            )
         start = 0
         for job, rows in batch:
             stop = start + rows.stop - rows.start
-            job.xy[rows] = transform(job.crops.to_image[rows], found.xy[start:stop])
-            job.score[rows] = found.score[start:stop]
+            job.xy[rows] = transform(job.crops.to_image[rows], decoded.xy[start:stop])
+            job.score[rows] = decoded.score[start:stop]
             for name, room in job.trust.items():
                 room[rows] = predicted[name][start:stop]
-            if codec is not None and several is not None:
-                job.candidates.append(candidates_in_photo(several, start, rows, job.crops.to_image, codec))
+            if codec is not None and candidates is not None:
+                job.candidates.append(candidates_in_photo(candidates, start, rows, job.crops.to_image, codec))
             start = stop
         return batch
 
@@ -246,32 +252,34 @@ class Predictor(BasePredictor):
         """Run the network on some crops, or on their mirror images."""
         pixels = np.concatenate([crops.pixels[rows] for crops, rows in parts])  # (B, H, W, 3)
         box = np.concatenate([crops.box_share[rows] for crops, rows in parts])  # (B, 2)
-        places = np.concatenate([crops.places[rows] for crops, rows in parts])  # (B, K, 2)
+        keypoints = np.concatenate([crops.places[rows] for crops, rows in parts])  # (B, K, 2)
         if flip:
             pixels = np.stack([cv2.flip(crop, 1) for crop in pixels])
-        return self.runtime.with_trust(pixels, box, self._on_map(places, flip=flip))
+        return self.runtime.with_trust(pixels, box, self._on_map(keypoints, flip=flip))
 
-    def _on_map(self, places: np.ndarray, *, flip: bool = False) -> np.ndarray | None:
-        """Convert places (B, K, 2) in crop pixels to map coordinates for the trust head; `flip`: of the mirrored crops.
+    def _on_map(self, keypoints: np.ndarray, *, flip: bool = False) -> np.ndarray | None:
+        """Convert keypoints (B, K, 2) in crop pixels to map coordinates for the trust head; `flip`: of mirrored crops.
 
         None if all are the network's own peaks and the head has no input for them.
         """
-        if not self._reads_positions and np.isnan(places).all():
+        if not self._reads_positions and np.isnan(keypoints).all():
             return None
         if flip:
-            places = (np.array([self.spec.input.width - 1, 0]) - places * (1, -1))[:, self.spec.skeleton.flip_index]
-        return self.spec.expect(HeatmapOutput, SimCCOutput).codec(self.spec.input).grid.cells(places)
+            keypoints = (np.array([self.spec.input.width - 1, 0]) - keypoints * (1, -1))[
+                :, self.spec.skeleton.flip_index
+            ]
+        return self.spec.expect(HeatmapOutput, SimCCOutput).codec(self.spec.input).grid.cells(keypoints)
 
     def _finish(self, job: Job) -> Prediction:
-        boxes, xy, score, given = job.boxes, job.xy, job.score, job.trust
+        boxes, xy, score, trust_arrays = job.boxes, job.xy, job.score, job.trust
         if len(self.paddings) > 1:
             linear = job.crops.to_image[: len(boxes), :, :2]
             size = np.sqrt(np.abs(np.linalg.det(linear)))  # image pixels of a crop pixel
-            xy, score, given = merged(xy, score, given, size * self.spec.input.height)
+            xy, score, trust_arrays = merged(xy, score, trust_arrays, size * self.spec.input.height)
         described = None if boxes.score is None else self.spec.trust
         if described is not None:
-            given = on_lines(given, described.detected_flip if self.flip else described.detected)
-        trust: dict[str, Any] = pose_fields(given, is_detected=described is not None)
+            trust_arrays = on_lines(trust_arrays, described.detected_flip if self.flip else described.detected)
+        trust: dict[str, Any] = pose_fields(trust_arrays, is_detected=described is not None)
         poses = Poses(
             xy=xy,
             score=score,
@@ -293,12 +301,12 @@ class Predictor(BasePredictor):
         return Prediction(job.photo, poses, job.pixels, job.error)
 
 
-def _batches(jobs: Iterable[Job], waiting: deque[Job], size: int) -> Iterator[Batch]:
-    """Yield rows of `size` crops across photos; each photo is added to `waiting`."""
+def _batches(jobs: Iterable[Job], pending: deque[Job], size: int) -> Iterator[Batch]:
+    """Yield rows of `size` crops across photos; each photo is added to `pending`."""
     batch: Batch = []
     room, photos = size, 0
     for job in jobs:
-        waiting.append(job)
+        pending.append(job)
         photos += 1
         start = 0
         while start < len(job.xy):

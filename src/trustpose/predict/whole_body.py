@@ -29,18 +29,18 @@ class WholeBody(BasePredictor):
 
     def __init__(self, body: BasePredictor, hands: Predictor | None = None, face: Predictor | None = None) -> None:
         self._body = body
-        self._networks = [one for one in (hands, face) if one is not None]
-        for one, (option, wanted) in zip((hands, face), (("hands", "left_hand"), ("face", "face")), strict=True):
-            if one is not None and wanted not in parts_of(one.skeleton, one.model):
-                raise InputError(f"--{option}: {one.model} gives {one.skeleton.name}")
+        self._networks = [network for network in (hands, face) if network is not None]
+        for network, (option, part) in zip((hands, face), (("hands", "left_hand"), ("face", "face")), strict=True):
+            if network is not None and part not in parts_of(network.skeleton, network.model):
+                raise InputError(f"--{option}: {network.model} gives {network.skeleton.name}")
         try:
             whole = with_parts(body.skeleton, hands=hands is not None, face=None if face is None else face.skeleton)
         except ValueError as error:
             raise InputError(f"--hands, --face: {error}") from None
-        known = part_boxes(replace(body._no_poses(), skeleton=body.skeleton))
-        for one in self._networks:
-            for name in parts_of(one.skeleton, one.model):
-                if name not in known:
+        part_names = part_boxes(replace(body._no_poses(), skeleton=body.skeleton))
+        for network in self._networks:
+            for name in parts_of(network.skeleton, network.model):
+                if name not in part_names:
                     raise InputError(f"{body.model}: the skeleton {body.skeleton.name} has no joints for {name}")
         self.skeleton = whole
         self.name, self.licence = body.name, ", ".join(dict.fromkeys([body.licence, *self._licences()]))
@@ -101,14 +101,14 @@ class WholeBody(BasePredictor):
         }
 
     def _licences(self) -> list[str]:
-        return [one.licence for one in self._networks]
+        return [network.licence for network in self._networks]
 
 
 def _fill(whole: dict[str, Any], part: Poses, person: np.ndarray, joints: slice) -> None:
     """Write a part's columns into the rows of its people; trust only where the body has it, too."""
     for name, column in whole.items():
-        own = getattr(part, name)
+        values = getattr(part, name)
         if name == "missing":
-            own = np.zeros(part.xy.shape[:2], bool) if own is None else own
-        if column is not None and own is not None:
-            column[person, joints] = own
+            values = np.zeros(part.xy.shape[:2], bool) if values is None else values
+        if column is not None and values is not None:
+            column[person, joints] = values

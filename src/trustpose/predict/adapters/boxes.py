@@ -16,9 +16,9 @@ def separate(
     A candidate is dropped if its IoU with a better kept one is above `most_overlap`. At most `MOST_PEOPLE` are kept.
     """
     order = np.argsort(-score, kind="stable")
-    kept = []
-    while len(order) and len(kept) < MOST_PEOPLE:
+    selected = []
+    while len(order) and len(selected) < MOST_PEOPLE:
         best, order = order[0], order[1:]
-        kept.append(best)
+        selected.append(best)
         order = order[paired_iou(box[best : best + 1], box[order]) <= most_overlap]
-    return np.array(kept, dtype=np.int64)
+    return np.array(selected, dtype=np.int64)

@@ -114,9 +114,9 @@ def package(module: str, extra: str) -> Any:
         raise InputError(not_installed(missing.name, extra)) from None
 
 
-def _index(own: Skeleton, wanted: Skeleton, name: str) -> np.ndarray:
-    index = own.index_in(wanted, missing="mark")
-    lacking = [keypoint for keypoint, at in zip(wanted.keypoints, index, strict=True) if at < 0]
+def _index(skeleton: Skeleton, target: Skeleton, name: str) -> np.ndarray:
+    index = skeleton.index_in(target, missing="mark")
+    lacking = [keypoint for keypoint, source_index in zip(target.keypoints, index, strict=True) if source_index < 0]
     if lacking:
-        raise InputError(f"{name}: its skeleton {own.name} lacks {', '.join(lacking)} of {wanted.name}")
+        raise InputError(f"{name}: its skeleton {skeleton.name} lacks {', '.join(lacking)} of {target.name}")
     return index

@@ -39,9 +39,9 @@ class KeypointRcnn:
     def __init__(self, weights: str | Path | None = None, *, device: str | None = None) -> None:
         package("trustpose.networks.backbones", "train")  # imports torchvision with any torch
         detection = package("torchvision.models.detection", "train")
-        given = "DEFAULT" if weights is None else None
+        named_weights = "DEFAULT" if weights is None else None
         try:
-            self.module = detection.keypointrcnn_resnet50_fpn(weights=given, weights_backbone=None)
+            self.module = detection.keypointrcnn_resnet50_fpn(weights=named_weights, weights_backbone=None)
         except OSError as error:  # of the download
             raise InputError(
                 f"keypointrcnn: torchvision could not fetch its weights ({error}); "
@@ -60,11 +60,11 @@ class KeypointRcnn:
         device = next(self.module.parameters()).device
         image = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1).float() / 255  # (3, H, W)
         with torchvision_of_this_torch("keypointrcnn"), torch.inference_mode():
-            found = self.module([image])[0]
+            output = self.module([image])[0]
         arrays = {
-            name: found[name].double().cpu().numpy() for name in ("boxes", "scores", "keypoints", "keypoints_scores")
+            name: output[name].double().cpu().numpy() for name in ("boxes", "scores", "keypoints", "keypoints_scores")
         }
-        rows = np.flatnonzero(found["labels"].cpu().numpy() == _PERSON)
+        rows = np.flatnonzero(output["labels"].cpu().numpy() == _PERSON)
         return Poses(
             xy=arrays["keypoints"].reshape(-1, len(COCO_17), 3)[rows, :, :2],
             score=arrays["keypoints_scores"].reshape(-1, len(COCO_17))[rows],

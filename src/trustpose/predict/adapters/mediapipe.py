@@ -84,26 +84,26 @@ class MediaPipePose:
         """Return the people of a photo, RGB; see `Estimator`."""
         if boxes is None:
             return self._poses(self.landmarks(pixels))
-        found = []
+        row_poses = []
         for row, box in enumerate(boxes.xyxy):
             x0, y0, x1, y1 = _crop(box, pixels.shape[1], pixels.shape[0])
             if x1 <= x0 or y1 <= y0:
                 continue
             poses = self._poses(self.landmarks(pixels[y0:y1, x0:x1], is_crop=True), np.array([x0, y0]))
             if len(poses):
-                found.append((row, poses))
-        if not found:
+                row_poses.append((row, poses))
+        if not row_poses:
             return self._poses(_landmarks([], [], 1, 1))
-        rows = np.array([row for row, _ in found])
-        poses = Poses.concatenate([poses for _, poses in found])
-        taken = boxes[rows]
+        rows = np.array([row for row, _ in row_poses])
+        poses = Poses.concatenate([poses for _, poses in row_poses])
+        pose_boxes = boxes[rows]
         return Poses(
             xy=poses.xy,
             score=poses.score,
             pose_score=poses.pose_score,
-            box=taken.xyxy,
-            box_score=taken.score,
-            annotation_id=taken.annotation_id,
+            box=pose_boxes.xyxy,
+            box_score=pose_boxes.score,
+            annotation_id=pose_boxes.annotation_id,
         )
 
     def landmarks(self, pixels: UInt8[np.ndarray, "H W 3"], *, is_crop: bool = False) -> Landmarks:
@@ -121,8 +121,8 @@ class MediaPipePose:
 
     def _open(self, is_crop: bool) -> Any:
         detection, presence = (
-            default if given is None else given
-            for given, default in zip(self._thresholds, BOXED_THRESHOLDS if is_crop else THRESHOLDS, strict=True)
+            default if threshold is None else threshold
+            for threshold, default in zip(self._thresholds, BOXED_THRESHOLDS if is_crop else THRESHOLDS, strict=True)
         )
         options = self._vision.PoseLandmarkerOptions(
             base_options=package("mediapipe.tasks.python", "mediapipe").BaseOptions(model_asset_buffer=self._content),
@@ -145,13 +145,13 @@ class MediaPipePose:
 def find_model() -> Path:
     """Find one of `MODELS` in the folder TRUSTPOSE_MODELS, else in the current one. Raises InputError."""
     folder = Path(os.environ.get("TRUSTPOSE_MODELS") or ".")
-    found = next((folder / name for name in MODELS if (folder / name).is_file()), None)
-    if found is None:
+    model = next((folder / name for name in MODELS if (folder / name).is_file()), None)
+    if model is None:
         raise InputError(
             f"mediapipe: needs Google's model {MODELS[0]} (Apache-2.0, from ai.google.dev/edge/mediapipe/solutions/"
             "vision/pose_landmarker) in the current folder or in TRUSTPOSE_MODELS, or named: mediapipe:FILE.task"
         )
-    return found
+    return model
 
 
 def _close_with(owner: object, landmarker: Any) -> None:
@@ -176,9 +176,11 @@ def _crop(box: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]
 def _landmarks(people: list[Any], world: list[Any], width: int, height: int) -> Landmarks:
     """Convert MediaPipe's objects to arrays."""
     names = ("x", "y", "z", "visibility", "presence")
-    rows = [[[getattr(one, name) for name in names] for one in person] for person in people]
+    rows = [[[getattr(landmark, name) for name in names] for landmark in person] for person in people]
     table = np.array(rows, dtype=np.float64).reshape(-1, len(BLAZEPOSE_33), 5)
-    metres = np.array([[[one.x, one.y, one.z] for one in person] for person in world], dtype=np.float64)
+    metres = np.array(
+        [[[landmark.x, landmark.y, landmark.z] for landmark in person] for person in world], dtype=np.float64
+    )
     return Landmarks(
         xy=table[..., :2] * (width, height),
         z=table[..., 2],

@@ -50,8 +50,8 @@ class RtmPose:
             crop, centre, scale = self._model.preprocess(image, box)
             x, y = self._model.inference(crop)  # (1, K, bins) each
             score[row] = self._model.postprocess([x, y], centre, scale)[1][0]
-            place = np.stack([x[0].argmax(axis=1), y[0].argmax(axis=1)], axis=1) / SPLIT  # (K, 2), crop pixels
-            xy[row] = place / self._model.model_input_size * scale + centre - scale / 2
+            crop_xy = np.stack([x[0].argmax(axis=1), y[0].argmax(axis=1)], axis=1) / SPLIT  # (K, 2), crop pixels
+            xy[row] = crop_xy / self._model.model_input_size * scale + centre - scale / 2
         return Poses(
             xy=xy,
             score=score,
@@ -80,7 +80,9 @@ class Rtmo:
         """Return the people of a photo, RGB; see `Estimator`."""
         check_no_boxes(self.name, boxes)
         image, ratio = self._model.preprocess(np.ascontiguousarray(pixels[..., ::-1]))
-        people, keypoints = (one[0].astype(np.float64) for one in self._model.inference(image))  # (N, 5), (N, K, 3)
+        people, keypoints = (
+            output[0].astype(np.float64) for output in self._model.inference(image)
+        )  # (N, 5), (N, K, 3)
         box, score = people[:, :4] / ratio, people[:, 4]
         rows = separate(box, score, MOST_OVERLAP)
         return Poses(
@@ -109,7 +111,7 @@ def load(
     height, width = _input_size(argument)
     # rtmlib takes RTMPose's size as width, height and RTMO's as height, width
     model = _open(rtmlib.RTMPose, argument, (width, height), device)
-    shapes = [np.shape(one) for one in model.inference(np.zeros((height, width, 3)))]
+    shapes = [np.shape(output) for output in model.inference(np.zeros((height, width, 3)))]
     if [len(shape) for shape in shapes] == [3, 3] and shapes[0][1] == shapes[1][1]:
         estimator: Any = RtmPose(model, name, shapes[0][1])
     elif [len(shape) for shape in shapes] == [3, 4] and (shapes[0][2], shapes[1][3]) == (5, 3):
@@ -145,6 +147,6 @@ def _input_size(path: str) -> tuple[int, int]:
 
 def _skeleton(name: str, keypoints: int) -> Skeleton:
     if keypoints not in SKELETONS_BY_COUNT:
-        known = ", ".join(f"{count} ({skeleton.name})" for count, skeleton in SKELETONS_BY_COUNT.items())
-        raise InputError(f"{name}: gives {keypoints} keypoints, expected one of {known}")
+        supported = ", ".join(f"{count} ({skeleton.name})" for count, skeleton in SKELETONS_BY_COUNT.items())
+        raise InputError(f"{name}: gives {keypoints} keypoints, expected one of {supported}")
     return SKELETONS_BY_COUNT[keypoints]

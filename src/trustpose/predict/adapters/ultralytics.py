@@ -54,21 +54,21 @@ class UltralyticsPose:
         if wrapped.task != "pose":
             raise InputError(f"ultralytics:{model}: is a model for {wrapped.task!r}, expected 'pose'")
         self.image_size, self._device = image_size, device or "cpu"
-        names = [wrapped.names[at] for at in sorted(wrapped.names)]
+        names = [wrapped.names[class_index] for class_index in sorted(wrapped.names)]
         self._classes, self._person = len(names), names.index("person") if "person" in names else 0
         self.name = f"ultralytics:{Path(model).name}"
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
         """Return the people of a photo, RGB; see `Estimator`."""
         check_no_boxes(self.name, boxes)
-        found = self.candidates(pixels)
-        rows = separate(found.box, found.score, 1.0 if found.is_separate else MOST_OVERLAP)
-        keypoints, score = found.keypoints[rows], found.score[rows]
+        candidates = self.candidates(pixels)
+        rows = separate(candidates.box, candidates.score, 1.0 if candidates.is_separate else MOST_OVERLAP)
+        keypoints, score = candidates.keypoints[rows], candidates.score[rows]
         return Poses(
             xy=keypoints[..., :2],
             score=keypoints[..., 2],
             pose_score=score,
-            box=found.box[rows],
+            box=candidates.box[rows],
             box_score=score,
         )
 
@@ -77,12 +77,12 @@ class UltralyticsPose:
         image, scale, corner = letterbox(pixels, self.image_size)
         blob = image.transpose(2, 0, 1)[None].astype(np.float32) / 255  # (1, 3, h, w)
         with self._torch.inference_mode():
-            given = self.module(self._torch.from_numpy(blob).to(self._device))
-        raw = (given[0] if isinstance(given, (list, tuple)) else given).float().cpu().numpy()
-        found = read_raw(raw[0], self._classes, self._person, self.name)
-        places = (found.keypoints[..., :2] - corner) / scale
-        keypoints = np.concatenate([places, found.keypoints[..., 2:]], axis=2)
-        return replace(found, box=(found.box - np.tile(corner, 2)) / scale, keypoints=keypoints)
+            output = self.module(self._torch.from_numpy(blob).to(self._device))
+        raw = (output[0] if isinstance(output, (list, tuple)) else output).float().cpu().numpy()
+        candidates = read_raw(raw[0], self._classes, self._person, self.name)
+        xy = (candidates.keypoints[..., :2] - corner) / scale
+        keypoints = np.concatenate([xy, candidates.keypoints[..., 2:]], axis=2)
+        return replace(candidates, box=(candidates.box - np.tile(corner, 2)) / scale, keypoints=keypoints)
 
 
 @dataclass(frozen=True, eq=False)

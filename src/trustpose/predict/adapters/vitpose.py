@@ -79,7 +79,9 @@ def _spec(name: str, network: VitPoseNetwork, processor: Any) -> ModelSpec:
     if heatmaps.shape[1] != len(COCO_17):
         raise InputError(f"vitpose:{name}: gives {heatmaps.shape[1]} keypoints, expected COCO's {len(COCO_17)}")
     rescale = float(processor.rescale_factor)
-    colours = [tuple(float(one) for one in np.broadcast_to(x, 3)) for x in (processor.image_mean, processor.image_std)]
+    colours = [
+        tuple(float(value) for value in np.broadcast_to(x, 3)) for x in (processor.image_mean, processor.image_std)
+    ]
     mean, std = ((red, green, blue) for red, green, blue in colours)
     return ModelSpec(
         onnx=Path(name),
