@@ -1,5 +1,6 @@
 """Commands on Parquet results that do not fit into memory: read, and written, in batches of whole photos."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,16 +28,21 @@ def check_not_inside(out: Path, results: Path) -> None:
 def apply_in_batches(calibrator: "Calibrator", results: Path, out: Path, skeleton: "Skeleton | None") -> None:
     """Write the results with trust, as `trustpose calibrate apply` does of results in memory. Raises InputError."""
     from trustpose.calibration.rows import calibrated_rows, calibrated_schema
+    from trustpose.formats.coco.pose_stream import with_photos_together
     from trustpose.formats.coco.results_in_batches import open_results
     from trustpose.formats.error_files import write_errors
     from trustpose.formats.row_writing import row_writer
 
     check_not_inside(out, results)
-    read = open_results(results)
+    read = open_results(results, is_ordered=False)
     applied = calibrator.stream(len(read), skeleton)
     schema = calibrated_schema(calibrator, read.parts)
-    with bar("calibrating", len(read)) as advance, row_writer(out, schema) as write:
-        for batch, rows in read.batches():
+    with (
+        tempfile.TemporaryDirectory(prefix="trustpose-") as folder,
+        bar("calibrating", len(read)) as advance,
+        row_writer(out, schema) as write,
+    ):
+        for batch, rows in with_photos_together(read, Path(folder)).batches():
             write(calibrated_rows(applied, batch, rows))
             advance(len(batch.poses))
         try:

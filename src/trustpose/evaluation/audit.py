@@ -57,7 +57,7 @@ def audit(
     """Audit keypoint results against a ground truth.
 
     The numbers are the same whatever the layout of the files: JSON, CSV, one Parquet file, or a folder of its parts in
-    any order. Parquet is read in batches of whole photos, and memory does not grow with it.
+    any order. Parquet is read in batches of whole photos, so that it need not fit into memory.
 
     Args:
         ground_truth: COCO's JSON, the same as Parquet by `trustpose convert`, the layout of a data set

@@ -24,7 +24,7 @@ from trustpose.formats.coco.truth import TruthFile
 from trustpose.formats.coco.truth_in_batches import TruthBatches
 from trustpose.formats.columns import Rows
 from trustpose.formats.error_files import results_sha256
-from trustpose.formats.parquet_order import runs
+from trustpose.formats.parquet_order import check_photos, find_scattered, runs
 from trustpose.formats.parquet_parts import parts_in
 from trustpose.formats.parquet_sorting import sort_by_photo
 from trustpose.formats.table_rows import TableRows
@@ -175,6 +175,27 @@ def open_poses(
     count = len(header.keypoint_names)
     read = read_results(path, keypoint_count=count, skeleton=header.truth.skeleton, score_field=score_field)
     return held_stream(read)
+
+
+def with_photos_together(results: ResultsParts, folder: Path) -> ResultsParts:
+    """Return results in which the rows of each photo follow each other.
+
+    Args:
+        results: The results in any order.
+        folder: An existing folder, which takes sorted rows as long as the returned results are read.
+
+    Returns:
+        The results themselves if their photos are together, else sorted by photo, those of a photo in their order.
+
+    Raises:
+        InputError: The photos are not together, and their ids are texts.
+        DiskError: There is no space to sort.
+    """
+    if find_scattered(results.parts) is None:
+        return results
+    if not _is_whole(results, "image_id"):
+        check_photos(results.parts)
+    return replace(results, parts=sort_by_photo(results.parts, folder))
 
 
 def _is_whole(parts: ResultsParts, name: str) -> bool:
