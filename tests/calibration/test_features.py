@@ -104,7 +104,7 @@ def test_neighbours_by_hand() -> None:
 def test_crowds_are_processed_in_parts(monkeypatch) -> None:
     poses = _poses(200, 17)
     people = read_people(poses, COCO_17, FeatureInputs.of(poses)).near
-    monkeypatch.setattr(neighbours, "_MOST_PAIRS", 40)
+    monkeypatch.setattr(neighbours, "_MAX_PAIRS", 40)
     again = read_people(poses, COCO_17, FeatureInputs.of(poses)).near
     for name, column in vars(people).items():
         np.testing.assert_array_equal(column, getattr(again, name), err_msg=name)

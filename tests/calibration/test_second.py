@@ -98,7 +98,7 @@ def test_missing_joints_and_people_have_no_distance() -> None:
     opinion = read_opinion(results.poses, size_of(results.poses), Second(other), COCO_17, trust=False)
     assert (opinion.distance[3] == -1).all() and (opinion.mirrored[3] == -1).all()
     lacking = results.poses.annotation_id == 4
-    np.testing.assert_array_equal(opinion.there, ~lacking)
+    np.testing.assert_array_equal(opinion.has_person, ~lacking)
     for column in (opinion.distance, opinion.score, opinion.agreement, opinion.pose_score):
         assert (column[..., lacking] == -1).all()
     others = np.delete(np.arange(17), [3])

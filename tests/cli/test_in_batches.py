@@ -140,7 +140,7 @@ def test_a_ground_truth_becomes_parquet_and_is_audited(folder: Path, tmp_path: P
 
 def test_a_calibrator_is_fitted_in_batches(folder: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "gt.json").write_text(json.dumps(as_json(made_up(80)[0])))
-    fit = ["calibrate", "fit", "--method", "platt", "--folds", "2", "--draws", "5", "--most", "60", "--out"]
+    fit = ["calibrate", "fit", "--method", "platt", "--folds", "2", "--draws", "5", "--max-results", "60", "--out"]
     whole = ["--gt", tmp_path / "gt.json", "--results", folder / "results.json"]
     parts = ["--gt", tmp_path / "gt.json", "--results", folder / "parts"]
     assert run(*fit, tmp_path / "whole.cal", *whole) == run(*fit, tmp_path / "parts.cal", *parts) == 0

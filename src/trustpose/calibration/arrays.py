@@ -25,21 +25,21 @@ def expect_numbers(
     shape: tuple[int | None, ...],
     *,
     kinds: str = "f",
-    least: float | None = None,
-    most: float = LARGEST,
+    minimum: float | None = None,
+    maximum: float = LARGEST,
 ) -> Num[np.ndarray, "..."]:
     """Return the column after checks. `shape`: None for any length. `kinds`: of its dtype; "iu" are integers.
 
-    Raises ValueError for another shape or kind, or a number outside least … most (−most … most if `least` is None),
-    including NaN.
+    Raises ValueError for another shape or kind, or a number outside minimum … maximum (−maximum … maximum if `minimum`
+    is None), including NaN.
     """
     fits = len(shape) == column.ndim and all(want in (None, has) for want, has in zip(shape, column.shape, strict=True))
-    least = -most if least is None else least
+    minimum = -maximum if minimum is None else minimum
     is_kind = column.dtype.kind in kinds and (kinds != "f" or column.dtype in _FLOATS)
-    if not fits or not is_kind or not ((column >= least) & (column <= most)).all():
+    if not fits or not is_kind or not ((column >= minimum) & (column <= maximum)).all():
         listed = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(
-            f"{name}: expected numbers from {least:g} to {most:g} of shape ({listed}), "
+            f"{name}: expected numbers from {minimum:g} to {maximum:g} of shape ({listed}), "
             f"got {column.dtype} of shape {column.shape}"
         )
     return column

@@ -16,7 +16,7 @@ from trustpose.calibration.distribution_shift import DistributionShiftWarning, S
 from trustpose.calibration.features import PART, NormalisedPoses, pose_features, read_people
 from trustpose.calibration.opinion_card import OpinionCard, matching
 from trustpose.calibration.opinions import read_opinion
-from trustpose.calibration.options import MOST
+from trustpose.calibration.options import MAX_RESULTS
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Probabilities
 from trustpose.calibration.scale import ScaleCheck
@@ -106,7 +106,7 @@ class Calibrator(CalibratorParts):
         sigmas: Float[np.ndarray, " L"] | None = None,
         goal: str | None = None,
         second: Seconds = None,
-        most: int = MOST,
+        max_results: int = MAX_RESULTS,
     ) -> "Calibrator":
         """Fit a calibrator to one estimator's results on labelled people.
 
@@ -125,7 +125,7 @@ class Calibrator(CalibratorParts):
             second: other networks' poses of the same people, as `Poses`, a results file, several in a list, or several
                 by the network's name in a dict. Those that help are kept, and every call then needs them;
                 `card.opinions` has the effect of each.
-            most: with more results than this, those of a sample of photos are read (`calibration.sample`).
+            max_results: with more results than this, those of a sample of photos are read (`calibration.sample`).
 
         Returns:
             The calibrator; `card` says what it was fitted on and how well it does on held-out photos.
@@ -150,7 +150,7 @@ class Calibrator(CalibratorParts):
             skeleton=skeleton,
             sigmas=sigmas,
             goal=goal,
-            most=most,
+            max_results=max_results,
         )
         return cls.of(fit(ground_truth, results, options, second=second).parts)
 
@@ -273,21 +273,23 @@ class Calibrator(CalibratorParts):
 
     def about_opinions(self, people: NormalisedPoses) -> list[str]:
         """Return sentences on second opinions that are unlike those fitted with."""
-        read = zip(self.opinions, people.opinions, self._read, strict=True)
-        return [sentence for domain, opinion, card in read for sentence in domain.warnings(opinion, card.label)]
+        opinions = zip(self.opinions, people.opinions, self._kept_cards, strict=True)
+        return [sentence for domain, opinion, card in opinions for sentence in domain.warnings(opinion, card.label)]
 
     @property
-    def _read(self) -> list[OpinionCard]:
+    def _kept_cards(self) -> list[OpinionCard]:
         return [card for card in self.card.opinions if card.kept]
 
-    def with_opinions(self, people: NormalisedPoses, poses: Poses, given: tuple[Second, ...]) -> NormalisedPoses:
+    def with_opinions(self, people: NormalisedPoses, poses: Poses, seconds: tuple[Second, ...]) -> NormalisedPoses:
         """Return the people with the second opinions that the model reads. Raises InputError."""
-        read = []
-        for card, domain, one in zip(self._read, self.opinions, matching(self.card.opinions, given), strict=True):
-            opinion = read_opinion(poses, people.size, one, self.card.skeleton, trust=card.trust)
+        opinions = []
+        for card, domain, second in zip(
+            self._kept_cards, self.opinions, matching(self.card.opinions, seconds), strict=True
+        ):
+            opinion = read_opinion(poses, people.size, second, self.card.skeleton, trust=card.trust)
             domain.check(opinion, card.label)
-            read.append(opinion)
-        return replace(people, opinions=tuple(read))
+            opinions.append(opinion)
+        return replace(people, opinions=tuple(opinions))
 
     def save(self, path: str | Path) -> None:
         """Write the calibrator to one file, atomically: arrays and JSON, no code.
@@ -337,9 +339,9 @@ class Calibrator(CalibratorParts):
         """Return the poses in normalised units, with their neighbours. Raises InputError if they have another skeleton
         or lack fields."""
         card = self.card
-        given = None if skeleton is None else skeleton_of(skeleton, "skeleton")
-        for own in (given, poses.skeleton):
-            if differ := difference(own, card.skeleton):
+        declared_skeleton = None if skeleton is None else skeleton_of(skeleton, "skeleton")
+        for pose_skeleton in (declared_skeleton, poses.skeleton):
+            if differ := difference(pose_skeleton, card.skeleton):
                 raise InputError(f"poses and calibrator have different skeletons, {differ}")
         if poses.keypoint_count != len(card.keypoints):
             raise InputError(
@@ -393,12 +395,12 @@ class CalibratorStream:
             first, end = np.searchsorted(self._compared, [start, self._done])
             chosen = self._compared[first:end] - start
         if len(chosen):
-            some = people.rows(chosen)
-            self._features.append(pose_features(some))
-            self._scores.append(some.score_of_found())
+            sample = people.rows(chosen)
+            self._features.append(pose_features(sample))
+            self._scores.append(sample.score_of_found())
         return applied
 
-    def found(self) -> dict[str, np.ndarray]:
+    def state(self) -> dict[str, np.ndarray]:
         """Return what `warnings` needs of the poses so far, as arrays by name."""
         arrays = {"scale": np.array(self._scale.state())}
         if self._features:
@@ -408,13 +410,13 @@ class CalibratorStream:
             arrays["features"] = np.stack([np.concatenate([part[name] for part in self._features]) for name in names])
         return arrays
 
-    def join(self, found: Mapping[str, np.ndarray], count: int) -> None:
-        """Add what another one `found` in the next `count` poses."""
-        self._scale.join(found["scale"].tolist())
+    def join(self, state: Mapping[str, np.ndarray], count: int) -> None:
+        """Add the `state` of another stream, over the next `count` poses."""
+        self._scale.join(state["scale"].tolist())
         self._done += count
-        if "names" in found:
-            self._features.append(dict(zip(found["names"].tolist(), found["features"], strict=True)))
-            self._scores.append(found["scores"])
+        if "names" in state:
+            self._features.append(dict(zip(state["names"].tolist(), state["features"], strict=True)))
+            self._scores.append(state["scores"])
 
     def warnings(self) -> tuple[str, ...]:
         """Return sentences on distribution shift, as `Calibrator.apply` does. Raises InputError for scores on another

@@ -78,8 +78,8 @@ class Card:
     @property
     def skeleton(self) -> Skeleton:
         """The skeleton, with the sigmas used for OKS."""
-        known = find_skeleton(self.keypoints)
-        name = "of the ground truth" if known is None else known.name
+        registered = find_skeleton(self.keypoints)
+        name = "of the ground truth" if registered is None else registered.name
         return Skeleton(name, self.keypoints, self.edges, "given at fitting", self.sigmas)
 
     def as_dict(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Card:
                 "truth": FittedOn(**value["truth"]),
                 "results": FittedOn(**value["results"]),
                 "networks": tuple(value.get("networks", ())),
-                "opinions": tuple(OpinionCard.of_dict(one) for one in value.get("opinions", ())),
+                "opinions": tuple(OpinionCard.of_dict(opinion) for opinion in value.get("opinions", ())),
                 "decision": None if decision is None else Decision.of_dict(decision),
                 "presence": None if value.get("presence") is None else PresenceModel.of_json(value["presence"]),
             }
@@ -120,7 +120,7 @@ class Card:
         texts = {"no_presence": self.no_presence, "why": self.why, "version": self.version, "method": self.method}
         texts |= {"truth.file": self.truth.file, "truth.sha256": self.truth.sha256}
         texts |= {"results.file": self.results.file, "results.sha256": self.results.sha256}
-        texts |= {f"networks.{at}": network for at, network in enumerate(self.networks)}
+        texts |= {f"networks.{index}": network for index, network in enumerate(self.networks)}
         texts |= {} if self.estimator is None else {"estimator": self.estimator}
         texts |= {f"skipped.{name}": reason for name, reason in self.skipped.items()}
         counts = {"folds": self.folds, "seed": self.seed, "unmatched": self.unmatched}

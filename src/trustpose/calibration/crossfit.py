@@ -53,7 +53,7 @@ class Task:
 
     def with_opinions(self, numbers: tuple[int, ...]) -> "Task":
         """Return the task whose people have these of the second opinions, by number."""
-        return replace(self, people=replace(self.people, opinions=tuple(self.opinions[at] for at in numbers)))
+        return replace(self, people=replace(self.people, opinions=tuple(self.opinions[number] for number in numbers)))
 
     def printed_scores(self) -> Scores:
         """Return the estimator's own scores for these people."""
@@ -73,7 +73,7 @@ def fit_model(method: str, people: NormalisedPoses, targets: Targets, seed: int)
 
 def out_of_fold(method: str, task: Task, tick: ProgressCallback, label: str | None = None) -> Probabilities:
     """Predict all N results with models that were fitted without their photo's fold. `label`: what `tick` is told."""
-    found = Probabilities.empty(*task.people.score.shape)
+    probabilities = Probabilities.empty(*task.people.score.shape)
     target_fold = task.fold[task.targets.rows]
     for fold in range(task.options.folds):
         tick(f"{label or method}, fold {fold + 1} of {task.options.folds}")
@@ -81,8 +81,8 @@ def out_of_fold(method: str, task: Task, tick: ProgressCallback, label: str | No
         rows = np.flatnonzero(task.fold == fold)
         for start in range(0, len(rows), PART):
             part = rows[start : start + PART]
-            found.put(part, model(task.people.rows(part)))
-    return found
+            probabilities.put(part, model(task.people.rows(part)))
+    return probabilities
 
 
 def recalibration(method: str, probabilities: Probabilities, targets: Targets) -> Recalibration | None:
@@ -94,12 +94,12 @@ def recalibrated_across(method: str, probabilities: Probabilities, task: Task) -
     """Correct each fold with what was fitted on the other folds."""
     if method != "trees":
         return probabilities
-    found = Probabilities.empty(*task.people.score.shape)
+    corrected = Probabilities.empty(*task.people.score.shape)
     target_fold = task.fold[task.targets.rows]
     for fold in range(task.options.folds):
         correction = recalibration(method, probabilities, task.targets.of(target_fold != fold))
         assert correction is not None
         rows = np.flatnonzero(task.fold == fold)
         missing = task.people.missing
-        found.put(rows, correction(probabilities.of(rows), None if missing is None else missing[:, rows]))
-    return found
+        corrected.put(rows, correction(probabilities.of(rows), None if missing is None else missing[:, rows]))
+    return corrected

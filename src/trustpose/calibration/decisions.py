@@ -42,16 +42,16 @@ class DecisionRule:
         if self.occluded is None:
             return np.argmax(visibility, axis=-1).astype(np.int8)
         absent, occluded, visible = np.moveaxis(visibility, -1, 0)
-        others = np.where(absent >= self.absent * (absent + visible), Visibility.ABSENT, Visibility.VISIBLE)
-        return np.where(occluded >= self.occluded, Visibility.OCCLUDED, others).astype(np.int8)
+        absent_or_visible = np.where(absent >= self.absent * (absent + visible), Visibility.ABSENT, Visibility.VISIBLE)
+        return np.where(occluded >= self.occluded, Visibility.OCCLUDED, absent_or_visible).astype(np.int8)
 
     def __str__(self) -> str:
         if self.occluded is None:
             return "the likeliest class"
-        others = "absent if likelier than visible"
+        else_clause = "absent if likelier than visible"
         if self.absent != 0.5:
-            others = f"absent where P(absent) ≥ {self.absent:.3g} (P(absent) + P(visible))"
-        return f"occluded where P(occluded) ≥ {self.occluded:.3g}, else {others}"
+            else_clause = f"absent where P(absent) ≥ {self.absent:.3g} (P(absent) + P(visible))"
+        return f"occluded where P(occluded) ≥ {self.occluded:.3g}, else {else_clause}"
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ class Decision:
     def of_dict(cls, value: dict[str, Any]) -> "Decision":
         """Build from JSON values. Raises KeyError, TypeError or ValueError if they are incomplete or wrong."""
         rule = DecisionRule(**value["rule"])
-        others = {name: field for name, field in value.items() if name != "rule"}
-        decision = cls(rule=rule, **others)
+        remaining_fields = {name: field for name, field in value.items() if name != "rule"}
+        decision = cls(rule=rule, **remaining_fields)
         if decision.goal not in GOALS:
             raise ValueError(f"decision: field 'goal': expected one of {', '.join(GOALS)}")
-        for name, one in (("occluded", 0.5 if rule.occluded is None else rule.occluded), ("absent", rule.absent)):
-            if type(one) is not float or not (math.isfinite(one) and 0 <= one <= 1):
+        for name, threshold in (("occluded", 0.5 if rule.occluded is None else rule.occluded), ("absent", rule.absent)):
+            if type(threshold) is not float or not (math.isfinite(threshold) and 0 <= threshold <= 1):
                 raise ValueError(f"decision: field '{name}': expected a number from 0 to 1")
         for name in ("before", "after", "change"):
             numbers = getattr(decision, name)
@@ -128,15 +128,17 @@ def decide(
     matched = np.flatnonzero(~sample.targets.unmatched)
     people, v = rows[matched], sample.targets.v.T[matched]
     label = np.empty(visibility.shape[:2], dtype=np.int8)
-    for one in np.unique(fold):
-        others = fold[people] != one
-        label[fold == one] = choose_rule(visibility[people[others]], v[others], goal)(visibility[fold == one])
+    for held_out in np.unique(fold):
+        is_training = fold[people] != held_out
+        label[fold == held_out] = choose_rule(visibility[people[is_training]], v[is_training], goal)(
+            visibility[fold == held_out]
+        )
     image = np.broadcast_to(sample.image[matched][:, None], v.shape)
     likeliest = DecisionRule(None)(visibility[people])
     before, after = (_evaluate(v, chosen, image, sample.counts) for chosen in (likeliest, label[people]))
     rule, change = choose_rule(visibility[people], v, goal), differences(before, after)
-    own, new = (with_intervals(both) for both in (before, after))
-    return Decision(goal, rule, plain_values(own), plain_values(new), plain_values(change)), label
+    before_values, after_values = (with_intervals(both) for both in (before, after))
+    return Decision(goal, rule, plain_values(before_values), plain_values(after_values), plain_values(change)), label
 
 
 def _evaluate(v: np.ndarray, chosen: np.ndarray, image: np.ndarray, counts: np.ndarray) -> dict[str, Drawn | None]:

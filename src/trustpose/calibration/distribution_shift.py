@@ -22,7 +22,7 @@ SCORE_DISTANCE = 0.15  # warning threshold, in addition to the allowance for sma
 FEATURE_DISTANCE = 0.1  # the same, for the mean over features
 CHANCE = 1.4  # / √people: allowance for chance (the 95th percentile of Kolmogorov's distribution is 1.36)
 _RIDGE = 0.05  # added to the correlations, so that directions without variance do not dominate
-_MOST = 20_000  # people used to compute the domain
+_MAX_PEOPLE = 20_000  # people used to compute the domain
 _CUT = 6.0  # standard deviations at which features are clipped, so that no single one dominates
 LEVELS = np.linspace(0, 1, 101)
 _ARRAYS = ("middle", "spread", "quantiles", "whitening", "scores")
@@ -46,24 +46,24 @@ class Shift:
     def warnings(self) -> list[str]:
         """Return a sentence for each test that detects a shift."""
         chance = CHANCE / np.sqrt(self.people)
-        found = []
+        sentences = []
         if self.score_distance > SCORE_DISTANCE + chance:
-            found.append(
+            sentences.append(
                 "keypoint scores are distributed differently from the calibrator's training data (distance "
                 f"{self.score_distance:.2f} of 1): another estimator, or other photos; it may not hold here"
             )
         if self.feature_distance > FEATURE_DISTANCE + chance:
             named = ", ".join(f"{name} {distance:.2f}" for name, distance in self.features)
-            found.append(
+            sentences.append(
                 "these people are unlike those that the calibrator was fitted on (mean distance of features "
                 f"{self.feature_distance:.2f} of 1; most: {named}); it may not hold here"
             )
         if self.share_outside > SHARE + chance:
-            found.append(
+            sentences.append(
                 f"{self.share_outside:.0%} of these people are more extreme than 99 % of those that the calibrator was "
                 "fitted on; it may not hold for them"
             )
-        return found
+        return sentences
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class Domain:
         count, levels = len(self.names), len(LEVELS)
         shapes = ((count,), (count,), (count, levels), (count, count), (levels,))
         for name, shape in zip(_ARRAYS, shapes, strict=True):
-            expect_numbers(getattr(self, name), f"domain/{name}", shape, least=1e-9 if name == "spread" else None)
+            expect_numbers(getattr(self, name), f"domain/{name}", shape, minimum=1e-9 if name == "spread" else None)
         if not 0 <= self.far <= LARGEST:
             raise ValueError(f"domain/far: expected a number of at least 0, got {self.far}")
         if (np.diff(self.quantiles) < 0).any() or (np.diff(self.scores) < 0).any():
@@ -96,14 +96,14 @@ class Domain:
     ) -> "Domain":
         """Compute the domain of N people from their features and keypoint scores, ignoring NaN scores."""
         table = np.stack(list(features.values())).astype(np.float64)  # (P, N)
-        if table.shape[1] > _MOST:
-            chosen = np.sort(np.random.default_rng(seed).choice(table.shape[1], _MOST, replace=False))
+        if table.shape[1] > _MAX_PEOPLE:
+            chosen = np.sort(np.random.default_rng(seed).choice(table.shape[1], _MAX_PEOPLE, replace=False))
             table, score = table[:, chosen], score[:, chosen]
         middle, spread = table.mean(axis=1), table.std(axis=1)
         spread = np.where(spread > 1e-6, spread, 1.0)
         standard = _standardised(table, middle, spread)
         halves = standard[:, ::2], standard[:, 1::2]
-        held_out = [_far_out(other, _whitening(half)) for half, other in (halves, halves[::-1])]
+        held_out = [_far_out(other_half, _whitening(half)) for half, other_half in (halves, halves[::-1])]
         return cls(
             names=tuple(features),
             middle=middle,
@@ -111,7 +111,7 @@ class Domain:
             quantiles=np.quantile(table, LEVELS, axis=1).T,
             whitening=_whitening(standard),
             far=float(np.quantile(np.concatenate(held_out), 0.99)),  # distances of held-out people
-            scores=np.quantile(_known(score), LEVELS).astype(np.float64),
+            scores=np.quantile(_without_nan(score), LEVELS).astype(np.float64),
         )
 
     def compare(self, features: Mapping[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"]) -> Shift:
@@ -122,13 +122,13 @@ class Domain:
         standard = _standardised(table, self.middle, self.spread)
         ordered = np.sort(table, axis=1)
         distance = np.array([steps.distance(row) for steps, row in zip(self._steps, ordered, strict=True)])
-        most = np.argsort(-distance, kind="stable")[:3]
+        most_shifted = np.argsort(-distance, kind="stable")[:3]
         return Shift(
             people=table.shape[1],
             share_outside=float((_far_out(standard, self.whitening) > self.far).mean()),
-            score_distance=Steps.of(self.scores).distance(np.sort(_known(score))),
+            score_distance=Steps.of(self.scores).distance(np.sort(_without_nan(score))),
             feature_distance=float(distance.mean()),
-            features=tuple((self.names[at], float(distance[at])) for at in most),
+            features=tuple((self.names[feature], float(distance[feature])) for feature in most_shifted),
         )
 
     @cached_property
@@ -149,10 +149,10 @@ class Domain:
         return cls(names=tuple(map(str, arrays["names"].tolist())), far=float(arrays["far"]), **columns)
 
 
-def _known(score: np.ndarray) -> np.ndarray:
+def _without_nan(score: np.ndarray) -> np.ndarray:
     """Return the scores that are not NaN; a single 0 if there are none."""
-    known = score[~np.isnan(score)]
-    return known if len(known) else np.zeros(1, dtype=score.dtype)
+    scores = score[~np.isnan(score)]
+    return scores if len(scores) else np.zeros(1, dtype=score.dtype)
 
 
 def _standardised(table: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> np.ndarray:

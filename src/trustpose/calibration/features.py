@@ -62,8 +62,8 @@ class FeatureInputs:
             if column is None:
                 raise InputError(f"poses have no {name}, which the calibrator was fitted with")
             if not np.isfinite(column).all():
-                at = int(np.argmax(~np.isfinite(column).reshape(len(poses), -1).all(axis=1)))
-                raise InputError(f"{name} of pose {at} is missing or not finite, but the calibrator reads it")
+                row = int(np.argmax(~np.isfinite(column).reshape(len(poses), -1).all(axis=1)))
+                raise InputError(f"{name} of pose {row} is missing or not finite, but the calibrator reads it")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,44 +141,46 @@ def pose_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]]
     lengths and directions, distances of mirrored joints; the box and the neighbours."""
     skeleton, names, missing = people.skeleton, people.skeleton.keypoints, people.missing
     x, y, score = people.x, people.y, people.score
-    found: dict[str, np.ndarray] = {f"score {name}": row for name, row in zip(names, score, strict=True)}
-    found |= {f"{place + 1}. lowest score": row for place, row in enumerate(np.sort(score, axis=0))}
-    found |= whole_features(people)
-    found |= {f"x {name}": row for name, row in zip(names, x / people.width, strict=True)}
-    found |= {f"y {name}": row for name, row in zip(names, y / people.height, strict=True)}
+    features: dict[str, np.ndarray] = {f"score {name}": row for name, row in zip(names, score, strict=True)}
+    features |= {f"{rank + 1}. lowest score": row for rank, row in enumerate(np.sort(score, axis=0))}
+    features |= whole_features(people)
+    features |= {f"x {name}": row for name, row in zip(names, x / people.width, strict=True)}
+    features |= {f"y {name}": row for name, row in zip(names, y / people.height, strict=True)}
     for a, b in skeleton.edges:
         across, down, broken = x[b] - x[a], y[b] - y[a], either(missing, a, b)
         length = np.hypot(across, down)
         edge = f"{names[a]}–{names[b]}"
-        found[f"length {edge}"] = unless_missing(length, broken)
-        found[f"across {edge}"] = unless_missing(across / np.maximum(length, _SMALLEST), broken, np.float32(0))
-        found[f"down {edge}"] = unless_missing(down / np.maximum(length, _SMALLEST), broken, np.float32(0))
-    for left, right in skeleton.flip_pairs:
-        distance = np.hypot(x[left] - x[right], y[left] - y[right])
-        found[f"mirror distance {names[left]}"] = unless_missing(distance, either(missing, left, right))
-    found["nearest neighbour's joint"] = people.near.nearest_same.min(axis=0)
-    found["neighbour's joints"] = mean_of_found(people.near.nearest_same, missing)
-    return found
+        features[f"length {edge}"] = unless_missing(length, broken)
+        features[f"across {edge}"] = unless_missing(across / np.maximum(length, _SMALLEST), broken, np.float32(0))
+        features[f"down {edge}"] = unless_missing(down / np.maximum(length, _SMALLEST), broken, np.float32(0))
+    for left_joint, right_joint in skeleton.flip_pairs:
+        distance = np.hypot(x[left_joint] - x[right_joint], y[left_joint] - y[right_joint])
+        features[f"mirror distance {names[left_joint]}"] = unless_missing(
+            distance, either(missing, left_joint, right_joint)
+        )
+    features["nearest neighbour's joint"] = people.near.nearest_same.min(axis=0)
+    features["neighbour's joints"] = mean_of_found(people.near.nearest_same, missing)
+    return features
 
 
 def whole_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]]:
     """Return the few features (N,) that summarise a person, which each keypoint's model reads too."""
     x, y, score, near = people.x / people.width, people.y / people.height, people.score, people.near
-    left, right = extent_of_found(x, people.missing)
-    top, bottom = extent_of_found(y, people.missing)
+    min_x, max_x = extent_of_found(x, people.missing)
+    min_y, max_y = extent_of_found(y, people.missing)
     outside = (x < 0) | (x > 1) | (y < 0) | (y > 1)
-    found = {
+    features = {
         "pose score": people.pose_score,
         "mean score": score.mean(axis=0),
         "spread of scores": score.std(axis=0),
         "box size": np.log(people.size),
         "box shape": np.log(people.width / people.height),
-        "pose width": right - left,
-        "pose height": bottom - top,
-        "pose left": left,
-        "pose right": right,
-        "pose top": top,
-        "pose bottom": bottom,
+        "pose width": max_x - min_x,
+        "pose height": max_y - min_y,
+        "pose left": min_x,
+        "pose right": max_x,
+        "pose top": min_y,
+        "pose bottom": max_y,
         "joints outside": mean_of_found(outside, people.missing),
         "others in photo": near.count,
         "others above": near.above,
@@ -186,10 +188,10 @@ def whole_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]
         "rival's score": near.rival,
     }
     if people.box_score is not None:
-        found["box score"] = people.box_score
+        features["box score"] = people.box_score
     if set(_TRUNK) <= set(people.skeleton.keypoints):
-        found["trunk length"] = _trunk_length(people)
-    return found
+        features["trunk length"] = _trunk_length(people)
+    return features
 
 
 def keypoint_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, "K N"]]:
@@ -200,7 +202,7 @@ def keypoint_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, "K
     no_pair = None if missing is None else missing | missing[mirror]
     from_middle = np.hypot(x - _middle(x, missing), y - _middle(y, missing))
     spread = np.maximum(score.std(axis=0), _SMALLEST)
-    found = {
+    features = {
         "kind": np.broadcast_to(_kinds(skeleton)[:, None], (k, n)),
         "score": score,
         "score among the pose's": (score - score.mean(axis=0)) / spread,
@@ -214,7 +216,7 @@ def keypoint_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, "K
         "neighbour's joint": people.near.nearest_same,
         "neighbour's mirrored joint": people.near.nearest_mirror,
     }
-    return found | _limb_features(people)
+    return features | _limb_features(people)
 
 
 def _middle(axis: np.ndarray, missing: Missing) -> np.ndarray:
@@ -232,7 +234,7 @@ def _limb_features(people: NormalisedPoses) -> dict[str, np.ndarray]:
     if not skeleton.edges:
         return {}
     length = {(a, b): np.hypot(x[a] - x[b], y[a] - y[b]) for a, b in skeleton.edges}
-    found = {
+    features = {
         name: np.zeros_like(score)
         for name in ("joined scores", "lowest joined", "highest joined", "limbs", "shortest limb", "longest limb")
     }
@@ -243,18 +245,20 @@ def _limb_features(people: NormalisedPoses) -> dict[str, np.ndarray]:
         scores = [score[b if a == joint else a] for a, b in edges]
         lengths = np.stack([length[edge] for edge in edges])
         broken = None if missing is None else np.stack([missing[a] | missing[b] for a, b in edges])
-        found["joined scores"][joint] = mean_of_found(np.stack(scores), None)
-        found["lowest joined"][joint], found["highest joined"][joint] = extent_of_found(np.stack(scores), None)
-        found["limbs"][joint] = mean_of_found(lengths, broken)
-        found["shortest limb"][joint], found["longest limb"][joint] = extent_of_found(lengths, broken)
-    return found
+        features["joined scores"][joint] = mean_of_found(np.stack(scores), None)
+        features["lowest joined"][joint], features["highest joined"][joint] = extent_of_found(np.stack(scores), None)
+        features["limbs"][joint] = mean_of_found(lengths, broken)
+        features["shortest limb"][joint], features["longest limb"][joint] = extent_of_found(lengths, broken)
+    return features
 
 
 def _trunk_length(people: NormalisedPoses) -> np.ndarray:
     """Return the distance from the middle of the shoulders to that of the hips (N,), in units of √(box area)."""
-    at = [people.skeleton.keypoints.index(name) for name in _TRUNK]
-    across, down = (axis[at[0]] + axis[at[1]] - axis[at[2]] - axis[at[3]] for axis in (people.x, people.y))
-    broken = None if people.missing is None else np.any(people.missing[at], axis=0)
+    joints = [people.skeleton.keypoints.index(name) for name in _TRUNK]
+    across, down = (
+        axis[joints[0]] + axis[joints[1]] - axis[joints[2]] - axis[joints[3]] for axis in (people.x, people.y)
+    )
+    broken = None if people.missing is None else np.any(people.missing[joints], axis=0)
     return unless_missing(np.hypot(across, down) / 2, broken)
 
 

@@ -20,7 +20,7 @@ from trustpose.formats.npz import read_npz
 from trustpose.poses import ErrorModel
 
 _RECALIBRATION = ("labelled", "occluded", "similarity", "pose")
-_MOST_BYTES = 256_000_000  # isotonic curves of a million people are 80 MB, trees 1 MB
+_MAX_BYTES = 256_000_000  # isotonic curves of a million people are 80 MB, trees 1 MB
 
 
 def write_calibrator(path: str | Path, calibrator: CalibratorParts) -> None:
@@ -41,7 +41,7 @@ def write_calibrator(path: str | Path, calibrator: CalibratorParts) -> None:
 
 def read_calibrator(path: str | Path) -> CalibratorParts:
     """Read a file of `write_calibrator`. Raises InputError if it is another kind of file, damaged or inconsistent."""
-    arrays = read_npz(path, _MOST_BYTES, "a calibrator of trustpose")
+    arrays = read_npz(path, _MAX_BYTES, "a calibrator of trustpose")
     if "card" not in arrays:
         raise InputError(f"{path}: is not a calibrator of trustpose (it has no card)")
     try:
@@ -64,10 +64,10 @@ def _assembled(arrays: dict[str, np.ndarray]) -> CalibratorParts:
     if image_ids.ndim != 1 or image_ids.dtype.kind not in "iu":
         raise ValueError("image_ids: expected whole numbers")
     errors = arrays.pop("errors", None)
-    domain, correction = (_taken(folder, arrays) for folder in ("domain/", "recalibration/"))
-    model = _taken("model/", arrays)
-    kept = sum(opinion.kept for opinion in card.opinions)
-    opinions = tuple(OpinionDomain.of_arrays(_taken(f"opinion{number}/", arrays)) for number in range(kept))
+    domain, correction = (_pop_folder(folder, arrays) for folder in ("domain/", "recalibration/"))
+    model = _pop_folder("model/", arrays)
+    kept_count = sum(opinion.kept for opinion in card.opinions)
+    opinions = tuple(OpinionDomain.of_arrays(_pop_folder(f"opinion{number}/", arrays)) for number in range(kept_count))
     if arrays:
         raise ValueError(f"array {next(iter(arrays))[:40]!r} is unknown")
     parts = CalibratorParts(
@@ -90,11 +90,11 @@ def _recalibration(columns: dict[str, np.ndarray]) -> Recalibration:
     expect_names(columns, _RECALIBRATION)
     lengths = {"pose": 3}
     return Recalibration(
-        **{name: expect_numbers(column, name, (lengths.get(name, 2),), most=1e6) for name, column in columns.items()}
+        **{name: expect_numbers(column, name, (lengths.get(name, 2),), maximum=1e6) for name, column in columns.items()}
     )
 
 
-def _taken(folder: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _pop_folder(folder: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Remove the arrays of a folder from `arrays` and return them by their names in it."""
     names = [name for name in arrays if name.startswith(folder)]
     return {name.removeprefix(folder): arrays.pop(name) for name in names}

@@ -78,7 +78,7 @@ def fit(
     truth, results = _read(ground_truth, results, options)
     seconds = seconds_of(second, truth)
     if not seconds:
-        truth, results = limited(truth, results, options.most)
+        truth, results = limited(truth, results, options.max_results)
     task = prepare(truth, results, options, seconds)
     predictions, skipped = _cross_fit(task, tick)
     corrected = {
@@ -93,7 +93,7 @@ def fit(
         best, cards = choose_opinions(task, seconds, without, tick)
         predictions["trees"], corrected["trees"], worth["trees"] = best.plain, best.corrected, best.worth
         task = task.with_opinions(best.opinions)
-    choice = choose(worth, asked=options.method != "auto")
+    choice = choose(worth, is_requested=options.method != "auto")
     if choice.method != "trees":  # curves read a keypoint's own score alone
         task, cards = task.with_opinions(()), tuple(replace(card, kept=False) for card in cards)
     corrected_poses = with_trust(task.results.poses, corrected[choice.method])
@@ -189,9 +189,9 @@ def _read(
 def _skeleton(truth: TruthFile, options: FitOptions) -> Skeleton:
     """Return the ground truth's skeleton with the sigmas for OKS."""
     sigmas = parse_sigmas(options.sigmas) if isinstance(options.sigmas, str) else options.sigmas
-    known, names, sigmas = truth.skeleton, truth.keypoint_names, truth.sigmas(sigmas)
-    edges = () if known is None else known.edges
-    name = "of the ground truth" if known is None else known.name
+    skeleton, names, sigmas = truth.skeleton, truth.keypoint_names, truth.sigmas(sigmas)
+    edges = () if skeleton is None else skeleton.edges
+    name = "of the ground truth" if skeleton is None else skeleton.name
     return Skeleton(name, names, edges, "given at fitting", tuple(map(float, sigmas)))
 
 
@@ -204,8 +204,8 @@ def prepare(truth: TruthFile, results: ResultsFile, options: FitOptions, seconds
     skeleton, poses = _skeleton(truth, options), results.poses
     source = FeatureInputs.of(poses)
     source.check(poses)
-    apart, labelled, _ = separate_categories(truth, results)
-    targets = find_targets(apart, labelled, skeleton.sigmas, cast(Area, options.area))
+    separated_poses, separated_truth, _ = separate_categories(truth, results)
+    targets = find_targets(separated_poses, separated_truth, skeleton.sigmas, cast(Area, options.area))
     if not (targets.v > 0).any():
         raise InputError(f"{results.path}: no result matches a labelled person of {truth.path}")
     assert poses.image_id is not None
@@ -219,7 +219,7 @@ def prepare(truth: TruthFile, results: ResultsFile, options: FitOptions, seconds
     sample = Sample.of(targets, poses.image_id[targets.rows], options.draws, options.seed)
     opinions = tuple(read_opinion(poses, people.size, second, skeleton, trust=has_trust(second)) for second in seconds)
     for second, opinion in zip(seconds, opinions, strict=True):
-        if not opinion.there[targets.rows].any():
+        if not opinion.has_person[targets.rows].any():
             raise InputError(f"{second.label}: has none of the people of {results.path}")
     return Task(truth, results, skeleton, source, options, people, targets, fold, sample, opinions, unmatched)
 

@@ -59,13 +59,13 @@ def fit_rising(inputs: Float[np.ndarray, "N D"], target: Float[np.ndarray, " N"]
 
     An input that rises with the truth on the fitted people must not have the opposite effect elsewhere.
     """
-    kept = list(range(inputs.shape[1]))
+    columns = list(range(inputs.shape[1]))
     while True:
         slopes = np.zeros(inputs.shape[1] + 1)
-        slopes[[*kept, -1]] = fit_logistic(inputs[:, kept], target)
-        if not kept or slopes[kept].min() >= 0:
+        slopes[[*columns, -1]] = fit_logistic(inputs[:, columns], target)
+        if not columns or slopes[columns].min() >= 0:
             return slopes
-        kept.remove(int(np.argmin(slopes[:-1])))
+        columns.remove(int(np.argmin(slopes[:-1])))
 
 
 def _descend(
@@ -82,5 +82,5 @@ def _descend(
 
 
 def _loss(design: np.ndarray, target: np.ndarray, slopes: np.ndarray, penalty: np.ndarray) -> float:
-    at = design @ slopes
-    return float((np.logaddexp(0, at) - target * at).sum() + 0.5 * (penalty * slopes**2).sum())
+    logits = design @ slopes
+    return float((np.logaddexp(0, logits) - target * logits).sum() + 0.5 * (penalty * slopes**2).sum())

@@ -14,15 +14,15 @@ from trustpose.metrics.correlation import average_opks_pearson, pearson
 Value = tuple[float, float, float] | None  # a number with its 95 % interval; None if undefined
 
 
-def plain_values(found: Mapping[str, Value]) -> dict[str, list[float] | None]:
+def plain_values(values: Mapping[str, Value]) -> dict[str, list[float] | None]:
     """Return numbers with their intervals as JSON values."""
-    return {name: None if value is None else [float(one) for one in value] for name, value in found.items()}
+    return {name: None if value is None else [float(number) for number in value] for name, value in values.items()}
 
 
 def is_value(value: Any) -> bool:
     """Return whether a JSON value is None or a list of three numbers: a number and its interval's limits."""
     return value is None or (
-        isinstance(value, list) and len(value) == 3 and all(isinstance(one, (int, float)) for one in value)
+        isinstance(value, list) and len(value) == 3 and all(isinstance(number, (int, float)) for number in value)
     )
 
 
@@ -37,9 +37,9 @@ class Drawn:
         """Return the number and its 95 % interval; None if it is NaN."""
         return None if np.isnan(self.value) else (self.value, *bootstrap.interval(self.draws))
 
-    def above(self, other: "Drawn") -> Value:
+    def above(self, baseline: "Drawn") -> Value:
         """Return the difference from another number of the same draws, with the interval of the paired differences."""
-        return Drawn(self.value - other.value, self.draws - other.draws).with_interval()
+        return Drawn(self.value - baseline.value, self.draws - baseline.draws).with_interval()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +65,9 @@ class Sample:
         return cls(targets, image, bootstrap.resample_counts(len(images), replicates, seed))
 
 
-def with_intervals(found: "Mapping[str, Drawn | None]") -> dict[str, Value]:
+def with_intervals(numbers: "Mapping[str, Drawn | None]") -> dict[str, Value]:
     """Return numbers with their 95 % intervals."""
-    return {name: None if one is None else one.with_interval() for name, one in found.items()}
+    return {name: None if number is None else number.with_interval() for name, number in numbers.items()}
 
 
 def evaluate_scores(scores: Scores, sample: Sample) -> dict[str, Drawn | None]:
@@ -79,7 +79,7 @@ def evaluate_scores(scores: Scores, sample: Sample) -> dict[str, Drawn | None]:
     counts, image = sample.counts, sample.image
     flat, flat_opks, flat_image = scores.keypoint.ravel(), opks.ravel(), np.repeat(image, opks.shape[1])
     mean, mean_opks = scores.keypoint.mean(axis=1), opks.mean(axis=1)
-    found: dict[str, Drawn | None] = {
+    numbers: dict[str, Drawn | None] = {
         "pose.pearson": Drawn(pearson(scores.pose, oks), bootstrap.pearson_replicates(counts, scores.pose, oks, image)),
         "keypoint.pearson": Drawn(
             pearson(flat, flat_opks), bootstrap.pearson_replicates(counts, flat, flat_opks, flat_image)
@@ -88,23 +88,27 @@ def evaluate_scores(scores: Scores, sample: Sample) -> dict[str, Drawn | None]:
             average_opks_pearson(scores.keypoint, opks), bootstrap.pearson_replicates(counts, mean, mean_opks, image)
         ),
     }
-    for name, score, target, at in (("pose", scores.pose, oks, image), ("keypoint", flat, flat_opks, flat_image)):
+    for name, score, target, image_of_row in (
+        ("pose", scores.pose, oks, image),
+        ("keypoint", flat, flat_opks, flat_image),
+    ):
         unit = reliability.scale_to_unit(score)
         if unit is None:
-            found |= {f"{name}.ece": None, f"{name}.brier": None}
+            numbers |= {f"{name}.ece": None, f"{name}.brier": None}
             continue
-        found[f"{name}.ece"] = Drawn(
-            reliability.expected_calibration_error(unit, target), bootstrap.ece_replicates(counts, unit, target, at)
+        numbers[f"{name}.ece"] = Drawn(
+            reliability.expected_calibration_error(unit, target),
+            bootstrap.ece_replicates(counts, unit, target, image_of_row),
         )
-        found[f"{name}.brier"] = Drawn(
-            reliability.brier_score(unit, target), bootstrap.brier_replicates(counts, unit, target, at)
+        numbers[f"{name}.brier"] = Drawn(
+            reliability.brier_score(unit, target), bootstrap.brier_replicates(counts, unit, target, image_of_row)
         )
-    return found
+    return numbers
 
 
 def differences(before: dict[str, Drawn | None], after: dict[str, Drawn | None]) -> dict[str, Value]:
     """Return each number of `after` minus that of `before`, in the same draws; None if one of them is."""
-    pairs = {name: (before[name], one) for name, one in after.items()}
+    pairs = {name: (before[name], number) for name, number in after.items()}
     return {name: None if old is None or new is None else new.above(old) for name, (old, new) in pairs.items()}
 
 

@@ -17,19 +17,23 @@ class Choice:
     shares: dict[str, Value]
 
 
-def choose(worth: dict[str, Explained], *, asked: bool) -> Choice:
+def choose(worth: dict[str, Explained], *, is_requested: bool) -> Choice:
     """Select the method that explains most of the variance of OKS and OPKS out of fold; `worth` is ordered by
     complexity.
 
     A simpler method is preferred if the lead of the best is not significant: if 0 lies in the 95 % interval of the
     difference, over the same draws of photos.
     """
-    shares: dict[str, Value] = {name: (one.mean, *interval(one.draws)) for name, one in worth.items()}
+    shares: dict[str, Value] = {name: (explained.mean, *interval(explained.draws)) for name, explained in worth.items()}
     best = max(worth, key=lambda name: worth[name].mean)
-    if asked or len(worth) == 1:
+    if is_requested or len(worth) == 1:
         return Choice(best, f"{best} was requested", shares)
-    name = next(name for name, one in worth.items() if name == best or interval(worth[best].draws - one.draws)[0] <= 0)
-    listed = ", ".join(f"{other} {one.mean:.3f}" for other, one in worth.items() if other != name)
+    name = next(
+        name
+        for name, explained in worth.items()
+        if name == best or interval(worth[best].draws - explained.draws)[0] <= 0
+    )
+    listed = ", ".join(f"{method} {explained.mean:.3f}" for method, explained in worth.items() if method != name)
     why = f"out of fold {name} explains {worth[name].mean:.3f} of the variance of OKS and OPKS ({listed})"
     if name != best:
         return Choice(name, f"{why}; the lead of {best} is not significant, and {name} is simpler", shares)

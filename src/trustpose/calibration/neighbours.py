@@ -11,7 +11,7 @@ from trustpose.metrics.matching import same_image_pairs
 from trustpose.poses import Poses
 
 FAR = 4.0  # largest distance to a neighbour's joint in box sizes (√area), also the value for "none"
-_MOST_PAIRS = 500_000  # pairs of people at a time: some 100 MB
+_MAX_PAIRS = 500_000  # pairs of people at a time: some 100 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,19 +44,19 @@ def find_neighbours(
     xy = np.ascontiguousarray(poses.xy.transpose(2, 1, 0), dtype=np.float32)  # (2, K, N)
     if poses.missing is not None:
         xy = np.where(poses.missing.T, np.float32(np.nan), xy)  # NaN counts as FAR, see `_nearest_joints`
-    found = Neighbours(*np.zeros((4, n), dtype=np.float32), *np.full((2, k, n), FAR, dtype=np.float32))
+    neighbours = Neighbours(*np.zeros((4, n), dtype=np.float32), *np.full((2, k, n), FAR, dtype=np.float32))
     for rows in _photos_together(image):
-        some = _of_photos(xy[:, :, rows], image[rows], box[rows], score[rows], flip_index)
-        for name in vars(found):
-            getattr(found, name)[..., rows] = getattr(some, name)
-    return found
+        photos = _of_photos(xy[:, :, rows], image[rows], box[rows], score[rows], flip_index)
+        for name in vars(neighbours):
+            getattr(neighbours, name)[..., rows] = getattr(photos, name)
+    return neighbours
 
 
 def _photos_together(image: np.ndarray) -> Iterator[np.ndarray]:
     """Yield rows of whole photos, as many photos at a time as keep the number of pairs bounded."""
     order = np.argsort(image, kind="stable")
     _, start, count = np.unique(image[order], return_index=True, return_counts=True)
-    block = np.cumsum(count.astype(np.int64) ** 2) // _MOST_PAIRS
+    block = np.cumsum(count.astype(np.int64) ** 2) // _MAX_PAIRS
     yield from np.split(order, start[np.flatnonzero(np.diff(block)) + 1])
 
 
@@ -65,17 +65,19 @@ def _of_photos(
 ) -> Neighbours:
     """Find neighbours of N people of whole photos; xy (2, K, N)."""
     n = len(image)
-    one, other = same_image_pairs(image, image)
-    one, other = one[one != other], other[one != other]  # (P,), in the order of `one`
-    iou = paired_iou(box[one], box[other]).astype(np.float32)
-    overlap = _least(-iou, one, n, 0.0)
-    rival = np.where(iou >= -overlap[one], score[other] - score[one], -np.inf)  # of the neighbours that overlap most
-    rival = -_least(-rival, one, n, 0.0)
-    above = np.bincount(one, weights=score[other] > score[one], minlength=n)
+    person, neighbour = same_image_pairs(image, image)
+    person, neighbour = person[person != neighbour], neighbour[person != neighbour]  # (P,), in the order of `one`
+    iou = paired_iou(box[person], box[neighbour]).astype(np.float32)
+    overlap = _group_minimum(-iou, person, n, 0.0)
+    rival = np.where(
+        iou >= -overlap[person], score[neighbour] - score[person], -np.inf
+    )  # of the neighbours that overlap most
+    rival = -_group_minimum(-rival, person, n, 0.0)
+    above = np.bincount(person, weights=score[neighbour] > score[person], minlength=n)
     touching = np.flatnonzero(iou > 0)
-    same, mirror = _nearest_joints(xy, box, one[touching], other[touching], flip_index)
+    same, mirror = _nearest_joints(xy, box, person[touching], neighbour[touching], flip_index)
     return Neighbours(
-        count=np.bincount(one, minlength=n).astype(np.float32),
+        count=np.bincount(person, minlength=n).astype(np.float32),
         overlap=-overlap,
         above=above.astype(np.float32),
         rival=np.where(overlap < 0, rival, 0).astype(np.float32),
@@ -85,26 +87,29 @@ def _of_photos(
 
 
 def _nearest_joints(
-    xy: np.ndarray, box: np.ndarray, one: np.ndarray, other: np.ndarray, flip_index: np.ndarray
+    xy: np.ndarray, box: np.ndarray, person: np.ndarray, neighbour: np.ndarray, flip_index: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute distances (K, N) to the nearest same and mirrored joint of the people in `other`."""
+    """Compute distances (K, N) to the nearest same and mirrored joint of the rows `neighbour`."""
     (x, y), n = xy, len(box)
     size = np.sqrt(np.maximum((box[:, 2:] - box[:, :2]).prod(axis=1), 1)).astype(np.float32)
-    found = np.empty((2, *x.shape), dtype=np.float32)
+    nearest = np.empty((2, *x.shape), dtype=np.float32)
     for joint in range(len(x)):
         for row, target in ((0, joint), (1, int(flip_index[joint]))):
             if row and target == joint:
-                found[1, joint] = found[0, joint]
+                nearest[1, joint] = nearest[0, joint]
                 continue
-            distance = np.hypot(x[joint][one] - x[target][other], y[joint][one] - y[target][other]) / size[one]
-            found[row, joint] = _least(np.fmin(distance, np.float32(FAR)), one, n, FAR)
-    return found[0], found[1]
+            distance = (
+                np.hypot(x[joint][person] - x[target][neighbour], y[joint][person] - y[target][neighbour])
+                / size[person]
+            )
+            nearest[row, joint] = _group_minimum(np.fmin(distance, np.float32(FAR)), person, n, FAR)
+    return nearest[0], nearest[1]
 
 
-def _least(value: np.ndarray, group: np.ndarray, groups: int, empty: float) -> np.ndarray:
+def _group_minimum(value: np.ndarray, group: np.ndarray, groups: int, empty: float) -> np.ndarray:
     """Return the minimum (G,) of each group of rows, `empty` for a group without any; `group` ascends."""
-    least = np.full(groups, empty, dtype=np.float32)
+    minimum = np.full(groups, empty, dtype=np.float32)
     if len(group):
         starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
-        least[group[starts]] = np.minimum.reduceat(value, starts)
-    return least
+        minimum[group[starts]] = np.minimum.reduceat(value, starts)
+    return minimum

@@ -53,7 +53,7 @@ class OpinionCard:
         """Build from JSON values. Raises TypeError or ValueError if they are incomplete or wrong."""
         card = cls(**value)
         texts = {"file": card.file, "sha256": card.sha256}
-        texts |= {name: one for name, one in (("name", card.name), ("model", card.model)) if one is not None}
+        texts |= {name: text for name, text in (("name", card.name), ("model", card.model)) if text is not None}
         for name, text in texts.items():
             if not isinstance(text, str):
                 raise ValueError(f"card: field 'opinions.{name}': expected a text")
@@ -68,31 +68,38 @@ class OpinionCard:
         return card
 
 
-def matching(cards: Sequence[OpinionCard], given: Sequence[Second]) -> tuple[Second, ...]:
+def matching(cards: Sequence[OpinionCard], seconds: Sequence[Second]) -> tuple[Second, ...]:
     """Return the opinions that the calibrator reads, in its order, from those given now.
 
     All that were given at fitting may be given, in that order, or only those that are read. Raises InputError, by name,
     if one is lacking, unknown, or of another network.
     """
-    read = [card for card in cards if card.kept]
-    if not cards and given:
-        raise InputError(f"{given[0].label}: the calibrator was fitted without a second opinion")
-    wanted = list(cards) if len(given) == len(cards) else read
-    if len(given) < len(wanted):
-        absent = next((card for card in wanted if card.name not in {one.name for one in given}), wanted[len(given)])
-        raise InputError(f"the calibrator was fitted with the {absent.label}: expected it beside the poses (--second)")
-    if len(given) > len(wanted):
-        raise InputError(f"expected {_count(len(wanted))}, as the calibrator was fitted with, got {len(given)}")
-    for card, one in zip(wanted, given, strict=True):
-        _check_same(card, one)
-    return tuple(one for card, one in zip(wanted, given, strict=True) if card.kept)
+    kept_cards = [card for card in cards if card.kept]
+    if not cards and seconds:
+        raise InputError(f"{seconds[0].label}: the calibrator was fitted without a second opinion")
+    expected_cards = list(cards) if len(seconds) == len(cards) else kept_cards
+    if len(seconds) < len(expected_cards):
+        missing_card = next(
+            (card for card in expected_cards if card.name not in {second.name for second in seconds}),
+            expected_cards[len(seconds)],
+        )
+        raise InputError(
+            f"the calibrator was fitted with the {missing_card.label}: expected it beside the poses (--second)"
+        )
+    if len(seconds) > len(expected_cards):
+        raise InputError(
+            f"expected {_count(len(expected_cards))}, as the calibrator was fitted with, got {len(seconds)}"
+        )
+    for card, second in zip(expected_cards, seconds, strict=True):
+        _check_same(card, second)
+    return tuple(second for card, second in zip(expected_cards, seconds, strict=True) if card.kept)
 
 
-def _check_same(card: OpinionCard, given: Second) -> None:
-    if None not in (card.name, given.name) and card.name != given.name:
-        raise InputError(f"{given.label}: the calibrator was fitted with the {card.label}")
-    if None not in (card.model, given.model) and card.model != given.model:
-        raise InputError(f"{given.label}: is another network than at fitting, by its files' fingerprint; fit again")
+def _check_same(card: OpinionCard, second: Second) -> None:
+    if None not in (card.name, second.name) and card.name != second.name:
+        raise InputError(f"{second.label}: the calibrator was fitted with the {card.label}")
+    if None not in (card.model, second.model) and card.model != second.model:
+        raise InputError(f"{second.label}: is another network than at fitting, by its files' fingerprint; fit again")
 
 
 def _count(number: int) -> str:

@@ -55,18 +55,21 @@ def choose_opinions(
     """Return the trees with the opinions that help, and a card for each opinion, kept or not."""
     best, cards = without, dict[int, OpinionCard]()
     measured = _Measured(task)
-    left = list(range(len(seconds)))
-    while left:
-        tried = {at: try_trees(task, (*best.opinions, at), tick, f"trees, {seconds[at].label}") for at in left}
-        first = max(left, key=lambda at: tried[at].worth.mean)
-        for at in left:
-            cards[at] = measured.card(seconds[at], task.opinions[at], best, tried[at], kept=False)
-        if not _is_worth(best, tried[first]):
+    remaining = list(range(len(seconds)))
+    while remaining:
+        trials = {
+            number: try_trees(task, (*best.opinions, number), tick, f"trees, {seconds[number].label}")
+            for number in remaining
+        }
+        winner = max(remaining, key=lambda number: trials[number].worth.mean)
+        for number in remaining:
+            cards[number] = measured.card(seconds[number], task.opinions[number], best, trials[number], is_kept=False)
+        if not _is_worth(best, trials[winner]):
             break
-        cards[first] = replace(cards[first], kept=True)
-        best = tried[first]
-        left.remove(first)
-    return best, tuple(cards[at] for at in range(len(seconds)))
+        cards[winner] = replace(cards[winner], kept=True)
+        best = trials[winner]
+        remaining.remove(winner)
+    return best, tuple(cards[number] for number in range(len(seconds)))
 
 
 def _is_worth(before: Trial, after: Trial) -> bool:
@@ -79,9 +82,9 @@ class _Measured:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._known: dict[tuple[int, ...], dict[str, Drawn | None]] = {}
+        self._computed: dict[tuple[int, ...], dict[str, Drawn | None]] = {}
 
-    def card(self, second: Second, opinion: Opinion, before: Trial, after: Trial, *, kept: bool) -> OpinionCard:
+    def card(self, second: Second, opinion: Opinion, before: Trial, after: Trial, *, is_kept: bool) -> OpinionCard:
         """Describe the effect of an opinion on trees that have those of `before`."""
         old, new = self._numbers(before), self._numbers(after)
         values = [with_intervals(both) for both in (old, new)]
@@ -90,18 +93,18 @@ class _Measured:
             file=second.file,
             sha256=second.sha256,
             model=second.model,
-            people=int(np.count_nonzero(opinion.there)),
+            people=int(np.count_nonzero(opinion.has_person)),
             trust=has_trust(second),
-            kept=kept,
+            kept=is_kept,
             before=plain_values(values[0]),
             after=plain_values(values[1]),
             change=plain_values(differences(old, new)),
         )
 
     def _numbers(self, trial: Trial) -> dict[str, Drawn | None]:
-        if trial.opinions not in self._known:
+        if trial.opinions not in self._computed:
             scores: Scores = self._task.scores_of(trial.corrected)
             numbers = evaluate_scores(scores, self._task.sample)
             share = Drawn(trial.worth.mean, trial.worth.draws)
-            self._known[trial.opinions] = {name: share if name == "explained" else numbers[name] for name in BROUGHT}
-        return self._known[trial.opinions]
+            self._computed[trial.opinions] = {name: share if name == "explained" else numbers[name] for name in BROUGHT}
+        return self._computed[trial.opinions]

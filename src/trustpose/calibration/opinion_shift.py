@@ -39,7 +39,7 @@ class OpinionDomain:
         scores = _columns(opinion)[0]
         low, high = self.scores[[1, -2]]
         margin = 0.5 * max(high - low, 1e-6)
-        if opinion.there.any() and ((scores < low - margin) | (scores > high + margin)).mean() > _OFF_SCALE:
+        if opinion.has_person.any() and ((scores < low - margin) | (scores > high + margin)).mean() > _OFF_SCALE:
             raise InputError(
                 f"{label}: keypoint scores range from {scores.min():.4g} to {scores.max():.4g}, but at fitting from "
                 f"{low:.4g} to {high:.4g}: another network, or another scale"
@@ -47,25 +47,25 @@ class OpinionDomain:
 
     def warnings(self, opinion: Opinion, label: str) -> list[str]:
         """Return a sentence for each difference from the fitted opinion that chance does not explain."""
-        count = int(np.count_nonzero(opinion.there))
+        count = int(np.count_nonzero(opinion.has_person))
         if not count:
             return [f"{label}: has none of these people, so it has no effect"]
         scores, agreement = (
             Steps.of(levels).distance(np.sort(column))
             for levels, column in zip((self.scores, self.agreement), _columns(opinion), strict=True)
         )
-        chance, found = CHANCE / np.sqrt(count), []
+        chance, sentences = CHANCE / np.sqrt(count), []
         if scores > SCORE_DISTANCE + chance:
-            found.append(
+            sentences.append(
                 f"{label}: keypoint scores are distributed differently from those at fitting (distance {scores:.2f} "
                 "of 1): another network, or other photos; the trust may not hold here"
             )
         if agreement > FEATURE_DISTANCE + chance:
-            found.append(
+            sentences.append(
                 f"{label}: its agreement with the poses is distributed differently from that at fitting (distance "
                 f"{agreement:.2f} of 1); the trust may not hold here"
             )
-        return found
+        return sentences
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to save, by name."""
@@ -80,7 +80,7 @@ class OpinionDomain:
 
 def _columns(opinion: Opinion) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores (S,) of all joints and the agreement (M,) of the people that it has; a 0 if there are none."""
-    there = opinion.there
-    if not there.any():
+    has_person = opinion.has_person
+    if not has_person.any():
         return np.zeros(1, np.float32), np.zeros(1, np.float32)
-    return opinion.score[:, there].ravel(), opinion.agreement[there]
+    return opinion.score[:, has_person].ravel(), opinion.agreement[has_person]

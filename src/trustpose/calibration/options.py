@@ -21,7 +21,7 @@ AREA = (
 SKELETON = "Skeleton of the annotations, overriding the names that they have: NAME or FILE.json."
 SIGMAS = "Sigmas for OKS: one per keypoint, separated by commas, or one for all."
 SEED = "Seed of everything that is drawn at random."
-MOST = 200_000  # results; 1.9 GB and about three minutes
+MAX_RESULTS = 200_000  # results; 1.9 GB and about three minutes
 
 
 def _skeletons() -> Iterable[str]:
@@ -66,6 +66,6 @@ class FitOptions:
         help="Also decide whether each keypoint is absent, occluded or visible (visibility_label in results): by the "
         "thresholds with the best F1 of occluded keypoints or of all classes, or by the likeliest class.",
     )
-    most: int = option(
-        MOST, minimum=1, help="Fit on at most this many results, those of photos that are drawn by their ids."
+    max_results: int = option(
+        MAX_RESULTS, minimum=1, help="Fit on at most this many results, those of photos that are drawn by their ids."
     )

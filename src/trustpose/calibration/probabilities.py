@@ -30,10 +30,10 @@ class Probabilities:
         labelled, occluded, similarity = np.empty((3, keypoints, people), dtype=np.float32)
         return cls(labelled, occluded, similarity, np.empty(people, dtype=np.float32))
 
-    def put(self, rows: slice | np.ndarray, other: "Probabilities") -> None:
+    def put(self, rows: slice | np.ndarray, values: "Probabilities") -> None:
         """Write the probabilities of the people in `rows`."""
         for name in ("labelled", "occluded", "similarity", "pose"):
-            getattr(self, name)[..., rows] = getattr(other, name)
+            getattr(self, name)[..., rows] = getattr(values, name)
 
     def of(self, rows: slice | np.ndarray) -> "Probabilities":
         """Return the people in `rows`."""
@@ -76,7 +76,7 @@ class Recalibration:
     def fit(cls, probabilities: Probabilities, targets: Targets) -> "Recalibration":
         """Fit by logistic regression on the out-of-fold probabilities of the people of `targets`."""
         labelled = targets.v > 0  # (K, N)
-        found = labelled & ~targets.missing
+        is_placed = labelled & ~targets.missing
         occluded = (targets.v[labelled] == 1).astype(np.float64)
         witnesses = np.stack([logit(probabilities.pose), logit(probabilities.of_keypoints())], axis=1).astype(
             np.float64
@@ -84,7 +84,7 @@ class Recalibration:
         return cls(
             labelled=_correction(probabilities.labelled.ravel(), labelled.ravel().astype(np.float64)),
             occluded=_correction(probabilities.occluded[labelled], occluded),
-            similarity=_correction(probabilities.similarity[found], targets.opks[found]),
+            similarity=_correction(probabilities.similarity[is_placed], targets.opks[is_placed]),
             pose=fit_rising(witnesses, targets.oks),
         )
 
@@ -94,8 +94,10 @@ class Recalibration:
             name: _corrected(getattr(probabilities, name), *getattr(self, name)[:, None].astype(np.float32))
             for name in ("labelled", "occluded", "similarity")
         }
-        own, joint, offset = self.pose.astype(np.float32)
-        pose = sigmoid(own * logit(probabilities.pose) + joint * logit(probabilities.of_keypoints()) + offset)
+        pose_slope, keypoint_slope, offset = self.pose.astype(np.float32)
+        pose = sigmoid(
+            pose_slope * logit(probabilities.pose) + keypoint_slope * logit(probabilities.of_keypoints()) + offset
+        )
         return Probabilities(**keypoints, pose=pose).without_missing(missing)
 
 

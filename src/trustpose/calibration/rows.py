@@ -32,11 +32,11 @@ def calibrated_rows(
     try:
         poses = stream(batch.poses, second, tick)
     except InputError as error:
-        place = f"{rows.place(0)} and later" if len(rows) else rows.path
-        raise InputError(f"{place}: {error}") from None
+        location = f"{rows.place(0)} and later" if len(rows) else rows.path
+        raise InputError(f"{location}: {error}") from None
     texts = {"image_id": batch.image_texts.text_of, "annotation_id": batch.annotation_texts.text_of}
-    found = poses.to_coco(category_id=batch.category_id, texts=texts)
+    calibrated = poses.to_coco(category_id=batch.category_id, texts=texts)
     if "file_name" in rows.fields:
-        for row, name in zip(found, rows.values("file_name"), strict=True):
+        for row, name in zip(calibrated, rows.values("file_name"), strict=True):
             row |= {} if name is None else {"file_name": name}
-    return found
+    return calibrated

@@ -17,7 +17,7 @@ class ScaleCheck:
     def __init__(self, fitted: Float[np.ndarray, "101"]) -> None:
         self._low, self._high = fitted[[1, -2]]  # 1st and 99th percentile
         self._outside = self._count = 0
-        self._least, self._most = np.inf, -np.inf
+        self._lowest, self._highest = np.inf, -np.inf
 
     def add(self, poses: Poses) -> None:
         """Count the scores of these poses; missing keypoints are never outside."""
@@ -30,23 +30,23 @@ class ScaleCheck:
             outside &= ~poses.missing
         self._outside += int(np.count_nonzero(outside))
         self._count += outside.size
-        self._least, self._most = min(self._least, score.min()), max(self._most, score.max())
+        self._lowest, self._highest = min(self._lowest, score.min()), max(self._highest, score.max())
 
     def state(self) -> list[float]:
         """Return what was counted, to be joined with others'."""
-        return [self._outside, self._count, float(self._least), float(self._most)]
+        return [self._outside, self._count, float(self._lowest), float(self._highest)]
 
     def join(self, state: Sequence[float]) -> None:
         """Count what another check counted, its `state`."""
-        outside, count, least, most = state
+        outside, count, lowest, highest = state
         self._outside += int(outside)
         self._count += int(count)
-        self._least, self._most = min(self._least, least), max(self._most, most)
+        self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
 
     def check(self) -> None:
         """Raise InputError if more than a quarter of the scores lie outside the fitted range."""
         if self._outside > _OFF_SCALE * self._count:
             raise InputError(
-                f"keypoint scores range from {self._least:.4g} to {self._most:.4g}, but the calibrator "
+                f"keypoint scores range from {self._lowest:.4g} to {self._highest:.4g}, but the calibrator "
                 f"was fitted on {self._low:.4g} to {self._high:.4g}: another estimator, or another scale"
             )

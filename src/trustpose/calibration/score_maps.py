@@ -93,8 +93,8 @@ class IsotonicMaps:
 
     def __post_init__(self) -> None:
         expect_numbers(self.x, "x", (None,))
-        expect_numbers(self.y, "y", (len(self.x),), least=0.0, most=1.0)
-        start = expect_numbers(self.start, "start", (None,), kinds="iu", least=0.0).astype(np.int64)
+        expect_numbers(self.y, "y", (len(self.x),), minimum=0.0, maximum=1.0)
+        start = expect_numbers(self.start, "start", (None,), kinds="iu", minimum=0.0).astype(np.int64)
         if len(start) % 3 != 2 or (np.diff(start) <= 0).any() or start[0] != 0 or start[-1] != len(self.x):
             raise ValueError("IsotonicMaps: expected 3K + 1 curves of one knot or more")
         inside = np.ones(len(self.x), dtype=np.bool_)
@@ -119,14 +119,14 @@ class IsotonicMaps:
     def __call__(self, people: NormalisedPoses) -> Probabilities:
         k, n = people.score.shape
         curves = np.empty((3, k, n), dtype=np.float32)
-        for what in range(3):
+        for quantity in range(3):
             for joint in range(k):
-                curves[what, joint] = self._curve(what * k + joint, people.score[joint])
+                curves[quantity, joint] = self._curve(quantity * k + joint, people.score[joint])
         probabilities = Probabilities(*curves, pose=self._curve(3 * k, people.pose_score))
         return _with_missing(probabilities, people, self.of_missing)
 
-    def _curve(self, at: int, score: np.ndarray) -> np.ndarray:
-        knots = slice(self.start[at], self.start[at + 1])
+    def _curve(self, curve: int, score: np.ndarray) -> np.ndarray:
+        knots = slice(self.start[curve], self.start[curve + 1])
         return np.interp(score, self.x[knots], self.y[knots])
 
     @property
@@ -143,8 +143,8 @@ def _isotonic(score: np.ndarray, target: np.ndarray, rises: bool) -> tuple[np.nd
     """Return the knots of the curve that rises or falls and fits best, equal scores taken together."""
     from scipy.optimize import isotonic_regression
 
-    x, place, count = np.unique(score, return_inverse=True, return_counts=True)
-    mean = np.bincount(place, target) / count
+    x, index_of_value, count = np.unique(score, return_inverse=True, return_counts=True)
+    mean = np.bincount(index_of_value, target) / count
     y = np.clip(isotonic_regression(mean, weights=count, increasing=rises).x, 0, 1)
     bends = np.ones(len(x), dtype=np.bool_)  # between equal neighbours a knot adds nothing
     bends[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
@@ -190,7 +190,7 @@ def _with_missing(probabilities: Probabilities, people: NormalisedPoses, of_miss
 
 def _check_of_missing(of_missing: OfMissing, curves: int) -> None:
     if of_missing is not None:
-        expect_numbers(of_missing, "of_missing", (2, (curves - 1) // 3), least=0.0, most=1.0)
+        expect_numbers(of_missing, "of_missing", (2, (curves - 1) // 3), minimum=0.0, maximum=1.0)
 
 
 def _saved(of_missing: OfMissing) -> dict[str, np.ndarray]:
@@ -204,10 +204,10 @@ def _rises(score: np.ndarray, target: np.ndarray) -> bool:
 
 def _curves(people: NormalisedPoses, targets: Targets) -> Iterator[Curve]:
     """Yield the 3K + 1 data sets to fit a curve to, in storage order."""
-    score, found = people.score[:, targets.rows], ~targets.missing
-    labelled = (targets.v > 0) & found
+    score, is_placed = people.score[:, targets.rows], ~targets.missing
+    labelled = (targets.v > 0) & is_placed
     for joint, row in enumerate(score):
-        yield "labelled", row[found[joint]], labelled[joint][found[joint]].astype(np.float64)
+        yield "labelled", row[is_placed[joint]], labelled[joint][is_placed[joint]].astype(np.float64)
     for joint, row in enumerate(score):
         yield "occluded", row[labelled[joint]], (targets.v[joint][labelled[joint]] == 1).astype(np.float64)
     for joint, row in enumerate(score):

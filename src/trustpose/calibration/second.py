@@ -55,51 +55,51 @@ def label_of(name: str | None, file: str) -> str:
     return f"second opinion {name!r}" if name is not None else f"second opinion of {file}"
 
 
-def seconds_of(given: Seconds, truth: TruthFile | None = None) -> tuple[Second, ...]:
+def seconds_of(seconds: Seconds, truth: TruthFile | None = None) -> tuple[Second, ...]:
     """Return the second opinions in any of the forms that `second=` takes; files are read, their ids among those of
     `truth` if given. Raises InputError."""
-    if given is None:
+    if seconds is None:
         return ()
-    if isinstance(given, Mapping):
-        return tuple(_second(one, name, truth) for name, one in given.items())
-    if isinstance(given, Second | Poses | ResultsFile | str | Path):
-        return (_second(given, None, truth),)
-    return tuple(_second(one, None, truth) for one in given)
+    if isinstance(seconds, Mapping):
+        return tuple(_second(second, name, truth) for name, second in seconds.items())
+    if isinstance(seconds, Second | Poses | ResultsFile | str | Path):
+        return (_second(seconds, None, truth),)
+    return tuple(_second(second, None, truth) for second in seconds)
 
 
-def _second(given: SecondLike, name: str | None, truth: TruthFile | None) -> Second:
-    if isinstance(given, Second):
-        return given
-    if isinstance(given, Poses):
-        return Second(given, name)
-    read = given if isinstance(given, ResultsFile) else read_results(given, truth=truth, common=truth is not None)
-    return Second(read.poses, name, Path(read.path).name, read.sha256)
+def _second(second: SecondLike, name: str | None, truth: TruthFile | None) -> Second:
+    if isinstance(second, Second):
+        return second
+    if isinstance(second, Poses):
+        return Second(second, name)
+    results = second if isinstance(second, ResultsFile) else read_results(second, truth=truth, common=truth is not None)
+    return Second(results.poses, name, Path(results.path).name, results.sha256)
 
 
-def beside(results: ResultsFile, other: ResultsFile, name: str | None = None) -> Second:
+def second_opinion_on(results: ResultsFile, second: ResultsFile, name: str | None = None) -> Second:
     """Return a second opinion on `results` from a file that was read without a ground truth: ids that are texts in both
     files are given the same numbers."""
-    poses = other.poses
+    poses = second.poses
     ids = {
-        "image_id": _renumbered(poses.image_id, other.image_texts, results.image_texts),
-        "annotation_id": _renumbered(poses.annotation_id, other.annotation_texts, results.annotation_texts),
+        "image_id": _renumbered(poses.image_id, second.image_texts, results.image_texts),
+        "annotation_id": _renumbered(poses.annotation_id, second.annotation_texts, results.annotation_texts),
     }
-    return Second(replace(poses, **ids), name, Path(other.path).name, other.sha256)
+    return Second(replace(poses, **ids), name, Path(second.path).name, second.sha256)
 
 
-def _renumbered(ids: np.ndarray | None, own: IdTexts, wanted: IdTexts) -> np.ndarray | None:
+def _renumbered(ids: np.ndarray | None, texts: IdTexts, target_texts: IdTexts) -> np.ndarray | None:
     """Return ids (M,) with the other file's number of the same text; below -1 for texts that it lacks."""
-    if ids is None or not len(own):
+    if ids is None or not len(texts):
         return ids
-    text_of = own.text_of
-    found = [wanted.find(text_of[one]) if one in text_of else MISSING_ID for one in ids.tolist()]
-    return np.array([-2 - at if one is None else one for at, one in enumerate(found)], dtype=np.int64)
+    text_of = texts.text_of
+    numbers = [target_texts.find(text_of[number]) if number in text_of else MISSING_ID for number in ids.tolist()]
+    return np.array([-2 - row if number is None else number for row, number in enumerate(numbers)], dtype=np.int64)
 
 
 def same_people(
-    poses: Poses, other: Poses, size: Float[np.ndarray, " N"], sigmas: Float[np.ndarray, " K"]
+    poses: Poses, second_poses: Poses, size: Float[np.ndarray, " N"], sigmas: Float[np.ndarray, " K"]
 ) -> Int[np.ndarray, " N"]:
-    """Return the row (N,) in `other` of each person of `poses`, -1 for none.
+    """Return the row (N,) in `second_poses` of each person of `poses`, -1 for none.
 
     Poses with the same `annotation_id` are of the same person. Where one of the two has none, they are paired within
     their photo, greedily and one-to-one, by the IoU of their boxes (of their keypoints if there are none) plus the OKS
@@ -107,27 +107,30 @@ def same_people(
     is √(box area) of each person in pixels; OKS uses 0.53 × box area.
     """
     row = np.full(len(poses), -1)
-    if not len(other):
+    if not len(second_poses):
         return row
-    mine, theirs = (_ids(one.annotation_id, len(one)) for one in (poses, other))
+    mine, theirs = (_ids(people.annotation_id, len(people)) for people in (poses, second_poses))
     order = np.argsort(theirs, kind="stable")
-    place = np.minimum(np.searchsorted(theirs[order], mine), len(other) - 1)
-    named = (theirs[order][place] == mine) & (mine != MISSING_ID)
-    row[named] = order[place[named]]
-    taken = np.zeros(len(other), dtype=bool)
-    taken[row[named]] = True
-    free, open_rows = np.flatnonzero(~taken), np.flatnonzero(row < 0)
-    images = [np.zeros(len(one), np.int64) if one.image_id is None else one.image_id for one in (poses, other)]
-    one, two = same_image_pairs(images[0][open_rows], images[1][free])
-    one, two = open_rows[one], free[two]
-    unnamed = (mine[one] == MISSING_ID) | (theirs[two] == MISSING_ID)  # two different ids are two people
-    one, two = one[unnamed], two[unnamed]
-    iou = np.nan_to_num(paired_iou(poses.person_box()[one], other.person_box()[two]))
+    rank = np.minimum(np.searchsorted(theirs[order], mine), len(second_poses) - 1)
+    named = (theirs[order][rank] == mine) & (mine != MISSING_ID)
+    row[named] = order[rank[named]]
+    is_paired = np.zeros(len(second_poses), dtype=bool)
+    is_paired[row[named]] = True
+    free, open_rows = np.flatnonzero(~is_paired), np.flatnonzero(row < 0)
+    images = [
+        np.zeros(len(people), np.int64) if people.image_id is None else people.image_id
+        for people in (poses, second_poses)
+    ]
+    pose_row, second_row = same_image_pairs(images[0][open_rows], images[1][free])
+    pose_row, second_row = open_rows[pose_row], free[second_row]
+    unnamed = (mine[pose_row] == MISSING_ID) | (theirs[second_row] == MISSING_ID)  # two different ids are two people
+    pose_row, second_row = pose_row[unnamed], second_row[unnamed]
+    iou = np.nan_to_num(paired_iou(poses.person_box()[pose_row], second_poses.person_box()[second_row]))
     near = iou >= MINIMUM_IOU
-    one, two, iou = one[near], two[near], iou[near]
-    alike = iou + _similarity(poses, other, one, two, size, sigmas)
-    best = np.lexsort((two, one, -alike))
-    take_best_first(one[best], two[best], row)
+    pose_row, second_row, iou = pose_row[near], second_row[near], iou[near]
+    alike = iou + _similarity(poses, second_poses, pose_row, second_row, size, sigmas)
+    best = np.lexsort((second_row, pose_row, -alike))
+    take_best_first(pose_row[best], second_row[best], row)
     return row
 
 
@@ -136,30 +139,35 @@ def _ids(annotation_id: np.ndarray | None, count: int) -> np.ndarray:
 
 
 def _similarity(
-    poses: Poses, other: Poses, one: np.ndarray, two: np.ndarray, size: np.ndarray, sigmas: np.ndarray
+    poses: Poses,
+    second_poses: Poses,
+    pose_row: np.ndarray,
+    second_row: np.ndarray,
+    size: np.ndarray,
+    sigmas: np.ndarray,
 ) -> np.ndarray:
     """Return the OKS (P,) of pairs of poses over the keypoints that both place, 0 without any."""
-    both = found_in(poses)[one] & found_in(other)[two]
-    theirs = np.where(both[..., None], other.xy[two], 0).astype(np.float64)
-    mine = np.where(both[..., None], poses.xy[one], 0).astype(np.float64)
+    both = placed_keypoints(poses)[pose_row] & placed_keypoints(second_poses)[second_row]
+    theirs = np.where(both[..., None], second_poses.xy[second_row], 0).astype(np.float64)
+    mine = np.where(both[..., None], poses.xy[pose_row], 0).astype(np.float64)
     with np.errstate(over="ignore"):
-        return np.nan_to_num(oks(mine, theirs, both.astype(np.int64), AREA_SHARE * size[one] ** 2, sigmas))
+        return np.nan_to_num(oks(mine, theirs, both.astype(np.int64), AREA_SHARE * size[pose_row] ** 2, sigmas))
 
 
-def found_in(poses: Poses) -> Bool[np.ndarray, "N K"]:
+def placed_keypoints(poses: Poses) -> Bool[np.ndarray, "N K"]:
     """Return which keypoints (N, K) have a position."""
-    found = np.all(np.isfinite(poses.xy), axis=2)
-    return found if poses.missing is None else found & ~poses.missing
+    has_position = np.all(np.isfinite(poses.xy), axis=2)
+    return has_position if poses.missing is None else has_position & ~poses.missing
 
 
 def to_skeleton(second: Second, skeleton: Skeleton) -> Poses:
     """Return its poses with the keypoints of `skeleton`, by name where both are named; joints that it lacks are
     missing. Raises InputError if it shares no joint, or if it is unnamed and has another number of them."""
     poses = second.poses
-    own = poses.skeleton
-    if own is not None and own.keypoints != skeleton.keypoints:
-        if not set(own.keypoints) & set(skeleton.keypoints):
-            raise InputError(f"{second.label}: its skeleton {own.name} has no joint of {skeleton.name}")
+    second_skeleton = poses.skeleton
+    if second_skeleton is not None and second_skeleton.keypoints != skeleton.keypoints:
+        if not set(second_skeleton.keypoints) & set(skeleton.keypoints):
+            raise InputError(f"{second.label}: its skeleton {second_skeleton.name} has no joint of {skeleton.name}")
         return poses.to_skeleton(skeleton, missing="mark")
     if poses.keypoint_count != len(skeleton):
         raise InputError(f"{second.label}: has {poses.keypoint_count} keypoints, expected {len(skeleton)}")

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from trustpose.calibration.arrays import expect_numbers
 
 MAX_SPLITS = 8
-_MOST_TREES = 10_000  # per model; ours have at most 200
+_MAX_TREES = 10_000  # per model; ours have at most 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,11 @@ class TreeTables:
 
     def __post_init__(self) -> None:
         trees = len(self.feature)
-        if trees > _MOST_TREES:
-            raise ValueError(f"TreeTables: expected at most {_MOST_TREES} trees, got {trees}")
-        expect_numbers(self.feature, "feature", (trees, MAX_SPLITS), kinds="iu", least=-1.0, most=32767.0)
-        expect_numbers(self.threshold, "threshold", (trees, MAX_SPLITS), most=float(np.finfo(np.float32).max))
-        expect_numbers(self.answer, "answer", (trees, 2**MAX_SPLITS), most=1e6)
+        if trees > _MAX_TREES:
+            raise ValueError(f"TreeTables: expected at most {_MAX_TREES} trees, got {trees}")
+        expect_numbers(self.feature, "feature", (trees, MAX_SPLITS), kinds="iu", minimum=-1.0, maximum=32767.0)
+        expect_numbers(self.threshold, "threshold", (trees, MAX_SPLITS), maximum=float(np.finfo(np.float32).max))
+        expect_numbers(self.answer, "answer", (trees, 2**MAX_SPLITS), maximum=1e6)
 
     @classmethod
     def of(cls, dump: dict[str, Any]) -> "TreeTables":
@@ -53,19 +53,19 @@ class TreeTables:
         """
         shape = np.broadcast_shapes(*(column.shape for column in features))
         total, answer = np.zeros(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
-        place = np.empty(shape, dtype=np.uint8)
+        leaf = np.empty(shape, dtype=np.uint8)
         is_above = {column.shape: np.empty(column.shape, dtype=np.bool_) for column in features}
         for questions, thresholds, answers in zip(self.feature.tolist(), self.threshold, self.answer, strict=True):
-            place.fill(0)
+            leaf.fill(0)
             for question, threshold in zip(questions, thresholds, strict=True):
                 if question < 0:
                     break
                 column = features[question]
                 yes = is_above[column.shape]
                 np.greater(column, threshold, out=yes)
-                np.add(place, place, out=place)
-                np.bitwise_or(place, yes.view(np.uint8), out=place)
-            cv2.LUT(place, answers, answer)
+                np.add(leaf, leaf, out=leaf)
+                np.bitwise_or(leaf, yes.view(np.uint8), out=leaf)
+            cv2.LUT(leaf, answers, answer)
             total += answer
         return total
 
@@ -78,17 +78,17 @@ def _tree_table(tree: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarra
         raise ValueError(f"a tree has {len(nodes)} splits, expected at most {MAX_SPLITS}")
     feature, threshold = np.full(MAX_SPLITS, -1, dtype=np.int16), np.zeros(MAX_SPLITS, dtype=np.float32)
     answer = np.zeros(2**MAX_SPLITS, dtype=np.float32)
-    for at, node in enumerate(nodes):
-        feature[at], threshold[at] = node["split_feature"], _round_down(node["threshold"])
-    number = {id(node): at for at, node in enumerate(nodes)}
+    for index, node in enumerate(nodes):
+        feature[index], threshold[index] = node["split_feature"], _round_down(node["threshold"])
+    number = {id(node): index for index, node in enumerate(nodes)}
 
-    def fill_below(node: dict[str, Any], places: np.ndarray) -> None:
+    def fill_below(node: dict[str, Any], leaves: np.ndarray) -> None:
         if "leaf_value" in node:
-            answer[places] = node["leaf_value"]
+            answer[leaves] = node["leaf_value"]
             return
-        is_yes = (places >> (len(nodes) - 1 - number[id(node)])) & 1 > 0
-        fill_below(node["left_child"], places[~is_yes])
-        fill_below(node["right_child"], places[is_yes])
+        is_yes = (leaves >> (len(nodes) - 1 - number[id(node)])) & 1 > 0
+        fill_below(node["left_child"], leaves[~is_yes])
+        fill_below(node["right_child"], leaves[is_yes])
 
     fill_below(tree, np.arange(2 ** len(nodes)))
     return feature, threshold, answer

@@ -50,12 +50,12 @@ def find_targets(poses: Poses, truth: Truth, sigmas: Float[np.ndarray, " K"], ar
         )
     person = pair_with_people(poses, truth)
     has_labels = np.any(truth.v > 0, axis=1)
-    known = np.where(person >= 0, has_labels[person], ~_on_ignored(poses, truth, ~has_labels | _crowd(truth)))
-    rows = np.flatnonzero(known)
+    has_target = np.where(person >= 0, has_labels[person], ~_on_ignored(poses, truth, ~has_labels | _crowd(truth)))
+    rows = np.flatnonzero(has_target)
     unmatched = person[rows] < 0
-    who = np.where(unmatched, 0, person[rows])
-    v = np.where(unmatched[:, None], 0, truth.v[who])  # (n, K)
-    measured = (poses.xy[rows].astype(np.float64), truth.xy[who], v, truth.area_of_all(area)[who], sigmas)
+    person_row = np.where(unmatched, 0, person[rows])
+    v = np.where(unmatched[:, None], 0, truth.v[person_row])  # (n, K)
+    measured = (poses.xy[rows].astype(np.float64), truth.xy[person_row], v, truth.area_of_all(area)[person_row], sigmas)
     with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OPKS is 0
         similarity = np.nan_to_num(oks(*measured), nan=0.0)
         of_keypoints = opks(*measured)
@@ -69,11 +69,11 @@ def _crowd(truth: Truth) -> np.ndarray:
 
 def _on_ignored(poses: Poses, truth: Truth, ignored: np.ndarray) -> np.ndarray:
     """Return which poses (N,) have half or more of their box in that of an ignored person."""
-    found = np.zeros(len(poses), dtype=bool)
+    is_on_ignored = np.zeros(len(poses), dtype=bool)
     people = np.flatnonzero(ignored)
     if truth.box is None or not len(people) or poses.image_id is None or truth.image_id is None:
-        return found
+        return is_on_ignored
     box = poses.person_box()
     pose, person = same_image_pairs(poses.image_id, truth.image_id[people])
-    found[pose[paired_overlap(box[pose], truth.box[people[person]]) >= _ON_IGNORED]] = True
-    return found
+    is_on_ignored[pose[paired_overlap(box[pose], truth.box[people[person]]) >= _ON_IGNORED]] = True
+    return is_on_ignored

@@ -46,18 +46,18 @@ class Trees:
     def fit(cls, people: NormalisedPoses, targets: Targets, seed: int) -> "Trees":
         """Fit to the people of `targets` (rows of `people`). Raises InputError if LightGBM cannot be loaded."""
         random = np.random.default_rng(seed)
-        chosen = _some(targets, POSE_ROWS, random)
+        chosen = _sampled_rows(targets, POSE_ROWS, random)
         features = _pose_columns(people.rows(chosen.rows))
         pose = (np.stack(list(features.values()), axis=1), chosen.oks, POSE_TREES)
-        chosen = _some(targets, KEYPOINT_ROWS // people.score.shape[0], random)
+        chosen = _sampled_rows(targets, KEYPOINT_ROWS // people.score.shape[0], random)
         columns = _keypoint_columns(people.rows(chosen.rows))
         table = np.stack([np.broadcast_to(column, chosen.v.shape).ravel() for column in columns.values()], axis=1)
         labelled = (chosen.v > 0).ravel()
-        seen, found = table[labelled], labelled & ~chosen.missing.ravel()
+        seen, is_placed = table[labelled], labelled & ~chosen.missing.ravel()
         jobs = {
             "labelled": (table, labelled.astype(np.float64), KEYPOINT_TREES),
             "occluded": (seen, (chosen.v.ravel()[labelled] == 1).astype(np.float64), KEYPOINT_TREES),
-            "similarity": (table[found], chosen.opks.ravel()[found], KEYPOINT_TREES),
+            "similarity": (table[is_placed], chosen.opks.ravel()[is_placed], KEYPOINT_TREES),
             "pose": pose,
         }
         with ThreadPoolExecutor(THREADS) as pool:
@@ -109,10 +109,10 @@ def _keypoint_columns(people: NormalisedPoses) -> dict[str, Float[np.ndarray, "*
     return keypoint_features(people) | whole | keypoint_opinions(people.opinions, people.skeleton)
 
 
-def _some(targets: Targets, most: int, random: np.random.Generator) -> Targets:
-    if len(targets.rows) <= most:
+def _sampled_rows(targets: Targets, max_rows: int, random: np.random.Generator) -> Targets:
+    if len(targets.rows) <= max_rows:
         return targets
-    return targets.of(np.sort(random.choice(len(targets.rows), most, replace=False)))
+    return targets.of(np.sort(random.choice(len(targets.rows), max_rows, replace=False)))
 
 
 def _grow(table: Float[np.ndarray, "N F"], target: Float[np.ndarray, " N"], trees: int, seed: int) -> TreeTables:

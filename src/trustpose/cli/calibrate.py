@@ -67,9 +67,9 @@ def fit(files: FitFiles, options: FitOptions) -> None:
     inputs |= {"--second": [file for source in sources for file in source.files], "--images": files.images}
     check_outputs({"--out": files.out, "--json": files.json}, inputs)
     skeleton = None if skeleton_name is None else skeleton_of(skeleton_name)
-    most = None if sources else options.most  # second opinions are of all results
+    max_results = None if sources else options.max_results  # second opinions are of all results
     truth, results = files_to_fit(
-        files.gt, files.results, most, category=category, skeleton=skeleton, common=files.common
+        files.gt, files.results, max_results, category=category, skeleton=skeleton, common=files.common
     )
     opinions = opinions_at_fitting(sources, files.images, truth, results)
     with progress_bar(total=fit_steps(options, len(opinions)) + 1, description="reading people") as advance:

@@ -8,7 +8,7 @@ import numpy as np
 
 from trustpose.calibration.card import Card
 from trustpose.calibration.opinion_card import matching
-from trustpose.calibration.second import Second, beside
+from trustpose.calibration.second import Second, second_opinion_on
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results
 from trustpose.formats.output_files import model_files
@@ -82,7 +82,7 @@ def opinions_of_calibrator(
         if source.is_model:
             opinions.append(_predicted(source, images, results))
         else:
-            opinions.append(beside(results, read_results(source.target), source.name))
+            opinions.append(second_opinion_on(results, read_results(source.target), source.name))
     return opinions
 
 

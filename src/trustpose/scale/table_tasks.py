@@ -75,7 +75,7 @@ class Calibrate(TableTask):
             people += len(batch.poses)
             photos += len(np.unique(batch.poses.image_id))  # type: ignore[arg-type]
         buffer = io.BytesIO()
-        np.savez(buffer, **applied.found())  # type: ignore[arg-type]
+        np.savez(buffer, **applied.state())  # type: ignore[arg-type]
         return Counts(photos=photos, people=people), buffer.getvalue()
 
     def end(self, outputs: Sequence[tuple[bytes, int]]) -> tuple[str, ...]:

@@ -13,15 +13,15 @@ PREFIX = "shipped:"
 _FOLDER = Path(__file__).parent
 
 
-def calibrator_file(given: str | Path) -> Path:
+def calibrator_file(name_or_path: str | Path) -> Path:
     """Return the file that a user names: a path, or "shipped:NAME". Raises InputError for an unknown name."""
-    prefix, colon, name = str(given).partition(":")
+    prefix, colon, name = str(name_or_path).partition(":")
     if prefix + colon != PREFIX:
-        return Path(given)
+        return Path(name_or_path)
     bundled = shipped_calibrators()
     if name not in bundled:
         names = [PREFIX + calibrator for calibrator in bundled]
-        raise InputError(f"calibrator: {expected_one_of(names, str(given))}")
+        raise InputError(f"calibrator: {expected_one_of(names, str(name_or_path))}")
     return bundled[name]
 
 
