@@ -160,12 +160,12 @@ def joints_of_others(data: Path) -> dict[str, dict[str, object]]:
     }.items():
         file = read_truth(path)
         found = interference(file.truth)
-        own = found.own.any(axis=1)
+        own = found.own_joints.any(axis=1)
         table[name] = {
             "people": int(own.sum()),
             "joints of others per own": float(np.nanmean(found.ratio)),
             "share of joints": found.share,
-            "people with any": float((found.others[own].sum(axis=1) > 0).mean()),
+            "people with any": float((found.other_joints[own].sum(axis=1) > 0).mean()),
             "boxes with another's": dict(zip(file.keypoint_names, found.occupied.round(3).tolist(), strict=True)),
         }
     return table

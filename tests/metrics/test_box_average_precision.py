@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from trustpose.geometry.boxes import xywh_to_xyxy
-from trustpose.metrics.box_average_precision import IOU_THRESHOLDS, MOST, BoxPrecision, box_average_precision
+from trustpose.metrics.box_average_precision import IOU_THRESHOLDS, MAX_BOXES, BoxPrecision, box_average_precision
 
 
 def by_pycocotools(box, score, image_id, true_box, true_image_id, iscrowd, images) -> np.ndarray:
@@ -87,12 +87,12 @@ def test_as_pycocotools(case):
 
 def test_more_than_a_hundred_boxes_in_an_image():
     """Those beyond the hundred best count for nothing, here the only right one."""
-    box = np.tile([[50.0, 50, 10, 10]], (MOST + 1, 1))
+    box = np.tile([[50.0, 50, 10, 10]], (MAX_BOXES + 1, 1))
     box[-1] = [0, 0, 10, 10]
-    true, score = np.array([[0.0, 0, 10, 10]]), np.linspace(1, 0.5, MOST + 1)
-    one, image = np.ones(1, int), np.ones(MOST + 1, int)
+    true, score = np.array([[0.0, 0, 10, 10]]), np.linspace(1, 0.5, MAX_BOXES + 1)
+    one, image = np.ones(1, int), np.ones(MAX_BOXES + 1, int)
     assert ours(box, score, image, true, one, [False])[0] == 0
-    assert ours(box[1:], score[1:], image[1:], true, one, [False])[0] == pytest.approx(1 / MOST)
+    assert ours(box[1:], score[1:], image[1:], true, one, [False])[0] == pytest.approx(1 / MAX_BOXES)
 
 
 def test_a_small_case_in_full():

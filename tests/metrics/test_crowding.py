@@ -54,8 +54,8 @@ def test_as_a_plain_loop(crowdpose):
                 x, y = truth.xy[other, k]
                 same = truth.image_id[other] == truth.image_id[row] and other != row
                 count += bool(same and truth.v[other, k] and x0 <= x <= x1 and y0 <= y <= y1)
-            assert found.others[row, k] == count
-    assert found.others.sum() > 100
+            assert found.other_joints[row, k] == count
+    assert found.other_joints.sum() > 100
 
 
 def test_two_people():
@@ -64,7 +64,7 @@ def test_two_people():
     v, box = np.array([[2, 1], [2, 2], [2, 0]]), np.array([[0.0, 0, 4, 4], [3, 3, 10, 10], [40, 40, 60, 60]])
     truth = Truth(xy=xy, v=v, box=box, image_id=np.array([7, 7, 8]))
     found = interference(truth)
-    assert found.others.tolist() == [[1, 0], [0, 0], [0, 0]] and found.ratio.tolist() == [0.5, 0, 0]
+    assert found.other_joints.tolist() == [[1, 0], [0, 0], [0, 0]] and found.ratio.tolist() == [0.5, 0, 0]
     assert found.occupied.tolist() == [pytest.approx(1 / 3), 0] and found.share == pytest.approx(1 / 6)
     assert crowd_index(truth, np.array([8, 7, 9])).tolist() == [0, 0.25, 0]
     with pytest.raises(ValueError, match="needed"):

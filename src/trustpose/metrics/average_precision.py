@@ -114,8 +114,10 @@ def evaluate(
         raise ValueError("evaluate: image_id is needed in both poses and truth, one of them is None")
     by_image, rank = best_in_image(poses.image_id, score, max_detections)
     if pairs is None:
-        least = float(np.min(oks_thresholds)) if len(oks_thresholds) else 0.0
-        pairs = pair_oks(poses, truth, sigmas=sigmas, area=area, rows=by_image, minimum=min(least, 1 - 1e-10))
+        lowest_threshold = float(np.min(oks_thresholds)) if len(oks_thresholds) else 0.0
+        pairs = pair_oks(
+            poses, truth, sigmas=sigmas, area=area, rows=by_image, minimum=min(lowest_threshold, 1 - 1e-10)
+        )
     ranges = np.array(list(area_ranges.values())).reshape(-1, 2)  # (A, 2)
     person_ignored = _outside(truth.area_of_all(area), ranges)  # (A, M)
     assert truth.iscrowd is not None and truth.num_keypoints is not None
@@ -128,10 +130,10 @@ def evaluate(
     took = match >= 0
     counts, taken_ignored = took.copy(), took.copy()
     for a in range(len(ranges)):  # one range at a time: numpy's look-ups need eight bytes per index
-        taken = match[a][took[a]]
-        taken_ignored[a][took[a]] = person_ignored[a, taken]
+        person = match[a][took[a]]
+        taken_ignored[a][took[a]] = person_ignored[a, person]
         if truth.annotation_id is not None:
-            counts[a][took[a]] = truth.annotation_id[taken] != 0
+            counts[a][took[a]] = truth.annotation_id[person] != 0
     pose_ignored = taken_ignored | (~counts & pose_outside)
     true_positive = counts & ~pose_ignored
     precision, recall = precision_recall(true_positive, pose_ignored, np.count_nonzero(~person_ignored, axis=1))
@@ -151,12 +153,12 @@ def evaluate(
 def _pose_area(poses: Poses) -> np.ndarray:
     """Return the area (N,) that decides whether an unmatched pose lies in a range: its box's, as in pycocotools'
     `loadRes`; without a box, that of all its keypoints, including missing ones at (0, 0)."""
-    given = np.full(len(poses), np.nan) if poses.box is None else box_size(poses.box).prod(axis=1).astype(np.float64)
-    without = np.isnan(given)
+    area = np.full(len(poses), np.nan) if poses.box is None else box_size(poses.box).prod(axis=1).astype(np.float64)
+    without = np.isnan(area)
     if without.any():
         low_x, low_y, high_x, high_y = replace(poses, missing=None)[without].keypoint_box().T
-        given[without] = (high_x - low_x) * (high_y - low_y)
-    return given
+        area[without] = (high_x - low_x) * (high_y - low_y)
+    return area
 
 
 def _outside(area: np.ndarray, ranges: np.ndarray) -> np.ndarray:
@@ -174,7 +176,7 @@ def precision_recall(
     """
     areas, _, steps = true_positive.shape
     curves = PrecisionRecall(np.repeat(person_count, steps))
-    curves.add(*(np.moveaxis(one, 1, 0).reshape(-1, areas * steps) for one in (true_positive, pose_ignored)))
+    curves.add(*(np.moveaxis(flags, 1, 0).reshape(-1, areas * steps) for flags in (true_positive, pose_ignored)))
     return curves.precision().reshape(areas, steps, -1), curves.recall().reshape(areas, steps)
 
 
@@ -193,15 +195,15 @@ class PrecisionRecall:
 
     def add(self, true_positive: Bool[np.ndarray, "D C"], pose_ignored: Bool[np.ndarray, "D C"]) -> None:
         """Count the next D poses by descending score."""
-        for at in np.flatnonzero(self._people > 0):
-            hits = np.flatnonzero(true_positive[:, at])
-            running = np.cumsum(~pose_ignored[:, at], dtype=np.int64)
-            found = self._found[at] + np.arange(1, len(hits) + 1, dtype=np.int64)
-            share = found / (self._tried[at] + running[hits] + np.spacing(1))
-            reached = np.searchsorted(self._needed[at], found - 1, side="right") - 1
-            np.maximum.at(self._highest[at], reached, share)
-            self._found[at] += len(hits)
-            self._tried[at] += running[-1] if len(running) else 0
+        for curve in np.flatnonzero(self._people > 0):
+            hits = np.flatnonzero(true_positive[:, curve])
+            running = np.cumsum(~pose_ignored[:, curve], dtype=np.int64)
+            hits_so_far = self._found[curve] + np.arange(1, len(hits) + 1, dtype=np.int64)
+            share = hits_so_far / (self._tried[curve] + running[hits] + np.spacing(1))
+            reached = np.searchsorted(self._needed[curve], hits_so_far - 1, side="right") - 1
+            np.maximum.at(self._highest[curve], reached, share)
+            self._found[curve] += len(hits)
+            self._tried[curve] += running[-1] if len(running) else 0
 
     def precision(self) -> Float[np.ndarray, "C R"]:
         """Return precision interpolated at the recall thresholds; -1 if no person counts."""

@@ -68,24 +68,24 @@ class PrecisionRecallDraws:
         counted = running[:, -1] - of_rows[:, -1] if curve.rows_are_ignored else of_rows[:, -1]
         hits = len(curve.hits)
         if hits:
-            found = np.cumsum(np.take(weight, curve.hits, axis=1), axis=1, dtype=np.int64)  # (b, H)
-            found += self._found[draws, number, None]
+            hits_so_far = np.cumsum(np.take(weight, curve.hits, axis=1), axis=1, dtype=np.int64)  # (b, H)
+            hits_so_far += self._found[draws, number, None]
             tried = np.take(of_rows, curve.before, axis=1)
             if curve.rows_are_ignored:
                 tried = np.take(running, curve.hits, axis=1) - tried
             tried = tried + self._tried[draws, number, None]
             share = np.zeros((len(weight), hits + 1))  # precision at each hit, and 0 for recalls beyond the last
-            np.divide(found, np.maximum(tried, 1, out=tried), out=share[:, :-1])
+            np.divide(hits_so_far, np.maximum(tried, 1, out=tried), out=share[:, :-1])
             # one search in all draws: each draw's numbers lie above those of the draw before
             draw, needed = np.arange(len(weight))[:, None], self._needed[number][draws]
-            apart = draw * (2 + max(int(found[:, -1].max()), int(needed.max())))
-            first = np.searchsorted((found + apart).ravel(), (needed + apart).ravel(), side="left").reshape(
+            offset = draw * (2 + max(int(hits_so_far[:, -1].max()), int(needed.max())))
+            first = np.searchsorted((hits_so_far + offset).ravel(), (needed + offset).ravel(), side="left").reshape(
                 needed.shape
             )
             first += draw
             best = np.maximum.reduceat(share.ravel(), first.ravel()).reshape(first.shape)  # up to the next threshold
             np.maximum(self._highest[draws, number], best, out=self._highest[draws, number])
-            self._found[draws, number] = found[:, -1]
+            self._found[draws, number] = hits_so_far[:, -1]
         self._tried[draws, number] += counted
 
     def precision(self) -> Float[np.ndarray, "b C"]:
@@ -102,10 +102,10 @@ class PrecisionRecallDraws:
 def _needed(people: Float[np.ndarray, " b"]) -> Int[np.ndarray, "b R"]:
     """Return the fewest true positives with which each recall threshold is reached, divided as COCO divides."""
     everyone = np.maximum(people, 1)[:, None]
-    least = np.ceil(RECALL_THRESHOLDS * everyone)
-    least -= (least - 1) / everyone >= RECALL_THRESHOLDS
-    least += least / everyone < RECALL_THRESHOLDS
-    return least.astype(np.int64)
+    fewest = np.ceil(RECALL_THRESHOLDS * everyone)
+    fewest -= (fewest - 1) / everyone >= RECALL_THRESHOLDS
+    fewest += fewest / everyone < RECALL_THRESHOLDS
+    return fewest.astype(np.int64)
 
 
 def average_precision_replicates(
@@ -127,8 +127,8 @@ def average_precision_replicates(
     counted = [np.bincount(person_image[~evaluation.person_ignored[a]], minlength=counts.shape[1]) for a in chosen]
     people = replicate_sums(counts, np.array(counted).T)  # (B, areas)
     draws = PrecisionRecallDraws(np.repeat(people, steps, axis=1))
-    flags = (np.moveaxis(one[chosen], 1, 0) for one in (evaluation.true_positive, evaluation.pose_ignored))
-    draws.add(counts, pose_image[evaluation.order], *(one.reshape(len(one), -1) for one in flags))
+    flags = (np.moveaxis(flag[chosen], 1, 0) for flag in (evaluation.true_positive, evaluation.pose_ignored))
+    draws.add(counts, pose_image[evaluation.order], *(flag.reshape(len(flag), -1) for flag in flags))
     return numbers_of_draws(draws, area_names)
 
 
@@ -136,7 +136,9 @@ def numbers_of_draws(draws: PrecisionRecallDraws, area_names: tuple[str, ...]) -
     """Return the COCO numbers of curves of area ranges × OKS thresholds, each (b,)."""
     values = draws.precision(), draws.recall()
     shape = (len(values[0]), len(area_names), values[0].shape[1] // len(area_names))
-    precision, recall = (np.ascontiguousarray(np.moveaxis(one.reshape(shape), 0, 2)) for one in values)  # (areas, T, b)
+    precision, recall = (
+        np.ascontiguousarray(np.moveaxis(curve.reshape(shape), 0, 2)) for curve in values
+    )  # (areas, T, b)
     numbers = {}
     for a, area in enumerate(area_names):
         suffix = {"all": "", "medium": "m", "large": "l"}[area]

@@ -23,8 +23,8 @@ class BinaryRanking:
 def binary_ranking(score: Real[np.ndarray, " N"], positive: Bool[np.ndarray, " N"]) -> BinaryRanking:
     """Rank N scores of any range, the highest first. Equal to scikit-learn's `average_precision_score` and
     `roc_auc_score`. Raises ValueError if a score is NaN or the shapes differ."""
-    found = binary_ranking_replicates(np.ones((1, 1), np.int8), score, positive, np.zeros(len(score), np.int64))
-    return BinaryRanking(found.average_precision.reshape(()), found.auroc.reshape(()))
+    draws = binary_ranking_replicates(np.ones((1, 1), np.int8), score, positive, np.zeros(len(score), np.int64))
+    return BinaryRanking(draws.average_precision.reshape(()), draws.auroc.reshape(()))
 
 
 def binary_ranking_replicates(
@@ -73,17 +73,17 @@ class BinaryRankingDraws:
         # the first score may have begun in the last block; of the others, only those with positives change a number
         chosen = np.flatnonzero(np.diff(upto, prepend=-1))
         starts, above, upto_chosen = np.concatenate([[0], ends])[chosen], ends[chosen], upto[chosen]
-        seen, found = (np.zeros(count + 1, np.int64) for count in (len(score), len(hits)))
+        row_count, hit_count = (np.zeros(count + 1, np.int64) for count in (len(score), len(hits)))
         for draw, count in enumerate(counts):
             weight = count[image]
-            np.cumsum(weight, dtype=np.int64, out=seen[1:])
-            np.cumsum(weight[hits], dtype=np.int64, out=found[1:])
+            np.cumsum(weight, dtype=np.int64, out=row_count[1:])
+            np.cumsum(weight[hits], dtype=np.int64, out=hit_count[1:])
             if len(ends):
-                self._count_scores(draw, seen[starts], seen[above], found[upto_chosen])
-                self._seen_before[draw] = self._seen[draw] + seen[ends[-1]]
-                self._hits_before[draw] = self._hits[draw] + found[upto[-1]]
-            self._seen[draw] += seen[-1]
-            self._hits[draw] += found[-1]
+                self._count_scores(draw, row_count[starts], row_count[above], hit_count[upto_chosen])
+                self._seen_before[draw] = self._seen[draw] + row_count[ends[-1]]
+                self._hits_before[draw] = self._hits[draw] + hit_count[upto[-1]]
+            self._seen[draw] += row_count[-1]
+            self._hits[draw] += hit_count[-1]
 
     def _count_scores(self, draw: int, starts: np.ndarray, ends: np.ndarray, upto: np.ndarray) -> None:
         starts, ends, upto = self._seen[draw] + starts, self._seen[draw] + ends, self._hits[draw] + upto

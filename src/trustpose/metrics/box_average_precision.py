@@ -10,7 +10,7 @@ from trustpose.metrics.average_precision import precision_recall
 from trustpose.metrics.matching import Pairs, best_in_image, match_greedily, same_image_pairs
 
 IOU_THRESHOLDS: Float[np.ndarray, " T"] = np.linspace(0.5, 0.95, 10)
-MOST = 100
+MAX_BOXES = 100
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ def box_average_precision(
     detected box inside it.
     """
     crowd = np.zeros(len(true_box), dtype=np.bool_) if iscrowd is None else iscrowd
-    found, labelled = same_image_pairs(image_id, true_image_id)
-    iou = paired_iou(box[found], true_box[labelled])
-    inside = paired_overlap(box[found], true_box[labelled])
-    pairs = Pairs(found, labelled, np.where(crowd[labelled], inside, iou))
-    best, rank = best_in_image(image_id, score, MOST)
+    detected, labelled = same_image_pairs(image_id, true_image_id)
+    iou = paired_iou(box[detected], true_box[labelled])
+    inside = paired_overlap(box[detected], true_box[labelled])
+    pairs = Pairs(detected, labelled, np.where(crowd[labelled], inside, iou))
+    best, rank = best_in_image(image_id, score, MAX_BOXES)
     ignored = crowd[None]  # (1, M)
     (match,) = match_greedily(pairs, rank, person_ignored=ignored, iscrowd=crowd, thresholds=IOU_THRESHOLDS)
     order = best[np.argsort(-score[best], kind="stable")]

@@ -54,19 +54,19 @@ def clear_mot(frames: Sequence[TrackFrame], threshold: float = 0.5) -> ClearMot:
             misses, false = misses + len(frame.truth_id), false + len(frame.track_id)
             continue
         near = frame.similarity >= threshold - _EPSILON
-        stays = np.array([before.get(one, -1) for one in frame.truth_id.tolist()])[:, None] == frame.track_id
+        stays = np.array([before.get(person, -1) for person in frame.truth_id.tolist()])[:, None] == frame.track_id
         stays &= np.isin(frame.truth_id, list(before))[:, None]
         row, column = linear_sum_assignment(np.where(near, frame.similarity + _STAY * stays, 0.0), maximize=True)
-        kept = near[row, column] & (frame.similarity[row, column] + stays[row, column] > _EPSILON)
-        row, column = row[kept], column[kept]
-        now = dict(zip(frame.truth_id[row].tolist(), frame.track_id[column].tolist(), strict=True))
-        switches += sum(last.get(one, track) != track for one, track in now.items())
-        for one in now.keys() - before.keys():
-            starts[one] = starts.get(one, 0) + 1
-        last |= now
-        before = now
-        matches += len(now)
-        misses, false = misses + len(frame.truth_id) - len(now), false + len(frame.track_id) - len(now)
+        is_match = near[row, column] & (frame.similarity[row, column] + stays[row, column] > _EPSILON)
+        row, column = row[is_match], column[is_match]
+        current = dict(zip(frame.truth_id[row].tolist(), frame.track_id[column].tolist(), strict=True))
+        switches += sum(last.get(person, track) != track for person, track in current.items())
+        for person in current.keys() - before.keys():
+            starts[person] = starts.get(person, 0) + 1
+        last |= current
+        before = current
+        matches += len(current)
+        misses, false = misses + len(frame.truth_id) - len(current), false + len(frame.track_id) - len(current)
         similarity += float(frame.similarity[row, column].sum())
     fragments = sum(starts.values()) - len(starts)
     return ClearMot(matches, misses, false, switches, fragments, similarity)

@@ -68,8 +68,8 @@ class CorrectJoints:
     def mean(self, joints: Sequence[int] | None = None) -> Float[np.ndarray, " T"]:
         """Return the mean (T,) of the joints' own shares; joints that are never labelled are left out."""
         rate = self.rate[:, slice(None) if joints is None else list(joints)]
-        known = ~np.isnan(rate)
-        return _share(np.where(known, rate, 0.0).sum(axis=1), known.sum(axis=1))
+        has_rate = ~np.isnan(rate)
+        return _share(np.where(has_rate, rate, 0.0).sum(axis=1), has_rate.sum(axis=1))
 
     def joined(self, groups: Mapping[str, Sequence[int]]) -> dict[str, Float[np.ndarray, " T"]]:
         """Return `mean` of each group of joints (`left_right_groups`), as papers join left and right."""
@@ -89,8 +89,8 @@ def correct_joints(
     columns = np.sort(distance, axis=0).T  # NaN last
     count = np.count_nonzero(~np.isnan(distance), axis=0).astype(np.int64)
     correct = np.zeros((len(limits), len(count)), dtype=np.int64)
-    for joint, (column, known) in enumerate(zip(columns, count, strict=True)):
-        correct[:, joint] = np.searchsorted(column[:known], limits, side="right")
+    for joint, (column, row_count) in enumerate(zip(columns, count, strict=True)):
+        correct[:, joint] = np.searchsorted(column[:row_count], limits, side="right")
     return CorrectJoints(limits, correct, count)
 
 
@@ -126,15 +126,15 @@ def area_under_curve(fractions: Float[np.ndarray, " T"], rate: Float[np.ndarray,
 
 def left_right_groups(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
     """Return joints by name, left and right together: {"shoulder": (12, 13), …, "neck": (8,)}, in skeleton order."""
-    mirror = dict(skeleton.flip_pairs) | {right: left for left, right in skeleton.flip_pairs}
+    mirror = dict(skeleton.flip_pairs) | {right_joint: left_joint for left_joint, right_joint in skeleton.flip_pairs}
     groups: dict[str, tuple[int, ...]] = {}
-    for at, name in enumerate(skeleton.keypoints):
-        other = mirror.get(at)
-        if other is None:
-            groups[name] = (at,)
-        elif at < other:
+    for joint, name in enumerate(skeleton.keypoints):
+        mirrored = mirror.get(joint)
+        if mirrored is None:
+            groups[name] = (joint,)
+        elif joint < mirrored:
             joined = name.replace("left_", "", 1).replace("right_", "", 1)
-            groups[name if joined in skeleton.keypoints else joined] = (at, other)
+            groups[name if joined in skeleton.keypoints else joined] = (joint, mirrored)
     return groups
 
 

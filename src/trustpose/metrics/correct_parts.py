@@ -52,11 +52,11 @@ def body_limbs(skeleton: Skeleton) -> tuple[Limb, ...]:
     ends += [("torso", ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))]
     ends += [("head", (neck,), (top,)) for neck, top in (("neck", "head_top"), ("upper_neck", "head_top"))]
     ends += [("head", ("neck",), ("head",))]
-    known = set(skeleton.keypoints)
+    joints = set(skeleton.keypoints)
     return tuple(
         Limb(name, tuple(map(skeleton.index, start)), tuple(map(skeleton.index, end)))
         for name, start, end in ends
-        if known.issuperset(start + end)
+        if joints.issuperset(start + end)
     )
 
 
@@ -79,9 +79,9 @@ def limb_distance(
         raise ValueError(f"rule: expected 'strict' or 'loose', got {rule!r}")
     both = []
     for side in ([limb.start for limb in limbs], [limb.end for limb in limbs]):
-        found = np.stack([xy[:, list(joints)].mean(axis=1) for joints in side], axis=1)  # (N, L, 2)
-        found = np.where(np.isfinite(found).all(axis=2, keepdims=True), found, np.inf)
-        both.append(np.linalg.norm(found - _true_ends(true_xy, labelled, side), axis=2))
+        limb_end = np.stack([xy[:, list(joints)].mean(axis=1) for joints in side], axis=1)  # (N, L, 2)
+        limb_end = np.where(np.isfinite(limb_end).all(axis=2, keepdims=True), limb_end, np.inf)
+        both.append(np.linalg.norm(limb_end - _true_ends(true_xy, labelled, side), axis=2))
     length = limb_lengths(true_xy, labelled, limbs) if lengths is None else lengths
     error = np.maximum(*both) if rule == "strict" else (both[0] + both[1]) / 2
     counts = np.isfinite(limb_lengths(true_xy, labelled, limbs)) & np.isfinite(length) & (length > 0)
@@ -101,8 +101,8 @@ def limb_lengths(
 
 def mean_limb_length(lengths: Float[np.ndarray, "N L"]) -> Float[np.ndarray, "N L"]:
     """Return each limb's mean over the people, in every row, as PCPm needs it; NaN for a limb never labelled."""
-    known = ~np.isnan(lengths)
-    total, count = np.where(known, lengths, 0.0).sum(axis=0), known.sum(axis=0)
+    is_labelled = ~np.isnan(lengths)
+    total, count = np.where(is_labelled, lengths, 0.0).sum(axis=0), is_labelled.sum(axis=0)
     mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
     return np.broadcast_to(mean, lengths.shape).copy()
 
@@ -134,9 +134,9 @@ def parts_found(
 def limb_groups(limbs: Sequence[Limb]) -> dict[str, tuple[int, ...]]:
     """Return limbs by name, left and right together: {"upper_arm": (0, 1), …}, for `CorrectJoints.joined`."""
     groups: dict[str, tuple[int, ...]] = {}
-    for at, limb in enumerate(limbs):
+    for index, limb in enumerate(limbs):
         name = limb.name.removeprefix("left_").removeprefix("right_")
-        groups[name] = (*groups.get(name, ()), at)
+        groups[name] = (*groups.get(name, ()), index)
     return groups
 
 

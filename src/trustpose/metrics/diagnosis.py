@@ -99,7 +99,7 @@ def diagnose(
         raise ValueError(f"flip_index: expected a permutation of 0..{poses.keypoint_count - 1}, got {flip_index}")
     if pairs is None:
         pairs = pair_oks(poses, truth, sigmas=sigmas, area=area)
-    found = evaluate(
+    evaluation = evaluate(
         poses,
         truth,
         score,
@@ -111,7 +111,7 @@ def diagnose(
         pairs=pairs,
     )
     match = np.full(len(poses), -1)
-    match[found.order] = found.match[0, :, 0]
+    match[evaluation.order] = evaluation.match[0, :, 0]
     scale = truth.area_of_all(area)
     kind, similarity = _classify(poses, truth, match, pairs, scale, sigmas, flip_index)
     xy = poses.xy.astype(np.float64, copy=False)
@@ -133,10 +133,10 @@ def keypoint_errors(
     `diagnose`. A person of another image counts as none. Raises ValueError if image_id or the area is None."""
     if poses.image_id is None or truth.image_id is None:
         raise ValueError("keypoint_errors: image_id is needed in both poses and truth, one of them is None")
-    here = np.where((match >= 0) & (truth.image_id[match] == poses.image_id), match, -1)
+    match_in_image = np.where((match >= 0) & (truth.image_id[match] == poses.image_id), match, -1)
     pose, person = same_image_pairs(poses.image_id, truth.image_id)
     pairs = Pairs(pose, person, np.zeros(len(pose)))
-    return _classify(poses, truth, here, pairs, truth.area_of_all(area), sigmas, flip_index)[0]
+    return _classify(poses, truth, match_in_image, pairs, truth.area_of_all(area), sigmas, flip_index)[0]
 
 
 def _classify(
@@ -179,15 +179,15 @@ def _classify_pairs(
     """Return kind and highest similarity (S, K) for the S poses of the pairs; each pose with all people in its
     image."""
     first = np.flatnonzero(np.r_[True, pose[1:] != pose[:-1]])
-    here, there = poses.xy[pose].astype(np.float64, copy=False), truth.xy[person]
+    pose_xy, true_xy = poses.xy[pose].astype(np.float64, copy=False), truth.xy[person]
     v, size = truth.v[person], scale[person]
-    direct = opks(here, there, v, size, sigmas)  # (P, K)
-    mirrored = opks(here, there[:, flip_index], v[:, flip_index], size, sigmas)
+    direct = opks(pose_xy, true_xy, v, size, sigmas)  # (P, K)
+    mirrored = opks(pose_xy, true_xy[:, flip_index], v[:, flip_index], size, sigmas)
     if poses.missing is not None:
         direct[poses.missing[pose]] = mirrored[poses.missing[pose]] = 0.0  # near no joint, whatever its position
-    own = person == match[pose]  # one pair per pose
-    own_direct, own_mirrored = direct[own], mirrored[own]  # (S, K)
-    direct[own] = mirrored[own] = -1.0  # only other people remain
+    is_match = person == match[pose]  # one pair per pose
+    own_direct, own_mirrored = direct[is_match], mirrored[is_match]  # (S, K)
+    direct[is_match] = mirrored[is_match] = -1.0  # only other people remain
     others_direct = np.maximum.reduceat(direct, first)
     others_mirrored = np.maximum.reduceat(mirrored, first)
     best = np.maximum.reduce([own_direct, own_mirrored, others_direct, others_mirrored])
@@ -200,7 +200,7 @@ def _classify_pairs(
     kind[on_own] = np.where(best[on_own] >= GOOD_OPKS, KeypointError.GOOD, KeypointError.JITTER)
     kind[on_mirrored] = KeypointError.INVERSION
     kind[on_others] = KeypointError.SWAP
-    unlabelled = truth.v[person[own]] == 0
+    unlabelled = truth.v[person[is_match]] == 0
     kind[unlabelled] = KeypointError.UNLABELLED
     return kind, np.where(unlabelled, 0.0, best)
 

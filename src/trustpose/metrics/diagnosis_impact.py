@@ -86,7 +86,7 @@ def error_impact(
     convention also if no person is left. Raises ValueError if `diagnosis` does not match the poses, or image_id or the
     area is missing.
     """
-    found = corrected_evaluations(
+    evaluations = corrected_evaluations(
         poses,
         truth,
         score,
@@ -97,11 +97,11 @@ def error_impact(
         separate=separate,
     )
     baseline, corrected = stage_precisions(
-        [(one.precision[0], one.recall[0]) for one in found.by_score],
-        (found.rescored.precision[0], found.rescored.recall[0]),
+        [(evaluation.precision[0], evaluation.recall[0]) for evaluation in evaluations.by_score],
+        (evaluations.rescored.precision[0], evaluations.rescored.recall[0]),
         separate=separate,
     )
-    last = found.by_score[0] if separate else found.rescored
+    last = evaluations.by_score[0] if separate else evaluations.rescored
     return ErrorImpact(np.asarray(oks_thresholds), baseline, corrected, _background(last), separate)
 
 
@@ -209,8 +209,12 @@ def _corrected(poses: Poses, diagnosis: Diagnosis, rows: Int[np.ndarray, " D"], 
 def _box_before_correction(poses: Poses) -> Float[np.ndarray, "N 4"]:
     """Return the box that decides whether a pose lies in an area range, which a correction must not change. It includes
     missing keypoints, as in `evaluate`."""
-    own = replace(poses, missing=None).keypoint_box().astype(np.float64, copy=False)
-    return own if poses.box is None else np.where(np.isnan(poses.box).any(axis=1, keepdims=True), own, poses.box)
+    keypoint_box = replace(poses, missing=None).keypoint_box().astype(np.float64, copy=False)
+    return (
+        keypoint_box
+        if poses.box is None
+        else np.where(np.isnan(poses.box).any(axis=1, keepdims=True), keypoint_box, poses.box)
+    )
 
 
 def _best_score(
@@ -247,7 +251,7 @@ def _background(evaluation: Evaluation) -> Background:
     match, ignored = evaluation.match[0], evaluation.pose_ignored[0]  # (D, T)
     alone = match < 0
     people = len(evaluation.person_ignored[0])
-    missed = np.stack([~np.isin(np.arange(people), taken) for taken in match.T])  # (T, M)
+    missed = np.stack([~np.isin(np.arange(people), matched) for matched in match.T])  # (T, M)
     counted = ~evaluation.person_ignored[0]
     return Background(
         false_positive=np.count_nonzero(alone & ~ignored, axis=0),

@@ -68,17 +68,17 @@ def diagnose_scores(
     optimal[rows] = optimal_score(poses[rows], max_oks[rows], sigmas)
     rises = (np.diff(optimal[rows]) > 0) & (image_id[1:] == image_id[:-1])
     # ties in the optimal score keep their order, as in a stable sort
-    place, place_after = np.full(len(poses), len(poses)), np.full(len(poses), len(poses))
-    place[rows] = np.arange(len(rows))
-    place_after[rows[np.lexsort((-optimal[rows], image_id))]] = np.arange(len(rows))
+    position, position_after = np.full(len(poses), len(poses)), np.full(len(poses), len(poses))
+    position[rows] = np.arange(len(rows))
+    position_after[rows[np.lexsort((-optimal[rows], image_id))]] = np.arange(len(rows))
     return ScoreDiagnosis(
         max_oks=max_oks,
         optimal_score=optimal,
-        misranked=misranked_people(pairs, place, truth),
-        misranked_after=misranked_people(pairs, place_after, truth),
+        misranked=misranked_people(pairs, position, truth),
+        misranked_after=misranked_people(pairs, position_after, truth),
         reordered_images=len(np.unique(image_id[1:][rises])),
         images=len(np.unique(image_id)),
-        **dict(zip(("closest", "others"), near_poses(pairs, place), strict=True)),
+        **dict(zip(("closest", "others"), near_poses(pairs, position), strict=True)),
     )
 
 
@@ -125,12 +125,12 @@ def optimal_score(
 
 def _oks_between(
     xy: Float[np.ndarray, "I n K 2"],
-    found: Bool[np.ndarray, "I n K"],
+    has_position: Bool[np.ndarray, "I n K"],
     area: Float[np.ndarray, "I n"],
     sigmas: Float[np.ndarray, " K"],
 ) -> Float[np.ndarray, "I n n"]:
     """Return OKS between all poses of an image, over the keypoints found in both; 0 without any."""
-    both = found[:, :, None] & found[:, None]  # (I, n, n, K)
+    both = has_position[:, :, None] & has_position[:, None]  # (I, n, n, K)
     terms = opks(xy[:, :, None], xy[:, None], both, 0.5 * (area[:, :, None] + area[:, None]), sigmas)
     return terms.sum(axis=-1) / np.maximum(np.count_nonzero(both, axis=-1), 1)
 
@@ -138,19 +138,19 @@ def _oks_between(
 def _suppress(score: Float[np.ndarray, "I n"], oks: Float[np.ndarray, "I n n"]) -> Float[np.ndarray, "I n"]:
     """Apply soft-NMS: return scores after all n poses of each image were selected in turn."""
     images = np.arange(len(score))
-    waiting = np.ones(score.shape, dtype=bool)
-    kept = np.exp(-(oks**2) / _SUPPRESSION_WIDTH)  # (I, n, n)
+    is_unselected = np.ones(score.shape, dtype=bool)
+    kept_share = np.exp(-(oks**2) / _SUPPRESSION_WIDTH)  # (I, n, n)
     for _ in range(score.shape[1] - 1):
-        best = np.where(waiting, score, -np.inf).argmax(axis=1)  # (I,)
-        waiting[images, best] = False
-        score = np.where(waiting, score * kept[images, best], score)
+        best = np.where(is_unselected, score, -np.inf).argmax(axis=1)  # (I,)
+        is_unselected[images, best] = False
+        score = np.where(is_unselected, score * kept_share[images, best], score)
     return score
 
 
-def misranked_people(pairs: Pairs, place: Int[np.ndarray, " N"], truth: Truth) -> Bool[np.ndarray, " M"]:
+def misranked_people(pairs: Pairs, position: Int[np.ndarray, " N"], truth: Truth) -> Bool[np.ndarray, " M"]:
     """Return the people (M,) for whom the best ranked of the poses within OKS 0.5 is not the one with the highest OKS.
 
-    `place` (N,) orders the poses of an image, best first. In each image, people choose in descending order of their
+    `position` (N,) orders the poses of an image, best first. In each image, people choose in descending order of their
     highest OKS; each uses up its best pose, and the first without a free pose ends the image (as in coco-analyze).
     """
     misranked = np.zeros(len(truth), dtype=bool)
@@ -164,26 +164,29 @@ def misranked_people(pairs: Pairs, place: Int[np.ndarray, " N"], truth: Truth) -
     turn = np.zeros(len(truth), dtype=np.int64)
     turn[people] = np.arange(len(people)) - np.searchsorted(image, image, side="left")
 
-    used = np.zeros(len(place), dtype=bool)
+    used = np.zeros(len(position), dtype=bool)
     open_images = np.unique(image)
-    by_choice = np.lexsort((place[pairs.pose], -pairs.oks, pairs.person))
+    by_choice = np.lexsort((position[pairs.pose], -pairs.oks, pairs.person))
     pose, person = pairs.pose[by_choice], pairs.person[by_choice]
-    for now in range(int(turn.max(initial=-1)) + 1):
-        rows = np.flatnonzero((turn[person] == now) & ~used[pose] & np.isin(truth.image_id[person], open_images))
-        who, first = np.unique(person[rows], return_index=True)
+    for round_number in range(int(turn.max(initial=-1)) + 1):
+        rows = np.flatnonzero(
+            (turn[person] == round_number) & ~used[pose] & np.isin(truth.image_id[person], open_images)
+        )
+        people_in_turn, first = np.unique(person[rows], return_index=True)
         chosen = pose[rows[first]]  # of highest OKS
-        highest_place = np.full(len(truth), len(place))
-        np.minimum.at(highest_place, person[rows], place[pose[rows]])
-        misranked[who] = highest_place[who] < place[chosen]
+        best_position = np.full(len(truth), len(position))
+        np.minimum.at(best_position, person[rows], position[pose[rows]])
+        misranked[people_in_turn] = best_position[people_in_turn] < position[chosen]
         used[chosen] = True
-        open_images = truth.image_id[who]
+        open_images = truth.image_id[people_in_turn]
     return misranked
 
 
-def near_poses(pairs: Pairs, place: Int[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " Q"]]:
-    """Return `ScoreDiagnosis.closest` and `others`; of equal OKS, the pose that `place` (N,) has first is closest."""
+def near_poses(pairs: Pairs, position: Int[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " Q"]]:
+    """Return `ScoreDiagnosis.closest` and `others`; of equal OKS, the pose that `position` (N,) has first is
+    closest."""
     near = np.flatnonzero(pairs.oks > NEAR_OKS)
-    near = near[np.lexsort((place[pairs.pose[near]], -pairs.oks[near], pairs.person[near]))]
+    near = near[np.lexsort((position[pairs.pose[near]], -pairs.oks[near], pairs.person[near]))]
     _, first, count = np.unique(pairs.person[near], return_index=True, return_counts=True)
     is_contested = np.repeat(count > 1, count)
     is_first = np.isin(np.arange(len(near)), first)

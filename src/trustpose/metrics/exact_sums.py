@@ -24,18 +24,18 @@ def exact_sums(
     totals = [0] * groups
     for start in range(0, len(values), _AT_ONCE):
         part = np.asarray(values[start : start + _AT_ONCE], dtype=np.float64)
-        place = np.zeros(len(part), np.int64) if group is None else group[start : start + _AT_ONCE]
+        group_index = np.zeros(len(part), np.int64) if group is None else group[start : start + _AT_ONCE]
         mantissa, exponent = np.frexp(part)
         lowest = int(exponent.min())
         width = int(exponent.max()) - lowest + 1
         whole = np.ldexp(mantissa, 53)
         high = np.floor(np.ldexp(whole, -_HALF))
         low = whole - np.ldexp(high, _HALF)
-        place = place * width + (exponent - lowest)
-        sums = [np.bincount(place, weights=half, minlength=groups * width) for half in (high, low)]
-        for at in np.flatnonzero((sums[0] != 0) | (sums[1] != 0)).tolist():
-            power = at % width + lowest - 53 + UNIT
-            totals[at // width] += ((int(sums[0][at]) << _HALF) + int(sums[1][at])) << power
+        cell = group_index * width + (exponent - lowest)
+        sums = [np.bincount(cell, weights=half, minlength=groups * width) for half in (high, low)]
+        for index in np.flatnonzero((sums[0] != 0) | (sums[1] != 0)).tolist():
+            power = index % width + lowest - 53 + UNIT
+            totals[index // width] += ((int(sums[0][index]) << _HALF) + int(sums[1][index])) << power
     return totals
 
 
@@ -43,10 +43,10 @@ def exact_products(x: Float[np.ndarray, " N"], y: Float[np.ndarray, " N"]) -> tu
     """Return x·y (N,) rounded, and what rounding left: their sum is the exact product, for numbers of 1e-140 to
     1e140."""
     product = x * y
-    x_high, y_high = (_SPLIT * one - (_SPLIT * one - one) for one in (x, y))
+    x_high, y_high = (_SPLIT * number - (_SPLIT * number - number) for number in (x, y))
     x_low, y_low = x - x_high, y - y_high
-    left = ((x_high * y_high - product) + x_high * y_low + x_low * y_high) + x_low * y_low
-    return product, left
+    remainder = ((x_high * y_high - product) + x_high * y_low + x_low * y_high) + x_low * y_low
+    return product, remainder
 
 
 def mean_of(total: int, count: int) -> float:
@@ -67,28 +67,28 @@ class PearsonSums:
     ) -> None:
         """Count pairs (N,), |x| and |y| at most 1e140, in their groups, all in the first if None."""
         groups = len(self.count)
-        place = np.zeros(len(x), np.int64) if group is None else group
-        self.count += np.bincount(place, minlength=groups)
-        known = np.isfinite(x) & np.isfinite(y)
-        if not known.all():
-            self._is_finite[np.unique(place[~known])] = False
-            x, y, place = x[known], y[known], place[known]
+        group_index = np.zeros(len(x), np.int64) if group is None else group
+        self.count += np.bincount(group_index, minlength=groups)
+        is_finite = np.isfinite(x) & np.isfinite(y)
+        if not is_finite.all():
+            self._is_finite[np.unique(group_index[~is_finite])] = False
+            x, y, group_index = x[is_finite], y[is_finite], group_index[is_finite]
         for start in range(0, len(x), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             a, b = np.asarray(x[part], np.float64), np.asarray(y[part], np.float64)
             terms = [[a], [b], exact_products(a, a), exact_products(b, b), exact_products(a, b)]
-            for at, columns in enumerate(terms):
+            for column_index, columns in enumerate(terms):
                 for column in columns:
-                    for total, more in zip(self._sums, exact_sums(column, place[part], groups), strict=True):
-                        total[at] += more
+                    for total, more in zip(self._sums, exact_sums(column, group_index[part], groups), strict=True):
+                        total[column_index] += more
 
     def together(self) -> "PearsonSums":
         """Return the sums of all groups as one."""
-        found = PearsonSums()
-        found.count = self.count.sum(keepdims=True)
-        found._sums = [[sum(column) for column in zip(*self._sums, strict=True)]]
-        found._is_finite = np.array([bool(self._is_finite.all())])
-        return found
+        sums = PearsonSums()
+        sums.count = self.count.sum(keepdims=True)
+        sums._sums = [[sum(column) for column in zip(*self._sums, strict=True)]]
+        sums._is_finite = np.array([bool(self._is_finite.all())])
+        return sums
 
     def pearson(self) -> Float[np.ndarray, " G"]:
         """Return r of each group, −1 to 1; NaN where undefined, as for `correlation.pearson`."""
@@ -100,12 +100,12 @@ class PearsonSums:
 
 def _pearson(n: int, x: int, y: int, xx: int, yy: int, xy: int) -> float:
     """Return r from exact sums, rounded twice: its square, and the root of that."""
-    between = n * (xy << UNIT) - x * y
-    within = (n * (xx << UNIT) - x * x) * (n * (yy << UNIT) - y * y)
-    if within <= 0:
+    covariance = n * (xy << UNIT) - x * y
+    variances = (n * (xx << UNIT) - x * x) * (n * (yy << UNIT) - y * y)
+    if variances <= 0:
         return float("nan")
-    size = float(Fraction(between * between, within)) ** 0.5
-    return float(np.clip(size if between >= 0 else -size, -1, 1))
+    size = float(Fraction(covariance * covariance, variances)) ** 0.5
+    return float(np.clip(size if covariance >= 0 else -size, -1, 1))
 
 
 class CalibrationSums:
@@ -128,28 +128,28 @@ class CalibrationSums:
     ) -> None:
         """Count scores (N,) with their targets (N,) in their groups, all in the first if None."""
         groups = len(self.count)
-        place = np.zeros(len(score), np.int64) if group is None else group
+        group_index = np.zeros(len(score), np.int64) if group is None else group
         score = np.asarray(score, np.float64)
-        self.count += np.bincount(place, minlength=groups)
-        self.outside += np.bincount(place[(score < 0) | (score > 1)], minlength=groups)
-        np.minimum.at(self.lowest, place, score)
-        np.maximum.at(self.highest, place, score)
+        self.count += np.bincount(group_index, minlength=groups)
+        self.outside += np.bincount(group_index[(score < 0) | (score > 1)], minlength=groups)
+        np.minimum.at(self.lowest, group_index, score)
+        np.maximum.at(self.highest, group_index, score)
         score = np.clip(score, 0.0, 1.0)
-        bins = place * self._bins + np.searchsorted(self._inner, score, side="left")
+        bins = group_index * self._bins + np.searchsorted(self._inner, score, side="left")
         for sign, column in ((1, score), (-1, np.asarray(target, np.float64))):
-            for at, more in enumerate(exact_sums(column, bins, len(self._gaps))):
-                self._gaps[at] += sign * more
-        for at, more in enumerate(exact_sums((score - target) ** 2, place, groups)):
-            self._squares[at] += more
+            for index, more in enumerate(exact_sums(column, bins, len(self._gaps))):
+                self._gaps[index] += sign * more
+        for index, more in enumerate(exact_sums((score - target) ** 2, group_index, groups)):
+            self._squares[index] += more
 
     def together(self) -> "CalibrationSums":
         """Return the sums of all groups as one."""
-        found = CalibrationSums(self._inner)
-        found.count, found.outside = self.count.sum(keepdims=True), self.outside.sum(keepdims=True)
-        found.lowest, found.highest = self.lowest.min(keepdims=True), self.highest.max(keepdims=True)
-        found._gaps = [sum(self._gaps[at :: self._bins]) for at in range(self._bins)]
-        found._squares = [sum(self._squares)]
-        return found
+        sums = CalibrationSums(self._inner)
+        sums.count, sums.outside = self.count.sum(keepdims=True), self.outside.sum(keepdims=True)
+        sums.lowest, sums.highest = self.lowest.min(keepdims=True), self.highest.max(keepdims=True)
+        sums._gaps = [sum(self._gaps[bin_index :: self._bins]) for bin_index in range(self._bins)]
+        sums._squares = [sum(self._squares)]
+        return sums
 
     def ece(self, group: int = 0) -> float:
         """Return the expected calibration error of a group, 0–1; NaN without rows."""

@@ -39,33 +39,35 @@ def hota(frames: Sequence[TrackFrame]) -> Hota:
     5.1). Equal to TrackEval's numbers, except that what it sets to 0 or 1 without data is NaN here.
     """
     pairs = pairs_of(frames)
-    people, found = int(pairs.truth_count.sum()), int(pairs.track_count.sum())
+    truth_count, track_count = int(pairs.truth_count.sum()), int(pairs.track_count.sum())
     unknown = np.full(len(ALPHAS), np.nan)
-    if not people + found:
+    if not truth_count + track_count:
         return Hota(unknown, unknown, unknown, unknown, np.zeros(len(ALPHAS), np.int64))
     matched = _matched(frames, pairs)
     similarity = pairs.similarity[matched]
-    key, place = np.unique(pairs.key[matched], return_inverse=True)
+    key, pair_index = np.unique(pairs.key[matched], return_inverse=True)
     width = max(1, len(pairs.track_count))
     frames_of_both = pairs.truth_count[key // width] + pairs.track_count[key % width] if len(key) else np.zeros(0)
     deta, assa, loca = np.zeros(len(ALPHAS)), np.zeros(len(ALPHAS)), unknown.copy()
     matches = np.zeros(len(ALPHAS), np.int64)
-    for at, alpha in enumerate(ALPHAS):
+    for index, alpha in enumerate(ALPHAS):
         hit = similarity >= alpha - _EPSILON
-        true = matches[at] = int(hit.sum())
-        deta[at] = true / (people + found - true)
+        true = matches[index] = int(hit.sum())
+        deta[index] = true / (truth_count + track_count - true)
         if true:
-            together = np.bincount(place[hit], minlength=len(key))
-            assa[at] = (together * together / (frames_of_both - together)).sum() / true
-            loca[at] = similarity[hit].mean()
+            together = np.bincount(pair_index[hit], minlength=len(key))
+            assa[index] = (together * together / (frames_of_both - together)).sum() / true
+            loca[index] = similarity[hit].mean()
     return Hota(np.sqrt(deta * assa), deta, assa, loca, matches)
 
 
 def _matched(frames: Sequence[TrackFrame], pairs: TrackPairs) -> np.ndarray:
     """Return the rows of `pairs` that are matched, frame by frame, at any threshold."""
     share = np.concatenate([np.zeros(0), *(_share(frame.similarity).ravel() for frame in frames)])
-    _, place = np.unique(pairs.key, return_inverse=True)
-    together = np.bincount(place, share)[place] if len(place) else share  # soft frames that both ids share
+    _, pair_index = np.unique(pairs.key, return_inverse=True)
+    together = (
+        np.bincount(pair_index, share)[pair_index] if len(pair_index) else share
+    )  # soft frames that both ids share
     agreement = together / (pairs.truth_count[pairs.truth] + pairs.track_count[pairs.track] - together)
     weight, rows, start = agreement * pairs.similarity, [], 0
     for frame in frames:

@@ -45,16 +45,16 @@ def identity(frames: Sequence[TrackFrame], threshold: float = 0.5) -> Identity:
     """
     pairs = pairs_of(frames)
     near = pairs.similarity >= threshold
-    people, found = int(pairs.truth_count.sum()), int(pairs.track_count.sum())
+    truth_count, track_count = int(pairs.truth_count.sum()), int(pairs.track_count.sum())
     shape = len(pairs.truth_count), len(pairs.track_count)
     if not near.any():
-        return Identity(0, found, people)
+        return Identity(0, track_count, truth_count)
     together: Any = csr_array((np.ones(int(near.sum())), (pairs.truth[near], pairs.track[near])), shape=shape)
     true = 0
     for rows, columns in _groups(together):
         block = together[rows][:, columns].toarray()
         true += int(block[linear_sum_assignment(block, maximize=True)].sum())
-    return Identity(true, found - true, people - true)
+    return Identity(true, track_count - true, truth_count - true)
 
 
 def _groups(together: Any) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -65,5 +65,7 @@ def _groups(together: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     count, group = connected_components(graph, directed=False)
     order = np.argsort(group, kind="stable")
     members = np.split(order, np.searchsorted(group[order], np.arange(1, count)))
-    split = [(one[one < together.shape[0]], one[one >= together.shape[0]] - together.shape[0]) for one in members]
+    split = [
+        (nodes[nodes < together.shape[0]], nodes[nodes >= together.shape[0]] - together.shape[0]) for nodes in members
+    ]
     return [(rows, columns) for rows, columns in split if len(rows) and len(columns)]

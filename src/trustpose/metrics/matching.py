@@ -51,7 +51,7 @@ def pair_oks(
     labelled = truth.v > 0
     count = np.count_nonzero(labelled, axis=1)
     reach = _reach(truth, labelled, scale, sigmas, minimum) if minimum > 0 else None
-    kept = [Pairs(rows[:0], by_image[:0], np.zeros(0))]
+    pairs = [Pairs(rows[:0], by_image[:0], np.zeros(0))]
     for first in range(0, len(rows), _ROWS):
         block = rows[first : first + _ROWS]
         pose, person = same_image_pairs(poses.image_id[block], image)
@@ -62,8 +62,8 @@ def pair_oks(
         pose = block[pose]
         for start in range(0, len(pose), _CHUNK):
             part = slice(start, start + _CHUNK)
-            kept.append(_oks_of_pairs(poses, truth, pose[part], person[part], labelled, count, scale, sigmas, minimum))
-    return Pairs(*(np.concatenate([getattr(part, name) for part in kept]) for name in ("pose", "person", "oks")))
+            pairs.append(_oks_of_pairs(poses, truth, pose[part], person[part], labelled, count, scale, sigmas, minimum))
+    return Pairs(*(np.concatenate([getattr(part, name) for part in pairs]) for name in ("pose", "person", "oks")))
 
 
 def _check(poses: Poses, truth: Truth, sigmas: np.ndarray) -> None:
@@ -142,30 +142,30 @@ def _oks_of_pairs(
     similarity = np.empty(len(pose))
     for n in np.flatnonzero(np.bincount(counts)):
         rows = np.flatnonzero(counts == n)
-        who = person[rows]
+        people = person[rows]
         if n == 0:
             if truth.box is None:
                 raise ValueError("a person without labelled keypoints needs Truth.box, which is None")
             similarity[rows] = object_keypoint_similarity(
-                xy[keep[rows]], truth.xy[who], truth.v[who], scale[who], sigmas, box=truth.box[who]
+                xy[keep[rows]], truth.xy[people], truth.v[people], scale[people], sigmas, box=truth.box[people]
             )
             continue
-        compact = terms[rows][labelled[who]].reshape(len(rows), n)  # (P_n, n)
+        compact = terms[rows][labelled[people]].reshape(len(rows), n)  # (P_n, n)
         similarity[rows] = compact.sum(axis=1) / n
     return Pairs(pose, person, similarity).at_least(minimum)
 
 
 def best_in_image(
-    image_id: Int[np.ndarray, " N"], score: Float[np.ndarray, " N"], most: int
+    image_id: Int[np.ndarray, " N"], score: Float[np.ndarray, " N"], max_per_image: int
 ) -> tuple[Int[np.ndarray, " D"], Int[np.ndarray, " N"]]:
-    """Return rows (D,) of the `most` best poses of every image: by image id, then by descending score, then in their
-    order; and every row's rank by score within its image (N,), -1 beyond `most`."""
+    """Return rows (D,) of the `max_per_image` best poses of every image: by image id, then by descending score, then in
+    their order; and every row's rank by score within its image (N,), -1 beyond `max_per_image`."""
     order = np.lexsort((-score, image_id))
     image = image_id[order]
-    place = np.arange(len(order)) - np.searchsorted(image, image, side="left")
+    position = np.arange(len(order)) - np.searchsorted(image, image, side="left")
     rank = np.full(len(order), -1)
-    rank[order[place < most]] = place[place < most]
-    return order[place < most], rank
+    rank[order[position < max_per_image]] = position[position < max_per_image]
+    return order[position < max_per_image], rank
 
 
 def match_greedily(
@@ -189,7 +189,7 @@ def match_greedily(
     pairs = pairs.at_least(float(steps.min())) if len(steps) else pairs
     pairs = _only(pairs, rank[pairs.pose] >= 0)
     match = np.full((areas * len(rank), len(steps)), -1, dtype=np.int32)  # rows: area range × pose
-    taken = np.zeros((areas * people, len(steps)), dtype=bool)  # rows: area range × person
+    is_taken = np.zeros((areas * people, len(steps)), dtype=bool)  # rows: area range × person
 
     area = np.repeat(np.arange(areas), len(pairs.pose))  # (A·P,)
     pose, person, oks = (np.tile(column, areas) for column in (pairs.pose, pairs.person, pairs.oks))
@@ -204,10 +204,10 @@ def match_greedily(
     by_turn = np.argsort(turn, kind="stable")
     reach = oks[:, None] >= steps  # (A·P, T)
     for rows in np.split(by_turn, np.flatnonzero(np.diff(turn[by_turn])) + 1):
-        free = ~taken[chosen[rows]] | iscrowd[person[rows], None]
+        free = ~is_taken[chosen[rows]] | iscrowd[person[rows], None]
         takes = free & reach[rows] & (match[chooser[rows]] < 0)  # (rows, T)
         match[chooser[rows]] = np.where(takes, person[rows, None], match[chooser[rows]])
-        taken[chosen[rows]] |= takes
+        is_taken[chosen[rows]] |= takes
     return match.reshape(areas, len(rank), len(steps))
 
 

@@ -8,7 +8,7 @@ from trustpose.metrics.matching import same_image_pairs
 from trustpose.poses import MISSING_ID, Poses, Truth, check_same_skeleton
 
 MINIMUM_IOU = 0.1  # minimum box overlap for a match
-_MOST = 0.5  # share of a pose's keypoints that must lie in a person's box
+_MAJORITY = 0.5  # share of a pose's keypoints that must lie in a person's box
 
 
 def pair_with_people(poses: Poses, truth: Truth, minimum_iou: float = MINIMUM_IOU) -> Int[np.ndarray, " N"]:
@@ -29,9 +29,9 @@ def pair_with_people(poses: Poses, truth: Truth, minimum_iou: float = MINIMUM_IO
     if poses.annotation_id is not None and truth.annotation_id is not None and len(truth):
         order = np.argsort(truth.annotation_id, kind="stable")
         ids = truth.annotation_id[order]
-        place = np.minimum(np.searchsorted(ids, poses.annotation_id), len(ids) - 1)
-        named = (ids[place] == poses.annotation_id) & (poses.annotation_id != MISSING_ID)
-        person[named] = order[place[named]]
+        rank = np.minimum(np.searchsorted(ids, poses.annotation_id), len(ids) - 1)
+        named = (ids[rank] == poses.annotation_id) & (poses.annotation_id != MISSING_ID)
+        person[named] = order[rank[named]]
     if (person >= 0).all():
         return person
     if truth.box is None:
@@ -48,7 +48,7 @@ def pair_with_people(poses: Poses, truth: Truth, minimum_iou: float = MINIMUM_IO
         partial = (np.any(poses.missing, axis=1) & ~has_box)[pose]
         pose, people = pose[partial], people[partial]
         share, iou = _share_inside(poses, pose, truth.box[people]), paired_iou(box[pose], truth.box[people])
-        near = np.flatnonzero(share > _MOST)
+        near = np.flatnonzero(share > _MAJORITY)
         first = near[np.lexsort((people[near], pose[near], -iou[near], -share[near]))]
         take_best_first(pose[first], people[first], person)
     return person
@@ -66,9 +66,9 @@ def unpaired_on_people(poses: Poses, truth: Truth, person: Int[np.ndarray, " N"]
     pose, people = _left_over(poses, truth, person)
     labelled = np.any(truth.v > 0, axis=1)[people]
     pose, people = pose[labelled], people[labelled]
-    found = np.zeros(len(poses), dtype=bool)
-    found[pose[_share_inside(poses, pose, truth.box[people]) > _MOST]] = True
-    return found
+    is_on_person = np.zeros(len(poses), dtype=bool)
+    is_on_person[pose[_share_inside(poses, pose, truth.box[people]) > _MAJORITY]] = True
+    return is_on_person
 
 
 def _left_over(poses: Poses, truth: Truth, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,12 +84,12 @@ def _left_over(poses: Poses, truth: Truth, person: np.ndarray) -> tuple[np.ndarr
 
 def _share_inside(poses: Poses, pose: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Return the share (P,) of each pose's keypoints, missing ones left out, inside its pair's box; 0 without any."""
-    found = np.ones(poses.xy.shape[:2], dtype=bool) if poses.missing is None else ~poses.missing
+    has_position = np.ones(poses.xy.shape[:2], dtype=bool) if poses.missing is None else ~poses.missing
     inside = np.zeros(len(pose), dtype=np.int64)
     for k in range(poses.keypoint_count):  # one by one: a crowd has many pairs
-        at = poses.xy[pose, k]
-        inside += found[pose, k] & (at >= box[:, :2]).all(axis=1) & (at <= box[:, 2:]).all(axis=1)
-    return inside / np.maximum(found.sum(axis=1), 1)[pose]
+        xy = poses.xy[pose, k]
+        inside += has_position[pose, k] & (xy >= box[:, :2]).all(axis=1) & (xy <= box[:, 2:]).all(axis=1)
+    return inside / np.maximum(has_position.sum(axis=1), 1)[pose]
 
 
 def take_best_first(pose: np.ndarray, people: np.ndarray, person: np.ndarray) -> None:
@@ -102,7 +102,7 @@ def take_best_first(pose: np.ndarray, people: np.ndarray, person: np.ndarray) ->
         first_of_pose, first_of_person = np.zeros(len(pose), dtype=bool), np.zeros(len(pose), dtype=bool)
         first_of_pose[np.unique(pose, return_index=True)[1]] = True
         first_of_person[np.unique(people, return_index=True)[1]] = True
-        taken = first_of_pose & first_of_person
-        person[pose[taken]] = people[taken]
-        left = ~np.isin(pose, pose[taken]) & ~np.isin(people, people[taken])
-        pose, people = pose[left], people[left]
+        is_best = first_of_pose & first_of_person
+        person[pose[is_best]] = people[is_best]
+        is_free = ~np.isin(pose, pose[is_best]) & ~np.isin(people, people[is_best])
+        pose, people = pose[is_free], people[is_free]

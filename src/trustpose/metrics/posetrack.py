@@ -41,8 +41,8 @@ class PoseTrackFrame:
 
     def distances(self) -> Float[np.ndarray, "T n J"]:
         """Return the distances of people's joints from those of poses, in heads; infinite if one is not there."""
-        apart = np.linalg.norm(self.truth_xy[:, None] - self.xy, axis=3) / self.head[:, None, None]
-        return np.where(self.labelled[:, None] & self.placed, apart, np.inf)
+        distance = np.linalg.norm(self.truth_xy[:, None] - self.xy, axis=3) / self.head[:, None, None]
+        return np.where(self.labelled[:, None] & self.placed, distance, np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +68,8 @@ class JointPrecision:
 
 def mean_of_joints(values: Float[np.ndarray, " J"]) -> float:
     """Return the mean over the joints that have a number, as poseval's total; NaN without any."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+    numbers = values[~np.isnan(values)]
+    return float(numbers.mean()) if len(numbers) else float("nan")
 
 
 def joint_tracks(clips: Sequence[Sequence[PoseTrackFrame]]) -> JointTracks:
@@ -88,12 +88,12 @@ def joint_tracks(clips: Sequence[Sequence[PoseTrackFrame]]) -> JointTracks:
             counts[:, joint] += clip_counts
             total[joint] += distance
     matches, switches, misses, false = counts
-    found = matches + switches
+    assigned = matches + switches
     return JointTracks(
-        mota=1 - _share(misses + switches + false, found + misses),
-        motp=1 - _share(total, found),
-        precision=_share(found, found + false),
-        recall=_share(found, found + misses),
+        mota=1 - _share(misses + switches + false, assigned + misses),
+        motp=1 - _share(total, assigned),
+        precision=_share(assigned, assigned + false),
+        recall=_share(assigned, assigned + misses),
         switches=switches,
     )
 
@@ -117,7 +117,8 @@ def joint_precision(clips: Sequence[Sequence[PoseTrackFrame]]) -> JointPrecision
             scores[joint].append(frame.score[rows, joint])
             hits[joint].append(right[rows, joint])
     curves = [
-        _curve(np.concatenate(one), np.concatenate(hit), n) for one, hit, n in zip(scores, hits, people, strict=True)
+        _curve(np.concatenate(score), np.concatenate(hit), n)
+        for score, hit, n in zip(scores, hits, people, strict=True)
     ]
     table = np.array(curves).reshape(joints, 3)
     return JointPrecision(*table.T)
@@ -152,14 +153,14 @@ def _pairs(
     """Yield the matched rows and columns: first those who stay with their last track, then the others."""
     near = distance <= FOUND
     columns = {track: column for column, track in enumerate(tracks)}
-    taken: set[int] = set()
+    used_columns: set[int] = set()
     for row, person in enumerate(people):
         column = columns.get(last[person]) if person in last else None
-        if column is not None and column not in taken and near[row, column]:
-            taken.add(column)
+        if column is not None and column not in used_columns and near[row, column]:
+            used_columns.add(column)
             near[row] = False
             yield row, column
-    near[:, list(taken)] = False
+    near[:, list(used_columns)] = False
     if near.any():
         for row, column in zip(*linear_sum_assignment(np.where(near, distance, _NEVER)), strict=True):
             if near[row, column]:
@@ -174,9 +175,9 @@ def _right_joints(frame: PoseTrackFrame) -> Bool[np.ndarray, "n J"]:
     near = frame.distances() <= FOUND  # (T, n, J)
     share = near.sum(axis=2) / np.maximum(frame.labelled.sum(axis=1), 1)[:, None]  # (T, n)
     person = share.argmax(axis=0)  # (n,) each pose's person, the first in ties
-    own = np.where(person == np.arange(len(share))[:, None], share, 0.0)
-    pose = own.argmax(axis=1)  # (T,) each person's pose
-    for row in np.flatnonzero(own.max(axis=1) > 0):
+    own_share = np.where(person == np.arange(len(share))[:, None], share, 0.0)
+    pose = own_share.argmax(axis=1)  # (T,) each person's pose
+    for row in np.flatnonzero(own_share.max(axis=1) > 0):
         right[pose[row]] = near[row, pose[row]]
     return right
 

@@ -32,10 +32,10 @@ def presence_targets(
     overlap = paired_iou(box[pose], truth.box[person])
     near = np.flatnonzero((overlap >= PRESENT_IOU) & ~is_crowd[person])
     order = near[np.lexsort((person[near], -overlap[near], pose[near], -score[pose[near]]))]
-    taken = np.full(len(poses), -1)
-    take_best_first(pose[order], person[order], taken)
+    match = np.full(len(poses), -1)
+    take_best_first(pose[order], person[order], match)
     pose, crowd = same_image_pairs(poses.image_id, truth.image_id[crowds])
     inside = paired_overlap(box[pose], truth.box[crowds[crowd]]) >= _INSIDE_CROWD
     in_crowd = np.zeros(len(poses), bool)
     in_crowd[pose[inside]] = True
-    return taken, np.isin(poses.image_id, complete_images) & ((taken >= 0) | ~in_crowd)
+    return match, np.isin(poses.image_id, complete_images) & ((match >= 0) | ~in_crowd)

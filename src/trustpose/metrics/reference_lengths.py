@@ -41,11 +41,11 @@ def joints_box(xy: Float[np.ndarray, "N K 2"], labelled: Bool[np.ndarray, "N K"]
 
 
 def joint_distance(
-    xy: Float[np.ndarray, "N K 2"], labelled: Bool[np.ndarray, "N K"], one: int, other: int
+    xy: Float[np.ndarray, "N K 2"], labelled: Bool[np.ndarray, "N K"], first_joint: int, second_joint: int
 ) -> Float[np.ndarray, " N"]:
     """Return the distance (N,) of two labelled joints, by their indices; NaN where either is unlabelled."""
-    length = np.linalg.norm(xy[:, one] - xy[:, other], axis=1)
-    return _positive(np.where(labelled[:, one] & labelled[:, other], length, np.nan))
+    length = np.linalg.norm(xy[:, first_joint] - xy[:, second_joint], axis=1)
+    return _positive(np.where(labelled[:, first_joint] & labelled[:, second_joint], length, np.nan))
 
 
 def eye_corner_distance(
@@ -56,8 +56,8 @@ def eye_corner_distance(
     300-W (Sagonas et al., 2013) and WFLW (Wu et al., Look at Boundary, CVPR 2018) divide errors by it. Raises
     ValueError for a skeleton that is no face."""
     if skeleton.name not in _EYE_CORNERS:
-        known = ", ".join(_EYE_CORNERS)
-        raise ValueError(f"skeleton {skeleton.name!r} has no corners of the eyes, expected one of {known}")
+        expected = ", ".join(_EYE_CORNERS)
+        raise ValueError(f"skeleton {skeleton.name!r} has no corners of the eyes, expected one of {expected}")
     corners = (skeleton.index(name) for name in _EYE_CORNERS[skeleton.name])
     return joint_distance(xy, labelled, *corners)
 
@@ -79,7 +79,7 @@ def torso_diameter(
     lacking = [name for pair in pairs for name in pair if name not in skeleton.keypoints]
     if lacking:
         raise ValueError(f"skeleton {skeleton.name!r} lacks {', '.join(lacking)}, which the torso diameter needs")
-    lengths = [joint_distance(xy, labelled, skeleton.index(one), skeleton.index(other)) for one, other in pairs]
+    lengths = [joint_distance(xy, labelled, skeleton.index(start), skeleton.index(end)) for start, end in pairs]
     return lengths[0] if len(lengths) == 1 else np.where(np.isnan(lengths[0]), lengths[1], lengths[0])
 
 

@@ -68,14 +68,14 @@ def calibration_error_by_chance(score: Real[np.ndarray, " N"], target: Real[np.n
     independent. NaN with no more rows than bins in use. Raises as `reliability_curve`.
     """
     score, target = _checked(score, target)
-    place = np.searchsorted(bin_edges(score, bins)[1:-1], score, side="left")
-    count = np.bincount(place, minlength=bins)
+    bin_index = np.searchsorted(bin_edges(score, bins)[1:-1], score, side="left")
+    count = np.bincount(bin_index, minlength=bins)
     used = count > 0
     freedom = len(score) - int(used.sum())
     if freedom <= 0:
         return float("nan")
-    mean = np.bincount(place, weights=target, minlength=bins) / np.maximum(count, 1)
-    spread = np.sqrt(np.sum((target - mean[place]) ** 2) / freedom)
+    mean = np.bincount(bin_index, weights=target, minlength=bins) / np.maximum(count, 1)
+    spread = np.sqrt(np.sum((target - mean[bin_index]) ** 2) / freedom)
     error = spread * np.sqrt(count[used]) / len(score)  # n/N · s/√n of each bin
     return float(np.sqrt(2 / np.pi) * error.sum() + 2 * np.sqrt((1 - 2 / np.pi) * np.sum(error**2)))
 
@@ -118,9 +118,11 @@ def reliability_sums(
     """
     score, target = _checked(score, target)
     inner = bin_edges(score, bins, binning)[1:-1]
-    place = group * bins + np.searchsorted(inner, score, side="left")  # side left: an edge belongs to the bin below it
+    bin_index = group * bins + np.searchsorted(
+        inner, score, side="left"
+    )  # side left: an edge belongs to the bin below it
     columns = (None, score, target)
-    sums = [np.bincount(place, weights=column, minlength=groups * bins).reshape(groups, bins) for column in columns]
+    sums = [np.bincount(bin_index, weights=column, minlength=groups * bins).reshape(groups, bins) for column in columns]
     return np.stack(sums, axis=-1).astype(np.float64)
 
 

@@ -48,12 +48,12 @@ class TrackPairs:
 
 def pairs_of(frames: Sequence[TrackFrame]) -> TrackPairs:
     """Return the pairs of all frames."""
-    truth, truth_count = _places([frame.truth_id for frame in frames])
-    track, track_count = _places([frame.track_id for frame in frames])
+    truth, truth_count = _indices([frame.truth_id for frame in frames])
+    track, track_count = _indices([frame.track_id for frame in frames])
     rows, columns, similarity = [], [], []
-    for frame, one, other in zip(frames, truth, track, strict=True):
-        rows.append(np.repeat(one, len(other)))
-        columns.append(np.tile(other, len(one)))
+    for frame, truth_rows, track_rows in zip(frames, truth, track, strict=True):
+        rows.append(np.repeat(truth_rows, len(track_rows)))
+        columns.append(np.tile(track_rows, len(truth_rows)))
         similarity.append(frame.similarity.ravel())
     none = np.zeros(0, np.int64)
     return TrackPairs(
@@ -65,8 +65,8 @@ def pairs_of(frames: Sequence[TrackFrame]) -> TrackPairs:
     )
 
 
-def _places(ids: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+def _indices(ids: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the place of each frame's ids among all ids, and how often each of these occurs."""
     every = np.concatenate([np.zeros(0, np.int64), *ids])
-    _, place, count = np.unique(every, return_inverse=True, return_counts=True)
-    return np.split(place, np.cumsum([len(one) for one in ids])[:-1]) if ids else [], count
+    _, index, count = np.unique(every, return_inverse=True, return_counts=True)
+    return np.split(index, np.cumsum([len(frame_ids) for frame_ids in ids])[:-1]) if ids else [], count

@@ -77,8 +77,8 @@ def confusion_by_group(
             raise ValueError(f"{name}: expected classes 0 to {classes - 1}, got {v.min()} to {v.max()}")
         if v.shape != group.shape:
             raise ValueError(f"{name}: expected the groups' shape {group.shape}, got {v.shape}")
-    place = (group.astype(np.int64) * classes + v_true) * classes + v_pred
-    return np.bincount(place.ravel(), minlength=groups * classes**2).reshape(groups, classes, classes)
+    cell = (group.astype(np.int64) * classes + v_true) * classes + v_pred
+    return np.bincount(cell.ravel(), minlength=groups * classes**2).reshape(groups, classes, classes)
 
 
 def labelled_scores(counts: Real[np.ndarray, "*B C C"]) -> LabelledScores:
