@@ -143,7 +143,7 @@ def in_memory(rows: int, folder: Path) -> dict[str, bool]:
     equal = {}
     if (folder / "audit.json").exists():
         found = json.loads((folder / "audit.json").read_text())
-        expected = orjson.loads(orjson.dumps(audit(truth, results, replicates=0).as_dict()))
+        expected = orjson.loads(orjson.dumps(audit(truth, results, draws=0).as_dict()))
         equal["audit"] = _numbers(found) == {name: _numbers(expected)[name] for name in _numbers(found)}
         equal["audit_numbers"] = len(_numbers(found))
     if (folder / "calibrator.json").exists():

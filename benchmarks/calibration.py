@@ -42,7 +42,7 @@ from trustpose.evaluation.rescoring import rescoring
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.images import Images
-from trustpose.metrics.bootstrap import REPLICATES
+from trustpose.metrics.bootstrap import DRAWS
 from trustpose.poses import Area, Poses
 from trustpose.predict.boxes import boxes_from_truth
 from trustpose.predict.load import load
@@ -79,7 +79,7 @@ class People:
 
 def audited(poses: Poses, score: np.ndarray, people: People) -> Audit:
     results = ResultsFile(poses, score, np.full(len(poses), people.truth.category_id), "results in memory", "")
-    return audit(people.truth, results, area=people.area, replicates=people.draws)
+    return audit(people.truth, results, area=people.area, draws=people.draws)
 
 
 def compared(printed: Poses, score: np.ndarray, trusted: Poses, people: People) -> tuple[Column, Column]:
@@ -92,7 +92,7 @@ def compared(printed: Poses, score: np.ndarray, trusted: Poses, people: People) 
             if name not in ("gain", "closed") and (value := record.number(name)) is not None:
                 column[name] = (value, *record.intervals.get(name, ()))
         columns.append(column)
-    worth = rescoring(people.truth, trusted, score, trusted.ranking_score, area=people.area, replicates=people.draws)
+    worth = rescoring(people.truth, trusted, score, trusted.ranking_score, area=people.area, draws=people.draws)
     columns[1]["gain"] = (worth.gain, *worth.intervals["gain"])
     columns[1]["closed"] = None if worth.closed is None else (worth.closed, *worth.intervals["closed"])
     return columns[0], columns[1]
@@ -194,7 +194,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", nargs=3, action="append", metavar=("NAME", "TRAIN", "DEV"), help="several times")
     parser.add_argument("--method", default="auto")
-    parser.add_argument("--draws", type=int, default=REPLICATES, help="of photos, for the intervals")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="of photos, for the intervals")
     parser.add_argument("--lspet", type=int, default=0, metavar="N", help="people of LSPET to transfer to")
     parser.add_argument("--network", type=Path, default=DATA / "networks" / "simplepose.onnx", help="what finds them")
     parser.add_argument("--without-boxes", action="store_true", help="leave boxes out of the results")

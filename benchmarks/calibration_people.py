@@ -60,7 +60,7 @@ def main() -> None:
     result: dict[str, dict[str, dict[str, float | None]]] = {}
     for name, train_results, dev_results in options.results or DEFAULT:
         on_dev = read_results(dev_results, truth=dev)
-        rows: dict[str, dict[str, float | None]] = {"printed": numbers_of(audit(dev, on_dev, replicates=0))}
+        rows: dict[str, dict[str, float | None]] = {"printed": numbers_of(audit(dev, on_dev, draws=0))}
         for people in PEOPLE:
             runs, methods = [], []
             for seed in range(options.seeds):
@@ -69,7 +69,7 @@ def main() -> None:
                 )
                 calibrator = Calibrator.fit(part, results, seed=seed)
                 methods.append(calibrator.card.method)
-                runs.append(numbers_of(audit(dev, trusted(calibrator, on_dev), replicates=0)))
+                runs.append(numbers_of(audit(dev, trusted(calibrator, on_dev), draws=0)))
             rows[f"{people} ({', '.join(methods)})"] = {
                 number: float(np.mean([run[number] for run in runs])) for number in NUMBERS
             }

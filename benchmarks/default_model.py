@@ -82,7 +82,7 @@ def poses_of(predictor: Any, photos: list[Image]) -> Poses:
 
 def audited(truth: TruthFile, poses: Poses, score: np.ndarray, draws: int) -> Any:
     results = ResultsFile(poses, score, np.full(len(poses), truth.category_id), "predictions in memory", "")
-    return audit(truth, results, replicates=draws)
+    return audit(truth, results, draws=draws)
 
 
 def precision(truth: TruthFile, poses: Poses, score: np.ndarray) -> Row:
@@ -157,7 +157,7 @@ def trust_row(truth: TruthFile, poses: Poses, draws: int) -> Row:
         value = record.number(name)
         row[label] = None if value is None else [value, *record.intervals.get(name, ())]
     assert poses.pose_score is not None
-    worth = rescoring(truth, poses, poses.pose_score, poses.ranking_score, replicates=draws)
+    worth = rescoring(truth, poses, poses.pose_score, poses.ranking_score, draws=draws)
     row["AP gain"] = [worth.gain, *worth.intervals.get("gain", ())]
     row["headroom closed"] = None if worth.closed is None else [worth.closed, *worth.intervals.get("closed", ())]
     return row

@@ -64,7 +64,7 @@ def results_of(poses: Poses, score: np.ndarray, truth: TruthFile, half: int) -> 
 
 
 def measured(truth: TruthFile, results: ResultsFile) -> dict[str, float | None]:
-    record = audit(truth, results, replicates=0)
+    record = audit(truth, results, draws=0)
     paired = record.inputs["results"]["paired"] / record.inputs["results"]["results"]
     return {name: record.number(name) for name in ROWS} | {"paired": paired}
 

@@ -189,7 +189,7 @@ def measure(
     plain = replace(results, poses=replace(results.poses, error_model=None))
     for label, one in ((f"{name}, mixture", plain), (f"{name}, fitted", results)):
         if label.endswith("mixture") or one.poses.error_model is not None:
-            record = audit(truth, one, replicates=draws)
+            record = audit(truth, one, draws=draws)
             dev[label], divided[label] = numbers_of(record), rows_of(record)
 
 

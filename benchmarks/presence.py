@@ -81,7 +81,7 @@ def people_of(predictor: BasePredictor, photos: Iterable[Image]) -> Poses:
 
 def audited(truth: TruthFile, poses: Poses, draws: int = 0) -> Any:
     results = ResultsFile(poses, poses.ranking_score, np.full(len(poses), truth.category_id), "in memory", "")
-    return audit(truth, results, replicates=draws)
+    return audit(truth, results, draws=draws)
 
 
 def presence_row(truth: TruthFile, poses: Poses, somebody: np.ndarray | None) -> Row:

@@ -239,7 +239,7 @@ def before_row(truth: TruthFile, poses: Poses) -> Row:
     ).score
     products = replace(poses, presence=None, pose_quality=quality, quality=poses.quality * poses.presence[:, None])
     results = ResultsFile(products, score, np.full(len(poses), truth.category_id), "in memory", "")
-    by_score, by_quality = (audit(truth, results, score=name, replicates=0) for name in ("score", None))
+    by_score, by_quality = (audit(truth, results, score=name, draws=0) for name in ("score", None))
     return {
         "people": len(poses),
         "pose ECE of score": by_score.number("pose.ece"),

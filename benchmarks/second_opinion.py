@@ -35,7 +35,7 @@ from trustpose.calibration.options import FitOptions
 from trustpose.calibration.second import Second
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
-from trustpose.metrics.bootstrap import REPLICATES
+from trustpose.metrics.bootstrap import DRAWS
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 DEFAULT = (("SimplePose", "simplepose_flip"), ("MoveNet thunder", "movenet-thunder"))
@@ -108,7 +108,7 @@ def main() -> int:
     parser.add_argument("--results", nargs=3, action="append", metavar=("NAME", "TRAIN", "DEV"), help="several times")
     parser.add_argument("--first", metavar="NAME", action="append", help="only these as the first; default: each")
     parser.add_argument("--all-beside", metavar="NAME", action="append", default=[], help="give it all the others")
-    parser.add_argument("--draws", type=int, default=REPLICATES, help="of photos, for the intervals")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="of photos, for the intervals")
     options = parser.parse_args()
     chosen = options.results or [
         (name, *(DATA / "results" / f"{file}.{part}.json" for part in ("train", "dev"))) for name, file in DEFAULT

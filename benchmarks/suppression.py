@@ -41,7 +41,7 @@ from trustpose.formats.coco import read_truth
 from trustpose.grouping.suppression import Method, suppress
 from trustpose.metrics.average_precision import MAX_DETECTIONS, Evaluation, evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
-from trustpose.metrics.bootstrap import REPLICATES, interval, resample_counts
+from trustpose.metrics.bootstrap import DRAWS, interval, resample_counts
 from trustpose.metrics.diagnosis_scores import highest_oks
 from trustpose.metrics.matching import best_in_image, pair_oks
 from trustpose.poses import Poses, Truth
@@ -269,7 +269,7 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=DATA / "networks" / "simplepose.onnx")
     parser.add_argument("--flip", action=argparse.BooleanOptionalAction, default=False, help="average mirrored crops")
     parser.add_argument("--data", type=Path, default=DATA / "coco", help="{dev,train}_{gt,detections}.json and photos")
-    parser.add_argument("--draws", type=int, default=REPLICATES, help="of photos, for the intervals")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="of photos, for the intervals")
     options = parser.parse_args()
     try:
         predictor = load(options.model, flip=options.flip)

@@ -42,7 +42,7 @@ from trustpose.evaluation.record import Audit
 from trustpose.evaluation.rescoring import rescoring
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
-from trustpose.metrics.bootstrap import REPLICATES
+from trustpose.metrics.bootstrap import DRAWS
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
 from trustpose.predict.boxes import boxes_from_truth
@@ -160,7 +160,7 @@ def labelled(spec: ModelSpec, people: People) -> np.ndarray | None:
 def audited(poses: Poses, people: People) -> Audit:
     score = poses.ranking_score
     results = ResultsFile(poses, score, np.full(len(poses), people.truth.category_id), "predictions in memory", "")
-    return audit(people.truth, results, replicates=people.draws)
+    return audit(people.truth, results, draws=people.draws)
 
 
 def numbers(record: Audit, names: tuple[str, ...]) -> Column:
@@ -179,7 +179,7 @@ def measure(spec: ModelSpec, people: People) -> Column:
     if poses.pose_quality is not None:
         column |= numbers(record, POSE)
         assert poses.pose_score is not None
-        worth = rescoring(people.truth, poses, poses.pose_score, poses.ranking_score, replicates=people.draws)
+        worth = rescoring(people.truth, poses, poses.pose_score, poses.ranking_score, draws=people.draws)
         column["gain"] = (worth.gain, *worth.intervals.get("gain", ()))
         column["closed"] = None if worth.closed is None else (worth.closed, *worth.intervals.get("closed", ()))
     if poses.quality is not None:
@@ -258,7 +258,7 @@ def main() -> int:
     parser.add_argument("--photos", type=Path, default=DATA / "coco" / "dev")
     parser.add_argument("--flip", action=argparse.BooleanOptionalAction, default=False, help="average mirrored crops")
     parser.add_argument("--occluded-weight", type=float, help="also decide visibility with P(occluded) times this")
-    parser.add_argument("--draws", type=int, default=REPLICATES, help="of photos, for the intervals")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="of photos, for the intervals")
     options = parser.parse_args()
     try:
         people = find_people(options.gt, options.photos, options.flip, options.draws)

@@ -268,7 +268,7 @@ def test_the_api_page_names_everything_public() -> None:
 
 @in_folder
 def test_audits_are_saved_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    audit = tp.audit("gt.json", "results.json", replicates=20)
+    audit = tp.audit("gt.json", "results.json", draws=20)
     audit.save("audit.json")
     assert json.loads(Path("audit.json").read_text())["ap"]["AP"] == audit.ap.AP
     audit.save("audit.html", images="photos")

@@ -170,7 +170,7 @@ def card_text(name: str, calibrator: Calibrator, dev: ResultsFile, truth: TruthF
         on_dev = " → ".join("–" if (one := numbers[row]) is None else f"{one.value:.3f}" for numbers in told)
         rows.append(f"| {label} | {out_of_fold} | {on_dev} |")
     if card.presence is not None:
-        on_dev = audit(truth, replace(dev, poses=poses), replicates=0).presence
+        on_dev = audit(truth, replace(dev, poses=poses), draws=0).presence
         for row, measured in (("auroc", on_dev.auroc), ("ece", on_dev.ece)):
             rows.append(f"| presence {row.upper()} | {card.presence.fitted_on[row]:.3f} | {measured:.3f} |")
     return TEXT.format(

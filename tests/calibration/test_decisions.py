@@ -149,5 +149,5 @@ def test_the_command_line_prints_stores_applies_and_audits_it(tmp_path: Path, ca
     poses: Poses = read_results(tmp_path / "trusted.json").poses
     assert poses.visibility is not None
     np.testing.assert_array_equal(poses.visibility_label, rule(poses.visibility))
-    record = tp.audit(tmp_path / "gt.json", tmp_path / "trusted.json", replicates=0)
+    record = tp.audit(tmp_path / "gt.json", tmp_path / "trusted.json", draws=0)
     assert record.visibility.ternary.occluded.f1 == pytest.approx(f1(truth.truth.v, poses.visibility_label, "occluded"))

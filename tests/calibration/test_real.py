@@ -57,7 +57,7 @@ def test_leaving_dropped_joints_out_of_boxes_improves_trust(data_dir) -> None:
             for rows in (half, ~half)
         )
         trusted = fit(truth, known, FitOptions(method="isotonic", folds=3, draws=5)).calibrator(others.poses)
-        records.append(audit(truth, replace(others, poses=trusted, score=trusted.pose_quality), replicates=0))
+        records.append(audit(truth, replace(others, poses=trusted, score=trusted.pose_quality), draws=0))
     found_there, left_out = records
     assert left_out.pose.pearson > found_there.pose.pearson + 0.04
     assert left_out.keypoint.pearson_pose_mean > found_there.keypoint.pearson_pose_mean + 0.02

@@ -53,7 +53,7 @@ def test_they_hold_on_dev(data_dir, name, file) -> None:
     applied = calibrator.apply(results.poses)
     assert applied.warnings == ()
     before, after = (
-        audit(truth, one, area="file", replicates=0)
+        audit(truth, one, area="file", draws=0)
         for one in (results, replace(results, poses=applied.poses, score=applied.poses.ranking_score))
     )
     assert after.pose.pearson > before.pose.pearson + 0.08 and after.pose.ece < 0.025

@@ -61,7 +61,7 @@ def test_pckh_of_published_predictions(mpii: dict[str, Path], tmp_path: Path, ca
     assert "0.890" in page
     assert page.count("2,958 people.") == 1  # said once where all files have the same
     assert "Total, less that of" in page
-    record = tp.audit(mpii["gt"], mpii["ours"], replicates=20)  # the same in Python
+    record = tp.audit(mpii["gt"], mpii["ours"], draws=20)  # the same in Python
     assert record.as_dict() == ours | {"compare": []}
     assert "PCKh@0.5 0.880" in repr(record)
     assert record.number("ap.AP") is None

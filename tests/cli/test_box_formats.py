@@ -91,4 +91,4 @@ def test_numbers_of_keypoints_that_contradict_the_keypoints_are_a_note(truth, re
     (note,) = [one for one in notes if one.startswith("num_keypoints")]
     assert note.startswith(expected) and "in ap.*, where 10 people" in note
     parts = write_parts(tmp_path / "parts", results, np.random.default_rng(0))
-    assert note in audit(tmp_path / "gt.json", parts, replicates=0).notes
+    assert note in audit(tmp_path / "gt.json", parts, draws=0).notes

@@ -31,7 +31,7 @@ README = {
 @pytest.mark.parametrize("name", README)
 def test_numbers_of_the_readme(data_dir: Path, name: str) -> None:
     split = name.split(".")[1]
-    record = tp.audit(data_dir / f"coco/{split}_gt.json", data_dir / f"results/{name}.json", replicates=0)
+    record = tp.audit(data_dir / f"coco/{split}_gt.json", data_dir / f"results/{name}.json", draws=0)
     measured = (
         record.ap.AP,
         record.oracle_ap.AP,
@@ -46,7 +46,7 @@ def test_numbers_of_the_readme(data_dir: Path, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def dev(data_dir: Path) -> tp.Audit:
-    return audit(data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json", replicates=200)
+    return audit(data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json", draws=200)
 
 
 TEN = "AP AP50 AP75 APm APl AR AR50 AR75 ARm ARl".split()
@@ -109,7 +109,7 @@ def test_visibility_and_quality_are_read_where_the_file_has_them(data_dir: Path,
         true.append(v)
         quality.append(row["keypoint_quality"])
     (tmp_path / "results.json").write_bytes(orjson.dumps(rows))
-    record = audit(data_dir / "coco/dev_gt.json", tmp_path / "results.json", replicates=0)
+    record = audit(data_dir / "coco/dev_gt.json", tmp_path / "results.json", draws=0)
     predicted, true = np.ravel(predicted), np.ravel(true)
     per_class = sklearn.metrics.f1_score(true, predicted, average=None)
     ternary = record.visibility.ternary
@@ -130,8 +130,7 @@ def test_results_without_ids_or_boxes_stay_with_their_people(data_dir: Path, tmp
         del row["bbox"]
     (tmp_path / "bare.json").write_bytes(orjson.dumps(rows))
     named, boxed, bare = (
-        audit(data_dir / "coco/dev_gt.json", tmp_path / f"{name}.json", replicates=0)
-        for name in ("named", "boxed", "bare")
+        audit(data_dir / "coco/dev_gt.json", tmp_path / f"{name}.json", draws=0) for name in ("named", "boxed", "bare")
     )
     assert boxed.pose.n == named.pose.n == 990
     assert boxed.pose.pearson == pytest.approx(named.pose.pearson, abs=1e-3)
@@ -173,7 +172,7 @@ def result(**fields: Any) -> dict[str, Any]:
     ids=["one", "no labels", "no people", "only a crowd", "another scale"],
 )
 def test_almost_empty_files_give_null_with_a_reason(tmp_path: Path, people, results) -> None:
-    record = audit(*tiny(people, results, tmp_path), replicates=20)
+    record = audit(*tiny(people, results, tmp_path), draws=20)
     plain = json.loads(orjson.dumps(record.as_dict()))
     assert plain["pose"]["pearson"] is None
     assert record.as_dict()["ap"]["APl"] is None
@@ -188,8 +187,8 @@ def test_what_an_audit_lacks_is_named(tmp_path: Path) -> None:
     files = tiny([bare], [result()], tmp_path)
     with pytest.raises(InputError, match=r"'area' is missing in every annotation; --area box\*0\.53 does without"):
         audit(*files, area="segment")
-    assert audit(*files, area="box*0.53", replicates=0).area == "box*0.53"
-    by_itself = audit(*files, replicates=0)
+    assert audit(*files, area="box*0.53", draws=0).area == "box*0.53"
+    by_itself = audit(*files, draws=0)
     assert by_itself.area == "box*0.53"
     assert "area: annotations have none, OKS uses box*0.53 (--area)" in by_itself.notes
     with pytest.raises(InputError, match="area: expected one of auto, segment, box"):
@@ -199,7 +198,7 @@ def test_what_an_audit_lacks_is_named(tmp_path: Path) -> None:
 
 
 def test_annotation_id_0_is_counted_as_cocos_tools_do_and_noted(tmp_path: Path) -> None:
-    record = audit(*tiny([person(2, id=0)], [result()], tmp_path), replicates=0)
+    record = audit(*tiny([person(2, id=0)], [result()], tmp_path), draws=0)
     assert record.ap.AP == 0.0
     assert any("id 0" in note for note in record.notes)
 
@@ -212,15 +211,15 @@ def test_levels_of_crowding_are_cut_where_crowdposes_own_code_cuts(tmp_path: Pat
     indices = [0.0, 0.1999, 0.2, 0.8, None]
     truth["images"] = [{"id": i + 1, "crowdIndex": index} for i, index in enumerate(indices)]
     files[0].write_text(json.dumps(truth))
-    record = audit(*files, replicates=0)
+    record = audit(*files, draws=0)
     assert {name: level.n for name, level in record.crowd.items()} == {"easy": 2, "medium": 1, "hard": 1}
     assert any("1 of 5 photos have no crowdIndex" in note for note in record.notes)
     truth["images"] = [{"id": i + 1, "crowdIndex": 0.1} for i in range(5)]
     files[0].write_text(json.dumps(truth))
-    record = audit(*files, replicates=5)
+    record = audit(*files, draws=5)
     assert record.crowd["easy"].AP == record.ap.AP
     assert (record.crowd["hard"].AP, record.crowd["hard"].n) == (None, 0)
-    assert audit(*tiny(people[:1], results[:1], tmp_path), replicates=0).crowd == {}
+    assert audit(*tiny(people[:1], results[:1], tmp_path), draws=0).crowd == {}
 
 
 @pytest.mark.parametrize(
@@ -243,7 +242,7 @@ def test_results_that_lie_on_people_and_match_no_person_are_noted(
             row["bbox"] = box if fault == "none" else [0.0, 0.0, 20.0, 20.0]
         row["keypoints"] = keypoints.ravel().tolist()
     (tmp_path / "results.json").write_text(json.dumps(rows))
-    record = audit(data_dir / "coco/dev_gt.json", tmp_path / "results.json", replicates=0)
+    record = audit(data_dir / "coco/dev_gt.json", tmp_path / "results.json", draws=0)
     found = [note for note in record.notes if "are unmatched although most of their keypoints" in note]
     assert len(found) == is_noted, record.notes
     assert any("keypoints are missing" in note for note in record.notes) == (fault == "dropped")
@@ -253,7 +252,7 @@ def test_results_that_lie_on_people_and_match_no_person_are_noted(
 
 def test_areas_change_the_numbers_and_are_named(data_dir: Path) -> None:
     files = (data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json")
-    by_name = {area: audit(*files, area=area, replicates=0) for area in ("file", "box", "box*0.53")}
+    by_name = {area: audit(*files, area=area, draws=0) for area in ("file", "box", "box*0.53")}
     assert by_name["box"].ap.AP > by_name["file"].ap.AP + 0.05
     assert abs(by_name["box*0.53"].ap.AP - by_name["file"].ap.AP) < 0.05
     assert all(record.area == area for area, record in by_name.items())
@@ -261,7 +260,7 @@ def test_areas_change_the_numbers_and_are_named(data_dir: Path) -> None:
 
 def test_areas_from_other_sources_are_not_called_segments(data_dir: Path) -> None:
     files = (data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json")
-    records = [audit(*files, area=area, replicates=0) for area in ("auto", "segment", "file")]
+    records = [audit(*files, area=area, draws=0) for area in ("auto", "segment", "file")]
     for record in records:
         assert record.area == "file"
         assert "area: OKS uses the annotations' own, area_source 1,019 box*0.53, 477 segment" in record.notes
@@ -286,6 +285,6 @@ def test_results_of_another_skeleton_are_refused(data_dir: Path) -> None:
     with pytest.raises(
         InputError, match=r"different skeletons, 'mine' .* and 'coco17' .*: keypoint 0 is 'tip' and 'nose'"
     ):
-        audit(truth, others, replicates=0)
+        audit(truth, others, draws=0)
     with pytest.raises(InputError, match=r"skeleton: expected one of coco17, .* or FILE\.json, got 'coco'"):
-        audit(data_dir / "coco/dev_gt.json", results, skeleton="coco", replicates=0)
+        audit(data_dir / "coco/dev_gt.json", results, skeleton="coco", draws=0)

@@ -69,8 +69,8 @@ def two_animals(tmp_path: Path) -> Path:
 
 def test_all_is_the_mean_over_separate_categories(two_animals: Path) -> None:
     files = two_animals / "gt.json", two_animals / "results.json"
-    together = audit(*files, category="all", replicates=40)
-    by_itself = {name: audit(*files, category=name, replicates=40) for name in ("cat", "dog")}
+    together = audit(*files, category="all", draws=40)
+    by_itself = {name: audit(*files, category=name, draws=40) for name in ("cat", "dog")}
     assert set(together.categories) == {"cat", "dog"}
     for name, one in by_itself.items():
         found = asdict(together.categories[name])
@@ -104,7 +104,7 @@ def test_the_command_line_prints_and_writes_each(two_animals: Path, capsys) -> N
 def test_without_people_every_category_is_unknown(two_animals: Path) -> None:
     truth = json.loads((two_animals / "gt.json").read_text())
     (two_animals / "gt.json").write_text(json.dumps(truth | {"annotations": []}))
-    record = audit(two_animals / "gt.json", two_animals / "results.json", category="all", area="box", replicates=5)
+    record = audit(two_animals / "gt.json", two_animals / "results.json", category="all", area="box", draws=5)
     assert record.headroom is None
     assert {name: (one["AP"], one["n"]) for name, one in record.as_dict()["categories"].items()} == {
         "cat": (None, 0),
@@ -137,7 +137,7 @@ def test_ap10k(data_dir: Path, tmp_path: Path) -> None:
     truth = json.loads(path.read_text())
     results = made_up_results(truth)
     (tmp_path / "results.json").write_text(json.dumps(results))
-    record = audit(path, tmp_path / "results.json", category="all", replicates=0)
+    record = audit(path, tmp_path / "results.json", category="all", draws=0)
     assert {name: one.n for name, one in record.categories.items()} == {"antelope": 1, "jaguar": 1}
     sigmas = record.details.sigmas
     for result in results:

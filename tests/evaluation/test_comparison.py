@@ -46,7 +46,7 @@ def small(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.fixture(scope="module")
 def audits(small: dict[str, Any]) -> list[Audit]:
     gt, names = small["folder"] / "gt.json", ("simplepose", "movenet-thunder")
-    return [audit(gt, small["folder"] / f"{name}.json", replicates=DRAWS, seed=SEED) for name in names]
+    return [audit(gt, small["folder"] / f"{name}.json", draws=DRAWS, seed=SEED) for name in names]
 
 
 def drawn(small: dict[str, Any], name: str, counts: np.ndarray, score: dict[int, float] | None = None) -> np.ndarray:
@@ -122,8 +122,7 @@ def test_differences_are_those_of_photos_drawn_by_hand(small: dict[str, Any], au
 def test_paired_draws_separate_files_that_separate_intervals_do_not(data_dir: Path) -> None:
     truth = read_truth(data_dir / "coco/dev_gt.json")
     flipped, plain = (
-        audit(truth, data_dir / f"results/{name}.dev.json", replicates=200)
-        for name in ("simplepose_flip", "simplepose")
+        audit(truth, data_dir / f"results/{name}.dev.json", draws=200) for name in ("simplepose_flip", "simplepose")
     )
     assert flipped.intervals["ap.AP"][0] < plain.ap.AP and plain.intervals["ap.AP"][1] > flipped.ap.AP
     ap = next(one for one in compare(flipped, plain) if one.metric == "ap.AP")
@@ -158,13 +157,13 @@ def test_audits_with_other_settings_are_not_compared(small: dict[str, Any], audi
     wider = {**small["truth"], "images": [*small["truth"]["images"], {"id": 1}]}
     write_json(small["folder"] / "wider.json", wider)
     for other in (
-        audit(*files, area="box", replicates=0),
-        audit(*files, sigmas=np.full(17, 0.1), replicates=0),
-        audit(small["folder"] / "wider.json", files[1], replicates=0),
+        audit(*files, area="box", draws=0),
+        audit(*files, sigmas=np.full(17, 0.1), draws=0),
+        audit(small["folder"] / "wider.json", files[1], draws=0),
     ):
         assert not comparable([*audits, other])
         assert compare(audits[0], other) == []
-    for other in (audit(*files, replicates=0), audit(*files, replicates=DRAWS, seed=SEED + 1)):
+    for other in (audit(*files, draws=0), audit(*files, draws=DRAWS, seed=SEED + 1)):
         assert {(one.low, one.high) for one in compare(audits[1], other)} == {(None, None)}
         assert outcome(compare(audits[1], other)[0]) == "undecided"
 
@@ -191,9 +190,9 @@ def test_rescoring_is_the_same_from_two_audits(small: dict[str, Any], audits: li
     poses = before.details.poses
     rows = [row | {"score": float(np.median(row["keypoints"][2::3]))} for row in small["simplepose"]]
     write_json(small["folder"] / "after.json", rows)
-    after = audit(small["folder"] / "gt.json", small["folder"] / "after.json", replicates=DRAWS, seed=SEED)
+    after = audit(small["folder"] / "gt.json", small["folder"] / "after.json", draws=DRAWS, seed=SEED)
     truth = read_truth(small["folder"] / "gt.json")
     scores = before.details.pose_score, after.details.pose_score
-    assert rescoring_of(before, after) == rescoring(truth, poses, *scores, replicates=DRAWS, seed=SEED)
+    assert rescoring_of(before, after) == rescoring(truth, poses, *scores, draws=DRAWS, seed=SEED)
     with pytest.raises(ValueError, match="the same poses"):
         inspect.unwrap(rescoring_of)(before, audits[1])

@@ -64,7 +64,7 @@ def test_what_v_means_is_read_from_its_values(data_dir: Path, name: str) -> None
 
 def test_an_audit_evaluates_labelled_or_not_alone_and_says_so(posetrack, tmp_path: Path) -> None:
     truth = written(tmp_path, posetrack)
-    record = tp.audit(truth, tmp_path / "results.json", replicates=20)
+    record = tp.audit(truth, tmp_path / "results.json", draws=20)
     assert record.visibility.labelled.f1 == 1
     assert record.visibility.ternary.total.f1 is None and record.visibility.occluded.average_precision is None
     assert not any(name.startswith(("visibility.ternary", "visibility.occluded")) for name in record.intervals)
@@ -74,7 +74,7 @@ def test_an_audit_evaluates_labelled_or_not_alone_and_says_so(posetrack, tmp_pat
 def test_a_category_says_that_its_v_is_ternary(posetrack, tmp_path: Path) -> None:
     categories = [one | {"visibility": "ternary"} for one in posetrack["categories"]]
     truth = written(tmp_path, posetrack | {"categories": categories})
-    record = tp.audit(truth, tmp_path / "results.json", replicates=0)
+    record = tp.audit(truth, tmp_path / "results.json", draws=0)
     assert record.visibility.ternary.occluded.f1 == 0  # every labelled keypoint is occluded, and none is called so
     assert not any("visibility.ternary" in note for note in record.notes)
 

@@ -100,7 +100,7 @@ def test_all_layouts_have_the_same_audit(tmp_path: Path, trust: bool, options: s
     write_parts(tmp_path / "one", rows, random, cuts=[])
     (tmp_path / "one" / "00.parquet").rename(files[3])
     files += [write_parts(tmp_path / "parts", rows, random), write_parts(tmp_path / "shuffled", shuffled, random)]
-    chosen = {"replicates": 20, "seed": 3} | OPTIONS[options]
+    chosen = {"draws": 20, "seed": 3} | OPTIONS[options]
     expected = numbers(audit(gt, files[0], **chosen).as_dict())
     assert expected[".ap.AP"] is not None and expected[".intervals.ap.AP"] is not None
     for truth, file in [(gt, file) for file in files[1:]] + [(as_parquet(gt, tmp_path / "gt.parquet"), files[5])]:

@@ -18,7 +18,7 @@ def test_they_are_those_of_the_audit(has_trust: bool, area: str) -> None:
         visibility = random.dirichlet(np.ones(3), poses.xy.shape[:2])
         quality = random.uniform(0, 1, poses.xy.shape[:2])
         results = replace(results, poses=replace(poses, quality=quality, visibility=visibility))
-    numbers, whole = audit_numbers(truth, results, area=area), audit(truth, results, area=area, replicates=0)
+    numbers, whole = audit_numbers(truth, results, area=area), audit(truth, results, area=area, draws=0)
     for name in numbers.__dataclass_fields__:
         assert getattr(numbers, name) == getattr(whole, name), name
     assert numbers.keypoint.source == ("keypoint_quality" if has_trust else "keypoints[2::3]")

@@ -49,7 +49,7 @@ def results(data_dir: Path, path: Path, factor: float) -> Path:
 
 
 def test_discs_of_the_right_size_hold_their_share(data_dir: Path, tmp_path: Path) -> None:
-    record = audit(data_dir / "coco/dev_gt.json", results(data_dir, tmp_path / "r.json", 1.0), replicates=100)
+    record = audit(data_dir / "coco/dev_gt.json", results(data_dir, tmp_path / "r.json", 1.0), draws=100)
     n = int((read_truth(data_dir / "coco/dev_gt.json").truth.v > 0).sum())
     assert record.pixels.n == n
     for share in ("50", "80", "95"):
@@ -63,13 +63,13 @@ def test_discs_of_the_right_size_hold_their_share(data_dir: Path, tmp_path: Path
 
 
 def test_errors_twice_as_large_are_detected(data_dir: Path, tmp_path: Path) -> None:
-    record = audit(data_dir / "coco/dev_gt.json", results(data_dir, tmp_path / "r.json", 2.0), replicates=0)
+    record = audit(data_dir / "coco/dev_gt.json", results(data_dir, tmp_path / "r.json", 2.0), draws=0)
     assert record.pixels.median_ratio == pytest.approx(2, abs=0.06)
     assert record.pixels.coverage["50"] < 0.3 and record.pixels.coverage["95"] < 0.9
 
 
 def test_without_quality_it_is_null_and_reported(data_dir: Path) -> None:
-    record = audit(data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json", replicates=2)
+    record = audit(data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json", draws=2)
     assert record.as_dict()["pixels"] == {
         "coverage": {"50": None, "80": None, "95": None},
         "median_ratio": None,
@@ -110,8 +110,8 @@ def test_discs_of_an_error_model_are_read_from_the_file_beside(data_dir: Path, t
     poses = replace(poses, error_model=fit_error_model(half, truth.skeleton))
     poses.save(tmp_path / "trusted.json")
     assert (tmp_path / "trusted.errors.json").is_file()
-    record = audit(data_dir / "coco/dev_gt.json", tmp_path / "trusted.json", replicates=0)
-    plain = audit(data_dir / "coco/dev_gt.json", path, replicates=0)
+    record = audit(data_dir / "coco/dev_gt.json", tmp_path / "trusted.json", draws=0)
+    plain = audit(data_dir / "coco/dev_gt.json", path, draws=0)
     assert (record.pixels.discs, plain.pixels.discs) == ("fitted", "mixture")
     assert any(note.startswith("pixels.*: the discs are those of the mixture") for note in plain.notes)
     assert set(record.pixels.joints) == {joint.removeprefix("left_") for joint in COCO_17.names if "right" not in joint}
@@ -124,7 +124,7 @@ def test_discs_of_an_error_model_are_read_from_the_file_beside(data_dir: Path, t
     assert plain.pixels.joints["wrist"].coverage["50"] < 0.35
 
     (tmp_path / "trusted.json").write_text((tmp_path / "trusted.json").read_text() + "\n")  # other results
-    assert audit(data_dir / "coco/dev_gt.json", tmp_path / "trusted.json", replicates=0).pixels.discs == "mixture"
+    assert audit(data_dir / "coco/dev_gt.json", tmp_path / "trusted.json", draws=0).pixels.discs == "mixture"
     replace(poses, error_model=None).save(tmp_path / "trusted.json")
     assert not (tmp_path / "trusted.errors.json").exists()
 

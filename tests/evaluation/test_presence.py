@@ -25,7 +25,7 @@ def files() -> tuple[TruthFile, ResultsFile]:
 
 
 def test_numbers_are_scikit_learns(files: tuple[TruthFile, ResultsFile]) -> None:
-    record = audit(*files, replicates=20)
+    record = audit(*files, draws=20)
     presence, is_present = files[1].poses.presence, np.arange(80) < 60
     assert record.presence.n == 80
     assert record.presence.auroc == pytest.approx(roc_auc_score(is_present, presence), abs=1e-12)
@@ -38,10 +38,10 @@ def test_numbers_are_scikit_learns(files: tuple[TruthFile, ResultsFile]) -> None
 def test_null_and_why(files: tuple[TruthFile, ResultsFile]) -> None:
     truth, results = files
     silent = replace(truth, images=replace(truth.images, all_people_boxed=None))
-    record = audit(silent, results, replicates=0)
+    record = audit(silent, results, draws=0)
     assert record.presence.auroc is None and record.presence.n == 0
     assert any("does not say that all people of a photo have boxes" in note for note in record.notes)
-    record = audit(truth, replace(results, poses=replace(results.poses, presence=None)), replicates=0)
+    record = audit(truth, replace(results, poses=replace(results.poses, presence=None)), draws=0)
     assert record.presence.ece is None and any("the file has no presence" in note for note in record.notes)
 
 
@@ -54,19 +54,19 @@ def test_people_with_a_box_alone_say_that_all_are_boxed(files: tuple[TruthFile, 
         images=replace(truth.images, all_people_boxed=None),
         truth=replace(truth.truth, v=v, num_keypoints=None),
     )
-    assert silent.all_people_boxed.all() and audit(silent, results, replicates=0).presence.n == 80
+    assert silent.all_people_boxed.all() and audit(silent, results, draws=0).presence.n == 80
 
 
 def test_expected_oks_is_compared_with_oks_and_the_score_ranks(files: tuple[TruthFile, ResultsFile]) -> None:
     truth, results = files
     quality = np.clip(results.score, 0, 1) ** 2
     given = replace(results, poses=replace(results.poses, pose_quality=quality))
-    record, plain = audit(truth, given, replicates=0), audit(truth, results, replicates=0)
+    record, plain = audit(truth, given, draws=0), audit(truth, results, draws=0)
     assert (record.score_field, record.pose_field) == ("score", "pose_quality")
     assert plain.pose_field == "score" and record.ap == plain.ap
     oks = record.details.oks[record.details.measured]
     assert record.pose.pearson == pytest.approx(np.corrcoef(quality[:60], oks)[0, 1], abs=1e-12)
-    asked = audit(truth, given, score="score", replicates=0)
+    asked = audit(truth, given, score="score", draws=0)
     assert asked.pose_field == "score" and asked.pose.pearson == pytest.approx(plain.pose.pearson, abs=1e-12)
 
 
@@ -77,7 +77,7 @@ def test_a_result_without_presence_neither_counts_nor_takes_a_person(files: tupl
     image = results.poses.image_id.copy()
     image[79] = image[0]
     poses = replace(results.poses, presence=presence, box=box, image_id=image)
-    record = audit(truth, replace(results, poses=poses), replicates=0)
+    record = audit(truth, replace(results, poses=poses), draws=0)
     assert record.presence.n == 79
     assert record.presence.auroc == pytest.approx(roc_auc_score(np.arange(79) < 60, presence[:79]), abs=1e-12)
 
@@ -90,4 +90,4 @@ def test_a_batch_without_presence_or_complete_photos_takes_nothing_back(files: t
     without = replace(results, poses=replace(results.poses, presence=None))
     section.add(Batch(silent, without, sigmas=truth.sigmas(), area="segment", first=len(truth.images)))
     trust = section.result(findings)
-    assert trust.n == 80 and trust.brier == audit(truth, results, replicates=0).presence.brier and not findings.notes
+    assert trust.n == 80 and trust.brier == audit(truth, results, draws=0).presence.brier and not findings.notes

@@ -31,17 +31,17 @@ def other_score(results: ResultsFile) -> np.ndarray:
 
 def test_ap_is_the_audits(truth: TruthFile, results: ResultsFile) -> None:
     better = other_score(results)
-    found = rescoring(truth, results.poses, results.score, better, replicates=0)
-    own = audit(truth, results, replicates=0)
+    found = rescoring(truth, results.poses, results.score, better, draws=0)
+    own = audit(truth, results, draws=0)
     assert (found.own, found.oracle) == (own.ap.AP, own.oracle_ap.AP)
-    assert found.better == audit(truth, replace(results, score=better), replicates=0).ap.AP
+    assert found.better == audit(truth, replace(results, score=better), draws=0).ap.AP
     assert found.gain == found.better - found.own
     assert found.closed == pytest.approx((found.better - found.own) / (found.oracle - found.own))
     assert found.intervals == {}
 
 
 def test_the_same_score_gains_nothing_in_any_draw(truth: TruthFile, results: ResultsFile) -> None:
-    found = rescoring(truth, results.poses, results.score, results.score, replicates=20)
+    found = rescoring(truth, results.poses, results.score, results.score, draws=20)
     assert found.gain == found.closed == 0
     assert found.intervals == {"gain": (0, 0), "closed": (0, 0)}
 
@@ -55,7 +55,7 @@ def test_scores_are_drawn_in_pairs(truth: TruthFile, results: ResultsFile) -> No
     rows = np.flatnonzero(np.isin(results.poses.image_id, few))
     poses, own, better = results.poses[rows], results.score[rows], other_score(results)[rows]
     part = replace(truth, truth=people, images=numbered(few))
-    found = rescoring(part, poses, own, better, replicates=12, seed=3)
+    found = rescoring(part, poses, own, better, draws=12, seed=3)
     gains = []
     for counts in resample_counts(len(few), 12, 3):
         ids = np.repeat(few, counts)
@@ -73,7 +73,7 @@ def test_scores_are_drawn_in_pairs(truth: TruthFile, results: ResultsFile) -> No
         )
         whole = replace(part, truth=drawn, images=numbered(np.arange(len(ids))))
         at = np.concatenate(rows)
-        gains.append(rescoring(whole, again, own[at], better[at], replicates=0).gain)
+        gains.append(rescoring(whole, again, own[at], better[at], draws=0).gain)
     np.testing.assert_allclose(found.intervals["gain"], np.quantile(gains, [0.025, 0.975]), atol=1e-12)
 
 
@@ -82,9 +82,9 @@ def numbered(ids: np.ndarray) -> Images:
 
 
 def test_a_perfect_score_leaves_no_headroom(truth: TruthFile, results: ResultsFile) -> None:
-    perfect = audit(truth, results, replicates=0).details.oks
+    perfect = audit(truth, results, draws=0).details.oks
     assert not np.isnan(perfect).any()
-    found = rescoring(truth, results.poses, perfect, results.score, replicates=5)
+    found = rescoring(truth, results.poses, perfect, results.score, draws=5)
     assert found.own == found.oracle and found.gain < 0
     assert found.closed is None
     assert np.isnan(found.intervals["closed"]).all()
@@ -101,12 +101,8 @@ def test_of_several_categories_it_is_the_mean_of_each(tmp_path: Path) -> None:
     read = read_truth(tmp_path / "gt.json", "all")
     found = read_results(tmp_path / "results.json", truth=read)
     better, sigmas = found.score[::-1].copy(), np.array([0.2])
-    worth = rescoring(
-        read, found.poses, found.score, better, category_id=found.category_id, sigmas=sigmas, replicates=0
-    )
-    one, other = (
-        audit(read, replace(found, score=score), sigmas=sigmas, replicates=0) for score in (found.score, better)
-    )
+    worth = rescoring(read, found.poses, found.score, better, category_id=found.category_id, sigmas=sigmas, draws=0)
+    one, other = (audit(read, replace(found, score=score), sigmas=sigmas, draws=0) for score in (found.score, better))
     assert (worth.own, worth.better, worth.oracle) == (one.ap.AP, other.ap.AP, one.oracle_ap.AP)
     with pytest.raises(ValueError, match="category_id"):
-        rescoring(read, found.poses, found.score, better, replicates=0)
+        rescoring(read, found.poses, found.score, better, draws=0)

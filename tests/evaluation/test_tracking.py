@@ -43,7 +43,7 @@ def _files(**images: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def _audit(folder: Path, truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:
     (folder / "gt.json").write_text(json.dumps(truth))
     (folder / "results.json").write_text(json.dumps(results))
-    return audit(folder / "gt.json", folder / "results.json", replicates=0)
+    return audit(folder / "gt.json", folder / "results.json", draws=0)
 
 
 def test_an_exchange_is_two_switches(tmp_path: Path) -> None:
@@ -126,16 +126,16 @@ def test_intervals_and_the_page(tmp_path: Path) -> None:
         row["track_id"] = (3, 8)[row["image_id"] % 2] if row["keypoints"][0] < 150 else 5
     for name, rows in (("gt", truth), ("results", results)):
         (tmp_path / f"{name}.json").write_text(json.dumps(rows))
-    found = [audit(tmp_path / "gt.json", tmp_path / "results.json", replicates=20)]
+    found = [audit(tmp_path / "gt.json", tmp_path / "results.json", draws=20)]
     (tmp_path / "others.json").write_text(json.dumps([row | {"track_id": 5} for row in results[::2]]))
-    found.append(audit(tmp_path / "gt.json", tmp_path / "others.json", replicates=20))
+    found.append(audit(tmp_path / "gt.json", tmp_path / "others.json", draws=20))
     low, high = found[0].intervals["tracking.HOTA"]
     assert 0 < low <= found[0].tracking.HOTA <= high <= 1
     for html in (page(found[:1]), page(found)):
         assert "Following people from frame to frame" in html and "tracking.switches" in html
     truth["images"] = [{"id": at} for at in range(10)]
     (tmp_path / "gt.json").write_text(json.dumps(truth))
-    one = audit(tmp_path / "gt.json", tmp_path / "results.json", replicates=20)
+    one = audit(tmp_path / "gt.json", tmp_path / "results.json", draws=20)
     assert "tracking.HOTA" not in one.intervals
     assert "tracking.*: no intervals, which draw clips: there are 1, fewer than 5" in one.notes
 

@@ -32,9 +32,9 @@ def rows(data_dir: Path) -> tuple[list[dict[str, Any]], np.ndarray, np.ndarray]:
     return rows, visibility, v
 
 
-def audited(data_dir: Path, folder: Path, rows: list[dict[str, Any]], replicates: int = 0) -> tp.Audit:
+def audited(data_dir: Path, folder: Path, rows: list[dict[str, Any]], draws: int = 0) -> tp.Audit:
     (folder / "results.json").write_bytes(orjson.dumps(rows))
-    return tp.audit(data_dir / "coco/dev_gt.json", folder / "results.json", replicates=replicates)
+    return tp.audit(data_dir / "coco/dev_gt.json", folder / "results.json", draws=draws)
 
 
 def best_threshold(score: np.ndarray, positive: np.ndarray) -> float:
@@ -44,7 +44,7 @@ def best_threshold(score: np.ndarray, positive: np.ndarray) -> float:
 
 def test_every_number_is_scikit_learns(data_dir: Path, tmp_path: Path, rows) -> None:
     results, visibility, v = rows
-    record = audited(data_dir, tmp_path, results, replicates=40)
+    record = audited(data_dir, tmp_path, results, draws=40)
     found, chance = record.visibility.occluded, visibility[..., OCCLUDED]
     labelled, occluded = v > ABSENT, v == OCCLUDED
     given = chance / (1 - visibility[..., ABSENT])

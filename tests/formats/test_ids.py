@@ -53,9 +53,9 @@ def with_texts(
 @pytest.mark.parametrize("person", [None, PADDED, lambda number: f"person {number}"])
 def test_an_audit_is_the_same_with_text_ids(tmp_path: Path, image, person) -> None:
     results, truth = small_files(tmp_path)
-    expected = audit(tmp_path / "gt.json", tmp_path / "results.json", replicates=0).as_dict()
+    expected = audit(tmp_path / "gt.json", tmp_path / "results.json", draws=0).as_dict()
     files = written(tmp_path / "texts", *with_texts(truth, results, image, person))
-    found = audit(*files, replicates=0).as_dict()
+    found = audit(*files, draws=0).as_dict()
     for record in (expected, found):
         del record["inputs"]
     assert found == expected
@@ -68,7 +68,7 @@ def test_ap_is_pycocotools_with_the_same_texts(data_dir: Path, tmp_path: Path) -
         row.pop("annotation_id", None)
         row["score"] = round(row["score"], 1)  # ties, which go by the order of the ids
     truth, results = with_texts(truth, results, lambda number: f"{str(number)[::-1]}.jpg")
-    found = audit(*written(tmp_path, truth, results), replicates=0).ap.as_dict()
+    found = audit(*written(tmp_path, truth, results), draws=0).ap.as_dict()
     reference = dict(zip(NAMES, pycocotools_numbers(copy.deepcopy(truth), copy.deepcopy(results)), strict=True))
     assert found == pytest.approx(reference, abs=1e-12)
 
@@ -91,12 +91,12 @@ def test_numerals_are_their_numbers_where_no_two_are_the_same(texts: list[str], 
 @pytest.mark.parametrize("in_results", [int, str, PADDED])
 def test_results_of_padded_ids_may_be_numbers_or_padded_otherwise(tmp_path: Path, in_results) -> None:
     results, truth = small_files(tmp_path)
-    expected = audit(tmp_path / "gt.json", tmp_path / "results.json", replicates=0).ap
+    expected = audit(tmp_path / "gt.json", tmp_path / "results.json", draws=0).ap
     for row in results:
         row["image_id"] = in_results(row["image_id"])
     for of_truth in (int, PADDED):
         padded, _ = with_texts(truth, [], of_truth)
-        assert audit(*written(tmp_path / "texts", padded, results), replicates=0).ap == expected
+        assert audit(*written(tmp_path / "texts", padded, results), draws=0).ap == expected
 
 
 def test_results_by_themselves_keep_their_texts(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_unknown_ids_are_named_by_their_text(tmp_path: Path) -> None:
 
     def fails(message: str, truth: dict[str, Any], results: Rows, **options: Any) -> None:
         with pytest.raises(InputError) as caught:
-            audit(*written(tmp_path / "texts", truth, results), replicates=0, **options)
+            audit(*written(tmp_path / "texts", truth, results), draws=0, **options)
         assert message in str(caught.value)
 
     fails("field 'image_id': expected texts such as 'cam6/frame', as in the images of", named, results)
@@ -161,7 +161,7 @@ def test_unknown_ids_are_named_by_their_text(tmp_path: Path) -> None:
     fails("field 'image_id': expected texts such as 'cam6/frame', as in field 'images', got numbers", mixed, rows)
     fails("image 1: field 'id': expected a text", truth | {"images": [{"id": "a"}, {"id": 2}]}, rows)
     common = [{**row, "annotation_id": None} for row in unknown]
-    record = audit(*written(tmp_path / "texts", named, common), replicates=0, common=True)
+    record = audit(*written(tmp_path / "texts", named, common), draws=0, common=True)
     assert record.inputs["results"]["left_out"] == {"images": 1, "results": 1}
 
 

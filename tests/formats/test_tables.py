@@ -66,7 +66,7 @@ def test_the_same_audit_to_the_last_digit(data_dir: Path, tmp_path: Path, format
     read = read_results(results)
     path = tmp_path / f"table.{format_}"
     write_table(path, read.poses, format=format_, score=read.score)
-    one, other = (tp.audit(gt, file, replicates=0).as_dict() for file in (results, path))
+    one, other = (tp.audit(gt, file, draws=0).as_dict() for file in (results, path))
     one.pop("inputs"), other.pop("inputs")
     assert one == other
 

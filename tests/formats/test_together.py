@@ -30,8 +30,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_common_photos_give_the_numbers_of_files_cut_by_hand(folder: Path) -> None:
-    common = audit(folder / "gt.json", folder / "results.json", common=True, replicates=30)
-    by_hand = audit(folder / "cut_gt.json", folder / "both.json", replicates=30)
+    common = audit(folder / "gt.json", folder / "results.json", common=True, draws=30)
+    by_hand = audit(folder / "cut_gt.json", folder / "both.json", draws=30)
     ours, theirs = common.as_dict(), by_hand.as_dict()
     left_out = {"images": 1, "people": 2}, {"images": 1, "results": 1}
     assert (ours["inputs"]["ground_truth"]["left_out"], ours["inputs"]["results"]["left_out"]) == left_out

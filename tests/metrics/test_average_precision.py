@@ -142,7 +142,7 @@ def test_equals_xtcocotools_without_areas_on_crowdpose(crowdpose: tuple[Path, Pa
 
 def test_an_audit_equals_xtcocotools_keypoints_crowd(crowdpose: tuple[Path, Path], tmp_path: Path) -> None:
     files = some_photos(*crowdpose, every=2, folder=tmp_path)  # 250 photos
-    record = tp.audit(*files, area="box*0.53", replicates=20)
+    record = tp.audit(*files, area="box*0.53", draws=20)
     expected = xtcocotools_numbers(*files, "keypoints_crowd")
     ours = [getattr(record.ap, name) for name in ("AP", "AP50", "AP75", "AR", "AR50", "AR75")]
     np.testing.assert_allclose(ours, expected[:6], rtol=0, atol=1e-12)

@@ -62,11 +62,11 @@ def test_every_metric_against_rows_drawn_one_by_one(seed):
 
 
 @given(st.integers(1, 40), st.integers(1, 30), st.integers(0, 1000))
-def test_a_draw_has_as_many_images_as_there_are(images, replicates, seed):
-    counts = resample_counts(images, replicates, seed)
-    assert counts.shape == (replicates, images) and (counts >= 0).all()
+def test_a_draw_has_as_many_images_as_there_are(images, draws, seed):
+    counts = resample_counts(images, draws, seed)
+    assert counts.shape == (draws, images) and (counts >= 0).all()
     assert (counts.sum(axis=1, dtype=np.int64) == images).all()
-    np.testing.assert_array_equal(counts, resample_counts(images, replicates, seed))
+    np.testing.assert_array_equal(counts, resample_counts(images, draws, seed))
 
 
 def test_counts_are_multinomial():
@@ -165,10 +165,10 @@ def test_pearson_agrees_with_the_weighted_form_far_from_0():
     np.testing.assert_allclose(got, expected, atol=1e-8)
 
 
-@pytest.mark.parametrize(("images", "replicates"), [(0, 10), (10, 0)])
-def test_nothing_to_draw(images, replicates):
+@pytest.mark.parametrize(("images", "draws"), [(0, 10), (10, 0)])
+def test_nothing_to_draw(images, draws):
     with pytest.raises(ValueError, match="expected 1 or more"):
-        resample_counts(images, replicates)
+        resample_counts(images, draws)
 
 
 SPEED = """

@@ -37,7 +37,7 @@ POSEVAL = {
 def test_numbers_are_posevals(data_dir: Path, tmp_path: Path) -> None:
     """Through the files: ignored regions, frames without labels or poses, joints that are not there."""
     write_sequences(data_dir, tmp_path)
-    found = audit(tmp_path / "gt.json", tmp_path / "results.json", replicates=0).tracking
+    found = audit(tmp_path / "gt.json", tmp_path / "results.json", draws=0).tracking
     assert found is not None and found.posetrack is not None
     assert (found.clips, found.frames, found.people) == (3, 42, 267)
     for name, expected in POSEVAL.items():

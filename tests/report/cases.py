@@ -62,7 +62,7 @@ def make_audit(
     category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints), "skeleton": []}
     write_json(folder / "gt.json", {"images": images, "annotations": annotations, "categories": [category]})
     write_json(folder / f"{name}.json", results)
-    return audit(folder / "gt.json", folder / f"{name}.json", replicates=20)
+    return audit(folder / "gt.json", folder / f"{name}.json", draws=20)
 
 
 def nasty(record: Audit) -> Audit:

@@ -14,7 +14,7 @@ __all__ = ["two_animals"]
 
 def test_every_category_stands_on_the_page_with_their_mean(two_animals: Path) -> None:
     files = two_animals / "gt.json", two_animals / "results.json"
-    record = audit(*files, category="all", replicates=20)
+    record = audit(*files, category="all", draws=20)
     for audits in ([record], [record, record]):
         text = page(audits)
         words = " ".join(check(text).text.split())
@@ -28,4 +28,4 @@ def test_every_category_stands_on_the_page_with_their_mean(two_animals: Path) ->
         assert len(rows) == 3 and rows[2].startswith('<th scope="row">mean</th>')
         assert rows[2].count(number(record.ap.AP)) >= len(audits) and rows[2].count(number(record.ap.AR)) >= len(audits)
     assert "average precision (AP), the mean over 2 categories, is" in " ".join(check(page([record])).text.split())
-    assert 'id="categories"' not in page([audit(*files, category="cat", replicates=0)])
+    assert 'id="categories"' not in page([audit(*files, category="cat", draws=0)])

@@ -104,7 +104,7 @@ def test_too_little_to_judge(tmp_path: Path) -> None:
 
 def test_real_results(data_dir: Path) -> None:
     for name, off in (("simplepose.dev.json", "0.20"), ("movenet-thunder.dev.json", "0.28")):
-        real = audit(data_dir / "coco" / "dev_gt.json", data_dir / "results" / name, replicates=0)
+        real = audit(data_dir / "coco" / "dev_gt.json", data_dir / "results" / name, draws=0)
         text = f"The score separates good poses from bad fairly well but is too low by {off}: calibrate it."
         assert conclusion(real) == text
 

@@ -137,7 +137,7 @@ def test_poses_far_outside_their_photo_are_drawn_without_harm(record: Audit, pho
 
 
 def test_real_photos(data_dir: Path) -> None:
-    real = audit(data_dir / "coco" / "dev_gt.json", data_dir / "results" / "simplepose.dev.json", replicates=0)
+    real = audit(data_dir / "coco" / "dev_gt.json", data_dir / "results" / "simplepose.dev.json", draws=0)
     shown = gallery(real, data_dir / "coco" / "dev")
     assert not shown.missing
     assert [len(some) for some in shown.pictures] == [6, 3, 3, 3, 3]

@@ -143,7 +143,7 @@ def test_the_opening_matches_the_numbers(record: Audit) -> None:
 def three(data_dir: Path) -> list[Audit]:
     truth = read_truth(data_dir / "coco" / "dev_gt.json")
     names = ("simplepose.dev.json", "simplepose_flip.dev.json", "movenet-thunder.dev.json")
-    return [audit(truth, data_dir / "results" / name, replicates=20) for name in names]
+    return [audit(truth, data_dir / "results" / name, draws=20) for name in names]
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,7 @@ def test_reliability_points_are_scikit_learns(record: Audit) -> None:
 
 
 def test_gains_are_stairs_from_ap_to_one(data_dir: Path) -> None:
-    real = audit(data_dir / "coco" / "dev_gt.json", data_dir / "results" / "simplepose.dev.json", replicates=0)
+    real = audit(data_dir / "coco" / "dev_gt.json", data_dir / "results" / "simplepose.dev.json", draws=0)
     start = plots.gain_start(real)
     assert start == pytest.approx(real.ap.AP, abs=0.005)  # but for people under 32 × 32 pixels
     plot = plots.ap_gains(real)

@@ -91,9 +91,7 @@ def test_missing_photos_are_reported(record: Audit, tmp_path: Path) -> None:
 def test_real_results(data_dir: Path) -> None:
     truth = read_truth(data_dir / "coco" / "dev_gt.json")
     names = ("simplepose_flip.dev.json", "movenet-thunder.dev.json")
-    found = versus(
-        [audit(truth, data_dir / "results" / name, replicates=0) for name in names], data_dir / "coco" / "dev"
-    )
+    found = versus([audit(truth, data_dir / "results" / name, draws=0) for name in names], data_dir / "coco" / "dev")
     assert found is not None
     assert [len(worst) for worst in found.worst] == [3, 3]
     assert found.people == 889

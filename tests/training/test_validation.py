@@ -54,7 +54,7 @@ def test_numbers_are_those_of_prediction_and_audit(data, tmp_path, head, flip):
     poses = replace(poses, image_id=file.images.id[poses.image_id], annotation_id=ids)
     score = poses.pose_score if head is None else poses.pose_quality
     write_results(tmp_path / "results.json", poses, score=score)
-    record = audit(file, read_results(tmp_path / "results.json", truth=file), replicates=0)
+    record = audit(file, read_results(tmp_path / "results.json", truth=file), draws=0)
     for name in ("keypoint.pearson", "pose.pearson", "keypoint.brier", "visibility.labelled.f1"):
         expected = record.number(name)
         assert found[name] == pytest.approx(float("nan") if expected is None else expected, abs=2e-3, nan_ok=True), name

@@ -59,10 +59,10 @@ class Sample:
     counts: Int[np.ndarray, "B I"]
 
     @classmethod
-    def of(cls, targets: Targets, image_id: Int[np.ndarray, " n"], replicates: int, seed: int) -> "Sample":
-        """Use all people of `targets`, with `replicates` draws of their photos."""
+    def of(cls, targets: Targets, image_id: Int[np.ndarray, " n"], draws: int, seed: int) -> "Sample":
+        """Use all people of `targets`, with `draws` resamplings of their photos."""
         images, image = np.unique(image_id, return_inverse=True)
-        return cls(targets, image, bootstrap.resample_counts(len(images), replicates, seed))
+        return cls(targets, image, bootstrap.resample_counts(len(images), draws, seed))
 
 
 def with_intervals(numbers: "Mapping[str, Drawn | None]") -> dict[str, Value]:

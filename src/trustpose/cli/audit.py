@@ -169,7 +169,7 @@ def _audit(
             common=common,
             metrics=metric or (),
             tables=table or (),
-            replicates=draws,
+            draws=draws,
             seed=seed,
             needs_oks=_needs_oks(before, calibrator, images),
             tell=tell,

@@ -31,7 +31,7 @@ from trustpose.formats.coco.pose_stream import PoseStream, common_ids, held_stre
 from trustpose.formats.coco.truth import area_convention
 from trustpose.formats.coco.truth_in_batches import TruthBatches
 from trustpose.formats.records import results_file_of
-from trustpose.metrics.bootstrap import REPLICATES
+from trustpose.metrics.bootstrap import DRAWS
 from trustpose.poses import Area, Poses
 from trustpose.skeletons import Skeleton, difference
 
@@ -51,7 +51,7 @@ def audit(
     common: bool = False,
     metrics: Sequence[str] = (),
     tables: Sequence[str] = (),
-    replicates: int = REPLICATES,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> Audit | JointsAudit:
     """Audit keypoint results against a ground truth.
@@ -72,7 +72,7 @@ def audit(
         common: Use only photos that both files have; without it, results for other photos are an error.
         metrics: Names of `localisation.METRICS`, each with @FRACTION if wished. Default: the data set's own.
         tables: Names of `tables.TABLES`.
-        replicates: Resamplings of photos for the 95 % intervals; 0: no intervals.
+        draws: Resamplings of photos for the 95 % intervals; 0: no intervals.
         seed: Of the resampling.
 
     Returns:
@@ -96,7 +96,7 @@ def audit(
         common=common,
         metrics=metrics,
         tables=tables,
-        replicates=replicates,
+        draws=draws,
         seed=seed,
     )[0]
 
@@ -113,7 +113,7 @@ def audits(
     common: bool = False,
     metrics: Sequence[str] = (),
     tables: Sequence[str] = (),
-    replicates: int = REPLICATES,
+    draws: int = DRAWS,
     seed: int = 0,
     needs_oks: str | None = None,
     tell: Tell = lambda source, done, count: None,  # noqa: ARG005
@@ -141,7 +141,7 @@ def audits(
         has_sigmas=sigmas is not None,
         metrics=chosen,
         tables=parsed_tables,
-        replicates=replicates,
+        draws=draws,
         seed=seed,
     )
     streams = []
@@ -162,8 +162,8 @@ def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = 
     truth, convention = open_ground_truth(ground_truth), ground_truth.area_convention(area)
     numbers = _Numbers(ground_truth)
     with np.errstate(over="ignore"):
-        for file, read in paired_batches(truth, held_stream(results)):
-            numbers.add(Batch(file, read, sigmas=ground_truth.sigmas(None), area=convention))
+        for file, results_file in paired_batches(truth, held_stream(results)):
+            numbers.add(Batch(file, results_file, sigmas=ground_truth.sigmas(None), area=convention))
     return AuditNumbers(**numbers.result(Findings(Resampling(truth.image_ids(), 0, 0))))
 
 
@@ -178,7 +178,7 @@ class _Options:
     has_sigmas: bool
     metrics: Sequence[Metric]
     tables: dict[str, float | None]
-    replicates: int
+    draws: int
     seed: int
 
 
@@ -188,10 +188,10 @@ def _open(source: Source, truth: TruthBatches, score_field: str, *, common: bool
     held = truth.people
     if held is None:
         raise InputError(f"{truth.header.path}: results in memory expect a ground truth in memory, not Parquet")
-    read = results_file_of(source, held, score_field=score_field, common=common)
-    if differ := difference(read.poses.skeleton, held.truth.skeleton):
-        raise InputError(f"{read.path} and {held.path} have different skeletons, {differ}")
-    return held_stream(read)
+    results = results_file_of(source, held, score_field=score_field, common=common)
+    if differ := difference(results.poses.skeleton, held.truth.skeleton):
+        raise InputError(f"{results.path} and {held.path} have different skeletons, {differ}")
+    return held_stream(results)
 
 
 class _Numbers:
@@ -220,10 +220,12 @@ def _batches(
 ):
     """Yield the batches of a stream of pairs."""
     first, done = 0, 0
-    for file, read in paired_batches(truth, results, photos):
-        batch = Batch(file, read, sigmas=options.sigmas, area=options.area, score_field=options.score, first=first)
+    for file, results_file in paired_batches(truth, results, photos):
+        batch = Batch(
+            file, results_file, sigmas=options.sigmas, area=options.area, score_field=options.score, first=first
+        )
         yield batch
-        first, done = first + len(batch.image_id), done + len(read.score)
+        first, done = first + len(batch.image_id), done + len(results_file.score)
         tick(done)
 
 
@@ -247,7 +249,7 @@ def _run(
             for section in sections:
                 section.add(batch)
             ids.append(batch.image_id)
-        findings = Findings(Resampling(np.concatenate(ids), options.replicates, options.seed))
+        findings = Findings(Resampling(np.concatenate(ids), options.draws, options.seed))
         findings.notes += _notes(truth, inputs, options)
         further: dict[str, Any] = {"thresholds": precision.thresholds()} if "thresholds" in tables else {}
         further |= {} if score_errors is None else {"scoring-errors": score_errors.result()}
@@ -295,7 +297,7 @@ def _run_joints(
         inputs.add(batch)
         localisation.add(batch)
         ids.append(batch.image_id)
-    findings = Findings(Resampling(np.concatenate(ids), options.replicates, options.seed))
+    findings = Findings(Resampling(np.concatenate(ids), options.draws, options.seed))
     findings.notes += [*header.notes, *inputs.left_out_notes()]
     numbers = localisation.result(findings)
     assert header.skeleton is not None

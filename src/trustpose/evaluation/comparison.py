@@ -34,7 +34,7 @@ class Numbered(Protocol):
 
 def comparable(audits: Sequence[Audit | JointsAudit]) -> bool:
     """Return whether the audits cover the same people in the same photos, evaluated with the same settings."""
-    return all(_same_measure(audits[0], other) for other in audits[1:])
+    return all(_has_same_setup(audits[0], audit) for audit in audits[1:])
 
 
 def compare(audit: Audit | JointsAudit, against: Audit | JointsAudit) -> list[Comparison]:
@@ -55,7 +55,7 @@ def compare(audit: Audit | JointsAudit, against: Audit | JointsAudit) -> list[Co
         AttributeError: for anything but audits.
 
     Example:
-        >>> audits = [tp.audit("gt.json", name, replicates=20) for name in ("new_version.json", "results.json")]
+        >>> audits = [tp.audit("gt.json", name, draws=20) for name in ("new_version.json", "results.json")]
         >>> differences = {difference.metric: difference for difference in tp.compare(*audits)}
         >>> differences["ap.AP"].difference > 0
         True
@@ -73,15 +73,15 @@ def compare(audit: Audit | JointsAudit, against: Audit | JointsAudit) -> list[Co
 def difference_of(audit: Numbered, against: Numbered, mine: Draws, theirs: Draws, metric: str) -> Comparison:
     """Return the difference of one number that both audits have, with the interval from their draws `mine` and `theirs`
     if those are of the same seed and number."""
-    value, other = audit.number(metric), against.number(metric)
-    assert value is not None and other is not None
+    value, reference = audit.number(metric), against.number(metric)
+    assert value is not None and reference is not None
     ends: tuple[Number, Number] = (None, None)
     draws = mine.values[metric], theirs.values[metric]
     if mine.seed == theirs.seed and draws[0].shape == draws[1].shape:
         low, high = interval(draws[0] - draws[1])
         ends = (None, None) if np.isnan(low) else (low, high)
-    file, other_file = (one.inputs["results"]["file"] for one in (audit, against))
-    return Comparison(file, other_file, metric, value - other, *ends)
+    file, other_file = (record.inputs["results"]["file"] for record in (audit, against))
+    return Comparison(file, other_file, metric, value - reference, *ends)
 
 
 def with_comparisons(audits: Sequence[AnyAudit]) -> list[AnyAudit]:
@@ -89,7 +89,9 @@ def with_comparisons(audits: Sequence[AnyAudit]) -> list[AnyAudit]:
     return [
         replace(
             audit,
-            compare=tuple(one for j, other in enumerate(audits) if i != j for one in compare(audit, other)),
+            compare=tuple(
+                comparison for j, against in enumerate(audits) if i != j for comparison in compare(audit, against)
+            ),
         )
         for i, audit in enumerate(audits)
     ]
@@ -105,16 +107,16 @@ def outcome(comparison: Comparison) -> Outcome:
     return "better" if (low > 0) != is_lower_better else "worse"
 
 
-def _same_measure(one: Audit | JointsAudit, other: Audit | JointsAudit) -> bool:
-    same_ground_truth = one.inputs["ground_truth"]["sha256"] == other.inputs["ground_truth"]["sha256"]
-    if not same_ground_truth or not np.array_equal(_draws(one).image_id, _draws(other).image_id):
+def _has_same_setup(first: Audit | JointsAudit, second: Audit | JointsAudit) -> bool:
+    same_ground_truth = first.inputs["ground_truth"]["sha256"] == second.inputs["ground_truth"]["sha256"]
+    if not same_ground_truth or not np.array_equal(_draws(first).image_id, _draws(second).image_id):
         return False
-    if isinstance(one, JointsAudit) or isinstance(other, JointsAudit):
-        return type(one) is type(other)
+    if isinstance(first, JointsAudit) or isinstance(second, JointsAudit):
+        return type(first) is type(second)
     return (
-        one.area == other.area
-        and np.array_equal(one.details.sigmas, other.details.sigmas)
-        and np.array_equal(_ids(one), _ids(other))
+        first.area == second.area
+        and np.array_equal(first.details.sigmas, second.details.sigmas)
+        and np.array_equal(_ids(first), _ids(second))
     )
 
 

@@ -42,9 +42,9 @@ class Curves:
         order = evaluations[0].order
         pose_image = batch.pose_image[order if poses is None else poses[order]]
         person_image = batch.person_image if people is None else batch.person_image[people]
-        hits = [_by_pose(one.true_positive) for one in evaluations]
-        ignored = [_by_pose(one.pose_ignored) for one in evaluations]
-        counted = [~row for one in evaluations for row in one.person_ignored]
+        hits = [_by_pose(evaluation.true_positive) for evaluation in evaluations]
+        ignored = [_by_pose(evaluation.pose_ignored) for evaluation in evaluations]
+        counted = [~row for evaluation in evaluations for row in evaluation.person_ignored]
         for photos in within:
             inside = photos[pose_image][:, None]
             hits.append(hits[0][:, :STEPS] & inside)

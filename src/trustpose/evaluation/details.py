@@ -147,7 +147,8 @@ class KeptPhotos:
         poses = np.cumsum([0, *(len(piece.results.poses) for piece in self._pieces[:-1])])
         shifted = zip(self._pieces, people, poses, strict=True)
         person, measured = zip(
-            *[(np.where(one.person >= 0, one.person + m, -1), one.measured + n) for one, m, n in shifted], strict=True
+            *[(np.where(piece.person >= 0, piece.person + m, -1), piece.measured + n) for piece, m, n in shifted],
+            strict=True,
         )
         columns = {
             name: np.concatenate([getattr(piece, name) for piece in self._pieces])

@@ -42,7 +42,7 @@ class AuditDisplay:
             InputError: for another suffix, and if the file cannot be written.
 
         Example:
-            >>> tp.audit("gt.json", "results.json", replicates=20).save("audit.html")
+            >>> tp.audit("gt.json", "results.json", draws=20).save("audit.html")
         """
         path = Path(path)
         suffix = path.suffix.lower()

@@ -28,11 +28,11 @@ class KeypointErrors:
 
     def add(self, batch: Batch) -> None:
         """Count a batch of whole photos."""
-        found = diagnosis(batch)
-        for name, count in found.counts().items():
+        errors = diagnosis(batch)
+        for name, count in errors.counts().items():
             self._counts[name] += count
         corrected = corrected_evaluations(
-            batch.poses, batch.truth, batch.score, found, sigmas=batch.sigmas, area=batch.area
+            batch.poses, batch.truth, batch.score, errors, sigmas=batch.sigmas, area=batch.area
         )
         self._by_score.add(batch, corrected.by_score, corrected.score, corrected.rows)
         self._rescored.add(batch, [corrected.rescored], corrected.best_score, corrected.rows)
@@ -72,30 +72,30 @@ class ScoreErrors:
 
     def add(self, batch: Batch) -> None:
         """Count a batch of whole photos."""
-        found = diagnose_scores(batch.poses, batch.truth, batch.score, sigmas=batch.sigmas, area=batch.area)
-        misranked = int(found.misranked.sum()), int(found.misranked_after.sum())
-        self._counts += np.array([*misranked, found.reordered_images, found.images])
-        scores = np.stack([batch.score, found.optimal_score], axis=1)
-        self._closest.append(scores[found.closest])
-        self._others.append(scores[found.others])
+        errors = diagnose_scores(batch.poses, batch.truth, batch.score, sigmas=batch.sigmas, area=batch.area)
+        misranked = int(errors.misranked.sum()), int(errors.misranked_after.sum())
+        self._counts += np.array([*misranked, errors.reordered_images, errors.images])
+        scores = np.stack([batch.score, errors.optimal_score], axis=1)
+        self._closest.append(scores[errors.closest])
+        self._others.append(scores[errors.others])
 
     def result(self) -> ScoringErrors:
         """Return counts and histograms."""
         errors, errors_after, reordered, images = self._counts.tolist()
-        closest, others = np.concatenate(self._closest), np.concatenate(self._others)
+        closest, competing = np.concatenate(self._closest), np.concatenate(self._others)
         return ScoringErrors(
             errors=errors,
             errors_by_optimal_score=errors_after,
             reordered_images=reordered,
             images=images,
-            score=_competing(closest[:, 0], others[:, 0]),
-            optimal_score=_competing(closest[:, 1], others[:, 1]),
+            score=_competing(closest[:, 0], competing[:, 0]),
+            optimal_score=_competing(closest[:, 1], competing[:, 1]),
         )
 
 
-def _competing(closest: Float[np.ndarray, " P"], others: Float[np.ndarray, " Q"]) -> CompetingScores:
+def _competing(closest: Float[np.ndarray, " P"], competing: Float[np.ndarray, " Q"]) -> CompetingScores:
     """Both histograms have the same bins, from the lowest to the highest of all these scores."""
-    edges = np.histogram_bin_edges(np.concatenate([closest, others]), _BINS)
-    counts = [np.histogram(scores, edges)[0] for scores in (closest, others)]
+    edges = np.histogram_bin_edges(np.concatenate([closest, competing]), _BINS)
+    counts = [np.histogram(scores, edges)[0] for scores in (closest, competing)]
     lists = (tuple(values.tolist()) for values in (edges, *counts))
     return CompetingScores(*lists, overlap=int(np.minimum(*counts).sum()))

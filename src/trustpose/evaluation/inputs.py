@@ -98,14 +98,14 @@ class Inputs:
 
 
 def convention_notes(
-    area: Area, asked: str, sources: Mapping[str, int], skeleton: Skeleton | None, *, has_sigmas: bool
+    area: Area, requested_area: str, sources: Mapping[str, int], skeleton: Skeleton | None, *, has_sigmas: bool
 ) -> list[str]:
     """Return notes on the area and the sigmas for OKS; `sources` counts areas by source, `has_sigmas` that they were
     given."""
     notes = []
     if area == "file":
         notes.append(f"area: OKS uses the annotations' own, area_source {describe_counts(sources)}")
-    elif asked == "auto" and area != "segment":
+    elif requested_area == "auto" and area != "segment":
         notes.append(f"area: annotations have none, OKS uses {area} (--area)")
     if not has_sigmas and skeleton is not None and skeleton is not COCO_17 and skeleton.has_sigmas:
         notes.append(f"sigmas: {skeleton.sigmas_source}")

@@ -52,8 +52,8 @@ class JointsAudit(AuditDisplay):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON: an `Audit`'s keys, null where OKS is needed."""
-        own = ("localisation", "intervals", "inputs", "notes", "compare", "score_field")
-        return {name: None for name in _OTHER_KEYS if name != "details"} | {n: plain(getattr(self, n)) for n in own}
+        names = ("localisation", "intervals", "inputs", "notes", "compare", "score_field")
+        return {name: None for name in _OTHER_KEYS if name != "details"} | {n: plain(getattr(self, n)) for n in names}
 
     def __getattr__(self, name: str) -> Any:
         if name in _OTHER_KEYS:
@@ -63,8 +63,8 @@ class JointsAudit(AuditDisplay):
     def __repr__(self) -> str:
         """Return one line: the file, how many poses, and the headline of each metric."""
         results = self.inputs["results"]
-        totals = {one.title: getattr(one, one.headline) for one in self.localisation.values()}
-        numbers = ", ".join(f"{title} {'–' if one is None else f'{one:.3f}'}" for title, one in totals.items())
+        totals = {metric.title: getattr(metric, metric.headline) for metric in self.localisation.values()}
+        numbers = ", ".join(f"{title} {'–' if total is None else f'{total:.3f}'}" for title, total in totals.items())
         return f"JointsAudit({shown(str(results['file']))}: {results['results']} poses; {numbers})"
 
     def _shown(self) -> Mapping[str, str]:

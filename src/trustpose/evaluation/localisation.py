@@ -75,11 +75,11 @@ class _Distances:
 
 def parse_metric(text: str) -> Metric:
     """Return the metric of a text NAME or NAME@FRACTION. Raises InputError."""
-    name, _, given = text.strip().partition("@")
+    name, _, fraction_text = text.strip().partition("@")
     if name not in _RULES:
         raise InputError(f"--metric: expected {', '.join(METRICS)}, each with @FRACTION if wished, got {text[:40]!r}")
     try:
-        fraction = float(given) if given else _RULES[name].fraction
+        fraction = float(fraction_text) if fraction_text else _RULES[name].fraction
     except ValueError:
         fraction = -1.0
     if not 0 < fraction <= 10:
@@ -178,13 +178,13 @@ class _MetricSums:
         assert layout is not None
         if self.metric.name == "pckh" and not self._has_head:
             raise InputError(_no_heads(path))
-        found = self._localisation(layout, people, without_result)
-        if found.headline == "error" and found.error is None:
+        localisation = self._localisation(layout, people, without_result)
+        if localisation.headline == "error" and localisation.error is None:
             findings.notes.append(f"{name}.error: null, as joints that count have no prediction")
-        if found.without_reference:
+        if localisation.without_reference:
             findings.notes.append(
-                f"{name}: {found.without_reference} of {people} people are left out, as their labels do not give "
-                f"{self._rule.reference}{', or the other diagonal' * (self._rule.reference == _TORSO)}"
+                f"{name}: {localisation.without_reference} of {people} people are left out, as their labels do not "
+                f"give {self._rule.reference}{', or the other diagonal' * (self._rule.reference == _TORSO)}"
                 f"{_HEADS_OF_SIZE_0 * (self.metric.name == 'pckh')}"
             )
         if self._other_diagonal:
@@ -194,7 +194,7 @@ class _MetricSums:
             )
         for number, draws in self._draws(layout, findings).items():
             findings.interval(f"{name}.{number}", draws)
-        return found
+        return localisation
 
     def _localisation(self, layout: _Distances, people: int, without_result: int) -> Localisation:
         rule, metric = self._rule, self.metric

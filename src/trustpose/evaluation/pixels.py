@@ -125,15 +125,15 @@ class PixelErrors:
         """Return the median ratio in every draw, interpolated between quantiles of all ratios."""
         resampling = findings.resampling
         if not len(self._ratio):
-            return np.full(resampling.replicates, np.nan)
+            return np.full(resampling.draws, np.nan)
         grid = quantiles(self._ratio, _QUANTILES)
         bins = len(grid) + 1
-        sums = np.zeros((resampling.replicates, bins))
+        sums = np.zeros((resampling.draws, bins))
         for draws, counts in resampling.blocks():
             for ratio, photo in zip(self._ratio.blocks(), self._photo.blocks(), strict=True):
                 first, photos = photo[0], photo[-1] - photo[0] + 1  # photos ascend
-                place = (photo - first) * bins + np.searchsorted(grid, ratio, side="left")
-                table = np.bincount(place, minlength=photos * bins).reshape(photos, bins)
+                cell = (photo - first) * bins + np.searchsorted(grid, ratio, side="left")
+                table = np.bincount(cell, minlength=photos * bins).reshape(photos, bins)
                 sums[draws] += bootstrap.replicate_sums(counts[:, first : first + photos], table)
         sums = np.cumsum(sums, axis=1)
         total = sums[:, -1:]
@@ -145,7 +145,7 @@ def joint_kinds(poses: Poses) -> list[str]:
     """Return the name of each joint without its side, so that left and right have the same; numbers without a
     skeleton."""
     if poses.skeleton is None:
-        return [str(at) for at in range(poses.keypoint_count)]
+        return [str(index) for index in range(poses.keypoint_count)]
     names, mirror = poses.skeleton.names, poses.skeleton.flip_index
     plain = [name.removeprefix("left_").removeprefix("right_") for name in names]
-    return [plain[min(at, mirror[at])] for at in range(len(names))]
+    return [plain[min(index, mirror[index])] for index in range(len(names))]

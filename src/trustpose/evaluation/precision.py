@@ -44,9 +44,9 @@ class ScorePrecision:
                 options["pairs"] = batch.pairs
             else:
                 options.pop("pairs", None)
-            poses, people, own = batch.poses[group.poses], batch.truth[group.people], score[group.poses]
-            found = evaluate(poses, people, own, **options)
-            curves.add(batch, [found], own, group.poses, group.people)
+            poses, people, group_score = batch.poses[group.poses], batch.truth[group.people], score[group.poses]
+            evaluation = evaluate(poses, people, group_score, **options)
+            curves.add(batch, [evaluation], group_score, group.poses, group.people)
 
     def categories(self) -> list[str]:
         """Return the names of the categories that have people, all if none has."""
@@ -110,7 +110,9 @@ class Precision:
     ) -> tuple[AveragePrecision, AveragePrecision, Number, dict[str, CategoryPrecision]]:
         """Return ap, oracle_ap, headroom and the numbers of each category, none for a single, unnamed one."""
         curves = self._by_score.precision_recall(), self._by_oks.precision_recall()
-        by_score, by_oks = ({name: summary_of(*found) for name, found in one.items()} for one in curves)
+        by_score, by_oks = (
+            {name: summary_of(*curve) for name, curve in curves_of_group.items()} for curves_of_group in curves
+        )
         ap, oracle_ap = mean_summary(list(by_score.values())), mean_summary(list(by_oks.values()))
         draws = self._by_score.draws(findings.resampling, tuple(AREA_RANGES))
         # headroom needs only AP, and draws take the time
@@ -166,7 +168,7 @@ class Occlusion:
         by_score, by_oks = (curves.precision_recall()[0] for curves in (self._by_score, self._by_oks))
         benchmarks, precision_75 = {}, {}
         for group, (name, count) in enumerate(self._count.items()):
-            ap, oracle_ap = (_counted(mean_of_counted(one[group])) for one in (by_score, by_oks))
+            ap, oracle_ap = (_counted(mean_of_counted(values[group])) for values in (by_score, by_oks))
             benchmarks[name] = OcclusionBenchmark(ap, oracle_ap, count)
             if ap is not None:
                 precision_75[name] = by_score[group, 5], by_oks[group, 5]
@@ -215,9 +217,9 @@ class Crowding:
         index = images.crowd_index[np.argsort(images.id)]  # (i,) as `Batch` numbers them
         self._photos += len(index)
         self._without += int(np.isnan(index).sum())
-        found = evaluate_inside(batch, batch.score, np.ones(len(batch.truth), bool))
+        evaluation = evaluate_inside(batch, batch.score, np.ones(len(batch.truth), bool))
         within = [(index >= low) & (index < below) for low, below in CROWD_LEVELS.values()]
-        self._curves.add(batch, [found], batch.score, within=within)
+        self._curves.add(batch, [evaluation], batch.score, within=within)
 
     def result(self, findings: Findings) -> dict[str, CrowdLevel]:
         """Return the AP of each level."""

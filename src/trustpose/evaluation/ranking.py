@@ -40,18 +40,18 @@ class Ranking:
 
     def blocks(self) -> Iterator[tuple[Float[np.ndarray, " D"], Int[np.ndarray, " D"], Bool[np.ndarray, "D F"]]]:
         """Yield score, photo and flags of all rows in order."""
-        waiting, count = list[_Rows](), 0
+        pending, count = list[_Rows](), 0
         for rows in self._ordered():
-            waiting.append(rows)
+            pending.append(rows)
             count += len(rows[0])
             if count >= BLOCK:
-                joined = _joined(waiting)
+                joined = _joined(pending)
                 for start in range(0, count - BLOCK + 1, BLOCK):
                     yield self._opened(joined, start, start + BLOCK)
                 rest = count - count % BLOCK
-                waiting, count = [(joined[0][rest:], joined[1][rest:], joined[2][rest:])], count % BLOCK
+                pending, count = [(joined[0][rest:], joined[1][rest:], joined[2][rest:])], count % BLOCK
         if count:
-            yield self._opened(_joined(waiting), 0, count)
+            yield self._opened(_joined(pending), 0, count)
 
     def _opened(self, rows: _Rows, start: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         flags = np.unpackbits(rows[2][start:end], axis=1, count=self._flags).view(bool)

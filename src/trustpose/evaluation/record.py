@@ -401,7 +401,7 @@ class Audit(AuditNumbers, AuditDisplay):
         results, first = self.inputs["results"], {"AP": "ap.AP", "headroom": "headroom", "pose r": "pose.pearson"}
         first |= {"pose ECE": "pose.ece", "keypoint r": "keypoint.pearson", "keypoint ECE": "keypoint.ece"}
         values = {label: self.number(name) for label, name in first.items()}
-        numbers = ", ".join(f"{label} {'–' if one is None else f'{one:.3f}'}" for label, one in values.items())
+        numbers = ", ".join(f"{label} {'–' if value is None else f'{value:.3f}'}" for label, value in values.items())
         return f"Audit({shown(str(results['file']))}: {results['results']} poses; {numbers})"
 
 

@@ -35,20 +35,20 @@ class PhotoTable:
 class Resampling:
     """B draws with replacement of the photos `image_id` (I,), ascending; the same for the same photos and `seed`."""
 
-    def __init__(self, image_id: Int[np.ndarray, " I"], replicates: int, seed: int) -> None:
-        self.image_id, self.replicates, self.seed = image_id, replicates, seed
+    def __init__(self, image_id: Int[np.ndarray, " I"], draws: int, seed: int) -> None:
+        self.image_id, self.draws, self.seed = image_id, draws, seed
         self._counts: list[np.ndarray] | None = None
 
     def blocks(self) -> Iterator[tuple[slice, Int[np.ndarray, "b I"]]]:
         """Yield how often each photo occurs in each draw, some draws at a time."""
         photos, start = len(self.image_id), 0
-        if not (self.replicates and photos):
+        if not (self.draws and photos):
             return
         size = max(1, _COUNT_BYTES // photos)
-        if size < self.replicates:
-            counts: Iterable[np.ndarray] = bootstrap.resample_blocks(photos, self.replicates, self.seed, size)
+        if size < self.draws:
+            counts: Iterable[np.ndarray] = bootstrap.resample_blocks(photos, self.draws, self.seed, size)
         else:
-            self._counts = self._counts or [bootstrap.resample_counts(photos, self.replicates, self.seed)]
+            self._counts = self._counts or [bootstrap.resample_counts(photos, self.draws, self.seed)]
             counts = self._counts
         for rows in counts:
             yield slice(start, start + len(rows)), rows
@@ -58,7 +58,7 @@ class Resampling:
         self, table: PhotoTable, convert: Callable[[np.ndarray], np.ndarray] = lambda rows: rows
     ) -> Float[np.ndarray, " B *S"]:
         """Return the sums of a table, its rows converted, in each draw."""
-        drawn = np.zeros((self.replicates, *table.shape))
+        drawn = np.zeros((self.draws, *table.shape))
         for draws, counts in self.blocks():
             for first, rows in table.pieces():
                 drawn[draws] += bootstrap.replicate_sums(counts[:, first : first + len(rows)], convert(rows))
@@ -74,8 +74,8 @@ class Findings:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def interval(self, name: str, replicates: Float[np.ndarray, " B"]) -> None:
+    def interval(self, name: str, values: Float[np.ndarray, " B"]) -> None:
         """Store a number's draws, and their 95 % interval if it is defined in any draw."""
-        self.draws[name] = replicates
-        if len(replicates) and not np.isnan(replicates).all():
-            self.intervals[name] = bootstrap.interval(replicates)
+        self.draws[name] = values
+        if len(values) and not np.isnan(values).all():
+            self.intervals[name] = bootstrap.interval(values)

@@ -12,7 +12,7 @@ from trustpose.evaluation.record import Audit
 from trustpose.evaluation.resampling import Resampling
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.metrics.bootstrap import REPLICATES, interval
+from trustpose.metrics.bootstrap import DRAWS, interval
 from trustpose.poses import Area, Poses
 
 
@@ -36,16 +36,17 @@ class Rescoring:
 def rescoring(
     truth: TruthFile,
     poses: Poses,
-    own: Float[np.ndarray, " N"],
+    original: Float[np.ndarray, " N"],
     better: Float[np.ndarray, " N"],
     *,
     category_id: Int[np.ndarray, " N"] | None = None,
     sigmas: Float[np.ndarray, " L"] | None = None,
     area: Area = "file",
-    replicates: int = REPLICATES,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> Rescoring:
-    """Compare the ranking of the same N poses by `own` (N,) and by `better` (N,), with 1000 draws of images (0: none).
+    """Compare the ranking of the same N poses by `original` (N,) and by `better` (N,), with 1000 draws of images (0:
+    none).
 
     If the ground truth was read with all its categories, `category_id` is that of each pose, and each AP is the mean
     over categories. With the same seed, the draws and `sigmas` are those of an `audit`. Raises InputError if there are
@@ -55,17 +56,17 @@ def rescoring(
         if truth.categories is not None:
             raise ValueError("category_id: expected one per pose, as the ground truth has several")
         category_id = np.full(len(poses), truth.category_id)
-    batch = Batch(truth, ResultsFile(poses, own, category_id, "", ""), sigmas=truth.sigmas(sigmas), area=area)
-    resampling = Resampling(batch.image_id, replicates, seed)
-    ap, draws = [], []
-    for score in (own, better, batch.oracle_score):
+    batch = Batch(truth, ResultsFile(poses, original, category_id, "", ""), sigmas=truth.sigmas(sigmas), area=area)
+    resampling = Resampling(batch.image_id, draws, seed)
+    ap, ap_draws = [], []
+    for score in (original, better, batch.oracle_score):
         precision = ScorePrecision()
         precision.add(batch, score)
         ap.append(precision.mean().AP)
-        draws.append(precision.draws(resampling, ("all",))["AP"])
+        ap_draws.append(precision.draws(resampling, ("all",))["AP"])
     if -1 in ap:
         raise InputError(f"{truth.path}: no person counts for AP")
-    return _worth((ap[0], ap[1], ap[2]), (draws[0], draws[1], draws[2]))
+    return _worth((ap[0], ap[1], ap[2]), (ap_draws[0], ap_draws[1], ap_draws[2]))
 
 
 def rescoring_of(before: Audit, after: Audit) -> Rescoring:
@@ -73,20 +74,22 @@ def rescoring_of(before: Audit, after: Audit) -> Rescoring:
 
     Raises ValueError if the poses or the draws differ, or no person counts for AP.
     """
-    own, better, oracle = before.number("ap.AP"), after.number("ap.AP"), before.number("oracle_ap.AP")
-    if own is None or better is None or oracle is None:
+    original, better, oracle = before.number("ap.AP"), after.number("ap.AP"), before.number("oracle_ap.AP")
+    if original is None or better is None or oracle is None:
         raise ValueError("rescoring_of: expected audits with AP, no person counts for it")
     if not same_poses(before, after):
         raise ValueError("rescoring_of: expected two audits of the same poses")
-    draws, others = before.details.draws, after.details.draws
-    if not comparable((before, after)) or draws.seed != others.seed:
+    draws, other_draws = before.details.draws, after.details.draws
+    if not comparable((before, after)) or draws.seed != other_draws.seed:
         raise ValueError("rescoring_of: expected audits of the same people in the same draws")
-    return _worth((own, better, oracle), (draws.values["ap.AP"], others.values["ap.AP"], draws.values["oracle_ap.AP"]))
+    return _worth(
+        (original, better, oracle), (draws.values["ap.AP"], other_draws.values["ap.AP"], draws.values["oracle_ap.AP"])
+    )
 
 
-def same_poses(one: Audit, other: Audit) -> bool:
+def same_poses(first: Audit, second: Audit) -> bool:
     """Return whether two audits have the same poses in the same order, whatever their scores."""
-    a, b = one.details.poses, other.details.poses
+    a, b = first.details.poses, second.details.poses
     assert a.image_id is not None and b.image_id is not None
     return np.array_equal(a.xy, b.xy) and np.array_equal(a.image_id, b.image_id)
 

@@ -94,12 +94,12 @@ def quantiles(values: Spill, shares: Float[np.ndarray, " Q"]) -> Float[np.ndarra
     count = len(values)
     if not count:
         return np.full(len(shares), np.nan)
-    place = (count - 1) * shares
-    low = np.floor(place).astype(np.int64)
+    position = (count - 1) * shares
+    low = np.floor(position).astype(np.int64)
     high = np.minimum(low + 1, count - 1)
     ranks, inverse = np.unique(np.concatenate([low, high]), return_inverse=True)
-    found = _at_ranks(values, ranks)[inverse.reshape(-1)]
-    below, above, share = found[: len(shares)], found[len(shares) :], place - low
+    numbers = _at_ranks(values, ranks)[inverse.reshape(-1)]
+    below, above, share = numbers[: len(shares)], numbers[len(shares) :], position - low
     gap = above - below
     return np.where(share >= 0.5, above - gap * (1 - share), below + gap * share)
 
@@ -111,16 +111,16 @@ def _at_ranks(values: Spill, ranks: np.ndarray) -> np.ndarray:
     while shift:
         bits = min(_DIGIT, shift)
         shift -= bits
-        known = np.unique(prefix)
-        count = np.zeros((len(known), 2**bits), np.int64)
+        prefixes = np.unique(prefix)
+        count = np.zeros((len(prefixes), 2**bits), np.int64)
         for block in values.blocks():
             key = _sortable(block) >> np.uint64(shift)
             digit, before = (key & np.uint64(2**bits - 1)).astype(np.int64), key >> np.uint64(bits)
-            row = np.minimum(np.searchsorted(known, before), len(known) - 1)
-            inside = known[row] == before
-            place = row[inside] * 2**bits + digit[inside]
-            count += np.bincount(place, minlength=count.size).reshape(count.shape)
-        row = np.searchsorted(known, prefix)
+            row = np.minimum(np.searchsorted(prefixes, before), len(prefixes) - 1)
+            inside = prefixes[row] == before
+            cell = row[inside] * 2**bits + digit[inside]
+            count += np.bincount(cell, minlength=count.size).reshape(count.shape)
+        row = np.searchsorted(prefixes, prefix)
         upto = np.cumsum(count, axis=1)[row]
         digit = (upto <= rest[:, None]).sum(axis=1)
         rest -= np.where(digit > 0, upto[np.arange(len(row)), digit - 1], 0)

@@ -69,14 +69,16 @@ class KeypointsNotAbsent:
         """Return the table by group of joints, with a note if the poses have no visibility."""
         if not self._has_visibility:
             findings.notes.append("tables.non-0: null without the poses' visibility")
-        every, kept = (
+        all_counts, not_absent = (
             precision_of_counts(level, self._labelled, predicted, len(THRESHOLDS))
             for level, predicted in (self._all, self._kept)
         )
         names, skeleton = truth.keypoint_names, truth.skeleton
         groups = {name: (k,) for k, name in enumerate(names)} if skeleton is None else table_groups(skeleton)
         return {
-            name: KeypointPrecision(*_means(every, joints), *_means(kept if self._has_visibility else None, joints))
+            name: KeypointPrecision(
+                *_means(all_counts, joints), *_means(not_absent if self._has_visibility else None, joints)
+            )
             for name, joints in {**groups, "mean": tuple(range(len(names)))}.items()
         }
 

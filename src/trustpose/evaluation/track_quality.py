@@ -41,7 +41,7 @@ def track_quality(
     sigmas: Float[np.ndarray, " K"],
     area: Area,
     findings: Findings | None = None,
-    replicates: int = 0,
+    draws: int = 0,
     seed: int = 0,
 ) -> Tracking | None:
     """Compute the tracking numbers, and into `findings` their draws; None if one of the files has no track ids.
@@ -66,12 +66,12 @@ def track_quality(
     tracked = [replace(frame, poses=frame.poses[poses.track_id[frame.poses] != MISSING_ID]) for frame in frames]
     scored = [_similarity(frame, people, poses, sigmas, people.area_by(area), labels) for frame in tracked]
     clip = np.array([frame.clip for frame in frames], np.int64)
-    scored = _apart(scored, clip.tolist())
+    scored = _with_distinct_ids(scored, clip.tolist())
     if findings is not None:
-        draws = tracking_draws(scored, clip, replicates, seed)
-        for name, values in draws.items():
+        tracking_numbers = tracking_draws(scored, clip, draws, seed)
+        for name, values in tracking_numbers.items():
             findings.interval(f"tracking.{name}", values)
-        if replicates and not draws:
+        if draws and not tracking_numbers:
             count = len(np.unique(clip))
             findings.notes.append(f"tracking.*: no intervals, which draw clips: there are {count}, fewer than {FEWEST}")
     orders, same, clear = hota(scored).means(), identity(scored), clear_mot(scored)
@@ -136,39 +136,43 @@ def _similarity(
 ) -> TrackFrame:
     """Return the OKS of the people and poses of a frame that count."""
     counts = _counted(people[frame.people])
-    truth, found = people[frame.people[counts]], poses[frame.poses]
-    assert truth.track_id is not None and found.track_id is not None
-    similarity = np.zeros((len(truth), len(found)))
+    truth, tracked = people[frame.people[counts]], poses[frame.poses]
+    assert truth.track_id is not None and tracked.track_id is not None
+    similarity = np.zeros((len(truth), len(tracked)))
     if similarity.size:
         area = area[frame.people[counts], None]
-        similarity = np.nan_to_num(oks(found.xy, truth.xy[:, None], truth.v[:, None], area, sigmas))
-    kept = ~_is_beside(frame, people[frame.people[~counts]], found, labels) | (similarity >= _SAME).any(axis=0)
-    return TrackFrame(truth.track_id, found.track_id[kept], similarity[:, kept])
+        similarity = np.nan_to_num(oks(tracked.xy, truth.xy[:, None], truth.v[:, None], area, sigmas))
+    counts_as_pose = ~_is_unscored(frame, people[frame.people[~counts]], tracked, labels) | (similarity >= _SAME).any(
+        axis=0
+    )
+    return TrackFrame(truth.track_id, tracked.track_id[counts_as_pose], similarity[:, counts_as_pose])
 
 
-def _is_beside(frame: _Frame, unscored: Truth, found: Poses, labels: PoseTrackLabels) -> Bool[np.ndarray, " n"]:
+def _is_unscored(frame: _Frame, unscored: Truth, poses: Poses, labels: PoseTrackLabels) -> Bool[np.ndarray, " n"]:
     """Return which poses lie, by more than half, in the box of a person who is not scored, or in an ignored region."""
-    placed = np.asarray(np.isfinite(found.xy).all(axis=2) & (True if found.missing is None else ~found.missing))
-    inside = (labels.is_ignored(frame.image, found.xy) & placed).sum(axis=1)
-    beside = inside > 0.5 * np.maximum(placed.sum(axis=1), 1)
-    if len(unscored) and unscored.box is not None and len(found):
-        share = paired_overlap(np.nan_to_num(found.keypoint_box())[:, None], unscored.box)  # (n, U)
-        beside |= (share > 0.5).any(axis=1)
-    return beside
+    placed = np.asarray(np.isfinite(poses.xy).all(axis=2) & (True if poses.missing is None else ~poses.missing))
+    inside = (labels.is_ignored(frame.image, poses.xy) & placed).sum(axis=1)
+    is_unscored = inside > 0.5 * np.maximum(placed.sum(axis=1), 1)
+    if len(unscored) and unscored.box is not None and len(poses):
+        share = paired_overlap(np.nan_to_num(poses.keypoint_box())[:, None], unscored.box)  # (n, U)
+        is_unscored |= (share > 0.5).any(axis=1)
+    return is_unscored
 
 
-def _apart(frames: list[TrackFrame], clips: list[int]) -> list[TrackFrame]:
+def _with_distinct_ids(frames: list[TrackFrame], clips: list[int]) -> list[TrackFrame]:
     """Return frames in which no two clips share an id."""
     columns = []
     for name in ("truth_id", "track_id"):
         ids = [
-            np.stack([np.full(len(one), clip), one])
-            for one, clip in zip((getattr(f, name) for f in frames), clips, strict=True)
+            np.stack([np.full(len(ids_in_frame), clip), ids_in_frame])
+            for ids_in_frame, clip in zip((getattr(f, name) for f in frames), clips, strict=True)
         ]
         every = np.concatenate([np.zeros((2, 0), np.int64), *ids], axis=1)
         number = np.unique(every, axis=1, return_inverse=True)[1].ravel() if every.size else np.zeros(0, np.int64)
-        columns.append(np.split(number, np.cumsum([one.shape[1] for one in ids])[:-1]) if ids else [])
-    return [TrackFrame(one, other, f.similarity) for one, other, f in zip(*columns, frames, strict=True)]
+        columns.append(np.split(number, np.cumsum([frame_ids.shape[1] for frame_ids in ids])[:-1]) if ids else [])
+    return [
+        TrackFrame(truth_id, track_id, f.similarity) for truth_id, track_id, f in zip(*columns, frames, strict=True)
+    ]
 
 
 def _posetrack(
@@ -183,22 +187,22 @@ def _posetrack(
     of all people."""
     if np.isnan(labels.head).any() or not len(labels.head):
         return None
-    joints = np.array([at for at, name in enumerate(names) if name not in _UNSCORED])
+    joints = np.array([index for index, name in enumerate(names) if name not in _UNSCORED])
     head = HEAD * np.hypot(*labels.head.T)
 
-    def clips(some: list[_Frame]) -> list[list[PoseTrackFrame]]:
-        found: dict[int, list[PoseTrackFrame]] = {}
-        for frame in some:
+    def clips(chosen_frames: list[_Frame]) -> list[list[PoseTrackFrame]]:
+        by_clip: dict[int, list[PoseTrackFrame]] = {}
+        for frame in chosen_frames:
             if len(frame.people):
-                found.setdefault(frame.clip, []).append(_posetrack_frame(frame, people, poses, head, joints, labels))
-        return list(found.values())
+                by_clip.setdefault(frame.clip, []).append(_posetrack_frame(frame, people, poses, head, joints, labels))
+        return list(by_clip.values())
 
     tracks, precision = joint_tracks(clips(tracked)), joint_precision(clips(frames))
     numbers = {"MOTA": tracks.mota, "MOTP": tracks.motp, "precision": tracks.precision, "recall": tracks.recall}
     numbers["AP"] = precision.ap
     by_joint = {
-        names[at]: JointTracking(**{name: known(values[place]) for name, values in numbers.items()})
-        for place, at in enumerate(joints.tolist())
+        names[joint]: JointTracking(**{name: known(values[row]) for name, values in numbers.items()})
+        for row, joint in enumerate(joints.tolist())
     }
     totals: dict[str, Number] = {name: known(mean_of_joints(values)) for name, values in numbers.items()}
     return PoseTrack(**totals, switches=int(tracks.switches.sum()), joints=by_joint)
@@ -207,23 +211,24 @@ def _posetrack(
 def _posetrack_frame(
     frame: _Frame, people: Truth, poses: Poses, head: np.ndarray, joints: np.ndarray, labels: PoseTrackLabels
 ) -> PoseTrackFrame:
-    truth, found = people[frame.people], poses[frame.poses]
-    assert truth.track_id is not None and found.track_id is not None and found.score is not None
-    there = np.asarray((truth.v > 0) | (truth.xy != 0).any(axis=2))
-    placed = np.asarray(np.isfinite(found.xy).all(axis=2) & (True if found.missing is None else ~found.missing))
-    some, others = np.ones(len(truth), bool), np.ones(len(found), bool)
+    truth, tracked = people[frame.people], poses[frame.poses]
+    assert truth.track_id is not None and tracked.track_id is not None and tracked.score is not None
+    labelled = np.asarray((truth.v > 0) | (truth.xy != 0).any(axis=2))
+    placed = np.asarray(np.isfinite(tracked.xy).all(axis=2) & (True if tracked.missing is None else ~tracked.missing))
+    people_inside, poses_inside = np.ones(len(truth), bool), np.ones(len(tracked), bool)
     if frame.image in labels.ignored:
-        there, placed = (
-            one & ~labels.is_ignored(frame.image, xy) for one, xy in ((there, truth.xy), (placed, found.xy))
+        labelled, placed = (
+            is_placed & ~labels.is_ignored(frame.image, xy)
+            for is_placed, xy in ((labelled, truth.xy), (placed, tracked.xy))
         )
-        some, others = there[:, joints].any(axis=1), placed[:, joints].any(axis=1)
+        people_inside, poses_inside = labelled[:, joints].any(axis=1), placed[:, joints].any(axis=1)
     return PoseTrackFrame(
-        truth_xy=truth.xy[some][:, joints],
-        labelled=there[some][:, joints],
-        head=head[frame.people[some]],
-        truth_id=truth.track_id[some],
-        xy=found.xy[others][:, joints],
-        placed=placed[others][:, joints],
-        score=found.score[others][:, joints],
-        track_id=found.track_id[others],
+        truth_xy=truth.xy[people_inside][:, joints],
+        labelled=labelled[people_inside][:, joints],
+        head=head[frame.people[people_inside]],
+        truth_id=truth.track_id[people_inside],
+        xy=tracked.xy[poses_inside][:, joints],
+        placed=placed[poses_inside][:, joints],
+        score=tracked.score[poses_inside][:, joints],
+        track_id=tracked.track_id[poses_inside],
     )

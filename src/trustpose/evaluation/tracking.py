@@ -34,6 +34,6 @@ class PeopleTracks:
         from trustpose.evaluation.track_quality import track_quality  # imports scipy, as long as a small audit takes
 
         batch, resampling = self._batches[0], findings.resampling
-        truth, results = joined_files([(kept.file, kept.results) for kept in self._batches])
-        options = {"replicates": resampling.replicates, "seed": resampling.seed}
+        truth, results = joined_files([(batch.file, batch.results) for batch in self._batches])
+        options = {"draws": resampling.draws, "seed": resampling.seed}
         return track_quality(truth, results, batch.sigmas, batch.area, findings, **options)

@@ -151,7 +151,7 @@ class PoseScore:
         sums = self._correlation.sums
         is_on_scale = note_scale(self._calibration.sums, f"pose.ece: '{self._field}'", findings.notes)
         findings.interval("pose.pearson", self._correlation.draws(findings.resampling))
-        score, oks = (levels(one.array()).astype(np.int32) for one in (self._score, self._oks))
+        score, oks = (levels(spill.array()).astype(np.int32) for spill in (self._score, self._oks))
         photo = self._photo.array()
         draws = [
             spearman_from_levels(score, oks, row[photo].astype(np.float64))
@@ -299,17 +299,18 @@ def ranking_draws(
         results.append(draws.result())
     if not results:
         return np.zeros(0), np.zeros(0)
-    return tuple(np.concatenate([getattr(one, name) for one in results]) for name in ("average_precision", "auroc"))  # type: ignore[return-value]
+    precision = np.concatenate([result.average_precision for result in results])
+    return precision, np.concatenate([result.auroc for result in results])
 
 
-def note_scale(sums: CalibrationSums, what: str, notes: list[str]) -> bool:
+def note_scale(sums: CalibrationSums, label: str, notes: list[str]) -> bool:
     """Return whether scores are on the scale 0–1, with a note if some were clipped or all are off it."""
     if not sums.count[0]:
         return False
     low, high, outside = sums.lowest[0], sums.highest[0], int(sums.outside[0])
     if not sums.is_on_scale():
-        notes.append(f"{what}: null, scores run from {low:.4g} to {high:.4g}, expected 0 to 1")
+        notes.append(f"{label}: null, scores run from {low:.4g} to {high:.4g}, expected 0 to 1")
         return False
     if outside:
-        notes.append(f"{what}: {outside} of {sums.count[0]} scores lie outside 0 to 1 (highest {high:.4g}), clipped")
+        notes.append(f"{label}: {outside} of {sums.count[0]} scores lie outside 0 to 1 (highest {high:.4g}), clipped")
     return True

@@ -239,8 +239,8 @@ class VisibilityPrediction:
         """Return the confusion of each photo of a ranking's first flag with what is predicted from score and photo."""
         counts = np.zeros(4 * photos, np.int64)
         for score, photo, flags in ranking.blocks():
-            place = 4 * photo + 2 * flags[:, 0] + predicted(score, photo)
-            counts += np.bincount(place, minlength=len(counts))
+            cell = 4 * photo + 2 * flags[:, 0] + predicted(score, photo)
+            counts += np.bincount(cell, minlength=len(counts))
         table = PhotoTable(2, 2)
         table.append(counts.reshape(photos, 2, 2))
         return table

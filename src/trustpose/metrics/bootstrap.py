@@ -14,38 +14,38 @@ from trustpose.metrics.correlation import levels, pearson_from_sums, pearson_sum
 from trustpose.metrics.reliability import Binning, brier_from_sums, brier_sums, ece_from_sums, reliability_sums
 from trustpose.metrics.visibility import confusion_by_group
 
-REPLICATES = 1000
+DRAWS = 1000
 _BLOCK_BYTES = 64 * 2**20  # of counts converted to float64 at a time
 
 
-def resample_counts(images: int, replicates: int = REPLICATES, seed: int = 0) -> Int[np.ndarray, "B I"]:
+def resample_counts(images: int, draws: int = DRAWS, seed: int = 0) -> Int[np.ndarray, "B I"]:
     """Draw I images with replacement B times; return how often each is drawn (B, I), rows sum to I.
 
     Counts take one byte each: 100 MB for a thousand draws of 100,000 images. The same seed gives the same counts.
     Raises ValueError for no image or no draw.
     """
-    return np.concatenate(list(resample_blocks(images, replicates, seed, replicates)))
+    return np.concatenate(list(resample_blocks(images, draws, seed, draws)))
 
 
-def resample_blocks(images: int, replicates: int, seed: int, size: int) -> Iterator[Int[np.ndarray, "b I"]]:
+def resample_blocks(images: int, draws: int, seed: int, size: int) -> Iterator[Int[np.ndarray, "b I"]]:
     """Yield the rows of `resample_counts`, `size` of them at a time."""
     if images < 1:
         raise ValueError(f"images: expected 1 or more to draw from, got {images}")
-    if replicates < 1:
-        raise ValueError(f"replicates: expected 1 or more, got {replicates}")
+    if draws < 1:
+        raise ValueError(f"draws: expected 1 or more, got {draws}")
     generator = np.random.default_rng(seed)
-    for start in range(0, replicates, size):
+    for start in range(0, draws, size):
         # To overflow 8 bits, one of 128 images or more would have to be drawn 128 times: a chance of 1 / 128!.
-        counts = np.empty((min(size, replicates - start), images), dtype=np.int8)
+        counts = np.empty((min(size, draws - start), images), dtype=np.int8)
         for row in counts:
             row[:] = np.bincount(generator.integers(0, images, size=images), minlength=images)
         yield counts
 
 
 def interval(values: Float[np.ndarray, " B"], level: float = 0.95) -> tuple[float, float]:
-    """Return the percentile interval (low, high) of a number's replicates (B,), ignoring NaN.
+    """Return the percentile interval (low, high) of a number's draws (B,), ignoring NaN.
 
-    Both ends are NaN if all replicates are. Raises ValueError if level is not between 0 and 1.
+    Both ends are NaN if all draws are. Raises ValueError if level is not between 0 and 1.
     """
     if not 0 < level < 1:
         raise ValueError(f"level: expected a share between 0 and 1, got {level}")
@@ -72,15 +72,15 @@ def replicate_sums(counts: Int[np.ndarray, "B I"], sums: Real[np.ndarray, " I *S
 
     Raises ValueError if the number of images differs.
     """
-    replicates, images = counts.shape
+    draws, images = counts.shape
     if len(sums) != images:
         raise ValueError(f"sums: expected one row per image ({images}), got {len(sums)}")
     flat = sums.reshape(images, int(np.prod(sums.shape[1:]))).astype(np.float64)
-    result = np.empty((replicates, flat.shape[1]))
+    result = np.empty((draws, flat.shape[1]))
     rows = max(1, _BLOCK_BYTES // (8 * images))
-    for start in range(0, replicates, rows):
+    for start in range(0, draws, rows):
         result[start : start + rows] = counts[start : start + rows].astype(np.float64) @ flat
-    return result.reshape(replicates, *sums.shape[1:])
+    return result.reshape(draws, *sums.shape[1:])
 
 
 def pearson_replicates(
@@ -116,7 +116,7 @@ def ece_replicates(
 ) -> Float[np.ndarray, " B"]:
     """Compute the expected calibration error (B,) in every draw, in the bins of the sample itself.
 
-    A draw repeats rows, which by chance widens the gaps within bins: if the true error is near 0, replicates lie above
+    A draw repeats rows, which by chance widens the gaps within bins: if the true error is near 0, draws lie above
     the sample's own value.
     """
     return ece_from_sums(replicate_sums(counts, reliability_sums(score, target, image, counts.shape[1], bins, binning)))

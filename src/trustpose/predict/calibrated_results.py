@@ -65,7 +65,7 @@ def fit_results(
             category_id=results.category_id,
             sigmas=sigmas,
             area=area,
-            replicates=options.draws,
+            draws=options.draws,
             seed=options.seed,
         )
     except InputError:  # the fit is still valid
