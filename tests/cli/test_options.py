@@ -187,4 +187,8 @@ def test_functions_have_the_defaults_of_the_command_line(name: str) -> None:
 def test_python_takes_the_names_of_the_command_line() -> None:
     for record in (PredictOptions, RunOptions):
         assert all(name == name.rstrip("_") for name in options_of(record))
-        assert {field.name for field in fields(record)} - set(options_of(record)) <= {"threads", "adapter", "also"}
+        assert {field.name for field in fields(record)} - set(options_of(record)) <= {
+            "threads",
+            "adapter",
+            "caller_settings",
+        }

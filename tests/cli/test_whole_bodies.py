@@ -84,7 +84,7 @@ def test_triangulate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     files = [
         write(tmp_path / f"cam{number}.json", [result(1, camera.project(world))]) for number, camera in enumerate(rig)
     ]
-    given = ("--cameras", tmp_path / "rig.json", "--out", tmp_path / "people.json", "--unchecked", "--shortest", 1)
+    given = ("--cameras", tmp_path / "rig.json", "--out", tmp_path / "people.json", "--unchecked", "--min-frames", 1)
     results = [word for file in files for word in ("--results", file)]
     assert run("triangulate", *given, *results) == 0
     assert NOTE in capsys.readouterr().err and read_poses3d(tmp_path / "people.json").xyz.shape[1] == 17

@@ -9,7 +9,7 @@ import pytest
 from tests.multiview.rings import ring
 from trustpose.formats.pose_files import Photos, assemble, find_files, read_pose_files
 from trustpose.multiview.frames import match_frames, own_frame
-from trustpose.multiview.people import SHORTEST, group_people, triangulate
+from trustpose.multiview.people import MIN_FRAMES, group_people, triangulate
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 
@@ -58,11 +58,11 @@ def test_people_keep_their_identity(missed, strangers):
     )  # (N, V)
     for one in np.unique(group.track_id):
         people = its[group.track_id == one]
-        if len(people) >= SHORTEST:
+        if len(people) >= MIN_FRAMES:
             wrong = (people != -2) & (people != np.median(people[people != -2]))
             # a stranger of the same build may stand where a missed person is expected
             assert wrong.mean() <= (0.03 if strangers else 0), "one track, one person"
-    assert (np.unique(group.track_id, return_counts=True)[1] >= SHORTEST).sum() == 3
+    assert (np.unique(group.track_id, return_counts=True)[1] >= MIN_FRAMES).sum() == 3
     seen = np.zeros((3, FRAMES), dtype=np.int64)  # in how many views each person is
     for view, owner in zip(views, owners, strict=True):
         np.add.at(seen, (owner[owner >= 0], view.image_id[owner >= 0]), 1)

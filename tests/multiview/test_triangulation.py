@@ -156,7 +156,7 @@ def test_missing_views():
     assert np.isnan(found.xyz[:, 1:3]).all()
     assert found.quality is not None
     np.testing.assert_allclose(found.quality[:, [0, 3]], [[0.45, 0.6]] * len(xyz))
-    three = triangulate_points(xy, cameras, least=3)
+    three = triangulate_points(xy, cameras, min_cameras=3)
     assert np.isnan(three.xyz[:, 0]).all() and not np.isnan(three.xyz[:, 3]).any()
 
 
@@ -191,4 +191,4 @@ def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"xy: expected \(3 cameras, N, K, 2\), got \(2, 2, 2, 2\)"):
         triangulate_points(xy[:2], cameras)
     with pytest.raises(ValueError, match="least: expected 2 to 3 cameras, got 4"):
-        triangulate_points(xy, cameras, least=4)
+        triangulate_points(xy, cameras, min_cameras=4)

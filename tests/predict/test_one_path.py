@@ -196,7 +196,7 @@ def test_a_run_in_python_goes_on(photos, tmp_path):
     assert (tmp_path / "out" / "results.json").read_bytes() == before
     (tmp_path / "out" / "4.jpg").write_bytes(b"")
     done = predictor.run(photos[:1], tmp_path / "out", overwrite=True)
-    assert (done.people, done.left) == (2, [tmp_path / "out" / "4.jpg"])
+    assert (done.people, done.leftover_files) == (2, [tmp_path / "out" / "4.jpg"])
     assert (tmp_path / "out" / "results.json").read_bytes() != before
     with pytest.raises(tp.InputError, match="unknown option 'colour'; its options are flip"):
         load.load(tmp_path / "people" / "people.onnx", colour="red")

@@ -131,9 +131,9 @@ def _audit(
     _check_images(images, report)
     named = [*(results or []), *(more_results or [])]
     files = _files(named, before, after)
-    given = {"--gt": gt, "--results": named, "--before": before, "--after": after}
-    given |= {"--calibrator": calibrator, "--images": images, "--skeleton": skeleton_file(skeleton)}
-    check_outputs({"--report": report, "--json": json}, given)
+    input_files = {"--gt": gt, "--results": named, "--before": before, "--after": after}
+    input_files |= {"--calibrator": calibrator, "--images": images, "--skeleton": skeleton_file(skeleton)}
+    check_outputs({"--report": report, "--json": json}, input_files)
     from rich.console import Console
 
     from trustpose.cli.audit_joints import print_localisation, show_joints
@@ -158,7 +158,7 @@ def _audit(
             part = f"auditing {source.name}: {done:,} of {count:,} results" if count else f"reading {source.name} …"
             status.update(part)
 
-        found = audits(
+        all_records = audits(
             gt,
             files,
             area=area,
@@ -174,12 +174,12 @@ def _audit(
             needs_oks=_needs_oks(before, calibrator, images),
             tell=tell,
         )
-    if joints := [record for record in found if isinstance(record, JointsAudit)]:
+    if joints := [record for record in all_records if isinstance(record, JointsAudit)]:
         show_joints(
             [_noted(record, file) for record, file in zip(joints, files, strict=True)], json=json, report=report
         )
         return
-    audited = [record for record in found if not isinstance(record, JointsAudit)]
+    audited = [record for record in all_records if not isinstance(record, JointsAudit)]
     notes_of = None if calibrator is None else _notes_by(calibrator, gt)
     records = [
         _noted(record, file) if notes_of is None else replace(record, notes=(*record.notes, *notes_of(record)))

@@ -34,15 +34,15 @@ def apply_in_batches(calibrator: "Calibrator", results: Path, out: Path, skeleto
     from trustpose.formats.row_writing import row_writer
 
     check_not_inside(out, results)
-    read = open_results(results, is_ordered=False)
-    applied = calibrator.stream(len(read), skeleton)
-    schema = calibrated_schema(calibrator, read.parts)
+    stream = open_results(results, is_ordered=False)
+    applied = calibrator.stream(len(stream), skeleton)
+    schema = calibrated_schema(calibrator, stream.parts)
     with (
         tempfile.TemporaryDirectory(prefix="trustpose-") as folder,
-        bar("calibrating", len(read)) as advance,
+        bar("calibrating", len(stream)) as advance,
         row_writer(out, schema) as write,
     ):
-        for batch, rows in with_photos_together(read, Path(folder)).batches():
+        for batch, rows in with_photos_together(stream, Path(folder)).batches():
             write(calibrated_rows(applied, batch, rows))
             advance(len(batch.poses))
         try:
@@ -50,18 +50,18 @@ def apply_in_batches(calibrator: "Calibrator", results: Path, out: Path, skeleto
         except InputError as error:
             raise InputError(f"{results}: {error}") from None
     write_errors(out, calibrator.errors)
-    say_written(out, f"{len(read):,} poses with expected OKS, expected OPKS and visibility")
+    say_written(out, f"{len(stream):,} poses with expected OKS, expected OPKS and visibility")
     print_warnings(results, warnings)
 
 
 @contextmanager
-def bar(what: str, total: int) -> "Iterator[Callable[[int], None]]":
+def bar(description: str, total: int) -> "Iterator[Callable[[int], None]]":
     """Show a progress bar; yields a function that advances it by a number of rows."""
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(description, total=total)
         yield lambda done: progress.update(task, advance=done)
 
 
@@ -78,16 +78,17 @@ def convert_in_batches(sources: Sequence[Path], out: Path, other_options: Sequen
     if other_options:
         raise InputError(f"{other_options[0]}: is for other tools' files, {sources[0]} is Parquet and keeps its rows")
     check_not_inside(out, sources[0])
-    read = open_results(sources[0], is_ordered=False)
-    with bar("converting", len(read)) as advance, row_writer(out, read.parts.schema) as write:
-        for batch, rows in read.batches():
+    stream = open_results(sources[0], is_ordered=False)
+    with bar("converting", len(stream)) as advance, row_writer(out, stream.parts.schema) as write:
+        for batch, rows in stream.batches():
             write(rows.rows)
             advance(len(batch.poses))
     from trustpose.poses.rows import counted
 
     say_written(
         out,
-        f"{len(read):,} poses, {read.keypoint_count} keypoints, from {counted(len(read.parts.files), 'Parquet file')}",
+        f"{len(stream):,} poses, {stream.keypoint_count} keypoints, "
+        f"from {counted(len(stream.parts.files), 'Parquet file')}",
     )
 
 

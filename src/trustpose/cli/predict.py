@@ -112,10 +112,13 @@ class _Watcher(RunWatcher):
             of_part = done.videos[part.folder] if part.folder else done
             folder = out / part.folder
             _print_summary(of_part, folder, self.predictor, is_video=part.video is not None, is_drawn=is_drawn)
-        if done.left:
-            named = ", ".join(map(str, done.left[:_MOST_NAMED])) + ("" if len(done.left) <= _MOST_NAMED else ", …")
+        if done.leftover_files:
+            named = ", ".join(map(str, done.leftover_files[:_MOST_NAMED])) + (
+                "" if len(done.leftover_files) <= _MOST_NAMED else ", …"
+            )
             typer.echo(
-                f"trustpose: {_count(len(done.left), 'files')} not of this run left as before: {named}", err=True
+                f"trustpose: {_count(len(done.leftover_files), 'files')} not of this run left as before: {named}",
+                err=True,
             )
         complaints = [line for part in (done, *done.videos.values()) for line in part.complaints]
         for complaint in complaints:

@@ -58,6 +58,6 @@ def suppress(files: SuppressFiles, options: SuppressOptions) -> None:
     print_notes(done.notes)
     speed = done.poses / max(done.seconds, 1e-9)
     typer.echo(
-        f"{done.kept} of {done.poses} poses kept, {done.lowered} with a lower score, in {done.seconds:.2f} s "
+        f"{done.remaining} of {done.poses} poses kept, {done.lowered} with a lower score, in {done.seconds:.2f} s "
         f"({speed:.0f} poses/s): {files.out}"
     )

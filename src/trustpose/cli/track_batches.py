@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from trustpose.skeletons import Skeleton
 
 
-def check_in_memory(given: Mapping[str, Any]) -> None:
+def check_in_memory(options: Mapping[str, Any]) -> None:
     """Raise InputError if an option for results in memory was given."""
-    name = next((name for name, value in given.items() if value is not None), None)
+    name = next((name for name, value in options.items() if value is not None), None)
     if name is not None:
         raise InputError(f"{name}: expected results in one file, not a folder of parts or --engine ray")
 

@@ -55,8 +55,8 @@ class TriangulateOptions:
         "by likelihood.",
     )
     people: int | None = option(None, minimum=1, help="Keep this many people, those seen in most frames.")
-    shortest: int = option(5, minimum=1, help="Leave out people seen in fewer frames.")
-    least: int = option(2, minimum=2, help="Number of cameras that have to see a joint.")
+    min_frames: int = option(5, minimum=1, help="Leave out people seen in fewer frames.")
+    min_cameras: int = option(2, minimum=2, help="Number of cameras that have to see a joint.")
 
 
 @command(

@@ -24,7 +24,7 @@ from trustpose.multiview.views import positions_of, sizes_of, weights_of
 from trustpose.poses import ExpectedError, Poses, Poses3D
 
 PATIENCE = 15  # frames that a person may be unseen and keep the track id
-SHORTEST = 5  # moments; people seen in fewer, of a longer clip, are chance agreements of false detections
+MIN_FRAMES = 5  # moments; people seen in fewer, of a longer clip, are chance agreements of false detections
 _NEAR = 0.5  # metres of a joint, on average, between a lost person and one who turns up
 _FASTEST = 1.0  # metres a frame; no person is that fast at 25 frames a second
 
@@ -59,8 +59,8 @@ def triangulate(
     fps: Sequence[float] | None = None,
     offset: Sequence[float] | None = None,
     people: int | None = None,
-    shortest: int = SHORTEST,
-    least: int = 2,
+    min_frames: int = MIN_FRAMES,
+    min_cameras: int = 2,
     watch: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Poses3D:
     """Reconstruct in 3D all people that two or more calibrated cameras see.
@@ -77,13 +77,13 @@ def triangulate(
         fps: frames a second of each camera; without, frames of the same number show the same moment.
         offset: seconds to add to each camera's times; needs `fps`.
         people: keep so many people, those seen at the most moments.
-        shortest: leave out people seen at fewer moments, in a clip of at least so many.
-        least: number of cameras that a joint needs.
+        min_frames: leave out people seen in fewer frames; in a shorter clip, those not seen in every frame.
+        min_cameras: number of cameras that a joint needs.
         watch: iterates over the moments, for a progress bar.
 
     Returns:
         One row per person and moment, in metres, with a `track_id` that is the same at all moments; a joint seen by
-        fewer than `least` cameras is NaN.
+        fewer than `min_cameras` cameras is NaN.
 
     Raises:
         ValueError: naming the view that lacks a field, or the argument that is wrong.
@@ -103,7 +103,7 @@ def triangulate(
     positions = [positions_of(view) for view in poses]
     weights = [weights_of(view, weight, index) for index, view in enumerate(poses)]
     group = group_people(poses, cameras, moments, weights, watch)
-    group = _most_seen(group, people, min(shortest, len(moments)))
+    group = _most_seen(group, people, min(min_frames, len(moments)))
     xy, chosen, quality = (_gathered(parts, group) for parts in (positions, weights, _qualities(poses)))
     assert xy is not None
     error = _errors(poses, group) if weight == "trust" else None
@@ -117,7 +117,7 @@ def triangulate(
         deviation=error,
         quality=quality,
         method=method,
-        least=least,
+        min_cameras=min_cameras,
         frame=frame,
         time=None if fps is None else frame / fps[0],
         track_id=group.track_id,
@@ -206,10 +206,10 @@ def _detections(
     )
 
 
-def _most_seen(group: Group, people: int | None, shortest: int) -> Group:
-    """Return the people seen in `shortest` moments or more, the `people` most seen of them, numbered from 1 again."""
+def _most_seen(group: Group, people: int | None, min_frames: int) -> Group:
+    """Return the people seen in `min_frames` moments or more, the `people` most seen of them, numbered from 1 again."""
     numbers, counts = np.unique(group.track_id, return_counts=True)
-    numbers, counts = numbers[counts >= shortest], counts[counts >= shortest]
+    numbers, counts = numbers[counts >= min_frames], counts[counts >= min_frames]
     chosen = np.sort(numbers[np.argsort(-counts, kind="stable")[:people]])
     is_kept = np.isin(group.track_id, chosen)
     renumbered = np.searchsorted(chosen, group.track_id[is_kept]) + 1

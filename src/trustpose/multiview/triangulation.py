@@ -59,18 +59,18 @@ def triangulate_points(
     quality: Float[np.ndarray, "V N K"] | None = None,
     method: Method = "robust",
     loss: Loss = "student-t",
-    least: int = 2,
+    min_cameras: int = 2,
     **columns: Any,
 ) -> Poses3D:
     """Return the N poses of K keypoints in the world, metres.
 
     xy: (V, N, K, 2) image pixels, distortion included, in the order of `cameras`; NaN where a view has no keypoint.
-    weight: (V, N, K), 0 or more, how far to trust each view's keypoint against the others': expected OPKS, or scores;
-    0 or NaN leaves it out. deviation: (V, N, K), σ of its error along each axis, image pixels, or the mixture of
-    `Poses.expected_error`. Where only one of both is given the other follows: weight = 1/σ² (of the whole mixture),
-    or σ² ∝ 1/weight; with neither all views weigh the same. quality: (V, N, K), expected OPKS, 0–1; the result has
-    the mean over the views used. `linear` leaves out no view and weighs all alike. loss: of `robust`; "mixture" needs
-    a mixture as `deviation`. least: the number of views without which there is no point. columns: `frame`, `time`,
+    weight: (V, N, K), 0 or more, how far to trust each view's keypoint against the others': expected OPKS, or scores; 0
+    or NaN leaves it out. deviation: (V, N, K), σ of its error along each axis, image pixels, or the mixture of
+    `Poses.expected_error`. Where only one of both is given the other follows: weight = 1/σ² (of the whole mixture), or
+    σ² ∝ 1/weight; with neither all views weigh the same. quality: (V, N, K), expected OPKS, 0–1; the result has the
+    mean over the views used. `linear` leaves out no view and weighs all alike. loss: of `robust`; "mixture" needs a
+    mixture as `deviation`. min_cameras: the number of views without which there is no point. columns: `frame`, `time`,
     `track_id`, `skeleton` of the result.
 
     The result's `camera_count` and `error` are of the views that agree: within 3σ of the point, or likelier good than
@@ -82,7 +82,7 @@ def triangulate_points(
     assert not isinstance(sigma, ExpectedError)
     if error is not None and weight is None:
         weight = 1 / np.maximum(error.total_std, np.finfo(np.float64).tiny) ** 2
-    _check(xy, cameras, {"weight": weight, "deviation": sigma, "quality": quality}, method, least)
+    _check(xy, cameras, {"weight": weight, "deviation": sigma, "quality": quality}, method, min_cameras)
     if loss == "mixture" and error is None:
         raise ValueError("loss: 'mixture' needs the ExpectedError of the views as deviation")
     views, n, k = xy.shape[:3]
@@ -92,7 +92,7 @@ def triangulate_points(
     covariance = None if deviation is None else np.full((m, 6), np.nan)
     for points, chunk in _views(xy, cameras, weight, sigma, error, method, loss).chunks():
         xyz_of_chunk = _solve(chunk, method)
-        xyz_of_chunk[(chunk.weight > 0).sum(axis=0) < least] = np.nan
+        xyz_of_chunk[(chunk.weight > 0).sum(axis=0) < min_cameras] = np.nan
         distance = errors(cameras, xyz_of_chunk, chunk.plane)
         xyz_of_chunk[(np.isnan(distance) & (chunk.weight > 0)).any(axis=0)] = np.nan  # behind a camera
         agreeing = _used(distance, chunk, method)
@@ -111,7 +111,9 @@ def triangulate_points(
     )
 
 
-def _check(xy: np.ndarray, cameras: Cameras, columns: dict[str, np.ndarray | None], method: str, least: int) -> None:
+def _check(
+    xy: np.ndarray, cameras: Cameras, columns: dict[str, np.ndarray | None], method: str, min_cameras: int
+) -> None:
     if xy.ndim != 4 or xy.shape[3] != 2 or len(xy) != len(cameras):
         raise ValueError(f"xy: expected ({len(cameras)} cameras, N, K, 2), got {xy.shape}")
     for name, array in columns.items():
@@ -119,8 +121,8 @@ def _check(xy: np.ndarray, cameras: Cameras, columns: dict[str, np.ndarray | Non
             raise ValueError(f"{name}: expected {xy.shape[:3]}, got {array.shape}")
     if method not in METHODS:
         raise ValueError(f"method: {expected_one_of(METHODS, method)}")
-    if len(cameras) < 2 or not 2 <= least <= len(cameras):
-        raise ValueError(f"least: expected 2 to {len(cameras)} cameras, got {least}")
+    if len(cameras) < 2 or not 2 <= min_cameras <= len(cameras):
+        raise ValueError(f"min_cameras: expected 2 to {len(cameras)} cameras, got {min_cameras}")
 
 
 def _views(

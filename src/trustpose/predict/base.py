@@ -20,7 +20,7 @@ from trustpose.notebook import html_record
 from trustpose.poses import ErrorModel, Poses
 from trustpose.predict.boxes import Detector, boxes_of, check_box_format
 from trustpose.predict.images import is_webcam
-from trustpose.predict.inputs import How, images_of, is_many, without_videos
+from trustpose.predict.inputs import ReadOptions, images_of, is_many, without_videos
 from trustpose.predict.options import PredictOptions, RunOptions
 from trustpose.predict.photos import Image, Prediction, no_poses, origin_of
 from trustpose.skeletons import Skeleton
@@ -217,7 +217,7 @@ class BasePredictor(ABC):
         if boxes is None and (channels, box_format) == ("RGB", "xyxy") and _is_photo_file(photos):
             return self._finished([Image(photos)])
         check_box_format(box_format)
-        image_stream = images_of(photos, How(channels, recursive, frames, self.max_pixels))
+        image_stream = images_of(photos, ReadOptions(channels, recursive, frames, self.max_pixels))
         if boxes is None:
             return self._finished(image_stream)
         images = list(without_videos(image_stream))

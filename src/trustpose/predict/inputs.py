@@ -19,7 +19,7 @@ from trustpose.predict.photos import Image
 
 
 @dataclass(frozen=True)
-class How:
+class ReadOptions:
     """How to read what was given: the order of arrays' channels; subfolders too; at most `frames` of each video or
     webcam; photo files with more than `max_pixels` are refused."""
 
@@ -34,28 +34,30 @@ class How:
             raise ValueError(f"frames: expected at least 1, got {self.frames}")
 
 
-def images_of(given: Any, how: How) -> Iterator[Image]:
+def images_of(images: Any, options: ReadOptions) -> Iterator[Image]:
     """Yield each photo or frame, numbered from 0 in `image_id`; an `Image` is left as it is.
 
     Raises InputError for a folder or pattern without photos or videos, and a video or webcam that cannot be read;
     ValueError for anything that is no image. A photo file that cannot be read is yielded: the predictor reports it.
     """
     numbers = count()
-    if is_many(given):
-        for one in given:
-            if is_many(one) or isinstance(one, (int, np.integer)):
-                raise ValueError(f"images: expected images, got a list that holds {type(one).__name__}: {one!r:.60}")
-            yield from _each(one, how, numbers)
-    elif isinstance(given, (int, np.integer)) and not isinstance(given, bool):
-        yield from _frames(int(given), how, numbers)
+    if is_many(images):
+        for image in images:
+            if is_many(image) or isinstance(image, (int, np.integer)):
+                raise ValueError(
+                    f"images: expected images, got a list that holds {type(image).__name__}: {image!r:.60}"
+                )
+            yield from _images_in(image, options, numbers)
+    elif isinstance(images, (int, np.integer)) and not isinstance(images, bool):
+        yield from _frames(int(images), options, numbers)
     else:
-        yield from _each(given, how, numbers)
+        yield from _images_in(images, options, numbers)
 
 
-def is_many(given: object) -> bool:
+def is_many(images: object) -> bool:
     """Return whether this is a list or an iterator of images, not one thing by itself."""
-    return isinstance(given, Iterable) and not (
-        isinstance(given, (str, bytes, bytearray, memoryview, np.ndarray)) or is_tensor(given) or is_pillow(given)
+    return isinstance(images, Iterable) and not (
+        isinstance(images, (str, bytes, bytearray, memoryview, np.ndarray)) or is_tensor(images) or is_pillow(images)
     )
 
 
@@ -74,39 +76,39 @@ def is_video(name: str | Path) -> bool:
     return Path(name).suffix.lower() in VIDEO_SUFFIXES
 
 
-def _each(one: Any, how: How, numbers: Iterator[int]) -> Iterator[Image]:
-    if isinstance(one, Image):
-        yield one
-    elif isinstance(one, (str, Path)):
-        yield from _named(one, how, numbers)
-    elif isinstance(one, (bytes, bytearray, memoryview)):
-        yield Image(EncodedPhoto("bytes", bytes(one), how.max_pixels), image_id=next(numbers))
-    elif isinstance(one, np.ndarray) or is_tensor(one) or is_pillow(one):
-        if getattr(one, "ndim", 3) != 4:
-            origin = CallersImage.of(one, how.channels)
-            yield Image(one, image_id=next(numbers), origin=origin, channels=how.channels)
+def _images_in(source: Any, options: ReadOptions, numbers: Iterator[int]) -> Iterator[Image]:
+    if isinstance(source, Image):
+        yield source
+    elif isinstance(source, (str, Path)):
+        yield from _images_named(source, options, numbers)
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        yield Image(EncodedPhoto("bytes", bytes(source), options.max_pixels), image_id=next(numbers))
+    elif isinstance(source, np.ndarray) or is_tensor(source) or is_pillow(source):
+        if getattr(source, "ndim", 3) != 4:
+            origin = CallersImage.of(source, options.channels)
+            yield Image(source, image_id=next(numbers), origin=origin, channels=options.channels)
             return
-        for row, image in enumerate(one):
-            origin = CallersImage.of(one, how.channels, row)
-            yield Image(image, image_id=next(numbers), origin=origin, channels=how.channels)
+        for row, image in enumerate(source):
+            origin = CallersImage.of(source, options.channels, row)
+            yield Image(image, image_id=next(numbers), origin=origin, channels=options.channels)
     else:
         expected = "a path, folder, pattern, address, webcam's number, bytes, array, tensor or Pillow image"
-        raise ValueError(f"images: expected {expected}, or several of them, got {type(one).__qualname__}")
+        raise ValueError(f"images: expected {expected}, or several of them, got {type(source).__qualname__}")
 
 
-def _named(name: str | Path, how: How, numbers: Iterator[int]) -> Iterator[Image]:
+def _images_named(name: str | Path, options: ReadOptions, numbers: Iterator[int]) -> Iterator[Image]:
     """Yield what a path, a pattern, an address or the text of a webcam's number stands for."""
     if isinstance(name, str) and is_address(name):
         if is_video(name_in(name)):
             raise InputError(f"{name}: is a video's address; download it, or give it to `run` or the command line")
-        yield Image(WebPhoto(name, how.max_pixels), image_id=next(numbers))
+        yield Image(WebPhoto(name, options.max_pixels), image_id=next(numbers))
         return
     if isinstance(name, str) and is_webcam(name):
-        yield from _frames(int(name), how, numbers)
+        yield from _frames(int(name), options, numbers)
         return
-    for path in find_files([name], recursive=how.recursive) if _stands_for_many(name) else [Path(name)]:
+    for path in find_files([name], recursive=options.recursive) if _stands_for_many(name) else [Path(name)]:
         if is_video(path):
-            yield from _frames(path, how, numbers)
+            yield from _frames(path, options, numbers)
         else:
             yield Image(path, image_id=next(numbers))
 
@@ -118,10 +120,10 @@ def _stands_for_many(name: str | Path) -> bool:
         return False
 
 
-def _frames(source: Path | int, how: How, numbers: Iterator[int]) -> Iterator[Image]:
+def _frames(source: Path | int, options: ReadOptions, numbers: Iterator[int]) -> Iterator[Image]:
     with Video(source) as video:
         number = -1
-        for number, pixels in video.frames(how.frames):
+        for number, pixels in video.frames(options.frames):
             origin = WebcamFrame(source, number) if isinstance(source, int) else VideoFrame(source, number)
             yield Image(pixels, image_id=next(numbers), origin=origin)
         if number < 0:

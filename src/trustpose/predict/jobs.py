@@ -20,20 +20,23 @@ _SEVERAL = ("argmax-quarter", "dark", "udp")  # decodings that find several peak
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """pixels (n, H, W, 3). box_share (n, 2): the person's box, as shares of the crop's sides. places (n, K, 2), in crop
-    pixels: where a trust head reads, NaN for the network's own peaks. to_image (n, 2, 3): affines back to the image."""
+    """The n crops of a photo's boxes.
+
+    pixels (n, H, W, 3). box_share (n, 2): the person's box, as shares of the crop's sides. keypoints (n, K, 2), in crop
+    pixels: where a trust head reads, NaN for the network's own peaks. to_image (n, 2, 3): affines back to the image.
+    """
 
     pixels: CropPixels
     box_share: Float[np.ndarray, "n 2"]
-    places: Float[np.ndarray, "n K 2"]
+    keypoints: Float[np.ndarray, "n K 2"]
     to_image: Float[np.ndarray, "n 2 3"]
 
 
 @dataclass(eq=False)
 class Job:
     """A photo in progress: its n crops, those that a flip test mirrors, and the results so far; with a second crop n is
-    twice the number of boxes, first crops first. waiting: how many crops have not run yet. candidates: parts of them,
-    with their first box, in any order."""
+    twice the number of boxes, first crops first. pending_crops: how many crops have not run yet. candidates: parts of
+    them, with their first box, in any order."""
 
     photo: Image
     boxes: Boxes
@@ -42,7 +45,7 @@ class Job:
     xy: np.ndarray
     score: np.ndarray
     trust: dict[str, np.ndarray]
-    waiting: int
+    pending_crops: int
     pixels: np.ndarray | None = None
     error: InputError | None = None
     candidates: list[tuple[int, JointCandidates]] = field(default_factory=list)

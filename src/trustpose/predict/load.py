@@ -98,11 +98,11 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **change
     predictor.device = _device(options, adapter)
     _find_people(predictor, detector, predictor.device if options.backend == "onnx" and adapter is None else "cpu")
     if options.suppression not in (None, "none"):
-        how = (options.suppression, options.suppression_threshold, options.suppression_area)
-        predictor.suppress = suppressor(*how, predictor.skeleton, distance=options.suppression_distance)
+        suppression = (options.suppression, options.suppression_threshold, options.suppression_area)
+        predictor.suppress = suppressor(*suppression, predictor.skeleton, distance=options.suppression_distance)
     predictor.calibrate = _calibrated(predictor)
     predictor.min_presence = _min_presence(predictor)
-    parts = [None if one is None else _part(one, options) for one in (options.hands, options.face)]
+    parts = [None if part is None else _part(part, options) for part in (options.hands, options.face)]
     return predictor if parts == [None, None] else WholeBody(predictor, *parts)
 
 
@@ -134,16 +134,18 @@ class DefaultDetector:
 
 def _downloaded(model: str | Path, options: PredictOptions) -> tuple[str | Path, PredictOptions]:
     """Replace names of models on the hub by their local folders."""
-    is_hub_name, has_hub_detector = (str(one).startswith(PREFIX) for one in (model, options.detector))
+    is_hub_name, has_hub_detector = (str(name).startswith(PREFIX) for name in (model, options.detector))
     if not (is_hub_name or has_hub_detector):
         return model, options
     if is_hub_name and options.fast:
         raise InputError(f"{model}: has no fast setting on the hub; load the faster model by its own name")
-    how = {name: value for name, value in options.adapter.items() if name in _OF_HUB}
-    options = replace(options, adapter={name: one for name, one in options.adapter.items() if name not in how})
+    hub_options = {name: value for name, value in options.adapter.items() if name in _OF_HUB}
+    options = replace(
+        options, adapter={name: value for name, value in options.adapter.items() if name not in hub_options}
+    )
     if has_hub_detector:
-        options = replace(options, detector=download_model(str(options.detector), **how))
-    return (download_model(str(model), **how) if is_hub_name else model), options
+        options = replace(options, detector=download_model(str(options.detector), **hub_options))
+    return (download_model(str(model), **hub_options) if is_hub_name else model), options
 
 
 def _calibrated(predictor: BasePredictor) -> Calibrated | None:
@@ -165,14 +167,15 @@ def _calibrated(predictor: BasePredictor) -> Calibrated | None:
 def _min_presence(predictor: BasePredictor) -> float:
     """Return the least presence of people: the option's, else the calibrator's, else the model's own."""
     calibrated = None if predictor.calibrate is None else predictor.calibrate.calibrator.card.presence
-    asked = predictor.options.min_presence
-    return asked if asked is not None else predictor.min_presence if calibrated is None else calibrated.min_presence
+    if predictor.options.min_presence is not None:
+        return predictor.options.min_presence
+    return predictor.min_presence if calibrated is None else calibrated.min_presence
 
 
 def _part(model: str | Path, options: PredictOptions) -> Predictor:
     """Load a network for hands or faces, which sees one at a time."""
-    how = {name: getattr(options, name) for name in ("device", "batch_size", "threads", "max_pixels")}
-    predictor = load(model, detector="whole", **how)
+    shared_options = {name: getattr(options, name) for name in ("device", "batch_size", "threads", "max_pixels")}
+    predictor = load(model, detector="whole", **shared_options)
     if not isinstance(predictor, Predictor):
         raise InputError(f"{model}: finds whole photos' people, expected a network for hands or faces")
     return predictor
@@ -188,8 +191,8 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
     spec = ModelSpec.read(model)
     if options.grouping is not None:
         if not isinstance(spec.output, FieldOutput):
-            what = f"gives {spec.output.kind}, and --grouping chooses among the links of fields"
-            raise InputError(f"{spec.onnx}: {what}; leave it out")
+            mismatch = f"gives {spec.output.kind}, and --grouping chooses among the links of fields"
+            raise InputError(f"{spec.onnx}: {mismatch}; leave it out")
         spec = replace(spec, output=spec.output.with_matching(options.grouping))
     association = None if options.association is None else association_of(options.association)
     if spec.people == "photo":
@@ -198,14 +201,16 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
             finds = f"{spec.onnx}: finds the people of whole photos by itself"
             raise InputError(f"{finds}; {wrong} is for one person at a time")
         return _photo_predictor(spec, options)
-    how: dict[str, Any] = {name: getattr(options, name) for name in ("backend", "precision", "threads")}
-    runtime = open_runtime(spec, device=None if options.device == AUTO else options.device, **how)
-    of_people = {name: getattr(options, name) for name in ("flip", "threads", "second_crop")}
-    of_people["decoding"] = options.codec
-    of_people["batch_size"] = options.batch_size or (BATCH if _device(options) == "cpu" else BATCH_OF_GPU)
-    predictor, own = Predictor(runtime, association=association, **of_people), spec.suppression
-    if own is not None and options.suppression is None:
-        predictor.suppress_detected = suppressor(own.method, own.threshold, own.area, spec.skeleton)
+    runtime_options: dict[str, Any] = {name: getattr(options, name) for name in ("backend", "precision", "threads")}
+    runtime = open_runtime(spec, device=None if options.device == AUTO else options.device, **runtime_options)
+    crop_options = {name: getattr(options, name) for name in ("flip", "threads", "second_crop")}
+    crop_options["decoding"] = options.codec
+    crop_options["batch_size"] = options.batch_size or (BATCH if _device(options) == "cpu" else BATCH_OF_GPU)
+    predictor, suppression = Predictor(runtime, association=association, **crop_options), spec.suppression
+    if suppression is not None and options.suppression is None:
+        predictor.suppress_detected = suppressor(
+            suppression.method, suppression.threshold, suppression.area, spec.skeleton
+        )
     return predictor
 
 

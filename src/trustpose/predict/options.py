@@ -266,7 +266,8 @@ class FlowOptions:
 class RunOptions(EarlierRun, FolderOptions, FlowOptions):
     """How `predictor.run` and `trustpose predict` go through photos and videos, and what they write.
 
-    `also` is for Python alone: settings of the caller, such as of its drawings, which a resumed run must share.
+    `caller_settings` is for Python alone: settings of the caller, such as of its drawings, which a resumed run must
+    share.
     """
 
     gt: Path | None = option(None, help="COCO ground truth, for the people's boxes and the ids of the photos.")
@@ -297,7 +298,7 @@ class RunOptions(EarlierRun, FolderOptions, FlowOptions):
     tidy: bool = option(
         False, panel="Output", is_setting=False, help="Write one row per keypoint instead of one per pose."
     )
-    also: Mapping[str, Any] = field(default_factory=dict)
+    caller_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

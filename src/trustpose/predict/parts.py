@@ -16,7 +16,7 @@ from trustpose.geometry.crops import Boxes
 from trustpose.geometry.part_boxes import face_boxes, hand_boxes, head_boxes
 from trustpose.poses import Poses, Visibility
 from trustpose.predict.boxes import LEAST_INSIDE, share_inside
-from trustpose.predict.inputs import How, images_of
+from trustpose.predict.inputs import ReadOptions, images_of
 from trustpose.predict.photos import Image, open_photo
 from trustpose.predict.top_down import Predictor
 from trustpose.skeletons import FACE_68, FACE_70, HAND_21, Skeleton
@@ -64,7 +64,7 @@ def predict_parts(predictor: Predictor, images: Any, poses: Poses, min_score: fl
     Raises InputError for an image that cannot be read or a network for other parts; ValueError as `part_boxes`.
     """
     part_names = parts_of(predictor.skeleton, predictor.model)
-    sources = list(images_of(images, How(max_pixels=predictor.max_pixels)))
+    sources = list(images_of(images, ReadOptions(max_pixels=predictor.max_pixels)))
     image_index = np.zeros(len(poses), np.int64) if len(sources) == 1 else poses.image_id
     if image_index is None or (len(poses) and not 0 <= image_index.min() <= image_index.max() < len(sources)):
         raise ValueError(f"poses.image_id: expected numbers from 0 to {len(sources) - 1}, the images' places")

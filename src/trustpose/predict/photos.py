@@ -29,7 +29,7 @@ class Image:
     """One photo to predict: a file or pixels, its people's boxes (None: the whole photo is one), its id.
 
     `size` (width, height), if given, is the size for which the boxes were made; a photo of another size is an error.
-    `places` (N, K, 2), image pixels: given keypoints of these boxes, at which the trust head reads; NaN for the
+    `keypoints` (N, K, 2), image pixels: given keypoints of these boxes, at which the trust head reads; NaN for the
     network's own. `origin` is where the pixels can be read again, if not from the source. `channels` is the order of an
     array's: "RGB" or "BGR".
     """
@@ -38,7 +38,7 @@ class Image:
     boxes: Boxes | None = None
     image_id: int = 0
     size: tuple[int, int] | None = None
-    places: Float[np.ndarray, "N K 2"] | None = None
+    keypoints: Float[np.ndarray, "N K 2"] | None = None
     origin: Photo | None = None
     channels: str = "RGB"
 

@@ -82,9 +82,9 @@ def run(
     if options.overwrite:
         drawn = drawings.values() if isinstance(drawings, Mapping) else [] if drawings is None else [drawings]
         written = [out / part.folder / results_name(options) for part in parts]
-        written += [out / part.folder for part in parts] + [path for one in drawn for path in one.paths]
+        written += [out / part.folder for part in parts] + [path for drawing in drawn for path in drawing.paths]
         for folder in dict.fromkeys([out, *(out / part.folder for part in parts)]):
-            done.left += left_files(folder, [*written, *(file for part in parts for file in part.files)])
+            done.leftover_files += left_files(folder, [*written, *(file for part in parts for file in part.files)])
     return done
 
 
@@ -135,8 +135,8 @@ def sources_of(
     if is_detected and isinstance(predictor.detector, DefaultDetector):
         predictor.detector.open()  # fails early if it is missing
     people = PeopleOptions(options.gt, options.boxes, predictor.options.min_box_score, options.all_people, is_detected)
-    some = [names] if isinstance(names, (str, Path)) else names
-    files = download_files([str(name) for name in some], out / DOWNLOADS, is_resumed=options.resume)
+    source_names = [names] if isinstance(names, (str, Path)) else names
+    files = download_files([str(name) for name in source_names], out / DOWNLOADS, is_resumed=options.resume)
     return find_sources(files, people, recursive=options.recursive, out=out)
 
 
@@ -152,7 +152,7 @@ def _predict(
     """Predict on photos or frames, by `predictor.stream` or another. Those in the journal have empty boxes and are only
     drawn."""
     started = time.perf_counter()
-    found: dict[int, Poses] = dict(journal.done)
+    poses_of_image: dict[int, Poses] = dict(journal.done)
     skipped = undrawn = people = count = left_out = 0
     with drawings or nullcontext():
         for prediction, drawn, undrawable in finished(predictor, photos, journal, drawings, stream):
@@ -163,7 +163,7 @@ def _predict(
             if prediction.error is not None:
                 skipped, problem = skipped + 1, f"skipped: {prediction.error}"
             elif image_id not in journal.done:
-                found[image_id] = prediction.poses
+                poses_of_image[image_id] = prediction.poses
                 journal.add(image_id, prediction.poses)
                 people += len(prediction.poses)
                 left_out += prediction.left_out
@@ -172,9 +172,9 @@ def _predict(
             tell(Step(len(prediction.poses) if image_id not in journal.done else 0, total, problem))
     counts = {"skipped": skipped, "could not draw": undrawn}
     every = count + len(journal.done) if isinstance(photos, list) else count
-    what = "photos" if isinstance(photos, list) else "frames"
-    complaints = [f"{name} {number} of {every} {what}, see above" for name, number in counts.items() if number]
-    return Done(found, people, time.perf_counter() - started, complaints, left_out=left_out)
+    kind = "photos" if isinstance(photos, list) else "frames"
+    complaints = [f"{name} {number} of {every} {kind}, see above" for name, number in counts.items() if number]
+    return Done(poses_of_image, people, time.perf_counter() - started, complaints, left_out=left_out)
 
 
 def _video(
@@ -194,15 +194,17 @@ def _video(
     linked = None
     if options.track:
         flow_function = flow_function_named(options.flow_method)
-        own = predictor.skeleton.body_count  # of the joints: a person is followed by the body
-        known = {image_id: poses.take_keypoints(np.arange(own)) for image_id, poses in journal.done.items()}
-        linked = FrameTracker(predictor.body, flow=options.flow, known_poses=known, flow_function=flow_function)
+        body_joints = predictor.skeleton.body_count  # of the joints: a person is followed by the body
+        earlier_poses = {
+            image_id: poses.take_keypoints(np.arange(body_joints)) for image_id, poses in journal.done.items()
+        }
+        linked = FrameTracker(predictor.body, flow=options.flow, known_poses=earlier_poses, flow_function=flow_function)
     with ExitStack() as stack:
         video = stack.enter_context(Video(sources.video))
         total = min((number for number in (limit, video.count) if number is not None), default=None)
         is_over = stack.enter_context(interruption()) if video.is_webcam else Event()
         frames = takewhile(lambda _: not is_over.is_set(), _frames(video, limit, sources.frame_boxes, journal))
-        stream = None if linked is None else lambda some: map(predictor.with_parts, linked.stream(some))
+        stream = None if linked is None else lambda photos: map(predictor.with_parts, linked.stream(photos))
         done = _predict(predictor, frames, total, journal, drawings, tell, stream)
         if not done.poses:
             raise InputError(f"{video.source}: holds no frame that can be read")
@@ -215,10 +217,10 @@ def _video(
 def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal: Journal) -> Iterator[Image]:
     """Yield the frames as photos; those in the journal have empty boxes, so that they are not predicted."""
     for number, pixels in video.frames(limit):
-        known = None if boxes is None else boxes[number] if number < len(boxes) else NO_BOXES
+        frame_boxes = None if boxes is None else boxes[number] if number < len(boxes) else NO_BOXES
         source = video.source
         origin = WebcamFrame(source, number) if isinstance(source, int) else VideoFrame(Path(source), number)
-        yield Image(pixels, NO_BOXES if number in journal.done else known, number, origin=origin)
+        yield Image(pixels, NO_BOXES if number in journal.done else frame_boxes, number, origin=origin)
 
 
 def results_name(options: RunOptions) -> str:
@@ -228,17 +230,19 @@ def results_name(options: RunOptions) -> str:
 
 def _write(path: Path, done: Done, sources: Sources, options: RunOptions) -> None:
     """Write the results file of a run on `sources`, with rows in the order of the photos."""
-    some = [part for part in done.poses.values() if len(part)]
-    models = {part.error_model for part in some} - {None}  # those of the journal have none
+    parts = [part for part in done.poses.values() if len(part)]
+    models = {part.error_model for part in parts} - {None}  # those of the journal have none
     if len(models) == 1:
         model = models.pop()
-        some = [replace(part, error_model=model) for part in some]
+        parts = [replace(part, error_model=model) for part in parts]
     is_results = options.format == "json" and not options.tidy
     names = {
-        one.image_id: shown(Path(one.source).name) for one in sources.photos if isinstance(one.source, (str, Path))
+        photo.image_id: shown(Path(photo.source).name)
+        for photo in sources.photos
+        if isinstance(photo.source, (str, Path))
     }
     write_table(
-        *(path, Poses.concatenate(some) if some else None),
+        *(path, Poses.concatenate(parts) if parts else None),
         format=options.format,
         tidy=options.tidy,
         images=None if is_results else Images(np.array(list(names), dtype=np.int64), list(names.values())),
@@ -276,7 +280,7 @@ def settings_of(predictor: BasePredictor, run_options: RunOptions) -> dict[str, 
     prefix = predictor.model.partition(":")[0]
     if prefix in ADAPTERS:
         settings |= {"adapter": prefix, **options.adapter}
-    return settings | dict(run_options.also)
+    return settings | dict(run_options.caller_settings)
 
 
 def _setting(value: Any) -> Any:

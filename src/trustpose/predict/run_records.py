@@ -46,7 +46,7 @@ class Done:
     seconds: float
     complaints: list[str]
     videos: "dict[str, Done]" = field(default_factory=dict)
-    left: list[Path] = field(default_factory=list)
+    leftover_files: list[Path] = field(default_factory=list)
     left_out: int = 0
     file: str = ""
 

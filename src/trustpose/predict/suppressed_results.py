@@ -20,7 +20,7 @@ class SuppressedResults:
     notes on the file."""
 
     poses: int
-    kept: int
+    remaining: int
     lowered: int
     seconds: float
     notes: tuple[str, ...]
@@ -64,10 +64,10 @@ def suppress_results(
     except InputError as error:
         raise InputError(f"{results}: {error}") from None
     seconds = time.perf_counter() - started
-    kept = _kept_rows(rows, suppressed)
-    write_json(out, kept)
+    remaining_rows = _kept_rows(rows, suppressed)
+    write_json(out, remaining_rows)
     lowered = int((suppressed.score < ranking).sum())
-    return SuppressedResults(len(rows), len(kept), lowered, seconds, tuple(file.notes))
+    return SuppressedResults(len(rows), len(remaining_rows), lowered, seconds, tuple(file.notes))
 
 
 def _read(path: Path, score: str, skeleton: Skeleton) -> tuple[ResultsFile, Float[np.ndarray, " N"]]:

@@ -33,7 +33,7 @@ from trustpose.poses import ErrorModel, Poses, box_size
 from trustpose.predict.base import BasePredictor
 from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
-from trustpose.predict.inputs import How, images_of
+from trustpose.predict.inputs import ReadOptions, images_of
 from trustpose.predict.jobs import Batch, Crops, Job, association_codec, candidates_in_photo, in_order, other_decoding
 from trustpose.predict.photos import Image, Prediction, open_photo, prefetch
 from trustpose.predict.second_crop import merged
@@ -133,7 +133,7 @@ class Predictor(BasePredictor):
         if poses.keypoint_count != len(skeleton) or (poses.skeleton or skeleton).keypoints != skeleton.keypoints:
             got = "" if poses.skeleton is None else f" ({poses.skeleton.name})"
             raise ValueError(f"poses: expected those of {skeleton.name}, got {poses.keypoint_count} keypoints{got}")
-        sources = list(images_of(images, How(max_pixels=self.max_pixels)))
+        sources = list(images_of(images, ReadOptions(max_pixels=self.max_pixels)))
         image_index = np.zeros(len(poses), np.int64) if len(sources) == 1 else poses.image_id
         if image_index is None or (len(poses) and not 0 <= image_index.min() <= image_index.max() < len(sources)):
             raise ValueError(f"poses.image_id: expected numbers from 0 to {len(sources) - 1}, the images' places")
@@ -144,7 +144,7 @@ class Predictor(BasePredictor):
             replace(
                 source,
                 boxes=Boxes(box[photo_rows], np.full(len(photo_rows), index)),
-                places=xy[photo_rows].astype(np.float64),
+                keypoints=xy[photo_rows].astype(np.float64),
             )
             for index, (source, photo_rows) in enumerate(zip(sources, rows, strict=True))
         ]
@@ -170,8 +170,8 @@ class Predictor(BasePredictor):
         with closing(prefetch(self._readers(), self._prepare, photos, 2 * self.threads + 2)) as jobs:
             for batch in prefetch(self._runners(), self._run, _batches(jobs, pending, self.batch_size), 3):
                 for job, rows in batch:
-                    job.waiting -= rows.stop - rows.start
-                while pending and not pending[0].waiting:
+                    job.pending_crops -= rows.stop - rows.start
+                while pending and not pending[0].pending_crops:
                     yield self._finish(pending.popleft())
         while pending:
             yield self._finish(pending.popleft())
@@ -188,7 +188,7 @@ class Predictor(BasePredictor):
             error = problem
         if boxes is None or error is not None:
             boxes = NO_BOXES
-        keypoints = None if photo.places is None else photo.places[: len(boxes)]
+        keypoints = None if photo.keypoints is None else photo.keypoints[: len(boxes)]
         crops = self._cut(pixels, boxes, self.paddings, keypoints)
         mirrored = crops
         if self._flip_padding is not None:
@@ -252,7 +252,7 @@ class Predictor(BasePredictor):
         """Run the network on some crops, or on their mirror images."""
         pixels = np.concatenate([crops.pixels[rows] for crops, rows in parts])  # (B, H, W, 3)
         box = np.concatenate([crops.box_share[rows] for crops, rows in parts])  # (B, 2)
-        keypoints = np.concatenate([crops.places[rows] for crops, rows in parts])  # (B, K, 2)
+        keypoints = np.concatenate([crops.keypoints[rows] for crops, rows in parts])  # (B, K, 2)
         if flip:
             pixels = np.stack([cv2.flip(crop, 1) for crop in pixels])
         return self.runtime.with_trust(pixels, box, self._on_map(keypoints, flip=flip))

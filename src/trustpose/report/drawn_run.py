@@ -72,7 +72,7 @@ def run(
         window.check_windows()
     silence_libraries()
     folder = Path(files.out)
-    also = {**run_options.also, **dict(settings_in(drawing))}
+    caller_settings = {**run_options.caller_settings, **dict(settings_in(drawing))}
     predictor = load(files.model, options)
     setting = ModelSpec.read(files.model).fast if options.fast else None
     if setting is not None:
@@ -86,7 +86,7 @@ def run(
     if drawing.show:
         drawings = window.shown(inputs, drawings, predictor.skeleton, drawing.draw_min_score, drawing.style)
     with watcher.running(inputs) as tell:
-        return predictor.run(inputs, folder, run_options, also=also, drawings=drawings, tell=tell)
+        return predictor.run(inputs, folder, run_options, caller_settings=caller_settings, drawings=drawings, tell=tell)
 
 
 def _with_changes(records: tuple[Any, ...], changes: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -81,11 +81,11 @@ class PoseStream:
     def empty(self, truth: TruthFile) -> ResultsFile:
         """Return no results, with the columns that all have."""
         piece = next(self.pieces(is_checked=True))
-        found = piece.between(0, 1)
-        read = found.parts.of_rows(found.rows) if isinstance(found, _TablePiece) else self.held
-        assert read is not None
-        poses = replace(read.poses, skeleton=truth.truth.skeleton)
-        return replace(read, poses=poses[:0], score=read.score[:0], category_id=read.category_id[:0])
+        part = piece.between(0, 1)
+        results = part.parts.of_rows(part.rows) if isinstance(part, _TablePiece) else self.held
+        assert results is not None
+        poses = replace(results.poses, skeleton=truth.truth.skeleton)
+        return replace(results, poses=poses[:0], score=results.score[:0], category_id=results.category_id[:0])
 
 
 class _NumberedRows(Rows):
@@ -105,10 +105,10 @@ class _NumberedRows(Rows):
 class _HeldPiece:
     """Results in memory."""
 
-    def __init__(self, read: ResultsFile, rows: np.ndarray, *, is_checked: bool) -> None:
-        assert read.poses.image_id is not None
-        self.image_id = read.poses.image_id[rows]
-        self._read, self._rows, self._is_checked = read, rows, is_checked
+    def __init__(self, results: ResultsFile, rows: np.ndarray, *, is_checked: bool) -> None:
+        assert results.poses.image_id is not None
+        self.image_id = results.poses.image_id[rows]
+        self._read, self._rows, self._is_checked = results, rows, is_checked
 
     def between(self, start: int, end: int) -> "_HeldPiece":
         """See `_Piece`."""
@@ -116,13 +116,15 @@ class _HeldPiece:
 
     def on(self, truth: TruthFile, *, common: bool) -> ResultsFile:
         """See `_Piece`."""
-        read, rows = self._read, self._rows
-        if len(rows) < len(read.score) or (np.diff(rows) < 0).any():
-            read = replace(read, poses=read.poses[rows], score=read.score[rows], category_id=read.category_id[rows])
+        results, rows = self._read, self._rows
+        if len(rows) < len(results.score) or (np.diff(rows) < 0).any():
+            results = replace(
+                results, poses=results.poses[rows], score=results.score[rows], category_id=results.category_id[rows]
+            )
         if self._is_checked:
-            return read
-        numbered = _NumberedRows(read.path, rows)
-        return of_truth(read, truth, numbered, common=common, is_part=True)
+            return results
+        numbered = _NumberedRows(results.path, rows)
+        return of_truth(results, truth, numbered, common=common, is_part=True)
 
 
 class _TablePiece:
@@ -139,11 +141,11 @@ class _TablePiece:
 
     def on(self, truth: TruthFile, *, common: bool) -> ResultsFile:
         """See `_Piece`."""
-        read = self.parts.of_rows(self.rows)
-        poses = replace(read.poses, skeleton=truth.truth.skeleton)
-        found = of_truth(replace(read, poses=poses), truth, self.rows, common=common, is_part=True)
-        self._boxes.check(self.rows, read.poses, truth.images.sizes(self.image_id))
-        return found
+        results = self.parts.of_rows(self.rows)
+        poses = replace(results.poses, skeleton=truth.truth.skeleton)
+        results_on_truth = of_truth(replace(results, poses=poses), truth, self.rows, common=common, is_part=True)
+        self._boxes.check(self.rows, results.poses, truth.images.sizes(self.image_id))
+        return results_on_truth
 
 
 def is_table(path: str | Path) -> bool:
@@ -152,9 +154,9 @@ def is_table(path: str | Path) -> bool:
     return path.suffix.lower() == ".parquet" or (path.is_dir() and bool(parts_in(path)))
 
 
-def held_stream(read: ResultsFile) -> PoseStream:
+def held_stream(results: ResultsFile) -> PoseStream:
     """Return results in memory as a stream of one batch."""
-    return PoseStream(read.path, read.sha256, len(read.score), held=read)
+    return PoseStream(results.path, results.sha256, len(results.score), held=results)
 
 
 def open_poses(
@@ -173,8 +175,8 @@ def open_poses(
     if truth.people is not None:
         return held_stream(read_results(path, truth=truth.people, score_field=score_field, common=common))
     count = len(header.keypoint_names)
-    read = read_results(path, keypoint_count=count, skeleton=header.truth.skeleton, score_field=score_field)
-    return held_stream(read)
+    results = read_results(path, keypoint_count=count, skeleton=header.truth.skeleton, score_field=score_field)
+    return held_stream(results)
 
 
 def with_photos_together(results: ResultsParts, folder: Path) -> ResultsParts:
@@ -205,9 +207,9 @@ def _is_whole(parts: ResultsParts, name: str) -> bool:
 
 def common_ids(truth: TruthBatches, results: Sequence[PoseStream]) -> Int[np.ndarray, " i"]:
     """Return the photos that a ground truth and all results have, ascending. Raises InputError if there are none."""
-    ids = reduce(np.intersect1d, [one.image_ids() for one in results], truth.image_ids())
+    ids = reduce(np.intersect1d, [stream.image_ids() for stream in results], truth.image_ids())
     if not len(ids):
-        files = ", ".join(one.path for one in results)
+        files = ", ".join(stream.path for stream in results)
         raise InputError(f"{truth.header.path}: none of its photos is in {files}, --common expects some")
     return ids
 
@@ -221,20 +223,20 @@ def paired_batches(
     Raises InputError naming what is wrong with a row, or without `photos` a photo that the ground truth lacks.
     """
     common = photos is not None
-    coming = results.pieces(is_checked=truth.people is not None)
-    waiting, empty = next(coming, None), results.empty(truth.header)
+    pieces = results.pieces(is_checked=truth.people is not None)
+    pending, no_results = next(pieces, None), results.empty(truth.header)
     for piece, is_last in _with_last(truth.batches(is_whole=results.held is not None)):
-        last, taken = np.iinfo(np.int64).max if is_last else int(piece.images.id.max()), []
-        while waiting is not None:
-            end = int(np.searchsorted(waiting.image_id, last, "right"))
+        last, results_of_piece = np.iinfo(np.int64).max if is_last else int(piece.images.id.max()), []
+        while pending is not None:
+            end = int(np.searchsorted(pending.image_id, last, "right"))
             if end:
-                taken.append(waiting.between(0, end).on(piece, common=common))
-            if end < len(waiting.image_id):
-                waiting = waiting.between(end, len(waiting.image_id))
+                results_of_piece.append(pending.between(0, end).on(piece, common=common))
+            if end < len(pending.image_id):
+                pending = pending.between(end, len(pending.image_id))
                 break
-            waiting = next(coming, None)
-        found = _joined(taken) if taken else empty
-        yield (piece, found) if photos is None else limited_to(piece, found, photos)
+            pending = next(pieces, None)
+        joined = _joined(results_of_piece) if results_of_piece else no_results
+        yield (piece, joined) if photos is None else limited_to(piece, joined, photos)
 
 
 def _joined(pieces: list[ResultsFile]) -> ResultsFile:

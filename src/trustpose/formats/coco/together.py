@@ -22,22 +22,24 @@ def common_photos(truth: TruthFile, results: Sequence[ResultsFile]) -> tuple[Tru
     A photo without a single result counts as not covered, even if the estimator detected no person there. `left_out`
     counts what was removed. Raises InputError if no photo is common to all.
     """
-    covered = [np.unique(image_ids(read)) for read in results]
+    covered = [np.unique(image_ids(results_file)) for results_file in results]
     common = reduce(np.intersect1d, covered, truth.images.id)
     if not len(common):
-        files = ", ".join(read.path for read in results)
+        files = ", ".join(results_file.path for results_file in results)
         raise InputError(f"{truth.path}: none of its photos is in {files}, --common expects some")
-    pairs = [limited_to(truth, read, common) for read in results]
-    return pairs[0][0], [read for _, read in pairs]
+    pairs = [limited_to(truth, results_file, common) for results_file in results]
+    return pairs[0][0], [results_file for _, results_file in pairs]
 
 
 def limited_to(truth: TruthFile, results: ResultsFile, ids: Int[np.ndarray, " i"]) -> tuple[TruthFile, ResultsFile]:
     """Return `of_photos` with what was left out added to `left_out`."""
-    kept_truth, kept, people, rows = of_photos(truth, results, ids)
+    remaining_truth, remaining, people, rows = of_photos(truth, results, ids)
     photos = len(np.unique(image_ids(results)[~rows]))
     left_out = _added(results.left_out, images=photos, results=int((~rows).sum()))
-    of_truth = _added(truth.left_out, images=len(truth.images) - len(kept_truth.images), people=int((~people).sum()))
-    return replace(kept_truth, left_out=of_truth), replace(kept, left_out=left_out)
+    of_truth = _added(
+        truth.left_out, images=len(truth.images) - len(remaining_truth.images), people=int((~people).sum())
+    )
+    return replace(remaining_truth, left_out=of_truth), replace(remaining, left_out=left_out)
 
 
 def _added(left_out: dict[str, int], **more: int) -> dict[str, int]:
@@ -65,7 +67,7 @@ def separate_categories(truth: TruthFile, results: ResultsFile) -> tuple[Poses, 
 
 def joined_files(pieces: Sequence[tuple[TruthFile, ResultsFile]]) -> tuple[TruthFile, ResultsFile]:
     """Join pieces of a ground truth and of results on it, each of whole photos."""
-    truths, results = [truth for truth, _ in pieces], [read for _, read in pieces]
+    truths, results = [truth for truth, _ in pieces], [file for _, file in pieces]
     if len(pieces) == 1:
         return pieces[0]
     first, categories = truths[0], truths[0].categories
@@ -79,9 +81,9 @@ def joined_files(pieces: Sequence[tuple[TruthFile, ResultsFile]]) -> tuple[Truth
         categories=categories,
     )
     joined: dict[str, Any] = {
-        name: np.concatenate([getattr(read, name) for read in results]) for name in ("score", "category_id")
+        name: np.concatenate([getattr(file, name) for file in results]) for name in ("score", "category_id")
     }
-    return truth, replace(results[0], poses=_filled(Poses, [read.poses for read in results]), **joined)
+    return truth, replace(results[0], poses=_filled(Poses, [file.poses for file in results]), **joined)
 
 
 def _filled(record: Any, parts: list[Any]) -> Any:

@@ -139,13 +139,13 @@ def held_truth(truth_file: TruthFile) -> TruthBatches:
     )
 
 
-def _of_memory(truth_file: TruthFile, most: int) -> Iterator[TruthFile]:
+def _of_memory(truth_file: TruthFile, photos_per_batch: int) -> Iterator[TruthFile]:
     people, photos = truth_file.truth, np.argsort(truth_file.images.id, kind="stable")
     assert people.image_id is not None
     by_image = np.argsort(people.image_id, kind="stable")
     ordered, categories = people.image_id[by_image], truth_file.categories
-    for start in range(0, len(photos), most):
-        chosen = photos[start : start + most]
+    for start in range(0, len(photos), photos_per_batch):
+        chosen = photos[start : start + photos_per_batch]
         ids = truth_file.images.id[chosen]
         first, end = np.searchsorted(ordered, ids[0], "left"), np.searchsorted(ordered, ids[-1], "right")
         rows = by_image[first:end]
