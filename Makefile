@@ -37,6 +37,7 @@ lint: $(DEV)/.installed
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/pyrefly check --python-interpreter-path $(DEV)/bin/python
 	$(DEV)/bin/lint-imports
+	$(DEV)/bin/python tools/filler_names.py
 
 # The site in site/: open site/index.html, no server needed.
 docs: $(DEV)/.installed

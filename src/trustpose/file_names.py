@@ -22,13 +22,13 @@ def shown(name: str | Path) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return _BYTE.sub(lambda found: r"\x5c" + found[0][1:], text).encode("utf-8", SHOWN).decode()
+        return _BYTE.sub(lambda match: r"\x5c" + match[0][1:], text).encode("utf-8", SHOWN).decode()
     return text
 
 
 def hidden(text: str) -> str:
     """Return the name that `shown` converts to this text, if it is not a UTF-8 name."""
-    return _BYTE.sub(lambda found: "\\" if found[1] == "5c" else chr(0xDC00 + int(found[1], 16)), text)
+    return _BYTE.sub(lambda match: "\\" if match[1] == "5c" else chr(0xDC00 + int(match[1], 16)), text)
 
 
 def find_shown(folder: Path, text: str) -> Path:

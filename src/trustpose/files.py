@@ -146,8 +146,8 @@ def is_stdout(path: Path) -> bool:
     if path == STDOUT:
         return True
     with suppress(OSError, ValueError):
-        found = path.stat()
-        return os.path.samestat(found, os.fstat(1)) and not os.path.samestat(found, Path(os.devnull).stat())
+        status = path.stat()
+        return os.path.samestat(status, os.fstat(1)) and not os.path.samestat(status, Path(os.devnull).stat())
     return False
 
 
@@ -170,14 +170,14 @@ def _open_straight(path: Path, mode: str) -> IO[Any] | None:
     descriptor = 1 if path == STDOUT else None
     if descriptor is None:
         try:
-            found = path.stat()
+            status = path.stat()
         except FileNotFoundError:
             return None
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             raise InputError(f"{path}: is a directory, expected a file to write")
         # a file to which standard output is redirected has other writers with their own position
-        descriptor = next((number for number in _STREAMS if _is_open_on(number, found)), None)
-        if descriptor is None and stat.S_ISREG(found.st_mode):
+        descriptor = next((number for number in _STREAMS if _is_open_on(number, status)), None)
+        if descriptor is None and stat.S_ISREG(status.st_mode):
             return None
     if descriptor is not None:
         for stream in (sys.stdout, sys.stderr):
@@ -186,9 +186,9 @@ def _open_straight(path: Path, mode: str) -> IO[Any] | None:
     return os.fdopen(os.open(path, os.O_WRONLY) if descriptor is None else os.dup(descriptor), mode, encoding=encoding)
 
 
-def _is_open_on(descriptor: int, found: os.stat_result) -> bool:
+def _is_open_on(descriptor: int, status: os.stat_result) -> bool:
     try:
-        return os.path.samestat(found, os.fstat(descriptor))
+        return os.path.samestat(status, os.fstat(descriptor))
     except OSError:  # it is closed
         return False
 
@@ -196,8 +196,8 @@ def _is_open_on(descriptor: int, found: os.stat_result) -> bool:
 def _open_beside(target: Path, mode: str) -> tuple[Path, IO[Any]]:
     """Create a file next to `target`, to be renamed to it, with its permissions and owner if it exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    known = target.stat() if target.exists() else None
-    if known is not None and not os.access(target, os.W_OK):
+    status = target.stat() if target.exists() else None
+    if status is not None and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     _remove_unfinished(target)
     part = target.with_name(f".{target.name[:40]}.{token_hex(4)}.part")
@@ -205,11 +205,11 @@ def _open_beside(target: Path, mode: str) -> tuple[Path, IO[Any]]:
     if fcntl is not None:
         with suppress(OSError):  # some network disks have no locks
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    if known is not None:
+    if status is not None:
         if hasattr(os, "chown"):
             with suppress(OSError):
-                os.chown(part, known.st_uid, known.st_gid)
-        part.chmod(stat.S_IMODE(known.st_mode))
+                os.chown(part, status.st_uid, status.st_gid)
+        part.chmod(stat.S_IMODE(status.st_mode))
     return part, file
 
 
@@ -242,9 +242,9 @@ def json_bytes(value: Any) -> bytes:
 
 def _utf8(value: Any) -> Any:
     if isinstance(value, dict):
-        return {_utf8(name): _utf8(one) for name, one in value.items()}
+        return {_utf8(name): _utf8(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_utf8(one) for one in value]
+        return [_utf8(item) for item in value]
     return shown(value) if isinstance(value, str) else value
 
 

@@ -86,8 +86,8 @@ class Images:
         if not len(self):
             return np.full(len(ids), -1)
         order = self._order
-        at = order[np.minimum(np.searchsorted(self.id, ids, sorter=order), len(order) - 1)]
-        return np.where(self.id[at] == ids, at, -1)
+        rows = order[np.minimum(np.searchsorted(self.id, ids, sorter=order), len(order) - 1)]
+        return np.where(self.id[rows] == ids, rows, -1)
 
     def by_id(self, ids: Int[np.ndarray, " N"]) -> "Images":
         """Return the images with these ids, in their order. Raises KeyError naming the first unknown one."""
@@ -106,7 +106,7 @@ class Images:
     def names(self) -> dict[int, str]:
         """Return file names by id, of the images that have one."""
         texts: Any = () if self.file_name is None else self.file_name
-        return {int(one): name for one, name in zip(self.id, texts, strict=False) if name is not None}
+        return {int(image_id): name for image_id, name in zip(self.id, texts, strict=False) if name is not None}
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return one object per image, as in the `images` of a COCO ground truth, with the known fields."""
@@ -115,8 +115,8 @@ class Images:
         rows = [dict(zip(spelled, row, strict=True)) for row in zip(*spelled.values(), strict=True)]
         rows = rows or [{} for _ in self.id]
         return [
-            {"id": one} | {name: cell for name, cell in row.items() if cell is not None}
-            for one, row in zip(self.id.tolist(), rows, strict=True)
+            {"id": image_id} | {name: cell for name, cell in row.items() if cell is not None}
+            for image_id, row in zip(self.id.tolist(), rows, strict=True)
         ]
 
     @cached_property

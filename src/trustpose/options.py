@@ -47,9 +47,9 @@ class Option:
         """The help text, with the accepted values, if they are few, at the end of its first sentence."""
         if self.names is None or callable(self.names):
             return self.help
-        sentence, _, others = self.help.partition(". ")
+        sentence, _, rest = self.help.partition(". ")
         listed = f"{', '.join(self.names[:-1])} or {self.names[-1]}"
-        return f"{sentence.removesuffix('.')}: {listed}. {others}".strip()
+        return f"{sentence.removesuffix('.')}: {listed}. {rest}".strip()
 
 
 def option(

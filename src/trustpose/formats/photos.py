@@ -127,8 +127,8 @@ def _tiff(content: bytes) -> Size | None:
 
 def _jpeg2000(content: bytes) -> Size:
     offset = content.index(b"\xff\x4f\xff\x51")  # start of the codestream and its SIZ, in a box or not
-    right, down, left, up = struct.unpack_from(">IIII", content, offset + 8)
-    return right - left, down - up
+    x_end, y_end, x_start, y_start = struct.unpack_from(">IIII", content, offset + 8)
+    return x_end - x_start, y_end - y_start
 
 
 def _avif(content: bytes) -> Size | None:

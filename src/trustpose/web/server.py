@@ -39,11 +39,11 @@ def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
     class Connection(H11Protocol):
         """A connection that is closed where no whole request head comes in time, which uvicorn waits for for ever."""
 
-        waiting: asyncio.TimerHandle | None = None
+        stall_timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.waiting = self.loop.call_later(limits.stall_seconds, self._close_idle)
+            self.stall_timer = self.loop.call_later(limits.stall_seconds, self._close_idle)
 
         def _close_idle(self) -> None:
             if self.transport.is_closing():
@@ -51,11 +51,11 @@ def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
             if self.cycle is None or (self.cycle.response_complete and self.timeout_keep_alive_task is None):
                 self.transport.close()
             else:
-                self.waiting = self.loop.call_later(limits.stall_seconds, self._close_idle)
+                self.stall_timer = self.loop.call_later(limits.stall_seconds, self._close_idle)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            if self.waiting is not None:
-                self.waiting.cancel()
+            if self.stall_timer is not None:
+                self.stall_timer.cancel()
             super().connection_lost(exc)
 
     config = uvicorn.Config(
