@@ -190,5 +190,5 @@ def test_wrong_arguments_are_named():
     cameras, _, xy = scene(3, 2, 2)
     with pytest.raises(ValueError, match=r"xy: expected \(3 cameras, N, K, 2\), got \(2, 2, 2, 2\)"):
         triangulate_points(xy[:2], cameras)
-    with pytest.raises(ValueError, match="least: expected 2 to 3 cameras, got 4"):
+    with pytest.raises(ValueError, match="min_cameras: expected 2 to 3 cameras, got 4"):
         triangulate_points(xy, cameras, min_cameras=4)
