@@ -78,7 +78,10 @@ def test_spoilt_bytes_are_input_errors(case):
         (lambda index: index.update(annotation_id=[2**64] * 8), "field 'annotation_id': expected whole numbers"),
         (lambda index: index.update(skeleton=3), "field 'skeleton'"),
         (lambda index: index["skeleton"].update(keypoints=[1, 2]), "field 'skeleton.keypoints': expected names"),
-        (lambda index: index["skeleton"].update(keypoints=["a", "a"]), "field 'skeleton'"),
+        (
+            lambda index: index["skeleton"].update(keypoints=["a", "a"]),
+            "field 'skeleton.keypoints': a name occurs twice",
+        ),
     ],
 )
 def test_invalid_indexes(case, change, message):

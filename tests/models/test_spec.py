@@ -91,7 +91,7 @@ def test_a_skeleton_of_ones_own_stands_beside_the_spec_or_in_it(tmp_path):
     for wrong, message in (
         ("../mine.json", r"colours\.json: field 'skeleton': expected the bare name of a file next to this one"),
         ("none.json", r"none\.json: no such file"),
-        ({"name": "mine"}, r"colours\.json: field 'skeleton': field 'keypoints': expected a list of names"),
+        ({"name": "mine"}, r"colours\.json: field 'skeleton.keypoints' is missing, expected a list of names"),
     ):
         (tmp_path / "colours.json").write_text(json.dumps(text | {"skeleton": wrong}))
         with pytest.raises(InputError, match=message):

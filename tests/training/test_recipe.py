@@ -55,8 +55,8 @@ def test_overrides_are_parsed_as_their_fields_want():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train.learning_rate": "1"}, r"^train.learning_rate: there is no such field, expected one of lr, "),
-        ({"trian.lr": "1"}, "^trian: there is no such field, expected one of name, title"),
+        ({"train.learning_rate": "1"}, r"^train.learning_rate is unknown, expected one of lr, "),
+        ({"trian.lr": "1"}, "^trian is unknown, expected one of name, title.*did you mean 'train'"),
         ({"train.lr": "fast"}, "^train.lr: expected a number, got 'fast'"),
         ({"train.lr": "-1"}, "^train.lr: expected 1e-30 to 1000, got -1.0"),
         ({"train.lr": "nan"}, "^train.lr: expected a finite number, got nan"),
@@ -101,8 +101,8 @@ def test_json_that_is_no_recipe_is_reported():
     good = to_json(RECIPE)
     for bad, message in (
         ([], "^Recipe: expected an object"),
-        ({**good, "hed": "x"}, "^hed: there is no such field"),
-        ({**good, "strategy": {"stages": []}}, "^strategy.learning_rate: is missing"),
+        ({**good, "hed": "x"}, "^hed is unknown, .*did you mean 'head'"),
+        ({**good, "strategy": {"stages": []}}, "^strategy.learning_rate is missing, expected a number"),
         ({**good, "sources": [{**good["sources"][0], "numbers": 3}]}, "^sources.0.numbers: expected an object"),
     ):
         with pytest.raises(InputError, match=message):

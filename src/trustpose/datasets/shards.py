@@ -174,7 +174,7 @@ def _skeleton(index: dict[str, Any], path: Path) -> Skeleton:
     known_skeleton = SKELETONS.get(name)
     if known_skeleton is not None and known_skeleton.keypoints == keypoints:
         return known_skeleton
-    return skeleton_of_object(skeleton, f"{path}: field 'skeleton'")
+    return skeleton_of_object(skeleton, path, "skeleton")
 
 
 def _field(value: dict[str, Any], name: str, kind: type, path: Path) -> Any:

@@ -72,7 +72,7 @@ class Fields:
         expected = f"one of {', '.join(SKELETONS)}, or the name of a JSON file next to this one"
         value = self._take(field, expected)
         if isinstance(value, dict):
-            return skeleton_of_object(value, f"{self.path}: field '{self.prefix}{field}'")
+            return skeleton_of_object(value, self.path, f"{self.prefix}{field}")
         if not isinstance(value, str) or (value not in SKELETONS and not value.lower().endswith(".json")):
             raise self.fail(field, expected, value)
         return SKELETONS[value] if value in SKELETONS else read_skeleton(Path(self.path).parent / self.file_name(field))

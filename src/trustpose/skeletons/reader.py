@@ -1,16 +1,47 @@
 """Read and write custom skeletons as JSON; docs/files.md describes the format."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float
+from msgspec import Meta
 
 from trustpose.files import InputError, read_json
+from trustpose.json_records import Text, described, naming, read_record
 from trustpose.skeletons.skeleton import Skeleton
 
 _MOST_SIGMA = 1000
-_FIELDS = ("name", "keypoints", "limbs", "mirror_pairs", "sigmas", "sigmas_source")
+_Pair = Annotated[tuple[Text, Text], described("two names out of 'keypoints'")]
+
+
+@dataclass(frozen=True)
+class _SkeletonFile:
+    """The JSON of a skeleton."""
+
+    name: Text
+    keypoints: Annotated[tuple[Text, ...], Meta(min_length=1), described("a list of names")]
+    limbs: tuple[_Pair, ...] | None = None
+    mirror_pairs: tuple[_Pair, ...] | None = None
+    sigmas: tuple[Annotated[float, Meta(gt=0, le=_MOST_SIGMA)], ...] | None = None
+    sigmas_source: str | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.keypoints)
+        if len(set(self.keypoints)) < count:
+            raise ValueError("keypoints: a name occurs twice")
+        if self.sigmas is not None and len(self.sigmas) != count:
+            expected = f"expected {count} numbers above 0, one for each keypoint"
+            raise ValueError(f"sigmas: {expected}, got {len(self.sigmas)}")
+        for field in ("limbs", "mirror_pairs"):
+            for number, pair in enumerate(getattr(self, field) or ()):
+                if pair[0] == pair[1] or not set(pair) <= set(self.keypoints):
+                    raise ValueError(f"{field}.{number}: expected two names out of 'keypoints', got {list(pair)}")
+
+    def indices(self, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[int, int], ...]:
+        """The pairs of names as pairs of indices."""
+        return tuple((self.keypoints.index(start), self.keypoints.index(end)) for start, end in pairs)
 
 
 def read_skeleton(path: str | Path) -> Skeleton:
@@ -21,41 +52,20 @@ def read_skeleton(path: str | Path) -> Skeleton:
     return skeleton_of_object(read_json(path), path)
 
 
-def skeleton_of_object(value: Any, path: str | Path) -> Skeleton:
-    """Build a skeleton from a JSON object in the format of `read_skeleton`; `path` is for error messages."""
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected an object with {', '.join(_FIELDS)}")
-    unknown = next((field for field in value if field not in _FIELDS), None)
-    if unknown is not None:
-        raise InputError(f"{path}: field {unknown!r} is unknown, expected {', '.join(_FIELDS)}")
-    name, keypoints = value.get("name"), value.get("keypoints")
-    if not isinstance(name, str) or not name:
-        raise InputError(f"{path}: field 'name': expected a text")
-    if (
-        not isinstance(keypoints, list)
-        or not keypoints
-        or not all(isinstance(keypoint, str) and keypoint for keypoint in keypoints)
-    ):
-        raise InputError(f"{path}: field 'keypoints': expected a list of names")
-    if len(set(keypoints)) != len(keypoints):
-        raise InputError(f"{path}: field 'keypoints': a name occurs twice")
-    index = {keypoint: position for position, keypoint in enumerate(keypoints)}
-    mirror = _pairs(path, "mirror_pairs", value, index)
-    sigmas = _sigmas(path, value.get("sigmas"), len(keypoints))
-    source = value.get("sigmas_source", str(path))
-    if not isinstance(source, str):
-        raise InputError(f"{path}: field 'sigmas_source': expected a text")
-    try:
+def skeleton_of_object(value: Any, path: str | Path, field: str = "") -> Skeleton:
+    """Build a skeleton from a JSON object in the format of `read_skeleton`; the file `path`, and its `field` that holds
+    the object, are for error messages."""
+    file = read_record(_SkeletonFile, value, path, field)
+    source = str(path) if file.sigmas_source is None else file.sigmas_source
+    with naming(path, field):
         return Skeleton(
-            name=name,
-            keypoints=tuple(keypoints),
-            edges=_pairs(path, "limbs", value, index) or (),
-            sigmas_source=None if sigmas is None else source,
-            _sigmas=sigmas,
-            mirror_pairs=mirror,
+            name=file.name,
+            keypoints=file.keypoints,
+            edges=file.indices(file.limbs or ()),
+            sigmas_source=None if file.sigmas is None else source,
+            _sigmas=file.sigmas,
+            mirror_pairs=None if file.mirror_pairs is None else file.indices(file.mirror_pairs),
         )
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def skeleton_value(skeleton: Skeleton) -> dict[str, Any]:
@@ -87,30 +97,3 @@ def sigmas_of(values: Float[np.ndarray, " L"], count: int) -> Float[np.ndarray, 
             f"sigmas: expected {count} numbers above 0, one per keypoint, or one for all, got {values.tolist()}"
         )
     return np.broadcast_to(values.astype(np.float64), (count,)).copy()
-
-
-def _pairs(
-    path: str | Path, field: str, value: dict[str, Any], index: dict[str, int]
-) -> tuple[tuple[int, int], ...] | None:
-    """Return pairs of keypoint names as pairs of indices; None if the field is missing."""
-    pairs = value.get(field)
-    if pairs is None:
-        return None
-    if not isinstance(pairs, list):
-        raise InputError(f"{path}: field {field!r}: expected a list of pairs of keypoint names")
-    for number, pair in enumerate(pairs):
-        is_pair = isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, str) for end in pair)
-        if not is_pair or pair[0] == pair[1] or any(end not in index for end in pair):
-            raise InputError(f"{path}: field {field!r}: pair {number}: expected two names out of 'keypoints'")
-    return tuple((index[a], index[b]) for a, b in pairs)
-
-
-def _sigmas(path: str | Path, value: Any, count: int) -> tuple[float, ...] | None:
-    if value is None:
-        return None
-    is_number = isinstance(value, list) and all(
-        type(sigma) in (int, float) and 0 < sigma <= _MOST_SIGMA for sigma in value
-    )
-    if not is_number or len(value) != count:
-        raise InputError(f"{path}: field 'sigmas': expected {count} numbers above 0, one for each keypoint")
-    return tuple(map(float, value))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +69,8 @@ class GroupTask:
         self.channels = groups.whole.shape[1] - GROUP_NUMBERS
         torch.manual_seed(recipe.train.seed)
         try:
-            self.head = GroupTokens(self.channels, len(spec.skeleton), **recipe.head_options)
+            options: dict[str, Any] = dict(recipe.head_options)
+            self.head = GroupTokens(self.channels, len(spec.skeleton), **options)
         except (TypeError, ValueError) as error:
             raise InputError(f"head {HEAD}: {str(error).splitlines()[0]}") from None
         self.model: nn.Module = Learner(self.head)

@@ -6,18 +6,20 @@ from typing import Any, Literal
 
 from trustpose.files import InputError
 from trustpose.grouping.suppression import THRESHOLD, Method
+from trustpose.json_records import read_record
 from trustpose.names import expected_one_of
 from trustpose.notebook import html_record
 from trustpose.poses import Area
 from trustpose.training.bottom_up_options import BottomUpOptions
 from trustpose.training.options import DataOptions, TransformerOptions
-from trustpose.training.values import expect_within, from_plain, to_plain, with_changes
+from trustpose.training.values import expect_within, to_plain, with_changes
 from trustpose.trust.stages import MAX_EPOCHS, Strategy
 
 System = Literal["network", "frozen", "detector", "bottom-up", "groups"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Objective = Literal["heatmaps", "integral", "coordinates", "cascade", "coarse-to-fine"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+HeadOption = bool | int | float | str | None | tuple[bool | int | float | str | None, ...]
 _MAX_COUNT = 2**31 - 1  # largest count
 _NOT_OPTIONS = ("detach", "tokens")  # set by a stage; by the network
 
@@ -151,7 +153,7 @@ class Recipe:
     system: System = "network"
     network: str = ""
     head: str | None = None
-    head_options: Mapping[str, Any] = field(default_factory=dict)
+    head_options: Mapping[str, HeadOption] = field(default_factory=dict)
     deepen: int = 0
     transformer: TransformerOptions = field(default_factory=TransformerOptions)
     height: int = 256
@@ -254,7 +256,7 @@ def to_json(recipe: Recipe) -> dict[str, Any]:
 
 def from_json(value: Any) -> Recipe:
     """Build a recipe from `to_json`'s output. Raises InputError naming the invalid field."""
-    recipe = from_plain(Recipe, value)
+    recipe = read_record(Recipe, value)
     if recipe.network:
         check_network(recipe)
     check_head_options(recipe)

@@ -141,7 +141,7 @@ def _of_json(value: Any, path: str) -> Poses3D:
         raise InputError(f"{path}: expected poses in the world, an object with 'poses3d': 1 and 'poses'")
     if value.get("unit") != _UNIT:
         raise InputError(f"{path}: field 'unit': expected {_UNIT!r}, got {value.get('unit')!r}")
-    skeleton = None if value.get("skeleton") is None else skeleton_of_object(value["skeleton"], path)
+    skeleton = None if value.get("skeleton") is None else skeleton_of_object(value["skeleton"], path, "skeleton")
     if skeleton is not None and skeleton.name in SKELETONS and SKELETONS[skeleton.name].keypoints == skeleton.keypoints:
         skeleton = SKELETONS[skeleton.name]
     rows, k = value["poses"], value.get("keypoint_count")

@@ -1,0 +1,209 @@
+"""Read JSON into frozen dataclasses whose fields declare their types and ranges.
+
+msgspec converts the values. This module refuses unknown fields, too, and says of a wrong value in one line the file,
+the dotted name of the field, what was expected and what came. A check that involves several fields stands in the
+record's `__post_init__`, as a ValueError "field: expected …"; one that needs more than the record, in a `naming` block.
+"""
+
+import dataclasses
+import reprlib
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from trustpose.files import InputError
+from trustpose.names import did_you_mean, expected_one_of
+
+T = TypeVar("T")
+LARGEST = 1e12
+_LONGEST = 4000  # bits; Python refuses to print numbers of more than 4300 digits
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_SHAPES: dict[Any, str] = {tuple: "a list", list: "a list", Mapping: "an object", dict: "an object"}
+
+
+def within(minimum: float, maximum: float = LARGEST) -> Meta:
+    """The range of a number that a field declares: `Annotated[float, within(0, 1)]`."""
+    return Meta(ge=minimum, le=maximum)
+
+
+def described(text: str) -> Meta:
+    """What an error says was expected of a field, in the place of words made from its type."""
+    return Meta(description=text)
+
+
+Number = Annotated[float, within(-LARGEST)]
+Count = Annotated[int, within(1, 16384)]
+Text = Annotated[str, Meta(min_length=1)]
+
+
+def read_record(kind: type[T], value: Any, path: str | Path = "", prefix: str = "", **derived: Any) -> T:
+    """Convert a JSON value to the dataclass `kind`; unknown fields are refused.
+
+    Args:
+        kind: A dataclass, whose fields may be records, too.
+        value: What a JSON parser returned.
+        path: The file, for messages; "" where the value comes from no file.
+        prefix: The dotted name of the value in the file; "" for all of it.
+        derived: Fields of the record that the JSON does not hold.
+
+    Raises:
+        InputError: One line with file, field, what was expected and what came.
+    """
+    try:
+        return _record(kind, value, prefix, derived)
+    except _WrongField as error:
+        name = error.name or ("" if path else kind.__name__)
+        raise InputError(_line(path, name, error.message)) from None
+
+
+@contextmanager
+def naming(path: str | Path, prefix: str = "") -> Iterator[None]:
+    """Turn a ValueError "field: expected …" of the block into an InputError that names the file and the whole field."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        name, message = _name_and_message(error, prefix)
+        raise InputError(_line(path, name, message)) from None
+
+
+def short(value: Any) -> str:
+    """Return at most 60 characters of a value's `repr`, for messages."""
+    text = " ".join(_REPR.repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a JSON value is a number of at most 1e12; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def join_names(name: str, key: str) -> str:
+    """Return a dotted name: that of the field `key` in the field `name`, "" for the whole value."""
+    return f"{name}.{key}" if name else key
+
+
+@cache
+def declared_fields(kind: type) -> dict[str, Any]:
+    """Return the types of a dataclass' fields by name, with what `Annotated` says."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
+
+
+class _Repr(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if x.bit_length() < _LONGEST else f"a number of {x.bit_length()} bits"
+
+
+_REPR = _Repr()  # for values nested as deeply as Python's stack
+_REPR.maxstring = _REPR.maxother = 80
+
+
+class _WrongField(Exception):
+    """A field's dotted name, and what is wrong with it."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(name, message)
+        self.name, self.message = name, message
+
+
+def _line(path: str | Path, name: str, message: str) -> str:
+    gap = " " if message.startswith("is ") else ": "
+    if not path:
+        return f"{name}{gap}{message}"
+    return f"{path}: field '{name}'{gap}{message}" if name else f"{path}: {message}"
+
+
+def _name_and_message(error: BaseException, prefix: str) -> tuple[str, str]:
+    """Split "field: expected …"."""
+    name, colon, message = str(error).partition(": ")
+    is_field = bool(colon) and all(part.isidentifier() or part.isdecimal() for part in name.split("."))
+    return (join_names(prefix, name), message) if is_field else (prefix, str(error))
+
+
+def _record(kind: type[T], value: Any, name: str, derived: Mapping[str, Any]) -> T:
+    """Convert to a dataclass. Raises _WrongField for the first wrong field."""
+    if not isinstance(value, Mapping):
+        raise _WrongField(name, f"expected an object, got {short(value)}")
+    hints = {field: hint for field, hint in declared_fields(kind).items() if field not in derived}
+    unknown = next((field for field in value if field not in hints), None)
+    if unknown is not None:
+        message = f"is unknown, expected one of {', '.join(hints)}{did_you_mean(unknown, hints)}"
+        raise _WrongField(join_names(name, str(unknown)), message)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        is_required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if field.name in hints and field.name not in value and is_required:
+            raise _WrongField(join_names(name, field.name), f"is missing, expected {_expected(hints[field.name])}")
+    converted = {field: _converted(hints[field], item, join_names(name, field)) for field, item in value.items()}
+    try:
+        return kind(**converted, **derived)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise _WrongField(*_name_and_message(error, name)) from None
+
+
+def _converted(kind: Any, value: Any, name: str) -> Any:
+    """Convert to a field's type. Raises _WrongField for the first wrong part of it."""
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _record(kind, value, name, {})
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        kinds = [argument for argument in arguments if argument is not types.NoneType]
+        if len(kinds) == 1:
+            return None if value is None else _converted(kinds[0], value, name)
+    if origin is tuple and arguments[-1] is Ellipsis and isinstance(value, list | tuple):
+        return tuple(_converted(arguments[0], item, join_names(name, str(index))) for index, item in enumerate(value))
+    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+        return {key: _converted(arguments[1], item, join_names(name, str(key))) for key, item in value.items()}
+    try:
+        converted = msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        raise _WrongField(name, _mismatch(kind, value)) from None
+    if isinstance(converted, float) and not isfinite(converted):
+        raise _WrongField(name, f"expected a finite number, got {value}")
+    return converted
+
+
+def _mismatch(kind: Any, value: Any) -> str:
+    if get_origin(kind) is Literal and isinstance(value, str):
+        return expected_one_of(map(str, get_args(kind)), value)
+    return f"expected {_expected(kind)}, got {short(value)}"
+
+
+def _expected(kind: Any) -> str:
+    """Describe the values of a type for "expected …"."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        text = _expected(arguments[0])
+        for meta in arguments[1:]:
+            text = meta.description or text + _range(meta)
+        return text
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin in (Union, types.UnionType):
+        return " or ".join(_expected(argument) for argument in arguments if argument is not types.NoneType)
+    shape = next(
+        (text for shape, text in _SHAPES.items() if isinstance(origin, type) and issubclass(origin, shape)), ""
+    )
+    return shape or _WORDS.get(kind, "an object" if dataclasses.is_dataclass(kind) else "a value")
+
+
+def _range(meta: Meta) -> str:
+    """Describe a number's range: " from 0 to 1", " of at least 0", " above 0, up to 1000", ""."""
+    has_minimum = meta.ge is not None and meta.ge > -LARGEST
+    has_maximum = meta.le is not None and meta.le < LARGEST
+    if has_minimum:
+        return f" from {meta.ge:g} to {meta.le:g}" if has_maximum else f" of at least {meta.ge:g}"
+    above = "" if meta.gt is None else f" above {meta.gt:g}"
+    return above + (f"{',' if above else ''} up to {meta.le:g}" if has_maximum else "")

@@ -1,0 +1,105 @@
+"""JSON into declared records: what is converted, and what each wrong value is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import pytest
+
+from trustpose.files import InputError
+from trustpose.json_records import Count, Number, Text, described, naming, read_record, within
+
+Share = Annotated[float, within(0, 1)]
+
+
+@dataclass(frozen=True)
+class Disc:
+    share: Share
+    kind: Literal["round", "square"] = "round"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    name: Text
+    count: Count
+    discs: tuple[Disc, ...] = ()
+    first: Disc | None = None
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    size: Annotated[float | tuple[float, float], described("a number, or two")] = 1.0
+    is_open: bool = False
+    depth: Annotated[float, within(0)] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.count < len(self.discs):
+            raise ValueError(f"count: expected at least {len(self.discs)}, the number of discs, got {self.count}")
+
+
+SHEET = {"name": "a", "count": 3}
+
+
+def test_values_become_what_is_declared():
+    value = SHEET | {"discs": [{"share": 1}], "first": {"share": 0.5, "kind": "square"}, "numbers": {"a": 2}}
+    sheet = read_record(Sheet, value | {"size": [1, 2], "is_open": True})
+    assert sheet == Sheet("a", 3, (Disc(1.0),), Disc(0.5, "square"), {"a": 2.0}, (1.0, 2.0), True)
+    assert type(sheet.discs[0].share) is float and type(sheet.numbers["a"]) is float
+    assert read_record(Sheet, {"name": "a", "first": None}, count=3) == Sheet("a", 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": ""}, "f.json: field 'name': expected a text, got ''"),
+        ({"count": 0}, "f.json: field 'count': expected a whole number from 1 to 16384, got 0"),
+        ({"count": True}, "f.json: field 'count': expected a whole number from 1 to 16384, got True"),
+        ({"count": 1.5}, "f.json: field 'count': expected a whole number from 1 to 16384, got 1.5"),
+        ({"depth": -1}, "f.json: field 'depth': expected a number of at least 0, got -1"),
+        ({"depth": float("nan")}, "f.json: field 'depth': expected a number of at least 0, got nan"),
+        ({"discs": {}}, "f.json: field 'discs': expected a list, got {}"),
+        (
+            {"discs": [{"share": 1}, {"share": 2}]},
+            "f.json: field 'discs.1.share': expected a number from 0 to 1, got 2",
+        ),
+        ({"discs": [{}]}, "f.json: field 'discs.0.share' is missing, expected a number from 0 to 1"),
+        ({"discs": [{"share": 1}] * 4}, "f.json: field 'count': expected at least 4, the number of discs, got 3"),
+        (
+            {"first": {"share": 1, "kind": "squar"}},
+            "f.json: field 'first.kind': expected one of round, square, got 'squar' (did you mean 'square'?)",
+        ),
+        ({"first": {"share": 1, "kind": 1}}, "f.json: field 'first.kind': expected one of round, square, got 1"),
+        ({"first": 1}, "f.json: field 'first': expected an object, got 1"),
+        ({"numbers": {"a": 1, "b": "2"}}, "f.json: field 'numbers.b': expected a number, got '2'"),
+        ({"numbers": {"a": 1e300}}, "f.json: field 'numbers.a': expected a number, got 1e+300"),
+        ({"size": [1]}, "f.json: field 'size': expected a number, or two, got [1]"),
+        ({"is_open": 1}, "f.json: field 'is_open': expected true or false, got 1"),
+        (
+            {"nmae": "b"},
+            "f.json: field 'nmae' is unknown, expected one of name, count, discs, first, numbers, size, is_open, depth"
+            " (did you mean 'name'?)",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named_with_what_was_expected_and_what_came(change, message):
+    with pytest.raises(InputError) as error:
+        read_record(Sheet, SHEET | change, "f.json")
+    assert str(error.value) == message
+
+
+def test_fields_inside_a_file_and_of_no_file():
+    with pytest.raises(InputError, match=r"^f\.json: field 'sheet\.count': expected a whole number"):
+        read_record(Sheet, SHEET | {"count": "3"}, "f.json", "sheet")
+    with pytest.raises(InputError, match=r"^count is missing, expected a whole number from 1 to 16384$"):
+        read_record(Sheet, {"name": "a"})
+    with pytest.raises(InputError, match=r"^f\.json: expected an object, got \[\]$"):
+        read_record(Sheet, [], "f.json")
+    with pytest.raises(InputError, match=r"^f\.json: field 'count' is unknown"):  # what the caller derives is not read
+        read_record(Sheet, SHEET, "f.json", count=3)
+
+
+def test_errors_of_a_block_are_named():
+    with (
+        pytest.raises(InputError, match=r"^f\.json: field 'output\.stride': expected a divisor$"),
+        naming("f.json", "output"),
+    ):
+        raise ValueError("stride: expected a divisor")
+    with pytest.raises(InputError, match=r"^f\.json: my skeleton: a pair$"), naming("f.json"):
+        raise ValueError("my skeleton: a pair")
