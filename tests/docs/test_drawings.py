@@ -56,5 +56,6 @@ def test_the_layers_are_those_that_the_imports_are_checked_against(drawn: Path) 
         rows.setdefault(y, set()).update(names.split(", "))
     *above, ground = rows.values()
     assert above == in_code[1 : len(above) + 1]
-    small = {"extras", "file_names", "json_records", "names", "notebook", "options", "version"}  # without a box of their own
+    # without a box of their own
+    small = {"extras", "file_names", "json_records", "names", "notebook", "options", "version"}
     assert ground | small == set().union(*in_code[len(above) + 1 :])
