@@ -45,7 +45,7 @@ docs: $(DEV)/.installed
 
 benchmark: $(DEV)/.installed
 	$(DEV)/bin/python benchmarks/evaluation.py
-	$(DEV)/bin/python benchmarks/evaluation_scale.py
+	$(DEV)/bin/python benchmarks/large_files.py evaluation
 
 # Not compiled: that takes as long as all the rest of installing, and the demo needs little of it. Python compiles and
 # stores the bytecode of what is imported by itself.

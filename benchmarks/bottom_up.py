@@ -1,11 +1,10 @@
 """People of whole photos without boxes, beside top-down: average precision, trust in what is found, and time.
 
-    python benchmarks/bottom_up.py [--model FOLDER …] [--alone] [--data FOLDER] [--plot FILE.svg] [--draws N]
-        [--photos N]
+    python benchmarks/bottom_up.py [--model FOLDER …] [--alone] [--plot FILE.svg] [--photos N]
 
 FOLDER is a model of `trustpose train bottom-up` or `bottom-up-trust`; those of further kinds in it are measured, too.
 Beside them stand MoveNet MultiPose (DATA/networks) and this package's default, top-down with its own detector, but not
-with --alone. Models with a head, and the default, are also measured with a flip test. Tables, then one line of JSON:
+with --alone. Models with a head, and the default, are also measured with a flip test.
 
   people    COCO's AP and AR on all photos of `dev`, by each system's own score, without suppression by us; 95 %
             intervals from drawing photos; and how many poses there are
@@ -23,37 +22,32 @@ with --alone. Models with a head, and the default, are also measured with a flip
 
 The trained network has not seen fold 0 of 4 of `train`, and its initial weights none of val2017: its calibrators are
 fitted on the photos of that fold that are from val2017. MoveNet has seen train2017: its is fitted on N (--photos)
-photos from val2017. Nothing was chosen on `dev`. Needs TRUSTPOSE_DATA.
+photos from val2017. Nothing was chosen on `dev`.
 """
 
-import argparse
-import json
-import os
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from coco_photos import average_precision, ground_truth, of_photos, photos_of, predict_all, results_of
+from harness import parser, run, table, timed
 from matplotlib import rc_context
 
 import trustpose as tp
 from trustpose.calibration.targets import find_targets
 from trustpose.datasets.folds import fold_of
-from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
+from trustpose.formats.coco import TruthFile
 from trustpose.formats.photos import MAX_PIXELS
 from trustpose.geometry.crops import Grid, invert_affine, transform
-from trustpose.metrics.average_precision import evaluate
-from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
 from trustpose.metrics.binary_ranking import binary_ranking, binary_ranking_replicates
 from trustpose.metrics.bootstrap import interval, resample_counts
 from trustpose.poses import Poses
-from trustpose.predict.photos import Image, open_photo
+from trustpose.predict.photos import open_photo
 from trustpose.report.svg import MARKERS, axes, colour, label
 from trustpose.skeletons import COCO_17
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 FOLD, FOLDS = 0, 4  # of the recipes
 CROWDS = (1, 2, 5, 10, 20, 30)
 CANVAS, PERSON, COLUMNS = (640, 480), (60, 90), 10
@@ -65,7 +59,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Some photos of a split, in the order of their ids, with their labels."""
+    """Photos of a split, in the order of their ids, with their labels."""
 
     folder: Path
     file: TruthFile
@@ -73,70 +67,45 @@ class Split:
 
     @classmethod
     def read(cls, data: Path, name: str) -> "Split":
-        file = read_truth(data / "coco" / f"{name}_gt.json")
+        file = ground_truth(data, name)
         return cls(data / "coco" / name, file, np.sort(file.images.id))
 
-    def at(self, image_id: np.ndarray) -> "Split":
+    def select(self, image_id: np.ndarray) -> "Split":
         """Return some of the photos, with their labels only."""
-        truth = self.file.truth
-        rows = np.flatnonzero(np.isin(truth.image_id, image_id))
-        return Split(self.folder, replace(self.file, truth=truth[rows]), np.sort(image_id))
-
-    def photos(self) -> list[Image]:
-        names = self.file.images.names()
-        return [Image(self.folder / names[one], None, one) for one in self.image_id.tolist()]
+        return Split(self.folder, replace(self.file, truth=of_photos(self.file.truth, image_id)), np.sort(image_id))
 
     def predicted(self, predictor: Any) -> Poses:
-        """The people of all photos. Raises InputError if a photo cannot be read."""
-        parts = []
-        for prediction in predictor.stream(self.photos()):
-            if prediction.error is not None:
-                raise prediction.error
-            parts.append(prediction.poses)
-        return Poses.concatenate(parts)
-
-    def rows_of(self, image_id: Any) -> np.ndarray:
-        """The numbers of these photos among those of the split."""
-        return np.searchsorted(self.image_id, image_id)
+        """The people of all photos."""
+        return predict_all(predictor, photos_of(self.file, self.folder, self.image_id))
 
 
-def from_val2017(split: Split, data: Path) -> np.ndarray:
-    """The ids of the split's photos that are from val2017."""
-    return np.intersect1d(split.image_id, read_truth(data / "coco" / "val2017_gt.json").images.id)
-
-
-def measured(dev: Split, poses: Poses, score: np.ndarray, draws: int) -> tuple[Row, np.ndarray]:
+def measured(dev: Split, poses: Poses, score: np.ndarray, counts: np.ndarray) -> tuple[Row, np.ndarray]:
     """AP, AP50, AP75 and AR, and the draws of AP."""
-    evaluation = evaluate(poses, dev.file.truth, score, sigmas=COCO_17.sigmas, area="file")
-    counts, summary = resample_counts(len(dev.image_id), draws), evaluation.summary()
-    images = dev.rows_of(poses.image_id), dev.rows_of(dev.file.truth.image_id)
-    drawn = average_precision_replicates(evaluation, counts, *images, ("all",))["AP"]
+    summary, draws = average_precision(poses, score, dev.file.truth, dev.image_id, counts)
     row = {name: getattr(summary, name) for name in ("AP", "AP50", "AP75", "AR")}
-    return row | {"interval": interval(drawn), "poses": len(poses)}, drawn
+    return row | {"interval": interval(draws["AP"]), "poses": len(poses)}, draws["AP"]
 
 
-def trusted(dev: Split, poses: Poses, before: np.ndarray, after: np.ndarray, draws: int) -> Row:
+def trusted(dev: Split, poses: Poses, before: np.ndarray, after: np.ndarray, counts: np.ndarray) -> Row:
     """AUROC between people and false poses, and AP, by two scores."""
     targets = find_targets(poses, dev.file.truth, COCO_17.sigmas, "file")
-    image = dev.rows_of(poses.image_id)
-    counts, row = resample_counts(len(dev.image_id), draws), {"people": int((~targets.unmatched).sum())}
-    row["false"] = int(targets.unmatched.sum())
-    for name, score in (("own", before), ("expected OKS", after)):
-        some, is_person = score[targets.rows], ~targets.unmatched
-        drawn = binary_ranking_replicates(counts, some, is_person, image[targets.rows]).auroc
-        row[f"AUROC, {name}"] = float(binary_ranking(some, is_person).auroc)
+    image, is_person = np.searchsorted(dev.image_id, poses.image_id)[targets.rows], ~targets.unmatched
+    row: Row = {"people": int(is_person.sum()), "false": int(targets.unmatched.sum())}
+    for name, column in (("own", before), ("expected OKS", after)):
+        score = column[targets.rows]
+        drawn = binary_ranking_replicates(counts, score, is_person, image).auroc
+        row[f"AUROC, {name}"] = float(binary_ranking(score, is_person).auroc)
         row[f"AUROC, {name}, interval"] = interval(drawn)
-    (own, of_own), (new, of_new) = (measured(dev, poses, score, draws) for score in (before, after))
+    (own, own_draws), (new, new_draws) = (measured(dev, poses, score, counts) for score in (before, after))
     row |= {"AP, own": own["AP"], "AP, expected OKS": new["AP"], "gain": new["AP"] - own["AP"]}
-    return row | {"gain interval": interval(of_new - of_own)}
+    return row | {"gain interval": interval(new_draws - own_draws)}
 
 
 def tags_apart(split: Split, network: Any) -> Row:
     """How well the tags at labelled joints separate people, before any decoding."""
     truth = split.file.truth
-    assert truth.image_id is not None
     apart, near = [], []
-    for photo in split.photos():
+    for photo in photos_of(split.file, split.folder, split.image_id):
         arrays, _, to_image = network.run(open_photo(photo, MAX_PIXELS))
         tags, stride = arrays[1][0], network.output.tag_stride or network.output.stride
         people = truth[np.flatnonzero((truth.image_id == photo.image_id) & (truth.v > 0).any(axis=1))]
@@ -156,55 +125,50 @@ def tags_apart(split: Split, network: Any) -> Row:
 def pasted(count: int, people: list[np.ndarray], back: np.ndarray) -> np.ndarray:
     """A photo of `back`'s colours with `count` people side by side."""
     photo = np.broadcast_to(back, (CANVAS[1], CANVAS[0], 3)).copy()
-    for place, person in zip(range(count), people, strict=False):
-        x, y = place % COLUMNS * 63 + 2, place // COLUMNS * 155 + 30
+    for number, person in zip(range(count), people, strict=False):
+        x, y = number % COLUMNS * 63 + 2, number // COLUMNS * 155 + 30
         photo[y : y + person.shape[0], x : x + person.shape[1]] = person
     return photo
 
 
 def cut_people(dev: Split) -> list[np.ndarray]:
     """Cut-outs of completely labelled people whose box touches no other's, the largest in their photos first."""
-    truth, found = dev.file.truth, []
-    assert truth.box is not None and truth.image_id is not None
-    paths = {photo.image_id: photo for photo in dev.photos()}
+    truth, cuts = dev.file.truth, []
+    paths = {photo.image_id: photo for photo in photos_of(dev.file, dev.folder, dev.image_id)}
     size = truth.box[:, 2:] - truth.box[:, :2]
     for row in np.argsort(-size[:, 1], kind="stable").tolist():
         box, others = truth.box[row], truth.box[(truth.image_id == truth.image_id[row])]
         is_near = (others[:, :2] < box[2:]).all(axis=1) & (others[:, 2:] > box[:2]).all(axis=1)
-        if (truth.v[row] > 0).sum() < 15 or is_near.sum() > 1 or len(found) == max(CROWDS):
+        if (truth.v[row] > 0).sum() < 15 or is_near.sum() > 1 or len(cuts) == max(CROWDS):
             continue
         pixels = open_photo(paths[int(truth.image_id[row])], MAX_PIXELS)
         low, high = np.floor(box[:2]).clip(0).astype(int), np.ceil(box[2:]).astype(int)
         cut = pixels[low[1] : high[1], low[0] : high[0]]
         scale = min(PERSON / np.array(cut.shape[1::-1]))
         wide, tall = np.maximum(np.floor(np.array(cut.shape[1::-1]) * scale), 1).astype(int).tolist()
-        found.append(cv2.resize(cut, (wide, tall), interpolation=cv2.INTER_AREA))
-    return found
+        cuts.append(cv2.resize(cut, (wide, tall), interpolation=cv2.INTER_AREA))
+    return cuts
 
 
-def timed(predictors: dict[str, Any], dev: Split) -> dict[str, dict[int, list[float]]]:
+def times_of(predictors: dict[str, Any], dev: Split) -> dict[str, dict[int, list[float]]]:
     """CPU milliseconds and people found, by system and number of people."""
-    people, table = cut_people(dev), {name: {} for name in predictors}
+    people, times = cut_people(dev), {name: {} for name in predictors}
     back = np.array([124, 116, 104], np.uint8)  # ImageNet's mean
     for count in CROWDS:
         photo = pasted(count, people, back)
         for name, predictor in predictors.items():
-            spent, found = [], 0
-            for _ in range(ROUNDS):
-                start = time.process_time()
-                found = len(predictor(photo))
-                spent.append(1000 * (time.process_time() - start))
-            table[name][count] = [min(spent), found]
-    return table
+            timings = [timed(lambda: len(predictor(photo))) for _ in range(ROUNDS)]  # noqa: B023
+            times[name][count] = [1000 * min(timing.cpu_seconds for timing in timings), timings[-1].result]
+    return times
 
 
-def draw(table: dict[str, dict[int, list[float]]], path: Path) -> None:
+def draw(rows: dict[str, dict[int, list[float]]], path: Path) -> None:
     """Write the times as SVG."""
     figure, plot = axes(520, 320, left=56)
-    for at, (name, row) in enumerate(table.items()):
+    for number, (name, row) in enumerate(rows.items()):
         times = [ms for ms, _ in row.values()]
-        look = {"markersize": 5, "linewidth": 1.8}
-        plot.plot(list(row), times, color=colour(at), marker=MARKERS[at % len(MARKERS)], label=name, **look)
+        look = {"color": colour(number), "marker": MARKERS[number % len(MARKERS)], "markersize": 5, "linewidth": 1.8}
+        plot.plot(list(row), times, label=name, **look)
     plot.set(xlim=(0, max(CROWDS) + 1), ylim=(0, None))
     plot.legend(frameon=False, fontsize=10)
     label(plot, "people in a photo of 640 × 480", "CPU milliseconds")
@@ -212,85 +176,72 @@ def draw(table: dict[str, dict[int, list[float]]], path: Path) -> None:
         figure.savefig(path, format="svg", metadata={"Date": None})
 
 
-def show(title: str, table: dict[str, Row]) -> None:
-    """Print a table of numbers, and of intervals."""
-    print(f"\n{title}")
-    for name, row in table.items():
-        cells = []
-        for key, value in row.items():
-            if isinstance(value, tuple | list):
-                cells.append(f"({value[0]:.3f}–{value[1]:.3f})")
-            else:
-                cells.append(f"{key} {value:.3f}" if isinstance(value, float) else f"{key} {value:,}")
-        print(f"  {name:28s}" + "  ".join(cells), flush=True)
+def joined_intervals(rows: dict[str, Row]) -> dict[str, Row]:
+    """Rows in which a number and the interval that stands behind it are one cell."""
+    shown: dict[str, Row] = {}
+    for name, row in rows.items():
+        shown[name] = {key: value for key, value in row.items() if not key.endswith("interval")}
+        for key in [key for key in row if key.endswith("interval")]:
+            number = key.removesuffix("interval").strip(", ") or "AP"
+            shown[name][number] = [row[number], *row[key]]
+    return shown
 
 
-def systems(arguments: argparse.Namespace) -> dict[str, Any]:
+def systems(options) -> dict[str, Any]:
     """The predictors by name, those without boxes first."""
-    movenet = arguments.data / "networks" / "movenet-multipose.onnx"
-    found = {} if arguments.alone else {"MoveNet MultiPose": tp.load(movenet, threads=1)}
-    for folder in arguments.model:
-        for place in (folder, *(one.parent for one in sorted(folder.glob("*/model.json")))):
-            predictor = tp.load(place, threads=1)
+    movenet = options.data / "networks" / "movenet-multipose.onnx"
+    predictors = {} if options.alone else {"MoveNet MultiPose": tp.load(movenet, threads=1)}
+    for folder in options.model:
+        for model in (folder, *(file.parent for file in sorted(folder.glob("*/model.json")))):
+            predictor = tp.load(model, threads=1)
             name = f"ours, {predictor.spec.output.kind}"
             if predictor.spec.trust is None:
-                found[name] = predictor
+                predictors[name] = predictor
             else:
-                found |= {f"{name}, head": predictor, f"{name}, head{FLIP}": tp.load(place, flip=True, threads=1)}
-    if arguments.alone:
-        return found
-    return found | {
-        name: tp.load("default", flip=name != TOP_DOWN, threads=1, min_presence=0)
-        for name in (TOP_DOWN, TOP_DOWN + FLIP)
-    }
+                predictors |= {f"{name}, head": predictor, f"{name}, head{FLIP}": tp.load(model, flip=True, threads=1)}
+    for name in () if options.alone else (TOP_DOWN, TOP_DOWN + FLIP):
+        predictors[name] = tp.load("default", flip=name != TOP_DOWN, threads=1, min_presence=0)
+    return predictors
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, nargs="*", default=[])
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--plot", type=Path, default=None)
-    parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--photos", type=int, default=600)
-    parser.add_argument("--alone", action="store_true")
-    return parser.parse_args()
-
-
-def main() -> None:
-    given = arguments()
-    dev, train = Split.read(given.data, "dev"), Split.read(given.data, "train")
-    unseen = from_val2017(train, given.data)
-    predictors = systems(given)
+def main(options):
+    dev, train = Split.read(options.data, "dev"), Split.read(options.data, "train")
+    unseen = np.intersect1d(train.image_id, ground_truth(options.data, "val2017").images.id)
+    predictors = systems(options)
+    counts = resample_counts(len(dev.image_id), options.draws)
     people, trust = {}, {}
     for name, predictor in predictors.items():
         poses = dev.predicted(predictor)
-        people[name], _ = measured(dev, poses, poses.ranking_score, given.draws)
+        people[name], _ = measured(dev, poses, poses.ranking_score, counts)
         if name.startswith(TOP_DOWN):
             continue
         if poses.pose_quality is not None:
-            assert poses.pose_score is not None
-            trust[name] = trusted(dev, poses, poses.pose_score, poses.pose_quality, given.draws)
+            trust[name] = trusted(dev, poses, poses.pose_score, poses.pose_quality, counts)
             continue
         of_fold = unseen[fold_of(unseen, FOLDS) == FOLD]
-        chosen = unseen[: given.photos] if name.startswith("MoveNet") else of_fold
+        chosen = unseen[: options.photos] if name.startswith("MoveNet") else of_fold
         split = train.select(chosen)
-        fitted_on = split.predicted(predictor)
-        results = ResultsFile(fitted_on, fitted_on.ranking_score, np.full(len(fitted_on), 1), "predictions", "")
-        calibrator = tp.Calibrator.fit(split.file, results, method="trees")
+        calibrator = tp.Calibrator.fit(split.file, results_of(split.file, split.predicted(predictor)), method="trees")
         after = calibrator(poses).pose_quality
-        trust[name] = {"photos": len(chosen)} | trusted(dev, poses, poses.ranking_score, after, given.draws)
-    show(f"people, {len(dev.image_id)} photos", people)
-    tags = {name: tags_apart(dev, one.network) for name, one in predictors.items() if name == "ours, tags"}
-    show("tags, pairs of people on a photo", tags)
-    show("trust, expected OKS by the network's head, or without one by a calibrator", trust)
-    times = timed({name: predictor for name, predictor in predictors.items() if not name.endswith(FLIP)}, dev)
-    print("\ntime, CPU ms (people found)" + "".join(f"{count:>14}" for count in CROWDS))
-    for name, row in times.items():
-        print(f"  {name:26s}" + "".join(f"{f'{ms:.0f} ({found})':>14}" for ms, found in row.values()))
-    print(json.dumps({"people": people, "tags": tags, "trust": trust, "ms": times}))
-    if given.plot is not None:
-        draw({name: row for name, row in times.items() if f"{name}, head" not in times}, given.plot)
+        trust[name] = {"photos": len(chosen)} | trusted(dev, poses, poses.ranking_score, after, counts)
+    table(f"people, {len(dev.image_id)} photos", joined_intervals(people))
+    tags = {name: tags_apart(dev, model.network) for name, model in predictors.items() if name == "ours, tags"}
+    if tags:
+        table("tags, pairs of people on a photo", tags)
+    table("trust, expected OKS by the network's head, or a calibrator", joined_intervals(trust))
+    times = times_of({name: model for name, model in predictors.items() if not name.endswith(FLIP)}, dev)
+    cells = {name: {n: f"{ms:.0f} ({found})" for n, (ms, found) in row.items()} for name, row in times.items()}
+    table("time, CPU ms (people found)", cells)
+    if options.plot is not None:
+        draw({name: row for name, row in times.items() if f"{name}, head" not in times}, options.plot)
+    return {"people": people, "tags": tags, "trust": trust, "ms": times}
 
 
 if __name__ == "__main__":
-    main()
+    options_parser = parser(__doc__, "draws", "data")
+    add = options_parser.add_argument
+    add("--model", type=Path, nargs="*", default=[], help="folders of trained models")
+    add("--plot", type=Path, help="write the times as SVG")
+    add("--photos", type=int, default=600, help="of val2017, to fit MoveNet's calibrator on")
+    add("--alone", action="store_true", help="the models alone, without MoveNet and the default")
+    run(main, options_parser)

@@ -4,24 +4,20 @@ python benchmarks/camera_trials.py [--part board|weights|shifts] [--results CAM0
 
 Board: the shape of one common board, freed beside all four cameras' intrinsics. Weights: other weights of keypoints
 than trust, of `--results`, the four videos' results of the default model. Shifts: the balancing trial's clips shifted
-one after the other for the smallest reprojection error. The last line is JSON.
+one after the other for the smallest reprojection error.
 """
 
-import argparse
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from cameras import TRIAL, off_by
+from cameras import boards_of, off_by, openpose, reference, run_parts, unplaced
 from scipy.optimize import least_squares
 
-from trustpose.formats.cameras import read_cameras
-from trustpose.geometry.cameras import Camera, Cameras
+from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import expected_error
-from trustpose.multiview.board_photos import find_boards
 from trustpose.multiview.boards import Board
 from trustpose.multiview.extrinsics import _gathered, place_by_people
 from trustpose.multiview.frames import match_frames
@@ -33,19 +29,6 @@ from trustpose.multiview.views import positions_of, weights_of
 from trustpose.poses import Poses
 
 
-def reference() -> Cameras:
-    return read_cameras(TRIAL / "Calib.qca.txt")
-
-
-def openpose() -> list[Poses]:
-    return read_views([TRIAL / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)])[0]
-
-
-def corners_of(camera: Camera, board: Board) -> tuple[list[np.ndarray], tuple[int, int]]:
-    photos = list(find_boards(sorted((TRIAL / "intrinsics").glob(f"{camera.name.replace('_', '')}_*.jpg")), board))
-    return [photo.corners for photo in photos if photo.corners is not None], photos[0].size
-
-
 def board() -> dict[str, list[float]]:
     """Principal points by least squares with a flat, regular board and with one of free shape, whose corners move with
     a standard deviation of 1 mm; half a pixel for what is seen. Both use the photos that `calibrate` uses."""
@@ -53,10 +36,12 @@ def board() -> dict[str, list[float]]:
     flat = pattern.points.astype(np.float64)
     starts, seen = [], []
     for camera in reference():
-        corners, size = corners_of(camera, pattern)
-        found = calibrate(corners, pattern, size, prior=None)
-        starts.append(np.r_[np.diag(found.camera.matrix)[:2], found.camera.matrix[:2, 2], found.camera.distortion[:5]])
-        seen.append([one.reshape(-1, 2) for one, is_used in zip(corners, found.is_used, strict=True) if is_used])
+        corners, photos = boards_of(camera, pattern)
+        calibrated = calibrate(corners, pattern, photos[0].size, prior=None)
+        lens = calibrated.camera
+        starts.append(np.r_[np.diag(lens.matrix)[:2], lens.matrix[:2, 2], lens.distortion[:5]])
+        is_used = calibrated.is_used
+        seen.append([points.reshape(-1, 2) for points, used in zip(corners, is_used, strict=True) if used])
     turns = [
         np.concatenate([np.ravel(step) for step in cv2.solvePnP(flat, corners, _matrix(start), start[4:])[1:]])
         for start, photos in zip(starts, seen, strict=True)
@@ -76,7 +61,7 @@ def board() -> dict[str, list[float]]:
 
     rigid = least_squares(residuals, np.concatenate([*starts, *turns]), x_scale="jac", max_nfev=50)
     free = least_squares(residuals, np.r_[rigid.x, np.zeros(flat.size)], x_scale="jac", max_nfev=50)
-    centres = [found.x[:36].reshape(4, 9)[:, 2:4] for found in (rigid, free)]
+    centres = [solution.x[:36].reshape(4, 9)[:, 2:4] for solution in (rigid, free)]
     moved = np.linalg.norm(centres[1] - centres[0], axis=1).round(1).tolist()
     bent = 1000 * np.linalg.norm(free.x[-flat.size :].reshape(-1, 3), axis=1).max()
     print(f"one common board of free shape: principal points move by {moved} px, corners by {bent:.2f} mm at most")
@@ -90,10 +75,9 @@ def _matrix(lens: np.ndarray) -> np.ndarray:
 def people_of(views: Sequence[Poses], cameras: Cameras, weight: str) -> tuple[np.ndarray, np.ndarray, Cameras]:
     """Return the places (V, N, K, 2) and the precision (V, N, K) of the person at successive moments, and the cameras
     placed by them."""
-    unplaced = Cameras(tuple(one.placed(np.eye(3), np.zeros(3)) for one in cameras))
     moments = match_frames(views)
-    placed = place_by_people(views, unplaced, moments, weight).cameras
-    weights = [weights_of(view, weight, at) for at, view in enumerate(views)]
+    placed = place_by_people(views, unplaced(cameras), moments, weight).cameras
+    weights = [weights_of(view, weight, v) for v, view in enumerate(views)]
     group = group_people(views, placed, moments, weights)
     first = np.flatnonzero(group.track_id == np.bincount(group.track_id).argmax())
     rows = group.rows[first[np.argsort(group.moment[first])]]
@@ -103,9 +87,9 @@ def people_of(views: Sequence[Poses], cameras: Cameras, weight: str) -> tuple[np
 
 def _later(xy: np.ndarray, frames: float) -> np.ndarray:
     """Return places (N, K, 2) at moments `frames` later, between two by a straight line, NaN beyond the clip."""
-    at = np.arange(len(xy)) + frames
-    low = np.floor(at).astype(int)
-    part = (at - low)[:, None, None]
+    moment = np.arange(len(xy)) + frames
+    low = np.floor(moment).astype(int)
+    part = (moment - low)[:, None, None]
     inside = ((low >= 0) & (low + (part[:, 0, 0] > 0) < len(xy)))[:, None, None]
     first, second = xy[low.clip(0, len(xy) - 1)], xy[(low + 1).clip(0, len(xy) - 1)]
     return np.where(inside, first + np.where(part > 0, part * (second - first), 0), np.nan)
@@ -113,13 +97,14 @@ def _later(xy: np.ndarray, frames: float) -> np.ndarray:
 
 def weights(results: list[Path]) -> dict[str, list]:
     """Worst rotation and place by other weights; the bundle adjustment takes the square of `quality`."""
-    cameras, views, found = reference(), read_views(results)[0], {}
-    unplaced = Cameras(tuple(one.placed(np.eye(3), np.zeros(3)) for one in cameras))
+    if not results:
+        return {}
+    cameras, views, rows = reference(), read_views(results)[0], {}
     names = views[0].skeleton.keypoints
 
     def without(joints: tuple[str, ...]) -> Callable[[Poses], np.ndarray]:
-        kept = np.array([not any(part in name for part in joints) for name in names])
-        return lambda view: view.quality * kept
+        is_read = np.array([not any(part in name for part in joints) for name in names])
+        return lambda view: view.quality * is_read
 
     ways: dict[str, Callable[[Poses], np.ndarray]] = {
         "trust squared, as it is": lambda view: view.quality,
@@ -132,14 +117,14 @@ def weights(results: list[Path]) -> dict[str, list]:
     for label, way in ways.items():
         changed = [replace(view, quality=way(view)) for view in views]
         try:
-            placed = place_by_people(changed, unplaced, match_frames(changed), "trust")
+            placed = place_by_people(changed, unplaced(cameras), match_frames(changed), "trust")
         except ValueError as error:
             print(f"{label}: not placed: {error}", flush=True)
             continue
         angles, places = off_by(placed.cameras, cameras)
         print(f"{label}: rotation at most {max(angles):.2f}°, places {max(places):.1%}", flush=True)
-        found[label] = [max(angles), max(places)]
-    return found
+        rows[label] = [max(angles), max(places)]
+    return rows
 
 
 def shifts() -> dict[str, list[float]]:
@@ -150,14 +135,14 @@ def shifts() -> dict[str, list[float]]:
     shift, tried = np.zeros(len(xy)), np.arange(-10, 10.5, 0.5)
 
     def error(shift: np.ndarray) -> float:
-        moved = np.stack([_later(one, frames) for one, frames in zip(xy, shift, strict=True)])
+        moved = np.stack([_later(view, frames) for view, frames in zip(xy, shift, strict=True)])
         return float(np.nanmedian(triangulate_points(moved, cameras, weight=precision, method="weighted").error))
 
     for _ in range(4):
         before = shift.copy()
-        for at in range(1, len(shift)):
-            costs = [error(np.where(np.arange(len(shift)) == at, frames, shift)) for frames in tried]
-            shift[at] = tried[int(np.argmin(costs))]
+        for view in range(1, len(shift)):
+            costs = [error(np.where(np.arange(len(shift)) == view, frames, shift)) for frames in tried]
+            shift[view] = tried[int(np.argmin(costs))]
         if (shift == before).all():
             break
     offset = (-shift + 0.0).tolist()
@@ -166,10 +151,4 @@ def shifts() -> dict[str, list[float]]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("board", "weights", "shifts"))
-    parser.add_argument("--results", nargs=4, type=Path, default=[], help="the four videos' results")
-    asked = parser.parse_args()
-    parts = {"board": board, "shifts": shifts}
-    parts |= {"weights": lambda: weights(asked.results)} if asked.results else {}
-    print(json.dumps({name: run() for name, run in parts.items() if asked.part in (None, name)}))
+    run_parts(__doc__, {"board": board, "shifts": shifts}, {"weights": weights})

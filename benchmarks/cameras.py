@@ -8,19 +8,20 @@ and 5 % gross errors of 60 pixels. Shifts: the balancing trial's clips, begun la
 the same, one clip at a time, and what `triangulate` finds by the calibrated cameras' epipolar lines.
 """
 
-import argparse
 import json
-import os
-import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from harness import DATA, parser, run, table, timed
 from scipy.spatial.transform import Rotation
 
 from trustpose.formats.cameras import read_cameras
-from trustpose.geometry.cameras import Cameras
-from trustpose.multiview.board_photos import find_boards
+from trustpose.geometry.cameras import Camera, Cameras
+from trustpose.multiview.board_photos import BoardPhoto, find_boards
 from trustpose.multiview.boards import Board
 from trustpose.multiview.extrinsics import place_by_people
 from trustpose.multiview.frames import match_frames
@@ -31,156 +32,185 @@ from trustpose.multiview.shifts import fit_times
 from trustpose.multiview.synchronisation import synchronise
 from trustpose.poses import Poses
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+PANOPTIC = DATA / "layouts" / "panoptic_body3d"
 TRIAL = DATA / "multiview/pose2sim"
 HD = [f"00_{number:02d}" for number in (0, 3, 6, 12, 18)]
 WAYS = {"no prior (OpenCV)": {"prior": None}, "prior": {}, "stronger, centre 0.5 %": {"prior": Prior(centre=0.005)}}
 WAYS |= {"14 coefficients": {"coefficients": 14}}
 
 
+def reference() -> Cameras:
+    """The trial's cameras as Qualisys calibrated them."""
+    return read_cameras(TRIAL / "Calib.qca.txt")
+
+
+def openpose(trial: str = "balancing") -> list[Poses]:
+    return read_views([TRIAL / f"{trial}/pose/cam0{number}_json" for number in (1, 2, 3, 4)])[0]
+
+
+def boards_of(camera: Camera, board: Board) -> tuple[list[np.ndarray], list[BoardPhoto]]:
+    """The corners of the board in the camera's photos that show it, and all these photos."""
+    files = sorted((TRIAL / "intrinsics").glob(f"{camera.name.replace('_', '')}_*.jpg"))
+    photos = list(find_boards(files, board))
+    return [photo.corners for photo in photos if photo.corners is not None], photos
+
+
 def intrinsics() -> dict[str, list[float]]:
-    reference, board, worst = read_cameras(TRIAL / "Calib.qca.txt"), Board(4, 7, 0.06), {}
-    for camera in reference:
-        photos = list(find_boards(sorted((TRIAL / "intrinsics").glob(f"{camera.name.replace('_', '')}_*.jpg")), board))
-        corners = [photo.corners for photo in photos if photo.corners is not None]
-        for way, options in WAYS.items():
-            found = calibrate(corners, board, photos[0].size, **options)
-            focal = np.diag(found.camera.matrix)[:2] / np.diag(camera.matrix)[:2] - 1
-            centre = float(np.linalg.norm(found.camera.matrix[:2, 2] - camera.matrix[:2, 2]))
-            print(
-                f"{camera.name} {way:24} boards {len(corners)} of {len(photos)}, used {found.is_used.sum()}, "
-                f"focal {focal[0]:+.2%} {focal[1]:+.2%}, principal point {centre:.1f} px off, error {found.error:.3f}"
-            )
+    board, rows, worst = Board(4, 7, 0.06), {}, {}
+    for camera in reference():
+        corners, photos = boards_of(camera, board)
+        for way, settings in WAYS.items():
+            calibrated = calibrate(corners, board, photos[0].size, **settings)
+            focal = np.diag(calibrated.camera.matrix)[:2] / np.diag(camera.matrix)[:2] - 1
+            centre = float(np.linalg.norm(calibrated.camera.matrix[:2, 2] - camera.matrix[:2, 2]))
+            rows[f"{camera.name}, {way}"] = {
+                "boards": f"{len(corners)} of {len(photos)}",
+                "used": int(calibrated.is_used.sum()),
+                "focal length": f"{focal[0]:+.2%} {focal[1]:+.2%}",
+                "principal point off, px": f"{centre:.1f}",
+                "error": calibrated.error,
+            }
             worst.setdefault(way, []).append(round(centre, 1))
+    table("intrinsics", rows)
     return worst
 
 
 def priors() -> dict[str, list[float]]:
     """Root mean squares over Panoptic's cameras, which the prior's standard deviations follow."""
-    path, found = DATA / "layouts/panoptic_body3d/160906_band1/calibration_160906_band1.json", {}
-    cameras = read_cameras(path)
+    path = PANOPTIC / "160906_band1" / "calibration_160906_band1.json"
+    read, rows = read_cameras(path), {}
     for kind in ("hd", "kinect-color"):
-        named = [one["name"] for one in json.loads(path.read_text())["cameras"] if one["type"] == kind]
-        some = [cameras[name] for name in named]
-        centre = np.array([(one.matrix[:2, 2] - (np.array(one.size) - 1) / 2) / max(one.size) for one in some])
-        aspect = np.array([one.matrix[1, 1] / one.matrix[0, 0] - 1 for one in some])
-        tangential = np.array([one.distortion[2:4] for one in some])
-        values = [*centre.T, aspect, *tangential.T]
-        found[kind] = [round(float(np.sqrt((value**2).mean())), 5) for value in values]
-        print(f"{len(some)} {kind}: principal point x, y (share of the longer side), aspect, p1, p2: {found[kind]}")
-    return found
+        names = [camera["name"] for camera in json.loads(path.read_text())["cameras"] if camera["type"] == kind]
+        cameras = [read[name] for name in names]
+        sides = [np.array(camera.size) for camera in cameras]
+        centres = [camera.matrix[:2, 2] for camera in cameras]
+        centre = np.array([(c - (size - 1) / 2) / max(size) for c, size in zip(centres, sides, strict=True)])
+        aspect = np.array([camera.matrix[1, 1] / camera.matrix[0, 0] - 1 for camera in cameras])
+        tangential = np.array([camera.distortion[2:4] for camera in cameras])
+        rows[kind] = [round(float(np.sqrt((v**2).mean())), 5) for v in (*centre.T, aspect, *tangential.T)]
+    names = ("centre x, share of the longer side", "centre y", "aspect", "p1", "p2")
+    table("priors", {kind: dict(zip(names, values, strict=True)) for kind, values in rows.items()}, "g")
+    return rows
 
 
-def off_by(found: Cameras, wanted: Cameras) -> tuple[list[float], list[float]]:
-    """Return each camera's rotation error, degrees, and place error as a share of its distance from the cameras'
+def off_by(cameras: Cameras, true: Cameras) -> tuple[list[float], list[float]]:
+    """Return each camera's rotation error, degrees, and position error as a share of its distance from the cameras'
     middle, after a similarity alignment of the worlds."""
-    pairs = list(zip(found, wanted, strict=True))
-    left, _, right = np.linalg.svd(sum(there.rotation.T @ here.rotation for here, there in pairs))
+    pairs = list(zip(cameras, true, strict=True))
+    left, _, right = np.linalg.svd(sum(b.rotation.T @ a.rotation for a, b in pairs))
     turn = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
-    here = np.array([one.centre for one in found]) @ turn.T
-    there = np.array([one.centre for one in wanted])
-    here, there = here - here.mean(axis=0), there - there.mean(axis=0)
-    scale = (here * there).sum() / (here**2).sum()
+    centres = np.array([camera.centre for camera in cameras]) @ turn.T
+    true_centres = np.array([camera.centre for camera in true])
+    centres, true_centres = centres - centres.mean(axis=0), true_centres - true_centres.mean(axis=0)
+    scale = (centres * true_centres).sum() / (centres**2).sum()
     angles = [np.degrees(Rotation.from_matrix(b.rotation.T @ a.rotation @ turn.T).magnitude()) for a, b in pairs]
-    places = np.linalg.norm(here * scale - there, axis=1) / np.linalg.norm(there, axis=1)
-    return [round(float(a), 2) for a in angles], [round(float(p), 4) for p in places]
+    positions = np.linalg.norm(centres * scale - true_centres, axis=1) / np.linalg.norm(true_centres, axis=1)
+    return [round(float(a), 2) for a in angles], [round(float(p), 4) for p in positions]
+
+
+def unplaced(cameras: Cameras) -> Cameras:
+    return Cameras(tuple(camera.placed(np.eye(3), np.zeros(3)) for camera in cameras))
 
 
 def placed(label: str, views: list[Poses], cameras: Cameras, weight: str) -> dict[str, list[float]]:
-    unplaced = Cameras(tuple(one.placed(np.eye(3), np.zeros(3)) for one in cameras))
-    started = time.perf_counter()
     try:
-        found = place_by_people(views, unplaced, match_frames(views), weight)
+        timing = timed(lambda: place_by_people(views, unplaced(cameras), match_frames(views), weight))
     except ValueError as error:
         print(f"{label} {weight}: not placed: {error}")
         return {}
-    angles, places = off_by(found.cameras, cameras)
+    angles, positions = off_by(timing.result.cameras, cameras)
     print(
-        f"{label}, weighted by {weight}: rotation at most {max(angles):.2f}° {angles}, places {max(places):.1%} "
-        f"{places}, reprojection {np.nanmedian(found.errors):.1f} px, {time.perf_counter() - started:.0f} s"
+        f"{label}, weighted by {weight}: rotation at most {max(angles):.2f}° {angles}, places {max(positions):.1%} "
+        f"{positions}, reprojection {np.nanmedian(timing.result.errors):.1f} px, {timing.seconds:.0f} s"
     )
-    return {"rotation": angles, "place": places}
+    return {"rotation": angles, "place": positions}
 
 
-def people(results: list[Path]) -> dict:
-    cameras = read_cameras(TRIAL / "Calib.qca.txt")
-    views = read_views([TRIAL / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)])[0]
-    found = {f"openpose {how}": placed("balancing, OpenPose", views, cameras, how) for how in ("scores", "none")}
+def people(results: list[Path]) -> dict[str, dict[str, list[float]]]:
+    cameras, views = reference(), openpose()
+    numbers = {f"openpose {w}": placed("balancing, OpenPose", views, cameras, w) for w in ("scores", "none")}
     if results:
         views = read_views(results)[0]
-        for how in ("trust", "scores", "none"):
-            found[f"results {how}"] = placed("balancing, --results", views, cameras, how)
-    return found
+        for weight in ("trust", "scores", "none"):
+            numbers[f"results {weight}"] = placed("balancing, --results", views, cameras, weight)
+    return numbers
 
 
-def panoptic() -> dict:
-    found = {}
+def panoptic() -> dict[str, dict[str, list[float]]]:
+    numbers = {}
     for sequence in ("160906_band1", "160906_band2"):
-        folder = DATA / "layouts/panoptic_body3d" / sequence
+        folder = PANOPTIC / sequence
         cameras = read_cameras(folder / f"calibration_{sequence}.json")[HD]
         moments = []
         for file in sorted((folder / "hdPose3d_stage1_coco19").glob("*.json")):
             joints = np.array([body["joints19"] for body in json.loads(file.read_text())["bodies"]]).reshape(-1, 19, 4)
             moments.append(np.where(joints[..., 3:] > 0, joints[..., :3] / 100, np.nan))
-        number = np.repeat(np.arange(len(moments)), [len(one) for one in moments])
+        number = np.repeat(np.arange(len(moments)), [len(moment) for moment in moments])
         for noise in (2, 5):
             generator, views = np.random.default_rng(0), []
             for camera in cameras:
                 xy = camera.project(np.concatenate(moments))
-                there = np.isfinite(xy).all(axis=2) & (xy > 0).all(axis=2) & (xy < camera.size).all(axis=2)
-                gross = generator.random(there.shape) < 0.05
+                is_seen = np.isfinite(xy).all(axis=2) & (xy > 0).all(axis=2) & (xy < camera.size).all(axis=2)
+                gross = generator.random(is_seen.shape) < 0.05
                 xy = xy + generator.normal(0, np.where(gross, 60, noise)[..., None], xy.shape)
-                score = np.where(there, np.where(gross, 0.3, 0.9), 0.0)
-                views.append(Poses(xy=np.nan_to_num(xy), score=score, missing=~there, image_id=number))
+                score = np.where(is_seen, np.where(gross, 0.3, 0.9), 0.0)
+                views.append(Poses(xy=np.nan_to_num(xy), score=score, missing=~is_seen, image_id=number))
             label = f"{sequence}, noise {noise} px"
-            found[label] = placed(label, views, cameras, "scores")
-    return found
+            numbers[label] = placed(label, views, cameras, "scores")
+    return numbers
 
 
-def shifts() -> dict:
-    views = read_views([TRIAL / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)])[0]
+def shifts() -> dict[str, float]:
+    views = openpose()
     before = synchronise(views, [60.0] * 4, "scores").offset
     print("the clips as they are: offsets in frames", (before * 60).round(1).tolist())
     worst = 0.0
     for shift in ((0, 7, 2, 15), (0, 0, 20, 5), (10, 0, 0, 0), (8, 0, 20, 11)):
         moved = []
         for view, frames in zip(views, shift, strict=True):
-            kept = view[view.image_id >= frames]
-            moved.append(replace(kept, image_id=kept.image_id - frames))
-        found = synchronise(moved, [60.0] * 4, "scores").offset - before
-        error = found * 60 - (np.array(shift) - shift[0])
+            later = view[view.image_id >= frames]
+            moved.append(replace(later, image_id=later.image_id - frames))
+        offset = synchronise(moved, [60.0] * 4, "scores").offset - before
+        error = offset * 60 - (np.array(shift) - shift[0])
         worst = max(worst, float(np.abs(error).max()))
         print(f"begun {shift} frames later: errors in frames {error.round(2).tolist()}")
     return {"worst": round(worst, 2)}
 
 
-def moments(results: list[Path]) -> dict:
+def moments(results: list[Path]) -> dict[str, list[list[float]]]:
     """What is found of each camera in turn, begun later: the shift, and the share by which the distance falls."""
-    cameras, found = read_cameras(TRIAL / "Calib.qca.txt"), {}
-    trials = {
-        f"{trial}, OpenPose": [TRIAL / f"{trial}/pose/cam0{number}_json" for number in (1, 2, 3, 4)]
-        for trial in ("balancing", "two_people")
-    } | ({"--results": results} if results else {})
-    for label, paths in trials.items():
-        views = read_views(paths)[0]
+    cameras, numbers = reference(), {}
+    trials = {f"{trial}, OpenPose": openpose(trial) for trial in ("balancing", "two_people")}
+    trials |= {"--results": read_views(results)[0]} if results else {}
+    for label, views in trials.items():
         weight = "scores" if views[0].quality is None else "trust"
         for begun in (0, 4, 6, 8, 15, 30):
             rows = []
-            for at in range(4 if begun else 1):
-                moved = [replace(one, image_id=one.image_id - begun) if v == at else one for v, one in enumerate(views)]
-                kept = [one[one.image_id >= 0] for one in moved]
-                fit = fit_times(kept, cameras, weight=weight)
-                rows.append([*fit.shift.tolist(), round(float(1 - fit.best[at] / fit.current[at]), 2)])
-            found[f"{label} {begun}"] = rows
-            print(f"{label}, {begun} frames: shift of each camera, distance less by: {rows}")
-    return found
+            for camera in range(4 if begun else 1):
+                moved = [replace(v, image_id=v.image_id - begun * (n == camera)) for n, v in enumerate(views)]
+                fit = fit_times([view[view.image_id >= 0] for view in moved], cameras, weight=weight)
+                rows.append([*fit.shift.tolist(), round(float(1 - fit.best[camera] / fit.current[camera]), 2)])
+            numbers[f"{label} {begun}"] = rows
+            print(f"{label}, {begun} frames: shift of each camera, distance less by: {rows}", flush=True)
+    return numbers
+
+
+def run_parts(
+    doc: str | None, parts: dict[str, Callable[[], Any]], of_results: dict[str, Callable[[list[Path]], Any]]
+) -> None:
+    """Run a benchmark of several parts, all or one of them; some also measure the results of another estimator."""
+    options_parser = parser(doc)
+    options_parser.add_argument("--part", choices=[*parts, *of_results], help="this one alone")
+    results = {"nargs": 4, "type": Path, "default": [], "help": "the four videos' results, of any estimator"}
+    options_parser.add_argument("--results", metavar=("CAM01", "CAM02", "CAM03", "CAM04"), **results)
+
+    def main(options):
+        all_parts = parts | {name: partial(part, options.results) for name, part in of_results.items()}
+        return {name: part() for name, part in all_parts.items() if options.part in (None, name)}
+
+    run(main, options_parser)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("intrinsics", "priors", "people", "panoptic", "shifts", "moments"))
-    parser.add_argument("--results", nargs=4, type=Path, default=[], help="the four videos' results, of any estimator")
-    asked = parser.parse_args()
-    parts = {"intrinsics": intrinsics, "priors": priors, "people": lambda: people(asked.results)}
-    parts |= {"panoptic": panoptic, "shifts": shifts, "moments": lambda: moments(asked.results)}
-    print(json.dumps({name: run() for name, run in parts.items() if asked.part in (None, name)}))
+    parts = {"intrinsics": intrinsics, "priors": priors, "panoptic": panoptic, "shifts": shifts}
+    run_parts(__doc__, parts, {"people": people, "moments": moments})

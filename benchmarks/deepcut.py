@@ -1,8 +1,6 @@
 """DeepCut's integer programme: equal to an exhaustive search, how large it may be, and how well it groups labels.
 
-    python benchmarks/deepcut.py [--instances N] [--hard N] [--photos N] [--limit SECONDS] [--data FOLDER]
-
-Tables, then one line of JSON:
+    python benchmarks/deepcut.py [--instances N] [--hard N] [--photos N] [--limit SECONDS]
 
   exhaustive  N random problems of 1 to 7 candidates and 1 to 3 classes, every fourth with a single person; costs beside
               the cheapest of all labels and partitions, by dynamic programming over sets of candidates
@@ -14,22 +12,18 @@ Tables, then one line of JSON:
               groups that lower the cost most, until none does. Agreement: share of pairs of real candidates that are
               rightly together or apart; F1: of the pairs that are together
 
-Processor seconds, of one thread. Needs TRUSTPOSE_DATA.
+Processor seconds, of one thread.
 """
 
-import argparse
-import json
-import os
-import time
 from pathlib import Path
 
 import numpy as np
+from coco_photos import ground_truth
+from harness import parser, run, table, timed
 
-from trustpose.formats.coco import read_truth
 from trustpose.grouping.deepcut import PartProblem, cost_of, local_search, solve
 from trustpose.grouping.deepcut_terms import PairwiseTerms, fit_pairwise
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 NOISE, TWICE, FALSE = 0.03, 1 / 3, 1 / 5
 REAL, OTHER = 0.8, 0.3
 SAME = 1e-6
@@ -54,7 +48,7 @@ def cheapest(problem: PartProblem, single: bool) -> float:
     for members in range(1, 1 << count):
         low, rest = (members & -members).bit_length() - 1, members & (members - 1)
         inside[members] = inside[rest]
-        for other in (at for at in range(low + 1, count) if rest >> at & 1):
+        for other in (member for member in range(low + 1, count) if rest >> member & 1):
             both = (label[:, low] >= 0) & (label[:, other] >= 0)
             inside[members] += np.where(both, problem.beta[low, other, label[:, low], label[:, other]], 0)
     if single:
@@ -76,39 +70,36 @@ def exhaustive(instances: int) -> dict[str, float]:
     for number in range(instances):
         problem = random_problem(generator, int(generator.integers(1, 8)), int(generator.integers(1, 4)))
         single = number % 4 == 3
-        started = time.process_time()
-        found = solve(problem, single=single)
-        seconds += time.process_time() - started
-        away = abs(found.cost - cheapest(problem, single))
-        equal, proven, worst = equal + (away < SAME), proven + (found.gap == 0), max(worst, away)
+        timing = timed(lambda: solve(problem, single=single))  # noqa: B023
+        seconds += timing.cpu_seconds
+        away = abs(timing.result.cost - cheapest(problem, single))
+        equal, proven, worst = equal + (away < SAME), proven + (timing.result.gap == 0), max(worst, away)
     return {"instances": instances, "equal": equal, "proven": proven, "largest difference": worst, "seconds": seconds}
 
 
 def hard(instances: int, limit: float) -> dict[str, dict[str, float]]:
-    table = {}
+    numbers = {}
     for count in (8, 10, 12, 14):
         generator, gaps, extra, seconds = np.random.default_rng(count), [], [], []
         for _ in range(instances):
             problem, nobody = random_problem(generator, count, 3), np.full(count, -1)
-            started = time.process_time()
-            found = solve(problem, time_limit=limit)
-            seconds.append(time.process_time() - started)
-            gaps.append(found.gap)
-            local = local_search(problem, nobody, nobody)[0]
-            extra.append((local - found.cost) / max(1, abs(found.cost)))
-        table[f"{count} candidates"] = {
+            timing = timed(lambda: solve(problem, time_limit=limit))  # noqa: B023
+            cost = timing.result.cost
+            seconds.append(timing.cpu_seconds)
+            gaps.append(timing.result.gap)
+            extra.append((local_search(problem, nobody, nobody)[0] - cost) / max(1, abs(cost)))
+        numbers[f"{count} candidates"] = {
             "proven": float(np.mean(np.array(gaps) == 0)),
             "largest gap": max(gaps),
             "local search, dearer by": float(np.mean(extra)),
             "seconds": float(np.mean(seconds)),
         }
-    return table
+    return numbers
 
 
 def candidates(data: Path, split: str, generator: np.random.Generator, photos: int | None = None):
     """Candidates of labelled joints: xy, scale, joint, person (−1: nobody), photo."""
-    truth = read_truth(data / "coco" / f"{split}_gt.json").truth
-    assert truth.box is not None and truth.image_id is not None
+    truth = ground_truth(data, split).truth
     rows = np.flatnonzero((truth.v > 0).sum(axis=1) >= 3)
     if photos is not None:
         ids = np.unique(truth.image_id[rows])
@@ -129,26 +120,26 @@ def greedy(problem: PartProblem) -> np.ndarray:
     """People (D,) by linking the likeliest pair of groups first while that lowers the cost; each candidate's class is
     its likeliest."""
     part = problem.part.argmax(axis=1)
-    at = np.arange(len(part))
-    beta = problem.beta[at[:, None], at, part[:, None], part]
+    row = np.arange(len(part))
+    beta = problem.beta[row[:, None], row, part[:, None], part]
     np.fill_diagonal(beta, 0)
-    person = at.copy()
+    person = row.copy()
     while True:
         groups, group = np.unique(person, return_inverse=True)
         between = np.zeros((len(groups), len(groups)))
         np.add.at(between, (group[:, None], group), beta)
         between[np.tril_indices(len(groups))] = np.inf
-        one, other = np.unravel_index(between.argmin(), between.shape)
-        if between[one, other] >= 0:
+        first, second = np.unravel_index(between.argmin(), between.shape)
+        if between[first, second] >= 0:
             return group
-        person[group == other] = groups[one]
+        person[group == second] = groups[first]
 
 
-def agreement(found: np.ndarray, person: np.ndarray) -> tuple[float, float, float]:
+def agreement(grouped: np.ndarray, person: np.ndarray) -> tuple[float, float, float]:
     """Right pairs, pairs rightly together, and pairs together in either, of real candidates."""
     real = np.flatnonzero(person >= 0)
-    one, other = (real[at] for at in np.triu_indices(len(real), 1))
-    together, truly = (found[one] == found[other]) & (found[one] >= 0), person[one] == person[other]
+    first, second = (real[ends] for ends in np.triu_indices(len(real), 1))
+    together, truly = (grouped[first] == grouped[second]) & (grouped[first] >= 0), person[first] == person[second]
     both = float((together & truly).sum())
     return float((together == truly).mean()), both, float(together.sum() + truly.sum())
 
@@ -159,63 +150,58 @@ def on_photos(data: Path, photos: int, limit: float) -> dict[str, dict[str, floa
     terms = fit_pairwise(xy[real], scale[real], joint[real], person[real], photo[real], 17)
     xy, scale, joint, person, photo = candidates(data, "dev", np.random.default_rng(2), photos)
     sizes = {"up to 30": (0, 30), "31 to 80": (31, 80), "more than 80": (81, 10**6)}
-    table = {}
+    numbers = {}
     for name, (low, high) in sizes.items():
-        rows = [np.flatnonzero(photo == at) for at in np.unique(photo)]
-        rows = [some for some in rows if low <= len(some) <= high]
-        table |= {f"{name}, {way}": row for way, row in _of_size(rows, xy, scale, joint, person, terms, limit).items()}
-    return table
+        photos_rows = [np.flatnonzero(photo == image) for image in np.unique(photo)]
+        photos_rows = [rows for rows in photos_rows if low <= len(rows) <= high]
+        ways = _of_size(photos_rows, xy, scale, joint, person, terms, limit)
+        numbers |= {f"{name}, {way}": row for way, row in ways.items()}
+    return numbers
 
 
-def _of_size(rows, xy, scale, joint, person, terms: PairwiseTerms, limit: float) -> dict[str, dict[str, float]]:
+def _of_size(photos_rows, xy, scale, joint, person, terms: PairwiseTerms, limit: float) -> dict[str, dict[str, float]]:
     seen: dict[str, list[tuple[float, ...]]] = {"programme": [], "local search": [], "greedy": []}
-    for some in rows:
-        part = np.zeros((len(some), 17))
-        part[np.arange(len(some)), joint[some]] = np.where(person[some] >= 0, REAL, OTHER)
-        problem, nobody = PartProblem(part, terms.together(xy[some], scale[some])), np.full(len(some), -1)
-        for way in seen:
-            started, gap = time.process_time(), np.nan
-            if way == "programme":
-                solved = solve(problem, time_limit=limit)
-                cost, found, gap = solved.cost, solved.person, solved.gap
-            elif way == "local search":
-                cost, _, found = local_search(problem, nobody, nobody)
-            else:
-                found = greedy(problem)
-                cost = cost_of(problem, part.argmax(axis=1), found)
-            seen[way].append((time.process_time() - started, gap, cost, *agreement(found, person[some])))
-    table = {}
+    for rows in photos_rows:
+        part = np.zeros((len(rows), 17))
+        part[np.arange(len(rows)), joint[rows]] = np.where(person[rows] >= 0, REAL, OTHER)
+        problem, nobody = PartProblem(part, terms.together(xy[rows], scale[rows])), np.full(len(rows), -1)
+        programme = timed(lambda: solve(problem, time_limit=limit))  # noqa: B023
+        local = timed(lambda: local_search(problem, nobody, nobody))  # noqa: B023
+        quick = timed(lambda: greedy(problem))  # noqa: B023
+        greedy_cost = cost_of(problem, part.argmax(axis=1), quick.result)
+        solutions = {
+            "programme": (programme, programme.result.gap, programme.result.cost, programme.result.person),
+            "local search": (local, np.nan, local.result[0], local.result[2]),
+            "greedy": (quick, np.nan, greedy_cost, quick.result),
+        }
+        for way, (timing, gap, cost, grouped) in solutions.items():
+            seen[way].append((timing.cpu_seconds, gap, cost, *agreement(grouped, person[rows])))
+    numbers = {}
     for way, values in seen.items():
         seconds, gap, cost, right, both, either = np.array(values).T
-        table[way] = {"photos": len(rows), "proven": float((gap == 0).mean()), "largest gap": float(gap.max())}
-        table[way] |= {"cost": float(cost.mean()), "agreement": float(right.mean())}
-        table[way] |= {"F1": float(2 * both.sum() / either.sum()), "seconds": float(seconds.mean())}
-    return table
+        numbers[way] = {"photos": len(photos_rows), "proven": float((gap == 0).mean()), "largest gap": float(gap.max())}
+        numbers[way] |= {"cost": float(cost.mean()), "agreement": float(right.mean())}
+        numbers[way] |= {"F1": float(2 * both.sum() / either.sum()), "seconds": float(seconds.mean())}
+    return numbers
 
 
-def show(title: str, table: dict[str, dict[str, float]]) -> None:
-    print(f"\n{title:28s}" + "".join(f"{name:>25s}" for name in next(iter(table.values()))))
-    for name, row in table.items():
-        print(f"{name:28s}" + "".join(f"{value:25.4g}" for value in row.values()), flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--instances", type=int, default=600)
-    parser.add_argument("--hard", type=int, default=10)
-    parser.add_argument("--photos", type=int, default=120)
-    parser.add_argument("--limit", type=float, default=30.0)
-    parser.add_argument("--data", type=Path, default=DATA)
-    arguments = parser.parse_args()
-    printed: dict[str, object] = {}
-    printed["exhaustive"] = exhaustive(arguments.instances)
-    show("exhaustive", {"all": printed["exhaustive"]})  # type: ignore[dict-item]
-    printed["photos"] = on_photos(arguments.data, arguments.photos, arguments.limit)
-    show("photos", printed["photos"])  # type: ignore[arg-type]
-    printed["random"] = hard(arguments.hard, arguments.limit)
-    show("random", printed["random"])  # type: ignore[arg-type]
-    print(json.dumps(printed))
+def main(options):
+    result: dict[str, object] = {"exhaustive": exhaustive(options.instances)}
+    table("exhaustive", {"all": result["exhaustive"]}, ".4g")
+    for name, numbers in (
+        ("photos", on_photos(options.data, options.photos, options.limit)),
+        ("random", hard(options.hard, options.limit)),
+    ):
+        result[name] = numbers
+        table(name, numbers, ".4g")
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    options_parser = parser(__doc__, "data")
+    add = options_parser.add_argument
+    add("--instances", type=int, default=600, help="problems that are also searched exhaustively")
+    add("--hard", type=int, default=10, help="problems of each size")
+    add("--photos", type=int, default=120, help="photos of dev")
+    add("--limit", type=float, default=30.0, help="seconds a problem")
+    run(main, options_parser)

@@ -5,107 +5,95 @@
 From file to poses on all CPUs that the process may use, in turn over several rounds. Detectors run, and the four boxes
 of the highest scores are kept, so that each photo has four people; single-stage models give the people that they find.
 "core ms" is CPU time per photo over all threads, the least of the rounds: unlike photos a second it hardly depends on
-what else runs, and CPUs / core ms is what an idle machine gives at best. Then one line of JSON. Photos are those of
-`train` in TRUSTPOSE_DATA on which four people, and nobody else, are labelled.
+what else runs, and CPUs / core ms is what an idle machine gives at best. Photos are those of `train` in TRUSTPOSE_DATA
+on which four people, and nobody else, are labelled.
 """
 
-import argparse
-import json
 import os
-import resource
 import statistics
-import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from coco_photos import ground_truth
+from harness import in_turns, parser, run, table
 
 import trustpose as tp
-from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import Boxes
 from trustpose.predict.boxes import Detector
 from trustpose.predict.photos import Image
 from trustpose.runtime.sessions import cpu_count
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-PEOPLE, MOST = 4, 24
-LEAST = 0.05  # score of boxes, so that there are four
+PEOPLE, MOST_PHOTOS = 4, 24
+LEAST_SCORE = 0.05  # of boxes, so that there are four
 
 
-def photos() -> list[Image]:
-    truth = read_truth(DATA / "coco" / "train_gt.json")
-    assert truth.truth.image_id is not None
+def find_photos(data: Path) -> list[Image]:
+    truth = ground_truth(data, "train")
     counts = Counter(truth.truth.image_id.tolist())
     names = zip(truth.images.id.tolist(), truth.images.file_name, strict=True)
-    chosen = [str(name) for image, name in names if counts[image] == PEOPLE][:MOST]
-    return [Image(DATA / "coco" / "train" / name, None, at) for at, name in enumerate(chosen)]
+    chosen = [str(name) for image, name in names if counts[image] == PEOPLE][:MOST_PHOTOS]
+    return [Image(data / "coco" / "train" / name, None, number) for number, name in enumerate(chosen)]
 
 
-class Four:
+class FourBoxes:
     """A detector's four boxes of the highest scores."""
 
     def __init__(self, detector: Detector):
         self.detector = detector
 
     def __call__(self, pixels: np.ndarray) -> Boxes:
-        found = self.detector(pixels)
-        assert found.score is not None
-        return Boxes(found.xyxy[:PEOPLE], found.image_id[:PEOPLE], found.score[:PEOPLE])  # sorted by score
+        boxes = self.detector(pixels)
+        assert boxes.score is not None
+        return Boxes(boxes.xyxy[:PEOPLE], boxes.image_id[:PEOPLE], boxes.score[:PEOPLE])  # sorted by score
 
 
 def load(model: str | Path, **options: Any) -> Any:
-    predictor = tp.load(model, min_box_score=LEAST, **options)
+    predictor = tp.load(model, min_box_score=LEAST_SCORE, **options)
     if predictor.detector is not None:
-        predictor.detector = Four(predictor.detector)
+        predictor.detector = FourBoxes(predictor.detector)
     return predictor
 
 
-def cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def once(predictor: Any, some: list[Image]) -> tuple[float, float, float]:
-    """Seconds and CPU seconds per photo, people per photo."""
-    started, used, people = time.perf_counter(), cpu_seconds(), 0
-    for prediction in predictor.stream(some):
+def count_people(predictor: Any, photos: list[Image]) -> int:
+    people = 0
+    for prediction in predictor.stream(photos):
         if prediction.error is not None:
             raise prediction.error
         people += len(prediction.poses)
-    return tuple(one / len(some) for one in (time.perf_counter() - started, cpu_seconds() - used, people))
+    return people
 
 
-def run(given: argparse.Namespace) -> None:
-    some = photos()
-    multipose = DATA / "networks" / "movenet-multipose.onnx"
+def main(options):
+    photos = find_photos(options.data)
     models = {"default": load("default"), "default, fast": load("default", fast=True)}
-    models["MoveNet multipose"] = tp.load(multipose)
-    for name, _, folders in (text.partition("=") for text in given.model):
+    models["MoveNet multipose"] = tp.load(options.data / "networks" / "movenet-multipose.onnx")
+    for name, _, folders in (text.partition("=") for text in options.model):
         folder, _, detector = folders.partition("+")
         models[name] = load(folder, detector=detector or None)
-    if given.mediapipe is not None:
-        models["MediaPipe"] = tp.load(f"mediapipe:{given.mediapipe}")
-    taken: dict[str, list[tuple[float, float, float]]] = {name: [] for name in models}
-    for at in range(given.rounds + 1):
-        for name, predictor in models.items():
-            measured = once(predictor, some)
-            if at:  # the first round opens files and caches
-                taken[name].append(measured)
-    result = {}
-    print(f"{len(some)} photos, {cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} of {os.cpu_count()} on the machine")
-    print(f"{'':<24}{'photos/s':>10}{'best':>8}{'core ms':>10}{'people':>8}")
-    for name, rounds in taken.items():
-        seconds, cpu, people = zip(*rounds, strict=True)
-        row = {"photos/s": 1 / statistics.median(seconds), "best": 1 / min(seconds), "core ms": 1000 * min(cpu)}
-        result[name] = row | {"people": people[0]}
-        print(f"{name:<24}{row['photos/s']:>10.1f}{row['best']:>8.1f}{row['core ms']:>10.1f}{people[0]:>8.2f}")
-    print(json.dumps(result | {"load": os.getloadavg()[0], "cpus": cpu_count()}))
+    if options.mediapipe is not None:
+        models["MediaPipe"] = tp.load(f"mediapipe:{options.mediapipe}")
+    work = {name: partial(count_people, predictor, photos) for name, predictor in models.items()}
+    rows = {
+        name: {
+            "photos/s": len(photos) / statistics.median(timing.seconds for timing in timings),
+            "best": len(photos) / min(timing.seconds for timing in timings),
+            "core ms": 1000 * min(timing.cpu_seconds for timing in timings) / len(photos),
+            "people": timings[0].result / len(photos),
+        }
+        for name, timings in in_turns(work, options.rounds).items()
+    }
+    load_average = os.getloadavg()[0]
+    print(f"{len(photos)} photos, {cpu_count()} CPUs, load {load_average:.1f} of {os.cpu_count()} on the machine")
+    table("", rows, ".1f", people=".2f")
+    return rows | {"load": load_average, "cpus": cpu_count()}
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--mediapipe", type=Path, help="MediaPipe's pose landmarker bundle")
-    parser.add_argument("--model", action="append", default=[], help="another one: NAME=FOLDER or NAME=FOLDER+DETECTOR")
-    run(parser.parse_args())
+    options_parser = parser(__doc__, "rounds", "mediapipe", "data")
+    options_parser.add_argument(
+        "--model", action="append", default=[], help="another one: NAME=FOLDER or NAME=FOLDER+DETECTOR"
+    )
+    run(main, options_parser)

@@ -4,7 +4,6 @@ The camera pans, zooms and turns in slow waves; frames have noise of changing st
 passes in front, boxes tremble as a detector's do, and people are lost for some frames. Labels move with the photo.
 """
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from trustpose.formats.coco import TruthFile
 from trustpose.geometry.expected_error import AREA_OF_BOX
 from trustpose.poses import Poses
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 WIDTH, HEIGHT = 640, 480
 LABELS = 12  # a photo needs somebody with as many labelled keypoints
 LOST, LOST_FRAMES = 0.02, (2, 7)  # chance of a frame to begin a gap, and its length
@@ -50,11 +48,11 @@ def camera_path(frames: int, centre: np.ndarray, scale: float, generator: np.ran
 
 
 def frame_of(
-    photo: np.ndarray, move: np.ndarray, thing: tuple, time: int, generator: np.random.Generator
+    photo: np.ndarray, move: np.ndarray, passing: tuple, time: int, generator: np.random.Generator
 ) -> np.ndarray:
     """One frame, with the object that passes, motion blur and noise."""
     frame = cv2.warpAffine(photo, move, (WIDTH, HEIGHT), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT_101)
-    patch, start, speed = thing
+    patch, start, speed = passing
     x, y = (start + speed * time).astype(int)
     low, high = np.maximum([x, y], 0), np.minimum([x + patch.shape[1], y + patch.shape[0]], [WIDTH, HEIGHT])
     if (high > low).all():
@@ -68,7 +66,6 @@ def frame_of(
 
 def clip_of(photo: np.ndarray, patch: np.ndarray, people: tp.Truth, frames: int, predict, seed: int) -> Clip:
     generator = np.random.default_rng(seed)
-    assert people.box is not None and people.area is not None
     low, high = people.box[:, :2].min(axis=0), people.box[:, 2:].max(axis=0)
     scale = min(0.75 * WIDTH / (high - low)[0], 0.75 * HEIGHT / (high - low)[1], 2.0)
     moves = camera_path(frames, (low + high) / 2, scale, generator)
@@ -83,20 +80,24 @@ def clip_of(photo: np.ndarray, patch: np.ndarray, people: tp.Truth, frames: int,
     lost = np.zeros(boxes.shape[:2], bool)
     for person, frame in np.argwhere(generator.uniform(size=lost.shape) < LOST):
         lost[person, max(frame, 1) : min(frame + generator.integers(*LOST_FRAMES), frames - 1)] = True
-    thing = (cv2.resize(patch, (150, 220)), np.array([-150.0, generator.uniform(0, 260)]), np.array([WIDTH / 25, 0.0]))
-    found = []
-    for at in range(frames):
-        seen = np.flatnonzero(~lost[:, at])
+    passing = (
+        cv2.resize(patch, (150, 220)),
+        np.array([-150.0, generator.uniform(0, 260)]),
+        np.array([WIDTH / 25, 0.0]),
+    )
+    predicted = []
+    for frame in range(frames):
+        seen = np.flatnonzero(~lost[:, frame])
         if len(seen):
-            poses = predict(frame_of(photo, moves[at], thing, at, generator), boxes[seen, at])
-            found.append(replace(poses, image_id=np.full(len(seen), at), track_id=seen + 1, photos=None))
-    return Clip(Poses.concatenate(found), truth, people.v > 0, area, lost)
+            poses = predict(frame_of(photo, moves[frame], passing, frame, generator), boxes[seen, frame])
+            predicted.append(replace(poses, image_id=np.full(len(seen), frame), track_id=seen + 1, photos=None))
+    return Clip(Poses.concatenate(predicted), truth, people.v > 0, area, lost)
 
 
-def clips_of(model: str, truth: TruthFile, folder: Path, photos: int, frames: int) -> list[Clip]:
+def clips_of(model: str, truth: TruthFile, data: Path, split: str, photos: int, frames: int) -> list[Clip]:
     """Clips of the first photos, by id, that show somebody well."""
-    names, found, patch = truth.images.names(), [], np.full((50, 50, 3), 128, np.uint8)
-    predictor = tp.load(DATA / "networks" / "simplepose.onnx" if model == "simplepose" else model)
+    names, clips, patch = truth.images.names(), [], np.full((50, 50, 3), 128, np.uint8)
+    predictor = tp.load(data / "networks" / "simplepose.onnx" if model == "simplepose" else model)
     calibrator = tp.Calibrator.load("shipped:simplepose") if model == "simplepose" else None
 
     def predict(frame: np.ndarray, boxes: np.ndarray) -> Poses:
@@ -107,9 +108,9 @@ def clips_of(model: str, truth: TruthFile, folder: Path, photos: int, frames: in
         people = people[np.flatnonzero((people.v > 0).any(axis=1))]
         if not len(people) or (people.v > 0).sum(axis=1).max() < LABELS:
             continue
-        photo = cv2.cvtColor(cv2.imread(str(folder / names[image])), cv2.COLOR_BGR2RGB)
-        found.append(clip_of(photo, patch, people, frames, predict, image))
+        photo = cv2.cvtColor(cv2.imread(str(data / "coco" / split / names[image])), cv2.COLOR_BGR2RGB)
+        clips.append(clip_of(photo, patch, people, frames, predict, image))
         patch = photo
-        if len(found) == photos:
+        if len(clips) == photos:
             break
-    return found
+    return clips

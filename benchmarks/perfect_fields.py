@@ -1,6 +1,6 @@
 """What grouping loses by itself: maps encoded from labels, decoded and grouped, on val2017's labelled photos.
 
-    python benchmarks/perfect_fields.py [--data FOLDER] [--stride 4] [--photos N] [--only NAME] [--no-crowds]
+    python benchmarks/perfect_fields.py [--stride 4] [--photos N] [--only NAME] [--no-crowds]
 
 Each photo's labels become the maps that a network with no error would give, `stride` photo pixels a cell, and these go
 the way of any bottom-up network: peaks of heatmaps (DARK, σ = 1 map pixel, at least 0.1), grouping, keypoints. AP and
@@ -16,18 +16,15 @@ a network. "groups" is how many people are found for each that is labelled.
   centres                    Objects as Points: joints from the centre, moved to peaks of heatmaps
 
 Then the CPU time for 1 to 30 people side by side in one photo of 640 × 480 pixels, candidates and grouping, one thread,
-the best of five. Last comes one line of JSON.
+the best of five.
 """
 
-import argparse
-import json
-import os
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
+from coco_photos import ground_truth, of_photos
+from harness import parser, run, table, timed
 from scipy.sparse.csgraph import connected_components
 
 from trustpose.codecs import Candidates, Outputs
@@ -35,7 +32,7 @@ from trustpose.codecs.centres import CentrePoseCodec
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.tags import encode_tags
-from trustpose.formats.coco import TruthFile, read_truth
+from trustpose.formats.coco import TruthFile
 from trustpose.grouping.associative_embedding import TagGrouping
 from trustpose.grouping.groups import Groups
 from trustpose.grouping.paf import LimbGrouping
@@ -43,7 +40,7 @@ from trustpose.metrics.average_precision import evaluate
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17, COCO_17_REDUNDANT
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+CROWDS = (1, 2, 5, 10, 20, 30)
 SIGMA, MIN_PEAK = 1.0, 0.1
 LIMBS = COCO_17.edges
 ALL_LIMBS = (*COCO_17.edges, *COCO_17_REDUNDANT)
@@ -62,8 +59,8 @@ class Photo:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """The people found: xy (P, K, 2), keypoint scores (P, K), scores (P,)."""
+class Grouped:
+    """The people that grouping gives: xy (P, K, 2), keypoint scores (P, K), scores (P,)."""
 
     xy: np.ndarray
     score: np.ndarray
@@ -73,7 +70,6 @@ class Found:
 def photos_of(file: TruthFile) -> Iterator[Photo]:
     """Yield the photos with labelled people, by id. Rows without any labelled keypoint or in crowds are left out."""
     truth, images = file.truth, file.images
-    assert images.width is not None and images.height is not None
     sizes = dict(zip(images.id.tolist(), zip(images.width.tolist(), images.height.tolist(), strict=True), strict=True))
     counted = np.flatnonzero((truth.num_keypoints > 0) & ~truth.iscrowd)
     for image_id in np.unique(truth.image_id[counted]).tolist():
@@ -86,8 +82,8 @@ def heatmap_codec(photo: Photo, stride: int) -> HeatmapCodec:
     return HeatmapCodec(*size, float(stride), sigma=SIGMA, decoding="dark")
 
 
-def _found(groups: Groups, candidates: Candidates) -> Found:
-    return Found(groups.take(candidates.xy), groups.take(candidates.score), groups.score)
+def people_of(groups: Groups, candidates: Candidates) -> Grouped:
+    return Grouped(groups.take(candidates.xy), groups.take(candidates.score), groups.score)
 
 
 class Fields:
@@ -103,14 +99,13 @@ class Fields:
         heatmaps = codec.encode_people(photo.xy, photo.labelled)
         return codec, fields, Outputs([heatmaps[None]], extra={"fields": field[None]})
 
-    def people(self, photo: Photo, maps: tuple[HeatmapCodec, FieldCodec, Outputs]) -> tuple[Found, Candidates]:
+    def people(self, photo: Photo, maps: tuple[HeatmapCodec, FieldCodec, Outputs]) -> tuple[Grouped, Candidates]:
         codec, fields, outputs = maps
         candidates = codec.candidates(outputs, min_score=MIN_PEAK, max_per_map=100)
         linked = fields.links(candidates, outputs["fields"], float(photo.height))
-        assert linked.links is not None and linked.link_score is not None
         limb = fields.limb_of(linked)
         groups = self.grouping.group(linked.joint, linked.score, linked.links, limb, linked.link_score, len(COCO_17))
-        return _found(groups, linked), linked
+        return people_of(groups, linked), linked
 
 
 class Tags:
@@ -125,12 +120,11 @@ class Tags:
         heatmaps = codec.encode_people(photo.xy, photo.labelled)
         return codec, Outputs([heatmaps[None]], extra={"tags": tags[None]})
 
-    def people(self, photo: Photo, maps: tuple[HeatmapCodec, Outputs]) -> tuple[Found, Candidates]:  # noqa: ARG002
+    def people(self, photo: Photo, maps: tuple[HeatmapCodec, Outputs]) -> tuple[Grouped, Candidates]:  # noqa: ARG002
         codec, outputs = maps
         candidates = codec.candidates(outputs, min_score=MIN_PEAK, max_per_map=100)
-        assert candidates.tags is not None
         groups = self.grouping.group(candidates.joint, candidates.score, candidates.tags, len(COCO_17))
-        return _found(groups, candidates), candidates
+        return people_of(groups, candidates), candidates
 
 
 class Centres:
@@ -143,11 +137,11 @@ class Centres:
         codec = CentrePoseCodec(heatmap_codec(photo, self.stride))
         return codec, codec.encode(photo.box, photo.xy, photo.labelled)[0]
 
-    def people(self, photo: Photo, maps) -> tuple[Found, Candidates]:  # noqa: ARG002
+    def people(self, photo: Photo, maps) -> tuple[Grouped, Candidates]:  # noqa: ARG002
         codec, encoded = maps
-        found = codec.decode(encoded)
+        people = codec.decode(encoded)
         peaks = codec.heatmaps.candidates(Outputs([encoded.heatmaps[None]]), min_score=MIN_PEAK, max_per_map=100)
-        return Found(found.xy, found.score, found.person_score), peaks
+        return Grouped(people.xy, people.score, people.person_score), peaks
 
 
 def ways(stride: int) -> dict[str, Fields | Tags | Centres]:
@@ -181,80 +175,69 @@ def measure(way: Fields | Tags | Centres, photos: list[Photo], truth: Truth) -> 
     spent = 0.0
     for photo in photos:
         maps = way.maps(photo)
-        start = time.process_time()
-        found, _ = way.people(photo, maps)
-        spent += time.process_time() - start
-        image_id = np.full(len(found.xy), photo.image_id)
-        parts.append(Poses(found.xy, score=found.score, pose_score=found.person_score, image_id=image_id))
+        grouping = timed(lambda: way.people(photo, maps)[0])  # noqa: B023
+        spent += grouping.cpu_seconds
+        people = grouping.result
+        image_id = np.full(len(people.xy), photo.image_id)
+        parts.append(Poses(people.xy, score=people.score, pose_score=people.person_score, image_id=image_id))
     poses = Poses.concatenate(parts)
-    assert poses.pose_score is not None
-    ap = evaluate(poses, truth, poses.pose_score, sigmas=COCO_17.sigmas, area="file").summary()
-    people = sum(len(photo.xy) for photo in photos)
-    kept = {name: asdict(ap)[name] for name in ("AP", "AP50", "AP75", "APm", "APl", "AR")}
-    return kept | {"groups_per_person": len(poses) / people, "ms_per_photo": 1000 * spent / len(photos)}
-
-
-CROWDS = (1, 2, 5, 10, 20, 30)
+    numbers = asdict(evaluate(poses, truth, poses.pose_score, sigmas=COCO_17.sigmas, area="file").summary())
+    row = {name: numbers[name] for name in ("AP", "AP50", "AP75", "APm", "APl", "AR")}
+    row["groups_per_person"] = len(poses) / sum(len(photo.xy) for photo in photos)
+    return row | {"ms_per_photo": 1000 * spent / len(photos)}
 
 
 def crowd(count: int, photos: list[Photo]) -> Photo:
     """Return a photo of 640 × 480 pixels with `count` of the completely labelled people side by side, each at most
-    60 × 90 pixels."""
-    complete = [(one.xy[at], one.box[at]) for one in photos for at in np.flatnonzero(one.labelled.all(axis=1))]
+    60 × 90 pixels; fewer where the photos have fewer."""
+    complete = [
+        (photo.xy[row], photo.box[row]) for photo in photos for row in np.flatnonzero(photo.labelled.all(axis=1))
+    ]
     xy, box = [], []
-    for place, (joints, around) in zip(range(count), complete, strict=False):
-        corner = np.array([place % 10 * 63.0 + 2, place // 10 * 155 + 30])
+    for number, (joints, around) in zip(range(count), complete, strict=False):
+        corner = np.array([number % 10 * 63.0 + 2, number // 10 * 155 + 30])
         scale = min(np.array([60.0, 90]) / (around[2:] - around[:2]))
         xy.append((joints - around[:2]) * scale + corner)
         box.append(np.concatenate([corner, (around[2:] - around[:2]) * scale + corner]))
-    return Photo(np.array(xy), np.ones((count, len(COCO_17)), bool), np.array(box), 640, 480)
+    return Photo(np.array(xy), np.ones((len(xy), len(COCO_17)), bool), np.array(box), 640, 480)
 
 
-def timed(way: Fields | Tags | Centres, photo: Photo) -> tuple[float, int]:
-    """Return the CPU time in ms for candidates and grouping, the best of five, and the people found."""
+def best_of_five(way: Fields | Tags | Centres, photo: Photo) -> tuple[float, int]:
+    """Return the CPU time in ms for candidates and grouping, and how many people there are."""
     maps = way.maps(photo)
-    spent = []
-    for _ in range(5):
-        start = time.process_time()
-        found, _ = way.people(photo, maps)
-        spent.append(time.process_time() - start)
-    return 1000 * min(spent), len(found.xy)
+    timings = [timed(lambda: way.people(photo, maps)[0]) for _ in range(5)]
+    return 1000 * min(timing.cpu_seconds for timing in timings), len(timings[0].result.xy)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--stride", type=int, default=4)
-    parser.add_argument("--photos", type=int, default=None, help="the first N photos only")
-    parser.add_argument("--only", default=None, help="the ways whose names begin so")
-    parser.add_argument("--no-crowds", action="store_true")
-    asked = parser.parse_args()
-    file = read_truth(asked.data / "coco" / "val2017_gt.json")
-    photos = list(photos_of(file))[: asked.photos]
-    truth = file.truth[np.flatnonzero(np.isin(file.truth.image_id, [photo.image_id for photo in photos]))]
-    chosen = {name: way for name, way in ways(asked.stride).items() if name.startswith(asked.only or "")}
+def main(options):
+    file = ground_truth(options.data, "val2017")
+    photos = list(photos_of(file))[: options.photos]
+    truth = of_photos(file.truth, [photo.image_id for photo in photos])
+    chosen = {name: way for name, way in ways(options.stride).items() if name.startswith(options.only)}
     people = sum(len(photo.xy) for photo in photos)
     pieces = [in_pieces(photos, limbs) for limbs in (LIMBS, ALL_LIMBS)]
-    print(f"{len(photos):,} photos, {people:,} people with labelled keypoints, stride {asked.stride}")
-    print(f"in several pieces along COCO's limbs {pieces[0]:,}, with redundant limbs {pieces[1]:,}\n")
-    print(f"{'':26}{'AP':>7}{'AP50':>7}{'AP75':>7}{'APm':>7}{'APl':>7}{'AR':>7}{'groups':>8}{'ms a photo':>12}")
-    result: dict[str, dict[str, float]] = {}
-    for name, way in chosen.items():
-        row = result[name] = measure(way, photos, truth)
-        *numbers, groups, spent = row.values()
-        print(f"{name:26}{''.join(f'{value:7.3f}' for value in numbers)}{groups:8.3f}{spent:12.1f}", flush=True)
-    crowds: dict[str, dict[int, float]] = {}
-    if not asked.no_crowds:
-        print(f"\nms for people of one photo{''.join(f'{count:>10}' for count in CROWDS)}")
-    for name, way in {} if asked.no_crowds else chosen.items():
-        spent = {count: timed(way, crowd(count, photos)) for count in CROWDS}
-        crowds[name] = {count: ms for count, (ms, _) in spent.items()}
-        wrong = [f"{count}: {found}" for count, (_, found) in spent.items() if found != count]
-        note = f"  (found {', '.join(wrong)})" if wrong else ""
-        print(f"{name:26}{''.join(f'{ms:10.1f}' for ms in crowds[name].values())}{note}", flush=True)
-    counts = {"photos": len(photos), "people": people, "in_pieces": pieces, "stride": asked.stride}
-    print(json.dumps(counts | {"ap": result, "ms": crowds}))
+    print(f"{len(photos):,} photos, {people:,} people with labelled keypoints, stride {options.stride}")
+    print(f"in several pieces along COCO's limbs {pieces[0]:,}, with redundant limbs {pieces[1]:,}")
+    result = {name: measure(way, photos, truth) for name, way in chosen.items()}
+    table("", result, ms_per_photo=".1f")
+    times: dict[str, dict[int, float]] = {}
+    if not options.no_crowds:
+        rows = {
+            name: {count: best_of_five(way, crowd(count, photos)) for count in CROWDS} for name, way in chosen.items()
+        }
+        times = {name: {count: ms for count, (ms, _) in row.items()} for name, row in rows.items()}
+        table("ms for people of one photo", times, ".1f")
+        wrong = {name: {n: found for n, (_, found) in row.items() if n != found} for name, row in rows.items()}
+        print(f"another number of people was found: {({name: row for name, row in wrong.items() if row}) or 'never'}")
+    counts = {"photos": len(photos), "people": people, "in_pieces": pieces, "stride": options.stride}
+    return counts | {"ap": result, "ms": times}
 
 
 if __name__ == "__main__":
-    main()
+    options_parser = parser(__doc__, "data")
+    add = options_parser.add_argument
+    add("--stride", type=int, default=4, help="photo pixels a cell")
+    add("--photos", type=int, help="the first N photos only")
+    add("--only", default="", help="the ways whose names begin so")
+    add("--no-crowds", action="store_true", help="leave the times out")
+    run(main, options_parser)

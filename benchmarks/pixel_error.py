@@ -14,7 +14,6 @@ boxes, where people are matched with the labelled ones as `trustpose audit` does
     trustpose predict DATA/coco/dev --no-draw --out detected
     python benchmarks/pixel_error.py --own default dev/results.json --own detected detected/results.json
 
-Tables, then one line of JSON with all of them:
 
   fit        the six coefficients, by maximum likelihood on all results on `train`, beside the package's
   forms      one Gaussian, equation (1), and the mixture, (2): log likelihood per keypoint, and coverage of the discs
@@ -25,14 +24,14 @@ Tables, then one line of JSON with all of them:
   divided    coverage by kind of joint and by range of expected OPKS
 """
 
-import argparse
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from coco_photos import ground_truth, number_of, results_files
+from harness import COMMON, parser, run, table
 from scipy.optimize import minimize
 
 import trustpose as tp
@@ -41,7 +40,7 @@ from trustpose.calibration.options import FitOptions
 from trustpose.datasets.folds import fold_of
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
+from trustpose.formats.coco import ResultsFile, TruthFile, read_results
 from trustpose.formats.coco.together import common_photos
 from trustpose.geometry.expected_error import (
     FITTED,
@@ -56,8 +55,7 @@ from trustpose.metrics.pairing import pair_with_people
 from trustpose.metrics.pixel_error import SHARES
 from trustpose.poses import ExpectedError, Poses
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-NETWORKS = ("simplepose", "simplepose_flip", "movenet-thunder")
+ESTIMATORS = {name: name for name in ("simplepose", "simplepose_flip", "movenet-thunder")}
 FOLDS = 5
 ONE_GAUSSIAN = "one Gaussian"
 MIXTURE = "mixture"
@@ -86,13 +84,12 @@ def errors_of(poses: Poses, truth: TruthFile) -> Errors:
     people, sigmas = truth.truth, truth.sigmas(None)
     person = pair_with_people(poses, people)
     poses, person = poses[person >= 0], person[person >= 0]
-    unit = expected_error(replace(poses, quality=np.full(poses.xy.shape[:2], 0.5), visibility=None), sigmas=sigmas)
-    one = error_of(np.full((1, len(sigmas)), 0.5), sigmas, np.ones(1))
-    assert unit is not None and poses.quality is not None and poses.visibility is not None
-    distance = np.linalg.norm(poses.xy - people.xy[person], axis=2) * one.std / unit.std
+    half = replace(poses, quality=np.full(poses.xy.shape[:2], 0.5), visibility=None)
+    in_pixels = expected_error(half, sigmas=sigmas)
+    in_units = error_of(np.full((1, len(sigmas)), 0.5), sigmas, np.ones(1))
+    distance = np.linalg.norm(poses.xy - people.xy[person], axis=2) * in_units.std / in_pixels.std
     labelled = people.v[person] > 0
     quality = poses.quality / np.maximum(1 - poses.visibility[..., 0], 1e-300)
-    assert poses.image_id is not None
     fold = np.broadcast_to(fold_of(poses.image_id, FOLDS)[:, None], labelled.shape)
     sigma = np.broadcast_to(sigmas, labelled.shape)
     return Errors(np.maximum(distance, 1e-4)[labelled], quality[labelled], sigma[labelled], fold[labelled])
@@ -101,17 +98,17 @@ def errors_of(poses: Poses, truth: TruthFile) -> Errors:
 def expectation(errors: Errors, coefficients: Coefficients | None) -> ExpectedError:
     """Return the mixture, or with None the single Gaussian as one, in units of √area."""
     if coefficients is not None:
-        found = error_of(errors.quality[None], errors.sigma, np.ones(1), coefficients)
-        return ExpectedError(found.std[0], found.gross[0], found.gross_std[0])
+        error = error_of(errors.quality[None], errors.sigma, np.ones(1), coefficients)
+        return ExpectedError(error.std[0], error.gross[0], error.gross_std[0])
     std = gaussian_error(np.clip(errors.quality, LOWEST, HIGHEST)[None], errors.sigma, np.ones(1))[0]
     return ExpectedError(std, np.zeros_like(std), std)
 
 
 def log_likelihood(errors: Errors, coefficients: Coefficients | None) -> float:
     """Mean log density of the distance, in units of √area × k, so that keypoints count alike."""
-    found = expectation(errors, coefficients)
+    expected = expectation(errors, coefficients)
     density = np.zeros(len(errors.distance))
-    for share, std in ((1 - found.gross, found.std), (found.gross, found.gross_std)):
+    for share, std in ((1 - expected.gross, expected.std), (expected.gross, expected.gross_std)):
         density += share * errors.distance / std**2 * np.exp(-(errors.distance**2) / (2 * std**2))
     return float(np.mean(np.log(np.maximum(density * 2 * errors.sigma, 1e-300))))
 
@@ -119,10 +116,10 @@ def log_likelihood(errors: Errors, coefficients: Coefficients | None) -> float:
 def fitted(errors: Errors) -> Coefficients:
     """Maximum likelihood, on at most 60,000 of the keypoints."""
     rows = np.random.default_rng(0).permutation(len(errors.distance))[:60_000]
-    some = errors[rows]
+    sample = errors[rows]
     start = np.array([*FITTED.share, *FITTED.size]).round(1)
-    found = minimize(lambda x: -log_likelihood(some, _coefficients(x)), start, method="BFGS", options={"gtol": 1e-5})
-    return _coefficients(found.x.round(3))
+    best = minimize(lambda x: -log_likelihood(sample, _coefficients(x)), start, method="BFGS", options={"gtol": 1e-5})
+    return _coefficients(best.x.round(3))
 
 
 def _coefficients(x: np.ndarray) -> Coefficients:
@@ -144,13 +141,13 @@ def forms(networks: dict[str, Errors]) -> dict[str, dict[str, dict[str, float]]]
     parts = [
         (everything[everything.fold == fold], fitted(everything[everything.fold != fold])) for fold in range(FOLDS)
     ]
-    each = [quality_of(*part) for part in parts]
+    by_fold = [quality_of(*part) for part in parts]
     weights = [len(part.distance) for part, _ in parts]
     rows[MIXTURE]["other photos"] = {
-        name: float(np.average([one[name] for one in each], weights=weights)) for name in each[0]
+        name: float(np.average([row[name] for row in by_fold], weights=weights)) for name in by_fold[0]
     }
     for name, errors in networks.items():
-        others = [one for other, one in networks.items() if other.split("_")[0] != name.split("_")[0]]
+        others = [errors for other, errors in networks.items() if other.split("_")[0] != name.split("_")[0]]
         if others:
             rows[ONE_GAUSSIAN][name] = quality_of(errors, None)
             rows[MIXTURE][name] = quality_of(errors, fitted(Errors.joined(others)))
@@ -159,106 +156,78 @@ def forms(networks: dict[str, Errors]) -> dict[str, dict[str, dict[str, float]]]
 
 def read(path: Path, truth: TruthFile, photos: np.ndarray | None) -> tuple[TruthFile, ResultsFile]:
     """Read the estimator's own results, without trust, on these photos only; and the truth of the photos they cover."""
-    found = read_results(path, truth=truth)
-    poses = replace(found.poses, quality=None, visibility=None, visibility_label=None, pose_quality=None)
-    assert poses.pose_score is not None and poses.image_id is not None
-    kept = np.ones(len(poses), bool) if photos is None else np.isin(poses.image_id, photos)
-    found = replace(found, poses=poses[kept], score=poses.pose_score[kept], category_id=found.category_id[kept])
-    truth, (found,) = common_photos(truth, [found])
-    return truth, found
+    results = read_results(path, truth=truth)
+    poses = replace(results.poses, quality=None, visibility=None, visibility_label=None, pose_quality=None)
+    rows = np.ones(len(poses), bool) if photos is None else np.isin(poses.image_id, photos)
+    category_id = results.category_id[rows]
+    results = replace(results, poses=poses[rows], score=poses.pose_score[rows], category_id=category_id)
+    truth, (results,) = common_photos(truth, [results])
+    return truth, results
 
 
-def show_forms(rows: dict[str, dict[str, dict[str, float]]]) -> None:
-    print(
-        f"\n{'':14s}{'held out':18s}{'log likelihood':>15s}" + "".join(f"{f'in {share:.0%}':>9s}" for share in SHARES)
-    )
-    for form, tested in rows.items():
-        for name, one in tested.items():
-            numbers = "".join(f"{one[f'{share:.0%}']:9.3f}" for share in SHARES)
-            print(f"{form:14s}{name:18s}{one['log likelihood']:15.3f}{numbers}")
+class DiscsOnDev:
+    """Coverage of discs on `dev`, of several estimators and ways to expect errors."""
+
+    def __init__(self, truth: TruthFile, draws: int) -> None:
+        self.truth, self.draws = truth, draws
+        self.numbers: dict[str, dict[str, list[float]]] = {}
+        self.divided: dict[str, dict[str, dict[str, float | int | None]]] = {}
+
+    def add(self, name: str, results: ResultsFile) -> None:
+        """Audit with the mixture's own discs, and with those of the error model that came with the trust."""
+        ways = {"mixture": replace(results, poses=replace(results.poses, error_model=None))}
+        ways |= {} if results.poses.error_model is None else {"fitted": results}
+        for way, file in ways.items():
+            record = audit(self.truth, file, draws=self.draws)
+            self.numbers[f"{name}, {way}"] = rounded_numbers(record)
+            rows = record.pixels.joints | {f"OPKS {name}": row for name, row in record.pixels.by_quality.items()}
+            self.divided[f"{name}, {way}"] = {label: {**row.coverage, "n": row.n} for label, row in rows.items()}
 
 
-Numbers = dict[str, tuple[float, ...]]
-Divided = dict[str, dict[str, dict[str, float | int | None]]]
-
-
-def measure(
-    dev: dict[str, Numbers], divided: Divided, name: str, truth: TruthFile, results: ResultsFile, draws: int
-) -> None:
-    """Audit with the mixture's own discs, and with those of the error model that came with the trust."""
-    plain = replace(results, poses=replace(results.poses, error_model=None))
-    for label, one in ((f"{name}, mixture", plain), (f"{name}, fitted", results)):
-        if label.endswith("mixture") or one.poses.error_model is not None:
-            record = audit(truth, one, draws=draws)
-            dev[label], divided[label] = numbers_of(record), rows_of(record)
-
-
-def numbers_of(record: Audit) -> Numbers:
+def rounded_numbers(record: Audit) -> dict[str, list[float]]:
     names = ["coverage.50", "coverage.80", "coverage.95", "median_ratio"]
-    numbers = {name: (record.number(f"pixels.{name}"), *record.intervals[f"pixels.{name}"]) for name in names}
-    return {
-        name: tuple(round(float(value), 4) for value in values if value is not None) for name, values in numbers.items()
-    }
+    numbers = {name: number_of(record, f"pixels.{name}") for name in names}
+    return {name: [round(float(value), 4) for value in values] for name, values in numbers.items()}
 
 
-def rows_of(record: Audit) -> dict[str, dict[str, float | int | None]]:
-    """Coverage by kind of joint and by range of expected OPKS."""
-    rows = record.pixels.joints | {f"OPKS {name}": one for name, one in record.pixels.by_quality.items()}
-    return {name: {**one.coverage, "n": one.n} for name, one in rows.items()}
+def fit_and_forms(networks: dict[str, Errors]) -> dict[str, Any]:
+    """Print the coefficients that fit these networks, and both forms on what their fit has not seen."""
+    best = fitted(Errors.joined(list(networks.values())))
+    print(f"fit: share {best.share}, size {best.size}; the package has share {FITTED.share}, size {FITTED.size}")
+    rows = forms(networks)
+    table("held out", {f"{form}, {name}": row for form, tested in rows.items() for name, row in tested.items()})
+    return {"fit": {"share": best.share, "size": best.size}, "forms": rows}
 
 
-def show_divided(divided: Divided) -> None:
-    for label, rows in divided.items():
-        print(f"\n{label:30s}" + "".join(f"{name:>8s}" for name in ("50", "80", "95", "n")))
-        for name, one in rows.items():
-            numbers = "".join("       –" if one[key] is None else f"{one[key]:8.3f}" for key in ("50", "80", "95"))
-            print(f"{name:30s}{numbers}{one['n']:8d}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", nargs=3, action="append", metavar=("NAME", "TRAIN", "DEV"))
-    parser.add_argument("--unseen", nargs=3, action="append", default=[], metavar=("NAME", "TRAIN", "DEV"))
-    parser.add_argument("--own", nargs=2, action="append", default=[], metavar=("NAME", "DEV"))
-    parser.add_argument("--draws", type=int, default=1000)
-    arguments = parser.parse_args()
-    results = arguments.results or ([] if arguments.own and not arguments.unseen else shared_results())
-    unseen = np.array([image["id"] for image in json.loads((DATA / "coco" / "val2017_gt.json").read_bytes())["images"]])
-    files = [(*names, None) for names in results] + [(*names, unseen) for names in arguments.unseen]
-    truths = {split: read_truth(DATA / "coco" / f"{split}_gt.json") for split in ("train", "dev")}
-    networks, dev, divided = dict[str, Errors](), dict[str, Numbers](), Divided()
+def main(options):
+    asks_for_own_only = options.own and not options.unseen and not options.results
+    files = [(*row, None) for row in ([] if asks_for_own_only else results_files(options, ESTIMATORS))]
+    val2017 = json.loads((options.data / "coco" / "val2017_gt.json").read_bytes())
+    files += [(*row, np.array([image["id"] for image in val2017["images"]])) for row in options.unseen]
+    truths = {split: ground_truth(options.data, split) for split in ("train", "dev")}
+    networks, dev = dict[str, Errors](), DiscsOnDev(truths["dev"], options.draws)
     for name, train, test, photos in files:
         truth, fitting = read(Path(train), truths["train"], photos)
         fit = fit_calibrator(truth, fitting, FitOptions(method="trees"))
         networks[name] = errors_of(fit.out_of_fold, truth)
         plain = read(Path(test), truths["dev"], None)[1]
-        calibrated = replace(plain, poses=tp.Calibrator.of(fit.parts)(plain.poses))
-        measure(dev, divided, name, truths["dev"], calibrated, arguments.draws)
-    for name, test in [*((name, test) for name, _, test, _ in files), *arguments.own]:
+        dev.add(name, replace(plain, poses=tp.Calibrator.of(fit.parts)(plain.poses)))
+    for name, test in [*((name, test) for name, _, test, _ in files), *options.own]:
         printed = read_results(test, truth=truths["dev"])
         if printed.poses.quality is not None:
-            measure(dev, divided, f"{name}, own trust", truths["dev"], printed, arguments.draws)
-    written = fit_and_forms(networks) if networks else {}
-    print(f"\n{'dev':34s}" + "".join(f"{name:>26s}" for name in next(iter(dev.values()))))
-    for name, numbers in dev.items():
-        print(f"{name:34s}" + "".join(f"{f'{v:.3f} ({low:.3f}–{high:.3f})':>26s}" for v, low, high in numbers.values()))
-    show_divided(divided)
-    print(json.dumps(written | {"dev": dev, "divided": divided}))
-
-
-def fit_and_forms(networks: dict[str, Errors]) -> dict[str, Any]:
-    """Print the coefficients that fit these networks, and both forms on what their fit has not seen."""
-    found = fitted(Errors.joined(list(networks.values())))
-    print(f"fit: share {found.share}, size {found.size}; the package has share {FITTED.share}, size {FITTED.size}")
-    rows = forms(networks)
-    show_forms(rows)
-    return {"fit": {"share": found.share, "size": found.size}, "forms": rows}
-
-
-def shared_results() -> list[tuple[str, Path, Path]]:
-    folder = DATA / "results"
-    return [(name, folder / f"{name}.train.json", folder / f"{name}.dev.json") for name in NETWORKS]
+            dev.add(f"{name}, own trust", printed)
+    fit_record = fit_and_forms(networks) if networks else {}
+    table("dev", dev.numbers)
+    for label, rows in dev.divided.items():
+        table(label, rows)
+    return fit_record | {"dev": dev.numbers, "divided": dev.divided}
 
 
 if __name__ == "__main__":
-    main()
+    options_parser = parser(__doc__, "results", "draws", "data")
+    unseen = {"default": [], "help": "the same, evaluated on photos of val2017 only"}
+    options_parser.add_argument("--unseen", **COMMON["results"] | unseen)
+    options_parser.add_argument(
+        "--own", nargs=2, action="append", default=[], metavar=("NAME", "DEV"), help="results whose own trust counts"
+    )
+    run(main, options_parser)

@@ -1,10 +1,9 @@
 """Trust on detected people: presence, expected OKS and OPKS where nobody gives boxes, as a newcomer runs it first.
 
-    python benchmarks/presence.py [--draws N] [--lspet N] [--only NAME ...]
+    python benchmarks/presence.py [--lspet N] [--only NAME ...]
 
 On the photos of `dev`, on which nothing was fitted or chosen, from the models' own detectors: the default with and
-without flip test, its fast setting likewise, and MoveNet multipose with its shipped calibrator. Tables, then one line
-of JSON:
+without flip test, its fast setting likewise, and MoveNet multipose with its shipped calibrator.
 
   everybody   --min-presence 0: AP; presence's AUROC and ECE, also with the greedy matching by IoU instead of by
               presence, and, for the default, after the 200 surest unmatched boxes were judged by eye
@@ -20,73 +19,50 @@ of JSON:
   lspet       the default's trust on the first N people of LSPET that it finds, of another domain
 """
 
-import argparse
 import json
-import os
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from coco_photos import audited, ground_truth, photos_of, predict_all, thirds_by_crowding
+from harness import DATA, parser, run, table
 from scipy.optimize import isotonic_regression
 
 import trustpose as tp
 from trustpose.datasets.lspet import read_lspet
-from trustpose.evaluation.audit import audit
-from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
+from trustpose.formats.coco import TruthFile
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks, oks_between
 from trustpose.metrics.binary_ranking import binary_ranking
-from trustpose.metrics.crowding import crowd_index
 from trustpose.metrics.presence import presence_targets
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.poses import Poses, box_size
-from trustpose.predict.base import BasePredictor, present_people
+from trustpose.predict.base import present_people
 from trustpose.predict.photos import Image
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 BY_EYE = Path(__file__).with_name("presence_by_eye.json")
 SMALL = 32**2  # square pixels
 LEAST_SHOWN, LEAST_PRECISION = 0.80, 0.82  # aimed at: of the labelled people, of those shown
 Row = dict[str, Any]
+MULTIPOSE = DATA / "networks" / "movenet-multipose.onnx"
 MODELS: dict[str, tuple[str, Row]] = {
     "default": ("default", {}),
     "default, flip": ("default", {"flip": True}),
     "fast": ("default", {"fast": True}),
     "fast, flip": ("default", {"fast": True, "flip": True}),
-    "MoveNet multipose": (
-        str(DATA / "networks" / "movenet-multipose.onnx"),
-        {"calibrator": "shipped:movenet-multipose", "min_score": 0.0},
-    ),
+    "MoveNet multipose": (str(MULTIPOSE), {"calibrator": "shipped:movenet-multipose", "min_box_score": 0.0}),
 }
 
 
 def everybody(name: str, photos: Iterable[Image]) -> tuple[Poses, float]:
     """All people of the photos, and the model's default threshold of presence."""
     model, options = MODELS[name]
-    return people_of(tp.load(model, min_presence=0, **options), photos), tp.load(model, **options).min_presence
-
-
-def people_of(predictor: BasePredictor, photos: Iterable[Image]) -> Poses:
-    """All people that the predictor returns."""
-    parts = []
-    for prediction in predictor.stream(photos):
-        if prediction.error is not None:
-            raise prediction.error
-        if len(prediction.poses):
-            parts.append(replace(prediction.poses, photos=None))
-    return Poses.concatenate(parts)
-
-
-def audited(truth: TruthFile, poses: Poses, draws: int = 0) -> Any:
-    results = ResultsFile(poses, poses.ranking_score, np.full(len(poses), truth.category_id), "in memory", "")
-    return audit(truth, results, draws=draws)
+    return predict_all(tp.load(model, min_presence=0, **options), photos), tp.load(model, **options).min_presence
 
 
 def presence_row(truth: TruthFile, poses: Poses, somebody: np.ndarray | None) -> Row:
     """AUROC and ECE of the presence of all people. somebody (N,): judged by eye to be there, for those unmatched."""
-    assert poses.presence is not None
     record, complete = audited(truth, poses), truth.images.id[truth.all_people_boxed]
     row: Row = {"people": len(poses), "AP": record.number("ap.AP")}
     row |= {"AUROC": record.presence.auroc, "ECE": record.presence.ece}
@@ -102,7 +78,6 @@ def presence_row(truth: TruthFile, poses: Poses, somebody: np.ndarray | None) ->
 
 def _matched_by_iou(poses: Poses, truth: TruthFile) -> np.ndarray:
     """Which poses are present if pairs are taken in the order of their IoU, not of presence."""
-    assert poses.box is not None and truth.truth.box is not None
     best = np.zeros(len(poses))
     for image in np.unique(poses.image_id):
         rows = np.flatnonzero(poses.image_id == image)
@@ -114,25 +89,22 @@ def _matched_by_iou(poses: Poses, truth: TruthFile) -> np.ndarray:
 
 def judged(poses: Poses, kinds: tuple[str, ...]) -> np.ndarray:
     """Which of the poses (N,) were judged by eye to be of one of these kinds."""
-    assert poses.box is not None
-    found = np.zeros(len(poses), np.bool_)
+    is_judged = np.zeros(len(poses), np.bool_)
     for entry in json.loads(BY_EYE.read_text()):
         if entry["judgement"] in kinds:
             x, y, width, height = entry["box"]
             rows = np.flatnonzero(poses.image_id == entry["image_id"])
             same = paired_iou(poses.box[rows], np.array([x, y, x + width, y + height])) > 0.9
-            found[rows[same]] = True
-    return found
+            is_judged[rows[same]] = True
+    return is_judged
 
 
 def shown_at(truth: TruthFile, poses: Poses, threshold: float, least: float = 0) -> tuple[Poses, np.ndarray, Row]:
     """Who is shown at the threshold, of boxes and people of at least `least` square pixels: poses (n,), the truth row
     of the person for whom each is the one box (n,), -1 for none, and the shares of people and boxes."""
     people = truth.truth
-    assert people.box is not None
     poses = present_people(poses, threshold)
     poses = poses[np.flatnonzero(box_size(poses.box).prod(axis=1) >= least)]
-    assert poses.presence is not None
     person, _ = presence_targets(poses, people, poses.presence, truth.images.id)
     labelled = (people.v > 0).any(axis=1) & (box_size(people.box).prod(axis=1) >= least)
     row: Row = {"threshold": threshold, "shown": len(poses)}
@@ -164,7 +136,6 @@ def trade_off(truth: TruthFile, poses: Poses, threshold: float) -> dict[str, Row
 
 def doubles(poses: Poses) -> int:
     """Pairs of poses of a photo with an OKS above .7, over the boxes' areas times .53."""
-    assert poses.skeleton is not None
     count = 0
     for image in np.unique(poses.image_id):
         rows = np.flatnonzero(poses.image_id == image)
@@ -197,10 +168,10 @@ def perfect_range(expected: np.ndarray, true: np.ndarray, photo: np.ndarray, dra
     """The 95 % range of the ECE of an estimator that is exactly calibrated, with as many people."""
     order, exact = np.argsort(expected, kind="stable"), np.empty(len(expected))
     exact[order] = isotonic_regression(true[order]).x
-    random, rows = np.random.default_rng(0), [np.flatnonzero(photo == one) for one in np.unique(photo)]
+    random, rows = np.random.default_rng(0), [np.flatnonzero(photo == image) for image in np.unique(photo)]
     values = []
     for _ in range(draws):
-        drawn = np.concatenate([rows[at] for at in random.integers(0, len(rows), len(rows))])
+        drawn = np.concatenate([rows[number] for number in random.integers(0, len(rows), len(rows))])
         values.append(expected_calibration_error(exact[drawn].clip(0, 1), true[drawn]))
     return tuple(np.quantile(values, (0.025, 0.975)).tolist())
 
@@ -208,13 +179,15 @@ def perfect_range(expected: np.ndarray, true: np.ndarray, photo: np.ndarray, dra
 def lspet_row(count: int, draws: int) -> Row:
     """Expected OKS of the default on LSPET's people, each the pose that ranks highest in its photo."""
     read = read_lspet(DATA / "lspet")
-    names = list(read.file_name.items())[:count]
-    photos = [Image(DATA / "lspet" / "images" / name, None, image) for image, name in names]
+    files = list(read.file_name.items())[:count]
+    photos = [Image(DATA / "lspet" / "images" / name, None, image) for image, name in files]
     poses, _ = everybody("default", photos)
-    best = np.array([rows[np.argmax(poses.ranking_score[rows])] for rows in _rows_by_image(poses)])
+    rows_by_image = [np.flatnonzero(poses.image_id == image) for image in np.unique(poses.image_id)]
+    best = np.array([rows[np.argmax(poses.ranking_score[rows])] for rows in rows_by_image])
     poses, skeleton = poses[best], tp.SKELETONS["coco17"]
-    theirs = [at for at, name in enumerate(read.truth.skeleton.keypoints) if name in skeleton.keypoints]
-    ours = [skeleton.index(read.truth.skeleton.keypoints[at]) for at in theirs]
+    names = read.truth.skeleton.keypoints
+    theirs = [joint for joint, name in enumerate(names) if name in skeleton.keypoints]
+    ours = [skeleton.index(names[joint]) for joint in theirs]
     people = read.truth[np.searchsorted(read.truth.image_id, poses.image_id)]
     area = box_size(people.box).prod(axis=1) * 0.53
     true = oks(poses.xy[:, ours], people.xy[:, theirs], people.v[:, theirs], area, skeleton.sigmas[ours])
@@ -232,45 +205,14 @@ def lspet_row(count: int, draws: int) -> Row:
     }
 
 
-def _rows_by_image(poses: Poses) -> list[np.ndarray]:
-    return [np.flatnonzero(poses.image_id == image) for image in np.unique(poses.image_id)]
-
-
-def show(title: str, table: dict[str, Row]) -> None:
-    """Rows below each other, numbers to three places."""
-    print(f"\n{title}")
-    names = list(dict.fromkeys(name for row in table.values() for name in row))
-    width = max(map(len, table)) + 2
-    print(" " * width + "  ".join(f"{name:>12}" for name in names))
-    for label, row in table.items():
-        cells = [row.get(name, "–") for name in names]
-        texts = [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells]
-        print(
-            f"{label:<{width}}"
-            + "  ".join(f"{text:>{max(12, len(name))}}" for text, name in zip(texts, names, strict=True))
-        )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--lspet", type=int, default=300, help="people; 0: none")
-    parser.add_argument("--only", nargs="+", choices=list(MODELS), default=list(MODELS))
-    given = parser.parse_args()
-    truth = read_truth(DATA / "coco" / "dev_gt.json")
-    names = truth.images.names()
-    photos = [Image(DATA / "coco" / "dev" / names[int(one)], None, int(one)) for one in truth.images.id]
+def main(options):
+    truth = ground_truth(DATA, "dev")
+    photos = photos_of(truth, DATA / "coco" / "dev")
     result: dict[str, dict[str, Row]] = {
-        "everybody": {},
-        "shown": {},
-        "trade-off": {},
-        "trust": {},
-        "crowds": {},
-        "lspet": {},
+        name: {} for name in ("everybody", "shown", "trade-off", "trust", "crowds", "lspet")
     }
-    labelled = np.unique(truth.truth.image_id[(truth.truth.v > 0).any(axis=1)])
-    thirds = np.array_split(labelled[np.argsort(crowd_index(truth.truth, labelled), kind="stable")], 3)
-    for name in given.only:
+    thirds = dict(zip(("least", "middle", "most"), thirds_by_crowding(truth.truth), strict=True))
+    for name in options.only:
         poses, threshold = everybody(name, photos)
         is_judged = name == "default"
         somebody = judged(poses, ("person",)) if is_judged else None
@@ -280,18 +222,22 @@ def main() -> None:
         result["shown"][f"{name}, from 32²"] = shown_row(truth, poses, threshold, SMALL, is_judged)
         for label, row in trade_off(truth, poses, threshold).items():
             result["trade-off"][f"{name}, {label}"] = row
-        result["trust"][f"{name}, everybody"] = trust_row(truth, poses, given.draws)
-        result["trust"][f"{name}, shown"] = trust_row(truth, shown, given.draws)
-        for third, images in zip(("least", "middle", "most"), thirds, strict=True):
+        result["trust"][f"{name}, everybody"] = trust_row(truth, poses, options.draws)
+        result["trust"][f"{name}, shown"] = trust_row(truth, shown, options.draws)
+        for third, images in thirds.items():
             inside = shown[np.flatnonzero(np.isin(shown.image_id, images))]
-            result["crowds"][f"{name}, {third} crowded"] = trust_row(truth, inside, given.draws)
-    if given.lspet:
-        result["lspet"]["default"] = lspet_row(given.lspet, given.draws)
-    for title, table in result.items():
-        if table:
-            show(title, table)
-    print(json.dumps(result))
+            result["crowds"][f"{name}, {third} crowded"] = trust_row(truth, inside, options.draws)
+    if options.lspet:
+        result["lspet"]["default"] = lspet_row(options.lspet, options.draws)
+    for title, rows in result.items():
+        if rows:
+            table(title, rows)
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    options_parser = parser(__doc__, "draws")
+    options_parser.add_argument("--lspet", type=int, default=300, help="people; 0: none")
+    models = {"choices": list(MODELS), "default": list(MODELS)}
+    options_parser.add_argument("--only", nargs="+", **models, help="these models alone")
+    run(main, options_parser)

@@ -22,9 +22,7 @@ cross-validated by photo, in the folds of `tools/fit_presence.py`, whose functio
               P(person) × expected OKS × box score against OKS, P(person) × expected OPKS against OPKS
 """
 
-import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -33,17 +31,18 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
-from presence import Row, judged, people_of, show, shown_at
+from coco_photos import ap_of, ground_truth, of_photos, photos_of, predict_all, results_of
+from harness import DATA, parser, run, table
+from presence import Row, judged, shown_at
 
 import trustpose as tp
 from trustpose.calibration.logistic import fit_logistic, logit, sigmoid
 from trustpose.calibration.presence import Features, PresenceModel, PresenceTargets, best_threshold
 from trustpose.calibration.targets import find_targets
 from trustpose.evaluation.audit import audit
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
+from trustpose.formats.coco import TruthFile, read_results
 from trustpose.geometry.boxes import paired_iou, xywh_to_xyxy
 from trustpose.grouping.suppression import suppress
-from trustpose.metrics.average_precision import evaluate
 from trustpose.metrics.binary_ranking import binary_ranking
 from trustpose.metrics.matching import same_image_pairs
 from trustpose.metrics.pairing import take_best_first
@@ -52,12 +51,10 @@ from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.models.spec import MODEL_JSON, ModelSpec, default_folder
 from trustpose.models.trust_output import TrustOutput, on_lines
 from trustpose.poses import Poses, box_size
-from trustpose.predict.photos import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tools.fit_presence import cleared, corrections, presence_inputs
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "coco"
 CACHE = Path("out") / "presence_fit"  # git ignores it
 MIN_SCORES = (0.25, 0.26, 0.27, 0.28, 0.3, 0.35)
 LEVELS = (0.95, 0.9, 0.7, 0.5)  # scores from which the other detector is believed
@@ -76,17 +73,16 @@ def predicted(file: Path, part: str, truth: TruthFile) -> Poses:
             spec = cleared(json.loads((model / MODEL_JSON).read_text(encoding="utf-8")))
             del spec["fast"]  # its folder is not beside this copy
             (model / MODEL_JSON).write_text(json.dumps(spec), encoding="utf-8")
-            names = truth.images.names()
-            photos = [Image(DATA / part / names[int(image)], None, int(image)) for image in truth.images.id]
             file.parent.mkdir(parents=True, exist_ok=True)
-            people_of(tp.load(model, min_presence=0), photos).save(file)
+            photos = photos_of(truth, DATA / "coco" / part)
+            predict_all(tp.load(model, min_presence=0), photos).save(file)
     return replace(read_results(file, truth=truth).poses, skeleton=truth.skeleton)
 
 
 def in_photos(truth: TruthFile, images: np.ndarray) -> TruthFile:
     """The ground truth of some photos alone."""
     kept = replace(truth, images=truth.images[np.isin(truth.images.id, images)])
-    return replace(kept, truth=truth.truth[np.isin(truth.truth.image_id, images)])
+    return replace(kept, truth=of_photos(truth.truth, images))
 
 
 def out_of_fold(inputs: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -101,7 +97,6 @@ def out_of_fold(inputs: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.
 
 def more_features(poses: Poses) -> np.ndarray:
     """What only the trees read (N, 13): joints' visibility, expected OPKS, where the labelled joints lie in the box."""
-    assert poses.visibility is not None and poses.quality is not None and poses.box is not None
     labelled = 1 - poses.visibility[..., 0]
     ordered = np.sort(labelled, axis=1)
     is_likely = (labelled > 0.5)[..., None]
@@ -140,7 +135,6 @@ def presence_table(
 
 def ranking_table(poses: Poses, truth: TruthFile) -> dict[str, Row]:
     """AP of the products by which people may rank, everybody counted."""
-    assert truth.skeleton is not None and poses.presence is not None and poses.pose_quality is not None
     presence, quality, box = poses.presence, poses.pose_quality, poses.box_score
     sigmas = truth.skeleton.sigmas
     shipped = presence * quality
@@ -153,10 +147,7 @@ def ranking_table(poses: Poses, truth: TruthFile) -> dict[str, Row]:
         "presence": presence,
         "box score": box,
     }
-    return {
-        name: {"AP": float(evaluate(poses, truth.truth, score, sigmas=sigmas, area="file").summary().AP)}
-        for name, score in scores.items()
-    }
+    return {name: {"AP": float(ap_of(poses, score, truth.truth))} for name, score in scores.items()}
 
 
 def f1_table(presence: np.ndarray, targets: PresenceTargets) -> dict[str, Row]:
@@ -179,11 +170,10 @@ def f1_table(presence: np.ndarray, targets: PresenceTargets) -> dict[str, Row]:
 def somebody_table(train: TruthFile, poses: Poses, dev: TruthFile, dev_poses: Poses) -> dict[str, Row]:
     """ECE on `dev`, by labels and by eye, of the shipped presence and of presence that counts the people of another
     detector as well as those of the labellers. Both poses have the shipped presence."""
-    assert poses.presence is not None and poses.box is not None and dev_poses.presence is not None
     present = presence_targets(poses, train.truth, poses.presence, train.images.id)[0] >= 0
     labels = presence_targets(dev_poses, dev.truth, dev_poses.presence, dev.images.id)[0] >= 0
     by_eye = labels | judged(dev_poses, ("person",))
-    detections = json.loads((DATA / "train_detections.json").read_text(encoding="utf-8"))
+    detections = json.loads((DATA / "coco" / "train_detections.json").read_text(encoding="utf-8"))
     image = np.array([detection["image_id"] for detection in detections])
     box = xywh_to_xyxy(np.array([detection["bbox"] for detection in detections], np.float64))
     score = np.array([detection["score"] for detection in detections])
@@ -214,23 +204,20 @@ def somebody_table(train: TruthFile, poses: Poses, dev: TruthFile, dev_poses: Po
 
 def min_score_table(truth: TruthFile, poses: Poses, trust: TrustOutput) -> dict[str, Row]:
     """What is left if boxes below a score are not looked at; `presence` of the poses is the head's P(person)."""
-    assert truth.skeleton is not None and trust.presence is not None and poses.box_score is not None
-    sigmas, rows = truth.skeleton.sigmas, {}
+    rows = {}
     for min_score in MIN_SCORES:
         boxed = poses[np.flatnonzero(poses.box_score >= min_score)]
         boxed = replace(boxed, presence=trust.presence(boxed, boxed.presence))
         shown, _, row = shown_at(truth, boxed, trust.presence.min_presence)
         row = {"crops saved": 1 - len(boxed) / len(poses)} | row
         for name, people in (("AP of those shown", shown), ("AP of everybody", boxed)):
-            scored = evaluate(people, truth.truth, people.ranking_score, sigmas=sigmas, area="file")
-            row[name] = float(scored.summary().AP)
+            row[name] = float(ap_of(people, people.ranking_score, truth.truth))
         rows[f"{min_score:.2f}"] = row
     return rows
 
 
 def before_row(truth: TruthFile, poses: Poses) -> Row:
     """Numbers of the version before: one product for whether and how well, doubles ranked lower by soft-NMS."""
-    assert poses.presence is not None and poses.pose_quality is not None and poses.quality is not None
     poses = poses[np.flatnonzero(poses.presence >= BEFORE_PRESENCE)]
     quality = poses.presence * poses.pose_quality
     sigmas = truth.skeleton.sigmas
@@ -238,7 +225,7 @@ def before_row(truth: TruthFile, poses: Poses) -> Row:
         poses, quality * poses.box_score, method="soft-oks-nms", threshold=0.5, sigmas=sigmas, area="crop"
     ).score
     products = replace(poses, presence=None, pose_quality=quality, quality=poses.quality * poses.presence[:, None])
-    results = ResultsFile(products, score, np.full(len(poses), truth.category_id), "in memory", "")
+    results = results_of(truth, products, score)
     by_score, by_quality = (audit(truth, results, score=name, draws=0) for name in ("score", None))
     return {
         "people": len(poses),
@@ -249,13 +236,9 @@ def before_row(truth: TruthFile, poses: Poses) -> Row:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=CACHE, help="results that were predicted before")
-    parser.add_argument("--photos", type=int, help="of train, the first N; default: all")
-    options = parser.parse_args()
-    train, dev = (read_truth(DATA / f"{part}_gt.json") for part in ("train", "dev"))
-    is_unseen = np.isin(train.images.id, read_truth(DATA / "val2017_gt.json").images.id) & train.all_people_boxed
+def main(options):
+    train, dev = (ground_truth(DATA, split) for split in ("train", "dev"))
+    is_unseen = np.isin(train.images.id, ground_truth(DATA, "val2017").images.id) & train.all_people_boxed
     train = in_photos(train, train.images.id[is_unseen][: options.photos])
     raw = predicted(options.cache / f"train-{len(train.images)}.json", "train", train)
     lines = corrections(raw, train)
@@ -274,7 +257,6 @@ def main() -> None:
     }
     raw_dev = predicted(options.cache / f"dev-{len(dev.images)}.json", "dev", dev)
     trust = ModelSpec.read(default_folder()).trust
-    assert trust is not None and trust.presence is not None
     corrected = [
         replace(part, **on_lines({"pose_quality": part.pose_quality}, trust.detected)) for part in (raw, raw_dev)
     ]
@@ -285,10 +267,13 @@ def main() -> None:
     print(
         f"{len(train.images)} photos, {len(poses)} people in boxes of the default's detector, {targets.people} labelled"
     )
-    for title, table in result.items():
-        show(title, table)
-    print(json.dumps(result))
+    for title, rows in result.items():
+        table(title, rows)
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    options_parser = parser(__doc__)
+    options_parser.add_argument("--cache", type=Path, default=CACHE, help="results that were predicted before")
+    options_parser.add_argument("--photos", type=int, help="of train, the first N; default: all")
+    run(main, options_parser)

@@ -1,28 +1,36 @@
-"""People of COCO's labels again and again, and results with the errors of a real estimator, for `audit_scale.py`.
+"""Made-up results of any number of real people, for `large_files.py`.
 
-The people are those of `coco/train_gt.json` and `coco/dev_gt.json`, each copy under other photo ids. Their results have
-the errors of SimplePose on the same people (`results/simplepose.*.json`). Each pose has a level, from its best to its
-worst poses, and each keypoint takes the error, in units of √area, and the score of a real keypoint of that kind near
-that level, labelled or not as its own label is. So scores, errors and their correlations are like those of the file.
-All numbers are such that float32 holds them.
+`copies`: the people of `coco/train_gt.json` and `coco/dev_gt.json` again and again, each copy under other photo ids,
+with the errors of SimplePose on the same people (`results/simplepose.*.json`). Each pose has a level, from its best to
+its worst poses, and each keypoint takes the error, in units of √area, and the score of a real keypoint of that kind
+near that level, labelled or not as its own label is. So scores, errors and their correlations are like those of the
+file. All numbers are such that float32 holds them. `write_tables` writes them as Parquet.
+
+`simulated`: the people of `coco/labels_train2017.npz`, each with its own amount of error and scores that fall with it.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import orjson
+import pyarrow
+import pyarrow.parquet
+from coco_photos import ground_truth
+from harness import DATA
 
-from trustpose.formats.coco import read_results, read_truth
+from trustpose.formats.coco import ResultsFile, TruthFile, read_results
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from trustpose.geometry.oks import oks
 from trustpose.images import Images
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SPREAD = 0.1  # of a keypoint's level around its pose's
+COPIES_A_PART = 40  # some 230,000 rows a file
+UNKNOWN_SIZE = (640, 480)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,25 +46,24 @@ class Source:
     @classmethod
     def read(cls) -> "Source":
         """Read the labels of train and dev, and SimplePose's results on them."""
-        files = [read_truth(DATA / "coco" / f"{split}_gt.json") for split in ("train", "dev")]
-        read = [
-            read_results(DATA / "results" / f"simplepose.{split}.json", truth=file)
-            for split, file in zip(("train", "dev"), files, strict=True)
+        files = {split: ground_truth(DATA, split) for split in ("train", "dev")}
+        results = [
+            read_results(DATA / "results" / f"simplepose.{split}.json", truth=file) for split, file in files.items()
         ]
-        people = Truth.concatenate([file.truth for file in files])
-        poses = Poses.concatenate([one.poses for one in read])
+        people = Truth.concatenate([file.truth for file in files.values()])
+        poses = Poses.concatenate([file.poses for file in results])
         by_id = np.argsort(people.annotation_id)
         people = people[by_id[np.searchsorted(people.annotation_id[by_id], poses.annotation_id)]]
         order = np.argsort(people.image_id, kind="stable")
         people, poses = _as_written(people[order]), poses[order]
         worst_last = np.argsort(-oks(poses.xy, people.xy, people.v, people.area, COCO_17.sigmas))
         off = (poses.xy - people.xy) / np.sqrt(people.area)[:, None, None]
-        at = (poses.xy - people.box[:, None, :2]) / (people.box[:, None, 2:] - people.box[:, None, :2])
+        in_box = (poses.xy - people.box[:, None, :2]) / (people.box[:, None, 2:] - people.box[:, None, :2])
         labelled, others = [], []
         for k in range(people.keypoint_count):
-            for found, place, wanted in ((labelled, off, True), (others, at, False)):
-                rows = worst_last[(people.v[worst_last, k] > 0) == wanted]
-                found.append(np.concatenate([place[rows, k], poses.score[rows, k, None]], axis=1))
+            for errors, position, is_labelled in ((labelled, off, True), (others, in_box, False)):
+                rows = worst_last[(people.v[worst_last, k] > 0) == is_labelled]
+                errors.append(np.concatenate([position[rows, k], poses.score[rows, k, None]], axis=1))
         images = Images(np.unique(people.image_id))
         return cls(people, images, labelled, others)
 
@@ -70,13 +77,11 @@ class Source:
         extent = people.box[:, 2:] - people.box[:, :2]
         xy, score = np.empty((n, k, 2)), np.empty((n, k))
         for joint in range(k):
-            for rows, given in (
-                (np.flatnonzero(people.v[:, joint] > 0), self.labelled[joint]),
-                (np.flatnonzero(people.v[:, joint] == 0), self.others[joint]),
-            ):
-                drawn = given[(level[rows, joint] * len(given)).astype(np.int64)]
-                scale = np.sqrt(people.area[rows])[:, None] if given is self.labelled[joint] else extent[rows]
-                start = people.xy[rows, joint] if given is self.labelled[joint] else people.box[rows, :2]
+            for is_labelled, errors in ((True, self.labelled[joint]), (False, self.others[joint])):
+                rows = np.flatnonzero((people.v[:, joint] > 0) == is_labelled)
+                drawn = errors[(level[rows, joint] * len(errors)).astype(np.int64)]
+                scale = np.sqrt(people.area[rows])[:, None] if is_labelled else extent[rows]
+                start = people.xy[rows, joint] if is_labelled else people.box[rows, :2]
                 xy[rows, joint], score[rows, joint] = start + drawn[:, :2] * scale, drawn[:, 2]
         xy, score = np.round(xy * 8) / 8, single(score)  # exact in float32
         poses = Poses(xy, score=score, pose_score=single(score.mean(axis=1)), box=people.box, image_id=image_id)
@@ -104,3 +109,87 @@ def copies(rows: int, source: Source) -> Iterator[tuple[Truth, Poses, np.ndarray
             keep = people.image_id < last
             people, poses, photos = people[keep], poses[keep], photos[photos < last]
         yield people, poses, photos
+
+
+def write_tables(folder: Path, rows: int) -> dict[str, int]:
+    """Write so many people as gt.parquet and results/; return how many."""
+    (folder / "results").mkdir(parents=True)
+    numbers, whole = pyarrow.list_(pyarrow.float32()), pyarrow.int64()
+    common = {"image_id": whole, "category_id": pyarrow.int32(), "keypoints": numbers, "bbox": numbers}
+    of_results = pyarrow.schema([*common.items(), ("score", pyarrow.float32())])
+    labels = {"id": whole, "num_keypoints": pyarrow.int32(), "area": pyarrow.float32()}
+    labels |= {"area_source": pyarrow.string(), "iscrowd": pyarrow.int32()}
+    categories = orjson.dumps([{"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}])
+    of_people = pyarrow.schema([*common.items(), *labels.items()], {"categories": categories})
+    waiting: list[tuple[Truth, Poses]] = []
+    with pyarrow.parquet.ParquetWriter(folder / "gt.parquet", of_people, compression="zstd") as truth:
+
+        def flush(part: int) -> None:
+            people, poses = Truth.concatenate([pair[0] for pair in waiting]), Poses.concatenate([p for _, p in waiting])
+            shared = {"category_id": np.ones(len(people), np.int64), "bbox": xyxy_to_xywh(people.box)}
+            labelled = {"image_id": people.image_id, "keypoints": _rows_of(people.xy, people.v), "area": people.area}
+            labelled |= {"id": people.annotation_id, "num_keypoints": people.num_keypoints}
+            labelled |= {"area_source": people.area_source, "iscrowd": people.iscrowd.astype(np.int64)}
+            truth.write_table(_table(of_people, shared | labelled))
+            predicted = {"image_id": poses.image_id, "keypoints": _rows_of(poses.xy, poses.score)}
+            file = folder / "results" / f"part-{part:05}.parquet"
+            columns = shared | predicted | {"score": poses.pose_score}
+            pyarrow.parquet.write_table(_table(of_results, columns), file, compression="zstd")
+            waiting.clear()
+
+        for number, (people, poses, _) in enumerate(copies(rows, Source.read())):
+            waiting.append((people, poses))
+            if len(waiting) == COPIES_A_PART:
+                flush(number // COPIES_A_PART)
+        if waiting:
+            flush(number // COPIES_A_PART + 1)
+    return {"rows": rows}
+
+
+def _rows_of(xy: np.ndarray, third: np.ndarray) -> np.ndarray:
+    """Return x, y and the third number of each keypoint, as COCO writes them (N, 3 K)."""
+    return np.concatenate([xy, third[..., None]], axis=2).reshape(len(xy), -1)
+
+
+def _table(schema: Any, columns: dict[str, np.ndarray]) -> Any:
+    arrays = []
+    for field in schema:
+        column = columns[field.name]
+        if column.ndim == 2:
+            flat = pyarrow.array(column.ravel().astype(np.float32))
+            ends = pyarrow.array(np.arange(len(column) + 1, dtype=np.int32) * column.shape[1])
+            arrays.append(pyarrow.ListArray.from_arrays(ends, flat))
+        else:
+            arrays.append(pyarrow.array(column, field.type))
+    return pyarrow.Table.from_arrays(arrays, schema=schema)
+
+
+def simulated(count: int, seed: int = 0) -> tuple[TruthFile, ResultsFile]:
+    """Return the first `count` people of train2017, and a result for each; unlabelled joints are somewhere in the box,
+    with a low score."""
+    path = DATA / "coco" / "labels_train2017.npz"
+    with np.load(path, allow_pickle=False) as file:
+        size = np.where(file["wh"][:count] > 0, file["wh"][:count], UNKNOWN_SIZE).astype(np.float64)
+        keypoints = file["kpts_norm"][:count].astype(np.float64)
+        centre, extent = np.split(file["bbox_cxcywh_norm"][:count].astype(np.float64) * np.tile(size, 2), 2, axis=1)
+        image_id = file["image_id"][:count].astype(np.int64)
+    people = Truth(
+        xy=keypoints[..., :2] * size[:, None],
+        v=keypoints[..., 2].astype(np.int64),
+        area=0.53 * extent.prod(axis=1),
+        box=np.concatenate([centre - extent / 2, centre + extent / 2], axis=1),
+        image_id=image_id,
+        annotation_id=np.arange(len(image_id)) + 1,
+    )
+    truth = TruthFile(people, Images(np.unique(image_id)), COCO_17, COCO_17.keypoints, 1, (1,), str(path), "")
+    random = np.random.default_rng(seed)
+    n, k = people.v.shape
+    wrong = random.gamma(1.2, 0.05, (n, 1)) * random.gamma(1.0, 1.0, (n, k))  # in units of √area
+    anywhere = people.box[:, None, :2] + random.random((n, k, 2)) * (people.box[:, 2:] - people.box[:, :2])[:, None]
+    step = random.normal(size=(n, k, 2)) * (wrong * np.sqrt(people.area)[:, None])[..., None]
+    labelled = people.v > 0
+    score = np.clip(0.9 - 2 * wrong - 0.4 * ~labelled + random.normal(0, 0.12, (n, k)), 0.01, 0.99)
+    xy = np.where(labelled[..., None], people.xy + step, anywhere)
+    identity = {"image_id": image_id, "annotation_id": people.annotation_id}
+    poses = Poses(xy, score, score.mean(axis=1), box=people.box, **identity)
+    return truth, ResultsFile(poses, score.mean(axis=1), np.ones(n, dtype=np.int64), "simulated", "")

@@ -1,7 +1,6 @@
 """The effect of a second opinion: calibrators of one network's results that also read another's on the same people.
 
     python benchmarks/second_opinion.py [--results NAME TRAIN DEV]... [--first NAME]... [--all-beside NAME]...
-                                        [--draws N]
 
 For each ordered pair of networks a calibrator (trees) of the first is fitted on its results on the people of
 `train_gt.json`, without and with the second's results beside it, and applied to the people of `dev_gt.json`, on which
@@ -16,17 +15,15 @@ first networks, --all-beside also gives one network all the others at once.
   r(keypoint)       Pearson of expected OPKS with OPKS, each keypoint
   gain              in explained variance of OKS and OPKS, out of fold, with its 95 % interval (paired draws of photos)
 
-Default: SimplePose with flip and MoveNet thunder, from `results/`. Last comes one line of JSON.
+Default: SimplePose with flip and MoveNet thunder, from `results/`.
 """
 
-import argparse
-import json
-import os
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from coco_photos import ground_truth, results_files
+from harness import cell, parser, run, table
 
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.fit import fit, prepare
@@ -34,12 +31,9 @@ from trustpose.calibration.metrics import Scores, evaluate_scores
 from trustpose.calibration.options import FitOptions
 from trustpose.calibration.second import Second
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
-from trustpose.metrics.bootstrap import DRAWS
+from trustpose.formats.coco import ResultsFile, TruthFile, read_results
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-DEFAULT = (("SimplePose", "simplepose_flip"), ("MoveNet thunder", "movenet-thunder"))
-ROWS = {
+NUMBERS = {
     "pose.pearson": "r(pose, OKS)",
     "keypoint.pearson_pose_mean": "r(averages)",
     "keypoint.pearson": "r(keypoint)",
@@ -60,83 +54,78 @@ class Network:
 
 
 def unseen(results: ResultsFile, images: np.ndarray) -> ResultsFile:
-    assert results.poses.image_id is not None
     keep = np.isin(results.poses.image_id, images)
     if not keep.any():
         raise InputError(f"{results.path}: has no result in a photo of val2017")
     return replace(results, poses=results.poses[keep], score=results.score[keep], category_id=results.category_id[keep])
 
 
-def on_dev(calibrator: Calibrator, network: Network, seconds: list[Network], truth: TruthFile) -> dict[str, float]:
+def on_dev(calibrator: Calibrator, first: Network, seconds: list[Network], truth: TruthFile) -> dict[str, float]:
     """The numbers of the calibrated results on dev, including results on no person, as out of fold."""
-    poses = calibrator(network.dev.poses, second=[one.second("dev") for one in seconds] or None)
-    task = prepare(truth, network.dev, FitOptions(folds=2, draws=1))
+    poses = calibrator(first.dev.poses, second=[network.second("dev") for network in seconds] or None)
+    task = prepare(truth, first.dev, FitOptions(folds=2, draws=1))
     rows = task.targets.rows
-    assert poses.quality is not None and poses.pose_quality is not None
-    found = evaluate_scores(Scores(poses.quality[rows], poses.pose_quality[rows]), task.sample)
-    return {name: one.value for name, one in found.items() if one is not None}
+    numbers = evaluate_scores(Scores(poses.quality[rows], poses.pose_quality[rows]), task.sample)
+    return {name: number.value for name, number in numbers.items() if number is not None}
 
 
 def measured(first: Network, seconds: list[Network], truths: dict[str, TruthFile], draws: int) -> dict[str, object]:
     options = FitOptions(method="trees", draws=draws)
-    second = [one.second("train") for one in seconds]
+    second = [network.second("train") for network in seconds]
     calibrator = Calibrator.of(fit(truths["train"], first.train, options, second=second).parts)
     card = calibrator.card
+
+    def values(numbers: dict) -> dict[str, float]:
+        return {name: value[0] for name, value in numbers.items() if value}
+
     return {
         "kept": [opinion.name for opinion in card.opinions if opinion.kept],
         "opinions": {str(opinion.name): opinion.change for opinion in card.opinions},
-        "without": {name: value[0] for name, value in card.opinions[0].before.items() if value} if second else {},
-        "tried": {name: value[0] for name, value in card.opinions[0].after.items() if value} if second else {},
-        "out of fold": {name: value[0] for name, value in card.after.items() if value},
+        "without": values(card.opinions[0].before) if second else {},
+        "tried": values(card.opinions[0].after) if second else {},
+        "out of fold": values(card.after),
         "dev": on_dev(calibrator, first, seconds, truths["dev"]),
     }
 
 
-def show(first: str, second: str, found: dict, alone: dict) -> None:
-    """One line: numbers without → with the second, out of fold and on dev."""
-    with_it = found["tried"] if len(found["opinions"]) == 1 else found["out of fold"]
-    cells = [f"{alone['out of fold'][name]:.3f} → {with_it[name]:.3f}" for name in ROWS]
-    cells += [f"{alone['dev'][name]:.3f} → {found['dev'][name]:.3f}" for name in ROWS]
-    gain = next(iter(found["opinions"].values()))["explained"]
-    worth = f"{gain[0]:+.3f} ({gain[1]:+.3f}, {gain[2]:+.3f})" if len(found["opinions"]) == 1 else ""
-    kept = "yes" if len(found["kept"]) == len(found["opinions"]) else ", ".join(found["kept"]) or "no"
-    print(f"{first:17}{second:17}{kept:20}" + "".join(f"{cell:16}" for cell in cells) + worth, flush=True)
+def row_of(record: dict, alone: dict) -> dict[str, object]:
+    """What the table shows: numbers without → with the second opinion, out of fold and on dev, and the gain."""
+    is_single = len(record["opinions"]) == 1
+    row: dict[str, object] = {"kept": ", ".join(record["kept"]) or "no"}
+    if len(record["kept"]) == len(record["opinions"]):
+        row["kept"] = "yes"
+    for part, numbers in (("out of fold", record["tried" if is_single else "out of fold"]), ("dev", record["dev"])):
+        row |= {
+            f"{label}, {part}": f"{cell(alone[part][name])} → {cell(numbers[name])}" for name, label in NUMBERS.items()
+        }
+    gain = next(iter(record["opinions"].values()))["explained"]
+    return row | {"gain, out of fold": cell(gain, "+.3f") if is_single else ""}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", nargs=3, action="append", metavar=("NAME", "TRAIN", "DEV"), help="several times")
-    parser.add_argument("--first", metavar="NAME", action="append", help="only these as the first; default: each")
-    parser.add_argument("--all-beside", metavar="NAME", action="append", default=[], help="give it all the others")
-    parser.add_argument("--draws", type=int, default=DRAWS, help="of photos, for the intervals")
-    options = parser.parse_args()
-    chosen = options.results or [
-        (name, *(DATA / "results" / f"{file}.{part}.json" for part in ("train", "dev"))) for name, file in DEFAULT
-    ]
+def main(options):
+    truths = {part: ground_truth(options.data, part) for part in ("train", "dev")}
+    images = ground_truth(options.data, "val2017").images.id
+    networks = []
+    for name, train, dev in results_files(options):
+        on_train = unseen(read_results(train, truth=truths["train"]), images)
+        networks.append(Network(name, on_train, read_results(dev, truth=truths["dev"])))
     result: dict[str, dict] = {}
-    try:
-        truths = {part: read_truth(DATA / "coco" / f"{part}_gt.json") for part in ("train", "dev")}
-        images = read_truth(DATA / "coco" / "val2017_gt.json").images.id
-        networks = []
-        for name, train, dev in chosen:
-            files = [read_results(file, truth=truths[part]) for file, part in ((train, "train"), (dev, "dev"))]
-            networks.append(Network(name, unseen(files[0], images), files[1]))
-        label = "".join(f"{name:16}" for name in ROWS.values())
-        print(f"{'':54}{'out of fold':48}dev\n{'first':17}{'second':17}{'kept':20}{label}{label}gain, out of fold")
-        for first in [one for one in networks if options.first is None or one.name in options.first]:
-            others = [one for one in networks if one is not first]
-            alone = result[first.name] = measured(first, [], truths, options.draws)
-            groups = [[one] for one in others] + ([others] if first.name in options.all_beside else [])
-            for group in groups:
-                names = " + ".join(one.name for one in group)
-                result[f"{first.name}, {names}"] = found = measured(first, group, truths, options.draws)
-                show(first.name, names if len(group) == 1 else "all others", found, alone)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(json.dumps(result))
-    return 0
+    for first in [network for network in networks if options.first is None or network.name in options.first]:
+        others = [network for network in networks if network is not first]
+        alone = result[first.name] = measured(first, [], truths, options.draws)
+        rows = {}
+        for group in [[network] for network in others] + ([others] if first.name in options.all_beside else []):
+            names = " + ".join(network.name for network in group)
+            record = result[f"{first.name}, {names}"] = measured(first, group, truths, options.draws)
+            rows[names if len(group) == 1 else "all others"] = row_of(record, alone)
+        table(f"{first.name}, and beside it", rows)
+    return result
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options_parser = parser(__doc__, "results", "draws", "data")
+    options_parser.add_argument("--first", metavar="NAME", action="append", help="only these as the first")
+    options_parser.add_argument(
+        "--all-beside", metavar="NAME", action="append", default=[], help="give it all the others at once, too"
+    )
+    run(main, options_parser)

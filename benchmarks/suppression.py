@@ -1,11 +1,11 @@
 """NMS, soft-NMS or a better score: the comparison of OKS-Net's table VI, on real people found by a real detector.
 
-    python benchmarks/suppression.py [--model NETWORK_OR_FOLDER] [--flip] [--data FOLDER] [--draws N]
+    python benchmarks/suppression.py [--model NETWORK_OR_FOLDER] [--flip]
 
-Every box of DATA/dev_detections.json is predicted once. Poses are the same everywhere; columns differ in the ranking
-score, rows in the treatment of overlapping poses. AP and AR are COCO's, on the photos that have detections, with 95 %
-intervals from drawing photos; gains, over no suppression in the same column and over the two usual rankings in the same
-row, are drawn in pairs, on the same photos.
+Every box of DATA/coco/dev_detections.json is predicted once. Poses are the same everywhere; columns differ in the
+ranking score, rows in the treatment of overlapping poses. AP and AR are COCO's, on the photos that have detections,
+with 95 % intervals from drawing photos; gains, over no suppression in the same column and over the two usual rankings
+in the same row, are drawn in pairs, on the same photos.
 
   network              the mean of the keypoints' scores, boxes left aside
   network × box        times the box's score: the usual top-down ranking
@@ -19,29 +19,25 @@ row, are drawn in pairs, on the same photos.
   soft Gaussian, soft linear     soft-NMS: scores are lowered, and poses ranked by that
 
 0.9 is HRNet's threshold, for Gaussian decay its σ. "chosen" are the thresholds of highest AP on
-DATA/train_detections.json, one for each row and column, from the grids below; dev is looked at once. A trust head that
-was trained on those photos says more of them than of others, so for its column the choice is a little less sure. Areas
-of poses are those of their crops. Crowd regions are missing in these labels, so poses in crowds count as false, and AP
-is lower than on official files. Below stand the paper's numbers, of other networks on all of val2017. The speed is of
-suppression alone, one process, the best of five times. Last comes one line of JSON.
+DATA/coco/train_detections.json, one for each row and column, from the grids below; dev is looked at once. A trust head
+that was trained on those photos says more of them than of others, so for its column the choice is a little less sure.
+Areas of poses are those of their crops. Crowd regions are missing in these labels, so poses in crowds count as false,
+and AP is lower than on official files. Below stand the paper's numbers, of other networks on all of val2017. The speed
+is of suppression alone, one process, the best of five times.
 """
 
-import argparse
-import json
-import os
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from coco_photos import ap_of, average_precision, ground_truth, of_photos, predict_all, with_interval
+from harness import parser, percent, run, table, timed
 
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
 from trustpose.grouping.suppression import Method, suppress
-from trustpose.metrics.average_precision import MAX_DETECTIONS, Evaluation, evaluate
-from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
-from trustpose.metrics.bootstrap import DRAWS, interval, resample_counts
+from trustpose.metrics.average_precision import MAX_DETECTIONS
+from trustpose.metrics.bootstrap import resample_counts
 from trustpose.metrics.diagnosis_scores import highest_oks
 from trustpose.metrics.matching import best_in_image, pair_oks
 from trustpose.poses import Poses, Truth
@@ -51,7 +47,6 @@ from trustpose.predict.photos import Image
 from trustpose.predict.top_down import Predictor
 from trustpose.skeletons import COCO_17
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 USUAL, HRNETS = "network × box", "above 0.2 × box"
 HRNET_THRESHOLD = 0.9
 WAYS: dict[str, Method] = {
@@ -72,7 +67,7 @@ PRINTED = {  # OKS-Net, table VI: AP of NMS, SoftNMS and OKS-net
     "ResNet-101": (71.4, 71.5, 71.9),
     "HRNet-W32": (74.4, 74.3, 75.1),
 }
-Value = tuple[float, float, float]  # a number and its interval
+Value = list[float]  # a number and its interval
 
 
 @dataclass(frozen=True)
@@ -95,202 +90,153 @@ class Cell:
     draws: np.ndarray
 
 
-def find_people(predictor: Predictor, data: Path, split: str) -> People:
+def find_people(predictor: Predictor, folder: Path, truth: Any, split: str) -> People:
     """Predict on every photo that has detections. Raises InputError."""
-    truth = read_truth(data / f"{split}_gt.json")
-    boxes = boxes_from_detections(data / f"{split}_detections.json", truth.category_id)
+    boxes = boxes_from_detections(folder / f"{split}_detections.json", truth.category_id)
     image_ids = np.unique(boxes.image_id)
-    names = dict(zip(truth.images.id.tolist(), truth.images.file_name, strict=True))
-    unknown = next((at for at in image_ids.tolist() if at not in names), None)
+    names = truth.images.names()
+    unknown = next((image for image in image_ids.tolist() if image not in names), None)
     if unknown is not None:
-        raise InputError(f"{data / f'{split}_detections.json'}: image {unknown} is not in {split}_gt.json")
+        raise InputError(f"{folder / f'{split}_detections.json'}: image {unknown} is not in {split}_gt.json")
     photos = [
-        Image(data / split / str(names[at]), some, at)
-        for at, some in zip(image_ids.tolist(), boxes.of_images(image_ids), strict=True)
+        Image(folder / split / names[image], detected, image)
+        for image, detected in zip(image_ids.tolist(), boxes.of_images(image_ids), strict=True)
     ]
-    parts = []
-    for prediction in predictor.stream(photos):
-        if prediction.error is not None:
-            raise prediction.error
-        parts.append(prediction.poses)
-    assert truth.truth.image_id is not None
-    people = truth.truth[np.flatnonzero(np.isin(truth.truth.image_id, image_ids))]
-    poses = Poses.concatenate(parts)
+    poses, people = predict_all(predictor, photos), of_photos(truth.truth, image_ids)
     return People(poses, people, image_ids, rank(poses, people))
 
 
 def rank(poses: Poses, truth: Truth) -> dict[str, np.ndarray]:
     """Each pose's score (N,) by the name of the ranking."""
-    assert poses.score is not None and poses.pose_score is not None and poses.box_score is not None
     above = poses.score > 0.2
     mean_above = np.where(above, poses.score, 0).sum(axis=1) / np.maximum(above.sum(axis=1), 1)
-    found = {
+    rankings = {
         "network": poses.pose_score,
         USUAL: poses.pose_score * poses.box_score,
         HRNETS: mean_above * poses.box_score,
     }
     if poses.pose_quality is not None:
-        found["expected OKS × box"] = poses.ranking_score
+        rankings["expected OKS × box"] = poses.ranking_score
     labelled = truth[np.flatnonzero((truth.v > 0).any(axis=1))]
     pairs = pair_oks(poses, labelled, sigmas=COCO_17.sigmas, area="file")
-    return found | {"true OKS": highest_oks(pairs, len(poses))}
+    return rankings | {"true OKS": highest_oks(pairs, len(poses))}
 
 
 def left_over(people: People, ranking: str, way: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """The rows that are left and all rows' scores."""
     score, poses = people.rankings[ranking], people.poses
-    found = suppress(poses, score, method=WAYS[way], threshold=threshold, sigmas=COCO_17.sigmas, area="crop")
+    treated = suppress(poses, score, method=WAYS[way], threshold=threshold, sigmas=COCO_17.sigmas, area="crop")
     if "choice" not in way:
-        return np.flatnonzero(found.keep), found.score
-    assert poses.image_id is not None
-    return np.sort(best_in_image(poses.image_id, found.score, MAX_DETECTIONS)[0]), score
-
-
-def evaluated(people: People, ranking: str, way: str, threshold: float) -> tuple[Evaluation, np.ndarray]:
-    """COCO evaluation of the remaining poses, and their rows."""
-    rows, score = left_over(people, ranking, way, threshold)
-    return evaluate(people.poses[rows], people.truth, score[rows], sigmas=COCO_17.sigmas, area="file"), rows
+        return np.flatnonzero(treated.keep), treated.score
+    return np.sort(best_in_image(poses.image_id, treated.score, MAX_DETECTIONS)[0]), score
 
 
 def choose(people: People, ranking: str, way: str) -> float:
     """The threshold of highest AP."""
-    grid = GRID[WAYS[way]]
-    ap = [evaluated(people, ranking, way, threshold)[0].summary().AP for threshold in grid]
-    return grid[int(np.argmax(ap))]
+    grid, precisions = GRID[WAYS[way]], []
+    for threshold in grid:
+        rows, score = left_over(people, ranking, way, threshold)
+        precisions.append(ap_of(people.poses[rows], score[rows], people.truth))
+    return grid[int(np.argmax(precisions))]
 
 
 def measure(people: People, ranking: str, way: str, threshold: float, counts: np.ndarray) -> Cell:
-    evaluation, rows = evaluated(people, ranking, way, threshold)
-    assert people.poses.image_id is not None and people.truth.image_id is not None
-    pose_image = np.searchsorted(people.image_ids, people.poses.image_id[rows])
-    person_image = np.searchsorted(people.image_ids, people.truth.image_id)
-    draws = average_precision_replicates(evaluation, counts, pose_image, person_image, ("all",))
-    summary = evaluation.summary()
-    return Cell(threshold, (summary.AP, *interval(draws["AP"])), (summary.AR, *interval(draws["AR"])), draws["AP"])
+    rows, score = left_over(people, ranking, way, threshold)
+    summary, draws = average_precision(people.poses[rows], score[rows], people.truth, people.image_ids, counts)
+    ap, ar = with_interval(summary.AP, draws["AP"]), with_interval(summary.AR, draws["AR"])
+    return Cell(threshold, ap, ar, draws["AP"])
 
 
 def compare(dev: People, train: People, counts: np.ndarray) -> dict[str, dict[str, Cell]]:
     """Rows of the table, each a cell for every ranking."""
-    table: dict[str, dict[str, Cell]] = {}
+    cells: dict[str, dict[str, Cell]] = {}
     for way in WAYS:
-        table[way] = {name: measure(dev, name, way, HRNET_THRESHOLD, counts) for name in dev.rankings}
+        cells[way] = {name: measure(dev, name, way, HRNET_THRESHOLD, counts) for name in dev.rankings}
     for way in list(WAYS)[1:]:
-        table[f"{way}, chosen"] = {
+        cells[f"{way}, chosen"] = {
             name: measure(dev, name, way, choose(train, name, way), counts) for name in dev.rankings
         }
-    return table
+    return cells
 
 
 def gain(cell: Cell, base: Cell) -> Value:
     """AP of one over another, with the interval over the same draws."""
-    return (cell.ap[0] - base.ap[0], *interval(cell.draws - base.draws))
+    return with_interval(cell.ap[0] - base.ap[0], cell.draws - base.draws)
 
 
 def speed(people: People) -> dict[str, int]:
     """Poses a second of each method, the best of five."""
-    found: dict[str, int] = {}
+    rates: dict[str, int] = {}
     for way, method in WAYS.items():
-        if way == "none" or "choice" in way:
-            continue
-        seconds = []
-        for _ in range(5):
-            started = time.perf_counter()
-            left_over(people, USUAL, way, HRNET_THRESHOLD)
-            seconds.append(time.perf_counter() - started)
-        found[method] = round(len(people.poses) / min(seconds))
-    return found
+        if way != "none" and "choice" not in way:
+            timings = [timed(lambda: left_over(people, USUAL, way, HRNET_THRESHOLD)) for _ in range(5)]  # noqa: B023
+            rates[method] = round(len(people.poses) / min(timing.seconds for timing in timings))
+    return rates
 
 
-def show(title: str, table: dict[str, dict[str, str]]) -> None:
-    columns = list(next(iter(table.values())))
-    widths = [max(len(name), *(len(row[name]) for row in table.values())) + 3 for name in columns]
-    print(f"\n{title:38}" + "".join(f"{name:>{width}}" for name, width in zip(columns, widths, strict=True)))
-    for label, row in table.items():
-        print(f"{label:38}" + "".join(f"{row[name]:>{width}}" for name, width in zip(columns, widths, strict=True)))
-
-
-def gains_of(table: dict[str, dict[str, Cell]]) -> dict[str, dict[str, dict[str, Value]]]:
+def gains_of(cells: dict[str, dict[str, Cell]]) -> dict[str, dict[str, dict[str, Value]]]:
     """AP over no suppression in the same column, and over the usual rankings in the same row, by name."""
-    gains = {
-        "none": {
-            way: {name: gain(cell, table["none"][name]) for name, cell in row.items()} for way, row in table.items()
-        }
-    }
+    none = cells["none"]
+    gains = {"none": {way: {name: gain(cell, none[name]) for name, cell in row.items()} for way, row in cells.items()}}
     for base in (USUAL, HRNETS):
-        gains[base] = {way: {name: gain(cell, row[base]) for name, cell in row.items()} for way, row in table.items()}
+        gains[base] = {way: {name: gain(cell, row[base]) for name, cell in row.items()} for way, row in cells.items()}
     return gains
 
 
-def report(table: dict[str, dict[str, Cell]], speeds: dict[str, int]) -> None:
+def report(cells: dict[str, dict[str, Cell]], gains: dict[str, dict[str, dict[str, Value]]]) -> None:
     """Tables, and the paper's numbers."""
-
-    def text(value: Value, sign: str = "") -> str:
-        return f"{100 * value[0]:{sign}.1f} ({100 * value[1]:.1f} to {100 * value[2]:.1f})"
-
-    show("AP", {way: {name: text(cell.ap) for name, cell in row.items()} for way, row in table.items()})
-    show("AR", {way: {name: text(cell.ar) for name, cell in row.items()} for way, row in table.items()})
-    for base, found in gains_of(table).items():
-        show(
-            f"AP over {base}", {way: {name: text(one, "+") for name, one in row.items()} for way, row in found.items()}
-        )
-    chosen = {way: row for way, row in table.items() if way.endswith("chosen")}
-    show(
-        "thresholds", {way: {name: f"{cell.threshold:g}" for name, cell in row.items()} for way, row in chosen.items()}
-    )
-    print("\nOKS-Net paper, table VI, AP on val2017 with SimpleBaseline's detections: NMS, SoftNMS, OKS-net")
-    for network, values in PRINTED.items():
-        print(f"  {network:14}" + "   ".join(f"{value:.1f}" for value in values))
-    print("suppression alone: " + ", ".join(f"{method} {rate} poses/s" for method, rate in speeds.items()))
+    for title in ("AP", "AR"):
+        rows = {way: {n: percent(getattr(c, title.lower())) for n, c in row.items()} for way, row in cells.items()}
+        table(title, rows, ".1f")
+    for base, by_way in gains.items():
+        rows = {way: {name: percent(value) for name, value in row.items()} for way, row in by_way.items()}
+        table(f"AP over {base}", rows, "+.1f")
+    chosen = {way: row for way, row in cells.items() if way.endswith("chosen")}
+    table("thresholds", {way: {name: cell.threshold for name, cell in row.items()} for way, row in chosen.items()}, "g")
+    printed = {network: dict(zip(("NMS", "SoftNMS", "OKS-net"), row, strict=True)) for network, row in PRINTED.items()}
+    table("OKS-Net paper, table VI, AP on val2017 with SimpleBaseline's detections", printed, ".1f")
 
 
-def plain(table: dict[str, dict[str, Cell]]) -> dict[str, dict[str, dict[str, object]]]:
+def record_of(
+    cells: dict[str, dict[str, Cell]], gains: dict[str, dict[str, dict[str, Value]]]
+) -> dict[str, dict[str, dict[str, object]]]:
     """The table as JSON's values."""
 
-    def rounded(value: Value) -> list[float]:
-        return [round(one, 4) for one in value]
+    def rounded(value: Value) -> Value:
+        return [round(number, 4) for number in value]
 
-    gains = gains_of(table)
     return {
         way: {
             name: {
                 "threshold": None if way == "none" else cell.threshold,
                 "AP": rounded(cell.ap),
                 "AR": rounded(cell.ar),
-                **{f"AP over {base}": rounded(found[way][name]) for base, found in gains.items()},
+                **{f"AP over {base}": rounded(by_way[way][name]) for base, by_way in gains.items()},
             }
             for name, cell in row.items()
         }
-        for way, row in table.items()
+        for way, row in cells.items()
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=DATA / "networks" / "simplepose.onnx")
-    parser.add_argument("--flip", action=argparse.BooleanOptionalAction, default=False, help="average mirrored crops")
-    parser.add_argument("--data", type=Path, default=DATA / "coco", help="{dev,train}_{gt,detections}.json and photos")
-    parser.add_argument("--draws", type=int, default=DRAWS, help="of photos, for the intervals")
-    options = parser.parse_args()
-    try:
-        predictor = load(options.model, flip=options.flip)
-        if not isinstance(predictor, Predictor) or predictor.spec.skeleton.keypoints != COCO_17.keypoints:
-            raise InputError(f"{options.model}: expected a top-down network of COCO's keypoints")
-        dev, train = (find_people(predictor, options.data, split) for split in ("dev", "train"))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+def main(options):
+    model = options.model or options.data / "networks" / "simplepose.onnx"
+    predictor = load(model, flip=options.flip)
+    if not isinstance(predictor, Predictor) or predictor.spec.skeleton.keypoints != COCO_17.keypoints:
+        raise InputError(f"{model}: expected a top-down network of COCO's keypoints")
+    folder = options.data / "coco"
+    dev, train = (find_people(predictor, folder, ground_truth(options.data, part), part) for part in ("dev", "train"))
     labelled = int((dev.truth.v > 0).any(axis=1).sum())
     counts = {"poses": len(dev.poses), "photos": len(dev.image_ids), "people": labelled}
     print(", ".join(f"{number} {name}" for name, number in counts.items()) + f", {'with' * options.flip or 'no'} flip")
-    table = compare(dev, train, resample_counts(len(dev.image_ids), options.draws))
-    report(table, speeds := speed(dev))
-    print(
-        json.dumps(
-            counts | {"flip": options.flip, "poses_per_second": speeds, "rows": plain(table)}, ensure_ascii=False
-        )
-    )
-    return 0
+    cells = compare(dev, train, resample_counts(len(dev.image_ids), options.draws))
+    gains, speeds = gains_of(cells), speed(dev)
+    report(cells, gains)
+    print("suppression alone: " + ", ".join(f"{method} {rate} poses/s" for method, rate in speeds.items()))
+    return counts | {"flip": options.flip, "poses_per_second": speeds, "rows": record_of(cells, gains)}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options_parser = parser(__doc__, "flip", "draws", "data")
+    options_parser.add_argument("--model", type=Path, help="a network or the folder of a head; default: SimplePose")
+    run(main, options_parser)

@@ -19,19 +19,16 @@ the default model's is its own; "variance" weighs by 1/σ² of the expected erro
 "first of each file" takes the first person of every file, without asking who it is. Then: the two people of the second
 trial, identified by the keypoints that the balancing trial's files share with it, and the time of `triangulate` for
 N (100,000) and a quarter as many frames of 4 cameras and 25 joints, in seconds of one processor, and, where aniposelib
-is installed, beside it. The last line is JSON.
+is installed, beside it.
 """
 
-import argparse
-import json
-import os
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from harness import parser, run, table, timed
 
 import trustpose as tp
 from trustpose.formats.cameras import read_cameras
@@ -47,7 +44,6 @@ from trustpose.multiview.views import positions_of, weights_of
 from trustpose.poses import ExpectedError, Poses
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25B
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "multiview" / "pose2sim"
 FRAMES = 100
 BONES = (
     "left_shoulder left_elbow, left_elbow left_wrist, right_shoulder right_elbow, right_elbow right_wrist, "
@@ -69,16 +65,15 @@ ROWS: tuple[tuple[str, str], ...] = (
 BASE = "weighted, scores"
 
 
-def openpose(trial: str) -> list[Poses]:
-    found = [read_pose_files(find_files([one]))[1] for one in sorted((DATA / trial / "pose").iterdir())]
-    named = {"tool": "openpose", "skeleton": OPENPOSE_BODY_25B}
-    return [assemble(parts, Photos(None, None), **named).poses for parts in found]
+def openpose(folder: Path, trial: str) -> list[Poses]:
+    folders = sorted((folder / trial / "pose").iterdir())
+    files = [read_pose_files(find_files([camera]))[1] for camera in folders]
+    return [assemble(parts, Photos(None, None), tool="openpose", skeleton=OPENPOSE_BODY_25B).poses for parts in files]
 
 
 def with_trust(view: Poses) -> Poses:
     """COCO's joints with the trust of a calibrator of similar scores."""
     poses = view.to_skeleton(COCO_17)
-    assert poses.score is not None
     box = poses.keypoint_box()  # OpenPose writes neither a box nor a pose's score
     poses = replace(poses, pose_score=poses.score.mean(axis=1), box=box)
     return tp.Calibrator.load("shipped:simplepose")(poses)
@@ -87,9 +82,9 @@ def with_trust(view: Poses) -> Poses:
 def of_one_person(views: list[Poses], cameras: Cameras) -> tuple[list[Poses], np.ndarray]:
     """The views, and the rows (F, V) of the person whom most cameras see; -1 where one does not."""
     moments = match_frames(views)
-    group = group_people(views, cameras, moments, [weights_of(view, "scores", at) for at, view in enumerate(views)])
+    group = group_people(views, cameras, moments, [weights_of(view, "scores", v) for v, view in enumerate(views)])
     people = np.unique(group.track_id)
-    seen = [(group.rows[group.track_id == one] >= 0).sum() for one in people]
+    seen = [(group.rows[group.track_id == person] >= 0).sum() for person in people]
     chosen = group.track_id == people[int(np.argmax(seen))]
     rows = np.full((FRAMES, len(views)), -1)
     rows[group.moment[chosen]] = group.rows[chosen]
@@ -98,9 +93,8 @@ def of_one_person(views: list[Poses], cameras: Cameras) -> tuple[list[Poses], np
 
 def first_of_each(views: list[Poses]) -> np.ndarray:
     rows = np.full((FRAMES, len(views)), -1)
-    for at, view in enumerate(views):
-        assert view.image_id is not None
-        rows[view.image_id[::-1], at] = np.arange(len(view))[::-1]
+    for v, view in enumerate(views):
+        rows[view.image_id[::-1], v] = np.arange(len(view))[::-1]
     return rows
 
 
@@ -108,42 +102,42 @@ def gathered(views: list[Poses], rows: np.ndarray, cameras: Cameras) -> dict[str
     """Places, weights and errors (V, F, K) of the rows."""
 
     def take(columns: list[np.ndarray]) -> np.ndarray:
-        found = np.full((len(views), FRAMES, *columns[0].shape[1:]), np.nan)
-        for at, column in enumerate(columns):
-            there = rows[:, at] >= 0
-            found[at, there] = column[rows[there, at]]
-        return found
+        taken = np.full((len(views), FRAMES, *columns[0].shape[1:]), np.nan)
+        for v, column in enumerate(columns):
+            is_seen = rows[:, v] >= 0
+            taken[v, is_seen] = column[rows[is_seen, v]]
+        return taken
 
     columns: dict[str, Any] = {"xy": take([positions_of(view) for view in views])}
     for name in ("scores", "trust"):
-        columns[name] = take([weights_of(view, name, at) for at, view in enumerate(views)])
+        columns[name] = take([weights_of(view, name, v) for v, view in enumerate(views)])
     errors = [expected_error(view) for view in views]
-    parts = [[getattr(one, name) for one in errors] for name in ("std", "gross", "gross_std")]
+    parts = [[getattr(error, name) for error in errors] for name in ("std", "gross", "gross_std")]
     columns["errors"] = ExpectedError(*[take(part) for part in parts])
     columns["camera error"] = camera_error(columns["xy"], cameras, columns["errors"])
     columns["errors"] = with_camera_error(columns["errors"], columns["camera error"])
     return columns
 
 
-def solved(columns: dict[str, Any], cameras: Cameras, method: Any, weight: str, kept: list[int]) -> np.ndarray:
-    """The joints (F, K, 3) from some cameras."""
+def triangulated(columns: dict[str, Any], cameras: Cameras, method: Any, weight: str, views: list[int], **options: Any):
+    """The joints from these cameras, weighted by a column of the keypoints (V, N, K) or by their expected error."""
     error = columns["errors"]
-    known: dict[str, Any] = {"weight": columns[weight][kept]} if weight in columns else {}
+    if weight in columns:
+        options["weight"] = columns[weight][views]
     if weight in ("trust", "variance"):
-        known["deviation"] = ExpectedError(error.std[kept], error.gross[kept], error.gross_std[kept])
-    return triangulate_points(columns["xy"][kept], cameras[kept], method=method, **known).xyz
+        options["deviation"] = ExpectedError(error.std[views], error.gross[views], error.gross_std[views])
+    return triangulate_points(columns["xy"][views], cameras[views], method=method, **options)
 
 
 def measured(columns: dict[str, Any], cameras: Cameras, method: str, weight: str) -> dict[str, Any]:
     views = list(range(len(cameras)))
-    xyz = solved(columns, cameras, method, weight, views)
+    xyz = triangulated(columns, cameras, method, weight, views).xyz
     seen = np.linalg.norm(cameras.project(xyz) - columns["xy"], axis=-1)
-    held = np.stack([
-        np.linalg.norm(
-            cameras[one].project(solved(columns, cameras, method, weight, [v for v in views if v != one]))
-            - columns["xy"][one], axis=-1)
-        for one in views
-    ])  # fmt: skip
+    held_out = []
+    for view in views:
+        others = triangulated(columns, cameras, method, weight, [other for other in views if other != view])
+        held_out.append(np.linalg.norm(cameras[view].project(others.xyz) - columns["xy"][view], axis=-1))
+    held = np.stack(held_out)
     names = [pair.split() for pair in BONES.split(", ")]
     ends = np.array([[COCO_17.index(a), COCO_17.index(b)] for a, b in names])
     length = np.linalg.norm(xyz[:, ends[:, 0]] - xyz[:, ends[:, 1]], axis=-1)
@@ -157,35 +151,32 @@ def measured(columns: dict[str, Any], cameras: Cameras, method: str, weight: str
     }
 
 
-def interval(one: np.ndarray, other: np.ndarray, draws: int = 2000) -> tuple[float, float]:
+def interval_over_blocks(first: np.ndarray, second: np.ndarray, draws: int = 2000) -> tuple[float, float]:
     """95 % of the mean difference, drawing blocks of ten frames."""
-    blocks = (one - other).reshape(-1, 10).mean(axis=1)
+    blocks = (first - second).reshape(-1, 10).mean(axis=1)
     drawn = np.random.default_rng(0).integers(0, len(blocks), (draws, len(blocks)))
     low, high = np.quantile(blocks[drawn].mean(axis=1), (0.025, 0.975))
     return float(low), float(high)
 
 
-def table(title: str, columns: dict[str, Any], cameras: Cameras) -> dict[str, Any]:
-    found = {f"{method}, {weight}": measured(columns, cameras, method, weight) for method, weight in ROWS}
-    names = ("reprojection", "bones", "held out", "held out, mean", "held out, 90 %")
+def methods_on(title: str, columns: dict[str, Any], cameras: Cameras) -> dict[str, Any]:
+    """Print and return every method's numbers, and the intervals of their differences from the base."""
+    rows = {f"{method}, {weight}": measured(columns, cameras, method, weight) for method, weight in ROWS}
+    base = rows[BASE]["by frame"]
+    for row in rows.values():
+        by_frame = row.pop("by frame")
+        row["against"] = [float((by_frame - base).mean()), *interval_over_blocks(by_frame, base)]
     print(f"\n{title}; the cameras' own error {columns['camera error']:.1f} px")
-    print(f"{'':18}" + "".join(f"{name:>16}" for name in names) + f"{f'against {BASE}':>30}")
-    base = found[BASE]["by frame"]
-    for name, row in found.items():
-        low, high = interval(row["by frame"], base)
-        row["against"] = [float((row["by frame"] - base).mean()), low, high]
-        cells = (f"{row[key]:16.2%}" if key == "bones" else f"{row[key]:16.1f}" for key in names)
-        print(f"{name:18}" + "".join(cells) + f"{row['against'][0]:14.1f} [{low:.1f}, {high:.1f}]")
-        del row["by frame"]
-    return found
+    table(f"pixels; against {BASE}", rows, ".1f", bones=".2%")
+    return rows
 
 
-def identities(cameras: Cameras) -> dict[str, Any]:
+def identities(folder: Path, cameras: Cameras) -> dict[str, Any]:
     """In how many frames each person of the second trial has one identity in all views that show it."""
-    both, alone = openpose("two_people"), openpose("balancing")
-    started = time.process_time()
-    group = group_people(both, cameras, match_frames(both), [weights_of(view, "scores", 0) for view in both])
-    seconds = time.process_time() - started
+    both, alone = openpose(folder, "two_people"), openpose(folder, "balancing")
+    weights = [weights_of(view, "scores", 0) for view in both]
+    timing = timed(lambda: group_people(both, cameras, match_frames(both), weights))
+    group, seconds = timing.result, timing.cpu_seconds
     kinds: dict[int, list[bool]] = {}
     for moment, rows, person in zip(group.moment, group.rows, group.track_id, strict=True):
         for view, row in enumerate(rows):
@@ -193,18 +184,17 @@ def identities(cameras: Cameras) -> dict[str, Any]:
                 before = alone[view].xy[alone[view].image_id == moment]
                 old = (np.abs(before - both[view].xy[row]).max(axis=(1, 2)) < 1e-3).any()
                 kinds.setdefault(int(person), []).append(bool(old))
-    frames = {int(one): int((group.track_id == one).sum()) for one in np.unique(group.track_id)}
-    pure = {person: len(set(known)) == 1 for person, known in kinds.items()}
-    views = {one: float((group.rows[group.track_id == one] >= 0).sum(axis=1).mean()) for one in frames}
-    print("\nTwo people and a bystander: frames, views, and whether all of a track's detections are of one person;")
-    print(f"who is who in {seconds / FRAMES * 1000:.1f} ms a frame")
-    for one in frames:
-        print(f"  person {one}: {frames[one]} frames, {views[one]:.2f} views, {'one person' if pure[one] else 'MIXED'}")
+    frames = {int(person): int((group.track_id == person).sum()) for person in np.unique(group.track_id)}
+    pure = {person: len(set(olds)) == 1 for person, olds in kinds.items()}
+    views = {person: float((group.rows[group.track_id == person] >= 0).sum(axis=1).mean()) for person in frames}
+    rows = {person: {"frames": frames[person], "views": views[person], "one person": pure[person]} for person in frames}
+    table("two people and a bystander", rows, ".2f")
+    print(f"identified in {seconds / FRAMES * 1000:.1f} ms a frame")
     return {"frames": frames, "views": views, "pure": pure, "seconds a frame": seconds / FRAMES}
 
 
 def speed(cameras: Cameras, frames: int) -> dict[str, dict[str, float]]:
-    rng, found = np.random.default_rng(0), {}
+    rng, seconds = np.random.default_rng(0), {}
     for count in (frames // 4, frames):
         xyz = rng.normal(0, 0.5, (count, 25, 3)) + np.array([-1, 0, 1])
         xy = cameras.project(xyz) + rng.normal(0, 5, (4, count, 25, 2))
@@ -213,13 +203,10 @@ def speed(cameras: Cameras, frames: int) -> dict[str, dict[str, float]]:
         sigma = rng.uniform(3, 8, xy.shape[:3])
         error = ExpectedError(sigma, np.full(sigma.shape, 0.05), np.full(sigma.shape, 100.0))
         for method in METHODS:
-            started = time.process_time()
-            triangulate_points(xy, cameras, method=method, deviation=error)
-            found.setdefault(method, {})[str(count)] = time.process_time() - started
-    print(f"\nProcessor seconds{'':6}" + "".join(f"{count:>12,} frames" for count in (frames // 4, frames)))
-    for method, seconds in found.items():
-        print(f"  {method:21}" + "".join(f"{one:19.1f}" for one in seconds.values()))
-    return found
+            timing = timed(lambda: triangulate_points(xy, cameras, method=method, deviation=error))  # noqa: B023
+            seconds.setdefault(method, {})[str(count)] = timing.cpu_seconds
+    table("processor seconds, by frames", seconds, ".1f")
+    return seconds
 
 
 def peer(cameras: Cameras, frames: int = 4000) -> dict[str, float] | None:
@@ -230,48 +217,49 @@ def peer(cameras: Cameras, frames: int = 4000) -> dict[str, float] | None:
         return None
     names = {"matrix": "matrix", "dist": "distortion", "size": "size", "name": "name", "tvec": "translation"}
     theirs = CameraGroup([
-        Camera(rvec=cv2.Rodrigues(one.rotation)[0].ravel(), **{a: getattr(one, b) for a, b in names.items()})
-        for one in cameras
+        Camera(rvec=cv2.Rodrigues(camera.rotation)[0].ravel(), **{a: getattr(camera, b) for a, b in names.items()})
+        for camera in cameras
     ])  # fmt: skip
     rng = np.random.default_rng(0)
     xyz = rng.normal(0, 0.5, (frames, 25, 3)) + np.array([-1, 0, 1])
     xy = cameras.project(xyz) + rng.normal(0, 5, (4, frames, 25, 2))
     flat = xy.reshape(4, -1, 2)
     theirs.triangulate(flat.copy())  # compiles
-    started = time.process_time()
-    one = theirs.triangulate(flat.copy(), undistort=True)
-    middle = time.process_time()
-    other = triangulate_points(xy, cameras, method="linear").xyz
-    seconds = {"aniposelib": middle - started, "ours": time.process_time() - middle}
-    apart = 1000 * np.median(np.linalg.norm(one - other.reshape(-1, 3), axis=1))
+    timings = (
+        timed(lambda: theirs.triangulate(flat.copy(), undistort=True)),
+        timed(lambda: triangulate_points(xy, cameras, method="linear").xyz),
+    )
+    seconds = dict(zip(("aniposelib", "ours"), (timing.cpu_seconds for timing in timings), strict=True))
+    apart = 1000 * np.median(np.linalg.norm(timings[0].result - timings[1].result.reshape(-1, 3), axis=1))
     times = seconds["aniposelib"] / seconds["ours"]
     print(f"\nPlain DLT, {frames:,} frames: {times:.1f} × aniposelib's speed; joints {apart:.2f} mm apart (median)")
     return seconds | {"ratio": times, "millimetres apart": float(apart)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--predictions", type=Path, help="folder with cam01/results.json … of the default model")
-    parser.add_argument("--frames", type=int, default=100_000)
-    arguments = parser.parse_args()
-    cameras = read_cameras(DATA / "Calib.qca.txt")
-    found: dict[str, Any] = {}
-    sources = {"OpenPose": [with_trust(view) for view in openpose("balancing")]}
-    if arguments.predictions is not None:
-        files = sorted(arguments.predictions.glob("cam*/results.json"))
+def main(options):
+    folder = options.data / "multiview" / "pose2sim"
+    cameras = read_cameras(folder / "Calib.qca.txt")
+    result: dict[str, Any] = {}
+    sources = {"OpenPose": [with_trust(view) for view in openpose(folder, "balancing")]}
+    if options.predictions is not None:
+        files = sorted(options.predictions.glob("cam*/results.json"))
         sources["default model"] = [read_results(file, skeleton=COCO_17).poses for file in files]
     for name, views in sources.items():
         columns = gathered(*of_one_person(views, cameras), cameras)
-        found[name] = table(f"{name}, the balancing person", columns, cameras)
+        result[name] = methods_on(f"{name}, the balancing person", columns, cameras)
         plain = gathered(views, first_of_each(views), cameras)
-        found[name]["first of each file"] = one = measured(plain, cameras, "linear", "none")
-        del one["by frame"]
-        print(f"first of each file, linear: {one['reprojection']:.1f} px, bones {one['bones']:.2%}")
-    found["identities"] = identities(cameras)
-    found["speed"] = speed(cameras, arguments.frames)
-    found["peer"] = peer(cameras)
-    print(json.dumps(found))
+        result[name]["first of each file"] = row = measured(plain, cameras, "linear", "none")
+        del row["by frame"]
+        print(f"first of each file, linear: {row['reprojection']:.1f} px, bones {row['bones']:.2%}")
+    result["identities"] = identities(folder, cameras)
+    result["speed"] = speed(cameras, options.frames)
+    result["peer"] = peer(cameras)
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    options_parser = parser(__doc__, "data")
+    add = options_parser.add_argument
+    add("--predictions", type=Path, help="folder with cam01/results.json … of the default model")
+    add("--frames", type=int, default=100_000, help="to triangulate for the time")
+    run(main, options_parser)

@@ -1,7 +1,6 @@
 """How reliable each trust head is on real people: one table, the network's own scores beside every head's.
 
-    python benchmarks/trust.py MODEL_DIR… [--flip] [--network FILE] [--gt FILE --photos FOLDER] [--draws N]
-                               [--occluded-weight W]
+    python benchmarks/trust.py MODEL_DIR… [--flip] [--network FILE] [--occluded-weight W]
 
 MODEL_DIR are folders of `trustpose train simplepose-trust --head …`, on the network named by --network. Each photo's
 labelled people are predicted once by each, from their ground-truth boxes, and audited by annotation id against segment
@@ -25,35 +24,28 @@ visibility has a second column, the largest of P(absent), W × P(occluded) and P
 
 "–": the head does not say it; nothing is filled in. OKS-Net speaks of poses alone, the metamodel of visibility
 alone, HPCVNet of no occlusion. Below stand numbers that others published, each on another set of people: they say where
-the field is, not who wins. Last comes one line of JSON: {column: {number: [value, low, high] or null}}.
+the field is, not who wins.
 """
 
-import argparse
-import json
-import os
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from coco_photos import audited, boxed_photos, gains_of, number_of, predict_all
+from harness import DATA, identifier, parser, percent, run, table
 
-from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
-from trustpose.evaluation.rescoring import rescoring
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
-from trustpose.metrics.bootstrap import DRAWS
+from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
-from trustpose.predict.boxes import boxes_from_truth
 from trustpose.predict.photos import Image
 from trustpose.predict.top_down import Predictor
 from trustpose.runtime.backends import open_runtime
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 NETWORK = "network"
-Value = tuple[float, ...]  # the number, then its interval where there is one
-Column = dict[str, Value | None]
+Column = dict[str, list[float] | None]  # a number, then its interval where there is one
 
 ROWS = {  # the audit's name: what the table calls it, and whether it is printed in hundredths
     "pose.pearson": ("r(pose, OKS)", False),
@@ -125,8 +117,7 @@ QUOTED: dict[str, tuple[str, dict[str, float]]] = {  # by column: where from and
 }
 
 
-@dataclass(frozen=True)
-class People:
+class People(NamedTuple):
     """The photos with their people's boxes, and the labels to audit against."""
 
     truth: TruthFile
@@ -137,13 +128,7 @@ class People:
 
 def predict(spec: ModelSpec, people: People) -> Poses:
     """The poses of all people, with the head's trust if the spec has a head. Raises InputError."""
-    predictor = Predictor(open_runtime(spec), flip=people.flip)
-    parts = []
-    for prediction in predictor.stream(people.photos):
-        if prediction.error is not None:
-            raise prediction.error
-        parts.append(prediction.poses)
-    return Poses.concatenate(parts)
+    return predict_all(Predictor(open_runtime(spec), flip=people.flip), people.photos)
 
 
 def labelled(spec: ModelSpec, people: People) -> np.ndarray | None:
@@ -157,31 +142,22 @@ def labelled(spec: ModelSpec, people: People) -> np.ndarray | None:
     return predict(replace(spec, trust=replace(spec.trust, outputs=outputs)), people).quality
 
 
-def audited(poses: Poses, people: People) -> Audit:
-    score = poses.ranking_score
-    results = ResultsFile(poses, score, np.full(len(poses), people.truth.category_id), "predictions in memory", "")
-    return audit(people.truth, results, draws=people.draws)
+def audit_of(poses: Poses, people: People) -> Audit:
+    return audited(people.truth, poses, draws=people.draws)
 
 
 def numbers(record: Audit, names: tuple[str, ...]) -> Column:
-    column: Column = {}
-    for name in names:
-        value = record.number(name)
-        column[name] = None if value is None else (value, *record.intervals.get(name, ()))
-    return column
+    return {name: number_of(record, name) for name in names}
 
 
 def measure(spec: ModelSpec, people: People) -> Column:
     """The audit of a model folder's head; None for numbers that it does not predict."""
     poses = predict(spec, people)
-    record = audited(poses, people)
+    record = audit_of(poses, people)
     column: Column = dict.fromkeys(ROWS)
     if poses.pose_quality is not None:
         column |= numbers(record, POSE)
-        assert poses.pose_score is not None
-        worth = rescoring(people.truth, poses, poses.pose_score, poses.ranking_score, draws=people.draws)
-        column["gain"] = (worth.gain, *worth.intervals.get("gain", ()))
-        column["closed"] = None if worth.closed is None else (worth.closed, *worth.intervals.get("closed", ()))
+        column |= gains_of(people.truth, poses, poses.pose_score, people.draws)
     if poses.quality is not None:
         column |= numbers(record, KEYPOINT)
     if poses.visibility is not None:
@@ -191,7 +167,7 @@ def measure(spec: ModelSpec, people: People) -> Column:
         visibility = np.stack(
             [1 - chance, np.zeros_like(chance), chance], axis=2
         )  # (N, K, 3): only the first is looked at
-        column |= numbers(audited(replace(poses, visibility=visibility), people), LABELLED)
+        column |= numbers(audit_of(replace(poses, visibility=visibility), people), LABELLED)
     return column
 
 
@@ -201,95 +177,67 @@ def measure_weighted(spec: ModelSpec, people: People, weight: float) -> Column |
     if poses.visibility is None:
         return None
     weighted = poses.visibility * [1, weight, 1]
-    record = audited(replace(poses, visibility=weighted / weighted.sum(axis=2, keepdims=True)), people)
+    record = audit_of(replace(poses, visibility=weighted / weighted.sum(axis=2, keepdims=True)), people)
     return dict.fromkeys(ROWS) | numbers(record, TERNARY)
 
 
 def measure_network(spec: ModelSpec, people: People) -> Column:
     """The network's own scores: no head's, so ternary visibility, gain and share stay open."""
-    record = audited(predict(spec, people), people)
+    record = audit_of(predict(spec, people), people)
     return dict.fromkeys(ROWS) | numbers(record, (*POSE, *KEYPOINT, *LABELLED))
 
 
 def title(spec: ModelSpec, taken: set[str]) -> str:
     """The head's name with the options that it was built with, and its folder where that is taken."""
     assert spec.trust is not None
-    options = [at if isinstance(at, str) else f"{name}={at}" for name, at in spec.trust.options.items()]
+    options = [value if isinstance(value, str) else f"{name}={value}" for name, value in spec.trust.options.items()]
     name = ", ".join([spec.trust.head, *options])
     return name if name not in taken else f"{name} ({spec.onnx.parent.name})"
 
 
-def cell(value: Value | None, in_hundredths: bool, mark: str = "") -> str:
-    if value is None:
-        return "–"
-    scale, digits = (100, 1) if in_hundredths else (1, 3)
-    shown = [f"{scale * one:.{digits}f}" for one in value]
-    return shown[0] + mark + (f" {shown[1]}–{shown[2]}" if len(shown) == 3 else "")
+def show(title: str, columns: dict[str, Column]) -> None:
+    """Numbers down, systems across; AP and shares in hundredths."""
+    labelled = {}
+    for name, column in columns.items():
+        cells = {text: percent(column[row]) if scaled else column[row] for row, (text, scaled) in ROWS.items()}
+        labelled[f"{name} †" if name == NETWORK else name] = cells
+    hundredths = {identifier(text): ".1f" for text, scaled in ROWS.values() if scaled}
+    table(title, labelled, down=True, **hundredths)
 
 
-def show(columns: dict[str, Column], marked: str = "") -> None:
-    """Numbers down, systems across."""
-    cells = {
-        name: [
-            cell(column[row], scaled, "†" if name == marked and row in LABELLED else "")
-            for row, (_, scaled) in ROWS.items()
-        ]
-        for name, column in columns.items()
-    }
-    widths = {name: max(map(len, (name, *rows))) + 3 for name, rows in cells.items()}
-    print(f"{'':22}" + "".join(f"{name:>{width}}" for name, width in widths.items()))
-    for at, (label, _) in enumerate(ROWS.values()):
-        print(f"{label:22}" + "".join(f"{rows[at]:>{widths[name]}}" for name, rows in cells.items()))
-
-
-def find_people(gt: Path, folder: Path, flip: bool, draws: int) -> People:
-    truth = read_truth(gt)
-    boxes = boxes_from_truth(truth.truth).of_images(truth.images.id)
-    every = zip(truth.images.file_name, boxes, truth.images.id, strict=True)
-    photos = [Image(folder / str(name), some, int(at)) for name, some, at in every if len(some)]
-    return People(truth, photos, flip, draws)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL_DIR")
-    parser.add_argument("--network", type=Path, default=DATA / "networks" / "simplepose.onnx")
-    parser.add_argument("--gt", type=Path, default=DATA / "coco" / "dev_gt.json")
-    parser.add_argument("--photos", type=Path, default=DATA / "coco" / "dev")
-    parser.add_argument("--flip", action=argparse.BooleanOptionalAction, default=False, help="average mirrored crops")
-    parser.add_argument("--occluded-weight", type=float, help="also decide visibility with P(occluded) times this")
-    parser.add_argument("--draws", type=int, default=DRAWS, help="of photos, for the intervals")
-    options = parser.parse_args()
-    try:
-        people = find_people(options.gt, options.photos, options.flip, options.draws)
-        columns = {NETWORK: measure_network(ModelSpec.read(options.network), people)}
-        for folder in options.models:
-            spec = ModelSpec.read(folder)
-            if spec.trust is None:
-                raise InputError(f"{folder}: has no trust head")
-            columns[name := title(spec, set(columns))] = measure(spec, people)
-            if options.occluded_weight is not None:
-                weighted = measure_weighted(spec, people, options.occluded_weight)
-                columns |= {} if weighted is None else {f"{name}, × {options.occluded_weight:g}": weighted}
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    count = sum(len(photo.boxes) for photo in people.photos if photo.boxes is not None)
-    print(
-        f"{count} people on {len(people.photos)} photos of {options.gt.name}, {'with' if options.flip else 'no'} flip\n"
-    )
-    show(columns, NETWORK)
-    print("\nquoted, each on another set of people:")
-    show({name: dict.fromkeys(ROWS) | {row: (value,) for row, value in of.items()} for name, (_, of) in QUOTED.items()})
+def main(options):
+    truth = read_truth(options.gt)
+    people = People(truth, boxed_photos(truth, options.photos), options.flip, options.draws)
+    columns = {NETWORK: measure_network(ModelSpec.read(options.network), people)}
+    for folder in options.models:
+        spec = ModelSpec.read(folder)
+        if spec.trust is None:
+            raise InputError(f"{folder}: has no trust head")
+        columns[name := title(spec, set(columns))] = measure(spec, people)
+        if options.occluded_weight is not None:
+            weighted = measure_weighted(spec, people, options.occluded_weight)
+            columns |= {} if weighted is None else {f"{name}, × {options.occluded_weight:g}": weighted}
+    count = sum(len(photo.boxes) for photo in people.photos)
+    flip = "with" if options.flip else "no"
+    print(f"{count} people on {len(people.photos)} photos of {options.gt.name}, {flip} flip; † the best threshold")
+    show("", columns)
+    quoted = {name: dict.fromkeys(ROWS) | numbers for name, (_, numbers) in QUOTED.items()}
+    show("quoted, each on another set of people", quoted)
     for name, (source, _) in QUOTED.items():
         print(f"  {name}: {source}")
-    plain = {
-        name: {row: value and [round(one, 4) for one in value] for row, value in column.items()}
+    rounded = {
+        name: {row: value and [round(number, 4) for number in value] for row, value in column.items()}
         for name, column in columns.items()
     }
-    print(json.dumps({"flip": options.flip, "people": count, "columns": plain}))
-    return 0
+    return {"flip": options.flip, "people": count, "columns": rounded}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options_parser = parser(__doc__, "flip", "draws")
+    add = options_parser.add_argument
+    add("models", nargs="+", type=Path, metavar="MODEL_DIR", help="folders of trustpose train")
+    add("--network", type=Path, default=DATA / "networks" / "simplepose.onnx", help="the network alone")
+    add("--gt", type=Path, default=DATA / "coco" / "dev_gt.json", help="ground truth")
+    add("--photos", type=Path, default=DATA / "coco" / "dev", help="folder of its photos")
+    add("--occluded-weight", type=float, help="also decide visibility with P(occluded) times this")
+    run(main, options_parser)

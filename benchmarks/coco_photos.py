@@ -1,0 +1,124 @@
+"""What benchmarks do with the photos of `dev` and `train`: predict on them, audit the poses, and draw photos for AP."""
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.record import Audit
+from trustpose.evaluation.rescoring import rescoring
+from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
+from trustpose.metrics.average_precision import AveragePrecision, evaluate
+from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
+from trustpose.metrics.bootstrap import interval
+from trustpose.metrics.crowding import crowd_index
+from trustpose.poses import Area, Poses, Truth
+from trustpose.predict.boxes import boxes_from_truth
+from trustpose.predict.photos import Image
+from trustpose.skeletons import COCO_17
+
+ESTIMATORS = {"SimplePose": "simplepose_flip", "MoveNet thunder": "movenet-thunder"}
+"""Files of `DATA/results` by name, read where --results names none."""
+Interval = list[float]  # a number and the ends of its 95 % interval
+
+
+def ground_truth(data: Path, split: str) -> TruthFile:
+    """Read the labels of `train`, `dev` or `val2017`."""
+    return read_truth(data / "coco" / f"{split}_gt.json")
+
+
+def results_files(
+    options: argparse.Namespace, estimators: Mapping[str, str] = ESTIMATORS
+) -> list[tuple[str, Path, Path]]:
+    """Return the name of each estimator and its results on train and dev: of --results, or these of the data folder."""
+    if options.results:
+        return [(name, Path(train), Path(dev)) for name, train, dev in options.results]
+    folder = options.data / "results"
+    return [(name, folder / f"{stem}.train.json", folder / f"{stem}.dev.json") for name, stem in estimators.items()]
+
+
+def photos_of(truth: TruthFile, folder: Path, image_ids: Iterable[int] | None = None) -> list[Image]:
+    """Return photos without boxes, all of them unless ids say which."""
+    names = truth.images.names()
+    ids = truth.images.id if image_ids is None else image_ids
+    return [Image(folder / names[int(image)], None, int(image)) for image in ids]
+
+
+def boxed_photos(truth: TruthFile, folder: Path) -> list[Image]:
+    """Return the photos that have labelled people, with the boxes of these people."""
+    boxes = boxes_from_truth(truth.truth).of_images(truth.images.id)
+    photos = zip(truth.images.file_name, boxes, truth.images.id, strict=True)
+    return [Image(folder / str(name), people, int(image)) for name, people, image in photos if len(people)]
+
+
+def predict_all(predictor: Any, photos: Iterable[Image]) -> Poses:
+    """Return the people of all photos. Raises InputError if a photo cannot be read."""
+    parts = []
+    for prediction in predictor.stream(photos):
+        if prediction.error is not None:
+            raise prediction.error
+        if len(prediction.poses):  # poses of nobody may lack columns
+            parts.append(replace(prediction.poses, photos=None))
+    return Poses.concatenate(parts)
+
+
+def results_of(truth: TruthFile, poses: Poses, score: np.ndarray | None = None) -> ResultsFile:
+    """Return poses as a results file has them, ranked by these scores (N,) or by their own."""
+    ranking = poses.ranking_score if score is None else score
+    return ResultsFile(poses, ranking, np.full(len(poses), truth.category_id), "results in memory", "")
+
+
+def audited(
+    truth: TruthFile, poses: Poses, score: np.ndarray | None = None, *, draws: int = 0, area: Area = "file"
+) -> Audit:
+    """Audit poses that were never in a file."""
+    return audit(truth, results_of(truth, poses, score), area=area, draws=draws)
+
+
+def number_of(record: Audit, name: str) -> Interval | None:
+    """Return a number of an audit with its interval; None if it has none."""
+    value = record.number(name)
+    return None if value is None else [value, *record.intervals.get(name, ())]
+
+
+def gains_of(truth: TruthFile, poses: Poses, score: np.ndarray, draws: int, area: Area = "file") -> dict[str, Any]:
+    """Return what ranking by the poses' own trust gains over a score: AP, and the share of the headroom."""
+    worth = rescoring(truth, poses, score, poses.ranking_score, area=area, draws=draws)
+    intervals = worth.intervals
+    closed = None if worth.closed is None else [worth.closed, *intervals.get("closed", ())]
+    return {"gain": [worth.gain, *intervals.get("gain", ())], "closed": closed}
+
+
+def average_precision(
+    poses: Poses, score: np.ndarray, truth: Truth, image_ids: np.ndarray, counts: np.ndarray
+) -> tuple[AveragePrecision, dict[str, np.ndarray]]:
+    """Return COCO's numbers on some photos (I,), ids in ascending order, and AP and AR in every draw (B, I) of them."""
+    evaluation = evaluate(poses, truth, score, sigmas=COCO_17.sigmas, area="file")
+    assert poses.image_id is not None and truth.image_id is not None
+    images = [np.searchsorted(image_ids, column) for column in (poses.image_id, truth.image_id)]
+    return evaluation.summary(), average_precision_replicates(evaluation, counts, *images, ("all",))
+
+
+def ap_of(poses: Poses, score: np.ndarray, truth: Truth) -> float:
+    """Return COCO's AP."""
+    return evaluate(poses, truth, score, sigmas=COCO_17.sigmas, area="file").summary().AP
+
+
+def with_interval(value: float, drawn: np.ndarray) -> Interval:
+    """Return a number and its 95 % interval over the draws (B,)."""
+    return [value, *interval(drawn)]
+
+
+def of_photos(truth: Truth, image_ids: Sequence[int] | np.ndarray) -> Truth:
+    """Return the labelled people of some photos."""
+    return truth[np.flatnonzero(np.isin(truth.image_id, image_ids))]
+
+
+def thirds_by_crowding(truth: Truth) -> list[np.ndarray]:
+    """Return the ids of photos with labelled keypoints in three parts, by the crowd index, the least crowded first."""
+    labelled = np.unique(truth.image_id[(truth.v > 0).any(axis=1)])
+    return np.array_split(labelled[np.argsort(crowd_index(truth, labelled), kind="stable")], 3)
