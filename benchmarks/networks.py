@@ -26,12 +26,10 @@ Counted are convolutions and linear layers, with 17 keypoints, in two ways:
   EfficientNet: 10⁹, the classifiers at their own input sizes (Tan and Le, table 2; looked up in the READMEs of
   lukemelas/EfficientNet-PyTorch and eruditepanda/efficientnet.pytorch, which repeat it).
 
-The last line is JSON: for each row parameters (M), G, and both as ratios ours / paper, null where the paper has none.
+The JSON has for each row parameters (M), G, and both as ratios ours / paper, null where the paper has none.
 Exits with 1 if a ratio is off (1% of parameters, 5% of G) in a row that says no reason.
 """
 
-import argparse
-import json
 import re
 import sys
 import tempfile
@@ -42,6 +40,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from harness import parser, run, table, write
 from torch import nn
 
 from trustpose.networks.backbones import timm
@@ -158,8 +157,8 @@ def count(network: nn.Module, height: int, width: int) -> Count:
 
 def _head(name: str) -> str:
     """Which of MSPN's heads a layer belongs to ("stages.0.up.3"), "" for none."""
-    found = re.match(r"(stages\.\d+\.up\.\d+)\.(feature|head)\.", name)
-    return found[1] if found else ""
+    match = re.match(r"(stages\.\d+\.up\.\d+)\.(feature|head)\.", name)
+    return match[1] if match else ""
 
 
 def _last_head(network: nn.Module) -> str:
@@ -198,7 +197,7 @@ def is_off(line: dict[str, Any]) -> bool:
     return any(line[key] is not None and abs(line[key] - 1) > limit for key, limit in limits.items())
 
 
-def table() -> list[dict[str, Any]]:
+def rows_of_all() -> list[dict[str, Any]]:
     """Every zoo network at 256×192 and, where a paper has it, at 384×288; OpenPose's, networks without boxes, and
     EfficientNet's classifiers."""
     lines = []
@@ -217,17 +216,19 @@ def table() -> list[dict[str, Any]]:
 
 
 def show(lines: list[dict[str, Any]]) -> None:
-    print(f"{'':28}{'input':>9}{'M':>9}{'paper':>7}{'G':>9}{'as printed':>12}{'paper':>7}  counted as")
+    rows = {}
     for line in lines:
-        parameters, gflops = (
-            f"{line['paper'][key]:g}" if line["paper"][key] else "–" for key in ("parameters", "gflops")
-        )
-        print(
-            f"{line['network']:28}{line['input']:>9}{line['parameters']:9.2f}{parameters:>7}"
-            f"{line['gflops']:9.2f}{line['gflops_as_printed']:12.2f}{gflops:>7}"
-            + (f"  {line['paper']['counts']}" if gflops != "–" else "")
-            + (f"  off: {line['why'] or 'no reason known'}" if is_off(line) else "")
-        )
+        paper = line["paper"]
+        rows[f"{line['network']} {line['input']}"] = {
+            "M": line["parameters"],
+            "paper": None if paper["parameters"] is None else f"{paper['parameters']:g}",
+            "G": line["gflops"],
+            "as printed": line["gflops_as_printed"],
+            "the paper's": None if paper["gflops"] is None else f"{paper['gflops']:g}",
+            "counted as": paper["counts"] if paper["gflops"] else "",
+            "off": (line["why"] or "no reason known") if is_off(line) else "",
+        }
+    table("", rows, ".2f")
 
 
 def overfit(names: list[str], steps: int) -> list[dict[str, Any]]:
@@ -256,25 +257,25 @@ def export(names: list[str]) -> list[dict[str, Any]]:
     return results
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--overfit", nargs="+", metavar="NAME", choices=list(ZOO))
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--export", nargs="*", metavar="NAME", choices=list(ZOO))
-    options = parser.parse_args()
+def main(options):
     if options.overfit:
-        results = overfit(options.overfit, options.steps)
-        print(json.dumps(results))
-        return 0 if all(result["mean_oks"] > 0.95 for result in results) else 1
-    if options.export is not None:
-        results = export(options.export or list(ZOO))
-        print(json.dumps(results))
-        return 0 if all(result["largest_difference"] < 1e-4 for result in results) else 1
-    lines = table()
-    show(lines)
-    print(json.dumps(lines))
-    return 1 if any(is_off(line) and not line["why"] for line in lines) else 0
+        records = overfit(options.overfit, options.steps)
+        is_right = all(record["mean_oks"] > 0.95 for record in records)
+    elif options.export is not None:
+        records = export(options.export or list(ZOO))
+        is_right = all(record["largest_difference"] < 1e-4 for record in records)
+    else:
+        records = rows_of_all()
+        show(records)
+        is_right = all(line["why"] or not is_off(line) for line in records)
+    write(records)
+    raise SystemExit(0 if is_right else 1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options_parser = parser(__doc__)
+    names = {"metavar": "NAME", "choices": list(ZOO)}
+    options_parser.add_argument("--overfit", nargs="+", **names, help="overfit one batch with these instead")
+    options_parser.add_argument("--steps", type=int, default=150, help="of overfitting, at most")
+    options_parser.add_argument("--export", nargs="*", **names, help="write ONNX files of these instead; none: of all")
+    run(main, options_parser)

@@ -11,11 +11,9 @@ Needs playwright and the Chromium named. A server is started on a free port, wit
   requests       the server's resident memory before and after as many photos, sent one after another
   policy         the content security policy that the page came with
 
-The photo is Matplotlib's sample of Grace Hopper unless another is given. Last comes one line of JSON.
+The photo is Matplotlib's sample of Grace Hopper unless another is given.
 """
 
-import argparse
-import json
 import socket
 import statistics
 import subprocess
@@ -28,8 +26,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness import parser, run
 from matplotlib import cbook
-from playwright.sync_api import sync_playwright
 
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
@@ -90,8 +88,8 @@ def server() -> Iterator[tuple[str, int]]:
     try:
         deadline = time.monotonic() + 60
         while served.poll() is None and time.monotonic() < deadline:
-            with socket.socket() as one:
-                if one.connect_ex(("127.0.0.1", port)) == 0:
+            with socket.socket() as connection:
+                if connection.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.2)
         yield f"http://localhost:{port}/", served.pid
@@ -154,8 +152,8 @@ def memory(address: str, process: int, photo: Path, requests: int) -> tuple[floa
     """Send a photo again and again; return the server's MB after a tenth as many requests, and after all."""
     content = photo.read_bytes()
     before = 0.0
-    for at in range(requests + requests // 10):
-        if at == requests // 10:
+    for number in range(requests + requests // 10):
+        if number == requests // 10:
             before = resident(process)
         request = urllib.request.Request(f"{address}api/photo", content)
         with urllib.request.urlopen(request) as answer:
@@ -165,6 +163,8 @@ def memory(address: str, process: int, photo: Path, requests: int) -> tuple[floa
 
 def measure(chromium: str, photo: Path, requests: int) -> dict[str, Any]:
     """Return all measurements by name."""
+    from playwright.sync_api import sync_playwright
+
     log: list[str] = []
     with sync_playwright() as playwright, server() as (address, process), tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
@@ -192,24 +192,26 @@ def measure(chromium: str, photo: Path, requests: int) -> dict[str, Any]:
     }
 
 
-def run() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("chromium")
-    parser.add_argument("--photo", type=Path, default=Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
-    parser.add_argument("--requests", type=int, default=500)
-    asked = parser.parse_args()
-    found = measure(asked.chromium, asked.photo, asked.requests)
-    print(f"photo to drawn poses     {found['photo_ms']:.0f} ms, longest {found['longest_photo_ms']:.0f} ms")
-    print(f"pointer on the photo     {found['frames_per_second']:.0f} frames/s, {found['steps_on_a_joint']} on a joint")
-    print(f"console                  {found['console'] or 'nothing'}")
-    print(f"policy                   {found['policy']}")
-    for name, line in found["refused"].items():
+def main(options):
+    record = measure(options.chromium, options.photo, options.requests)
+    before, after = record["megabytes"]
+    print(f"photo to drawn poses     {record['photo_ms']:.0f} ms, longest {record['longest_photo_ms']:.0f} ms")
+    print(
+        f"pointer on the photo     {record['frames_per_second']:.0f} frames/s, {record['steps_on_a_joint']} on a joint"
+    )
+    print(f"console                  {record['console'] or 'nothing'}")
+    print(f"policy                   {record['policy']}")
+    print(f"hostile files            {len(record['refused'])} of {record['hostile']} refused in one line")
+    for name, line in record["refused"].items():
         print(f"  {name:32} {line}")
-    print(f"hostile files            {len(found['refused'])} of {found['hostile']} refused in one line")
-    before, after = found["megabytes"]
-    print(f"{found['requests']} requests             {before:.0f} MB before, {after:.0f} MB after")
-    print(json.dumps(found))
+    print(f"{record['requests']} requests             {before:.0f} MB before, {after:.0f} MB after")
+    return record
 
 
 if __name__ == "__main__":
-    run()
+    options_parser = parser(__doc__)
+    photo = Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+    options_parser.add_argument("chromium", help="the browser's file")
+    options_parser.add_argument("--photo", type=Path, default=photo, help="photo to send")
+    options_parser.add_argument("--requests", type=int, default=500, help="photos sent for the memory")
+    run(main, options_parser)

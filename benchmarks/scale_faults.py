@@ -1,6 +1,5 @@
 """Disturbed runs of `predict_at_scale`, for benchmarks/scale.py: each must give the rows of one that was not."""
 
-import json
 import os
 import random
 import signal
@@ -57,7 +56,7 @@ class Process:
 def processes() -> dict[int, Process]:
     """This process, those that it has started, and theirs, by process id."""
     parents: dict[int, int] = {}
-    found: dict[int, Process] = {}
+    alive: dict[int, Process] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
@@ -67,26 +66,27 @@ def processes() -> dict[int, Process]:
             continue
         parents[int(folder.name)] = int(fields[1])
         cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        own = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")), 0)  # KiB
-        found[int(folder.name)] = Process(command, own >> 10, cpu)
+        kibibytes = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")), 0)
+        alive[int(folder.name)] = Process(command, kibibytes >> 10, cpu)
 
-    def is_ours(one: int) -> bool:
-        while one in parents and one != os.getpid():
-            one = parents[one]
-        return one == os.getpid()
+    def is_ours(number: int) -> bool:
+        while number in parents and number != os.getpid():
+            number = parents[number]
+        return number == os.getpid()
 
-    return {one: about for one, about in found.items() if is_ours(one)}
+    return {number: process for number, process in alive.items() if is_ours(number)}
 
 
 def workers() -> list[int]:
     """The predictors of this process's own clusters."""
-    return [one for one, about in processes().items() if about.command.startswith(b"ray::") and WORKER in about.command]
+    commands = {number: process.command for number, process in processes().items()}
+    return [number for number, command in commands.items() if command.startswith(b"ray::") and WORKER in command]
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
     """The poses of a run, sorted."""
-    found = parquet.read_table(out / "poses").to_pylist()
-    return sorted(found, key=lambda row: (row["image_id"], row["bbox"]))
+    poses = parquet.read_table(out / "poses").to_pylist()
+    return sorted(poses, key=lambda row: (row["image_id"], row["bbox"]))
 
 
 def finished(out: Path) -> int:
@@ -98,21 +98,21 @@ def workers_killed(run: Run, out: Path, kills: int) -> dict[str, Any]:
     """A worker is killed (SIGKILL) at random moments: after as many blocks, and up to two seconds."""
     rng = random.Random(0)
     moments = set(rng.sample(range(1, run.blocks - 1), kills))
-    told, killed, is_over = 0, 0, threading.Event()
+    blocks, killed, is_over = 0, 0, threading.Event()
 
     def kill() -> None:
         nonlocal killed
         while not is_over.is_set():
-            if some := workers():  # the other one may have just been killed
-                os.kill(rng.choice(some), signal.SIGKILL)
+            if alive := workers():  # the other one may have just been killed
+                os.kill(rng.choice(alive), signal.SIGKILL)
                 killed += 1
                 return
             is_over.wait(0.1)
 
     def tell(_step: Progress) -> None:
-        nonlocal told
-        told += 1
-        if told in moments:
+        nonlocal blocks
+        blocks += 1
+        if blocks in moments:
             threading.Timer(rng.uniform(0, 2), kill).start()
 
     counts = run(out, tell)
@@ -150,12 +150,12 @@ def two_machines() -> Any:
 def machine_lost(run: Run, out: Path) -> dict[str, Any]:
     """One of two machines with a worker each is lost after a third of the blocks."""
     with two_machines() as (address, lose):
-        told = 0
+        blocks = 0
 
         def tell(_step: Progress) -> None:
-            nonlocal told
-            told += 1
-            if told == run.blocks // 3:
+            nonlocal blocks
+            blocks += 1
+            if blocks == run.blocks // 3:
                 lose()
 
         return {"counts": run(out, tell, address=address)}
@@ -205,17 +205,12 @@ def photo_kills(run: Run, out: Path, photo: Path) -> dict[str, Any]:
     replace(run, options=replace(run.options, detector=WholePhoto()))(out / "without")
     counts = replace(run, options=replace(run.options, detector=WholePhoto(deadly)))(out / "with")
     errors = parquet.read_table(out / "with" / "errors.parquet").to_pylist()
-    reason = next((one["reason"] for one in errors if one["image_id"] == image), "not listed")
+    reason = next((row["reason"] for row in errors if row["image_id"] == image), "not listed")
     expected = [row for row in rows(out / "without") if row["image_id"] != image]
-    found = rows(out / "with")
-    is_same = [row["image_id"] for row in found] == [row["image_id"] for row in expected]
+    written = rows(out / "with")
+    is_same = [row["image_id"] for row in written] == [row["image_id"] for row in expected]
     apart = [
-        np.abs(np.subtract(row["keypoints"], one["keypoints"])).max()
-        for row, one in zip(found, expected, strict=is_same)
+        np.abs(np.subtract(row["keypoints"], pose["keypoints"])).max()
+        for row, pose in zip(written, expected, strict=is_same)
     ]
     return {"reason": reason, "counts": counts, "same_photos": is_same, "largest_difference": float(max(apart))}
-
-
-def read_manifest(out: Path) -> dict[str, Any]:
-    """What a run says of itself."""
-    return json.loads((out / "manifest.json").read_text())

@@ -3,45 +3,51 @@
     trustpose shard --gt DATA/lspet/joints.mat --images DATA/lspet/images --size 96 --out shards
     for name in simple-baseline integral …; do trustpose train lspet/$name --data shards --out MODELS/$name; done
     python benchmarks/single_person.py MODELS
+    python benchmarks/single_person.py --sizes
 
 Held out are the people of fold 0 of 10 by `datasets.folds.fold_of`, with their labels as published, not cleaned.
-Tables, then one line of JSON with all of them:
 
   systems   mean over joints of PCK@0.2 by the torso (which is PDJ@0.2), PDJ@0.1, PCK@0.2 by the box, and mean over
             limbs of strict PCP, with 95 % intervals from drawing people; the stages of one network below it
   claims    differences of PCK@0.2 and PDJ@0.1, of the same drawn people
   trust     Pearson r of each keypoint's score, and of our head's quality, with its OPKS
+  sizes     with --sizes, and no models: of the systems as published. Parameters, multiply-adds of a crop (convolutions
+            and fully connected layers, counted by torch), stride, receptive field of CPM
 """
 
-import argparse
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 import torch
+from coco_photos import with_interval
+from harness import parser, run, table
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.datasets.folds import fold_of
 from trustpose.datasets.lspet import lspet_people, read_lspet
 from trustpose.datasets.people import People
+from trustpose.files import InputError
 from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box, invert_affine, transform
 from trustpose.geometry.oks import opks
-from trustpose.metrics.bootstrap import interval, resample_counts
+from trustpose.metrics.bootstrap import resample_counts
 from trustpose.metrics.correct_joints import correct_joints, normalised_distance, replicate_correct
 from trustpose.metrics.correct_parts import body_limbs, limb_distance
 from trustpose.metrics.correlation import pearson
 from trustpose.metrics.reference_lengths import box_side, joints_box, torso_diameter
 from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.networks.convolutional_pose_machine import receptive_field
+from trustpose.networks.deep_pose import deep_pose
+from trustpose.networks.zoo import build, stride_of
 from trustpose.runtime.weights import load_module, load_trust_network
 from trustpose.training.crops import normalise
 from trustpose.trust.network import TrustNetwork
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 FOLDS, BATCH = 10, 64
 CLAIMS = (  # what the lecture says, the system that should be better, the other
     ("the cascade refines: stage 2 over 1", "deep-pose-3 · stage 2", "deep-pose-3 · stage 1"),
@@ -73,7 +79,7 @@ CLAIMS = (  # what the lecture says, the system that should be better, the other
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Predictions:
     """Predictions of one system: xy (N, K, 2) in photo pixels, score (N, K), and quality (N, K) of a head."""
 
     xy: np.ndarray
@@ -81,20 +87,20 @@ class Found:
     quality: np.ndarray | None = None
 
 
-def held_out() -> People:
+def held_out(data: Path) -> People:
     """Return the held-out people, with the labels as published."""
-    people = lspet_people(read_lspet(DATA / "lspet" / "joints.mat"), DATA / "lspet" / "images")
+    people = lspet_people(read_lspet(data / "lspet" / "joints.mat"), data / "lspet" / "images")
     rows = np.flatnonzero(fold_of(people.image_id, FOLDS) == 0)
     return People(people.skeleton, people.labels[rows], people.sources, people.source[rows], people.row[rows])
 
 
 @torch.no_grad()
-def predict(folder: Path, people: People) -> dict[str, Found]:
+def predict(folder: Path, people: People) -> dict[str, Predictions]:
     """Return the predictions of a model folder, "" for its output and others for its earlier stages."""
     spec = ModelSpec.read(folder)
     module: nn.Module = load_module(spec) if spec.trust is None else load_trust_network(spec)
-    parts: dict[str, list[Found]] = {}
-    for pixels, box, affine in _crops(spec, people):
+    parts: dict[str, list[Predictions]] = {}
+    for pixels, box, affine in crops_of(spec, people):
         if isinstance(module, TrustNetwork):
             outputs, trust = module(normalise(pixels), box if module.head.reads_box else None)
             quality = None if trust.quality is None else trust.quality.numpy()
@@ -102,11 +108,11 @@ def predict(folder: Path, people: People) -> dict[str, Found]:
             outputs, quality = module(normalise(pixels)), None
         for name, (xy, score) in _stages(spec, outputs).items():
             photo = transform(invert_affine(affine), xy.astype(np.float64))
-            parts.setdefault(name, []).append(Found(photo, score, quality))
-    return {name: _joined(found) for name, found in parts.items()}
+            parts.setdefault(name, []).append(Predictions(photo, score, quality))
+    return {name: _joined(part) for name, part in parts.items()}
 
 
-def _crops(spec: ModelSpec, people: People) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
+def crops_of(spec: ModelSpec, people: People) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
     """Yield pixels (B, H, W, 3), box (B, 2) as heads read it, and affines from photo to crop, as in prediction."""
     height, width = spec.input.height, spec.input.width
     extent = spec.crop_output.codec(spec.input).crop_extent(width, height)
@@ -129,29 +135,29 @@ def _crops(spec: ModelSpec, people: People) -> Iterator[tuple[torch.Tensor, torc
 def _stages(spec: ModelSpec, outputs: Outputs) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return positions in crop pixels and scores, of the output and of earlier stages, coarse to fine."""
     codec, unit = spec.crop_output.codec(spec.input), np.array([spec.input.width, spec.input.height])
-    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    stages: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     if outputs.coordinates is not None:
         coordinates = outputs.coordinates.numpy()
-        found[""] = (coordinates[..., :2] * unit, coordinates[..., 2])
+        stages[""] = (coordinates[..., :2] * unit, coordinates[..., 2])
         for number, xy in enumerate(outputs.extra.get("stages", [])[:-1], start=1):
-            found[f"stage {number}"] = (xy.numpy() * unit, coordinates[..., 2])
+            stages[f"stage {number}"] = (xy.numpy() * unit, coordinates[..., 2])
         if outputs.heatmaps:
             side = spec.input.width / outputs.heatmaps[0].shape[3]
             coarse = HeatmapCodec(*outputs.heatmaps[0].shape[:1:-1], side)
-            found["coarse"] = tuple(coarse.decode(Outputs([outputs.heatmaps[0].numpy()])))
-        return found
+            stages["coarse"] = tuple(coarse.decode(Outputs([outputs.heatmaps[0].numpy()])))
+        return stages
     assert isinstance(spec.output, HeatmapOutput)
     for number, maps in enumerate(outputs.heatmaps, start=1):
         name = "" if number == len(outputs.heatmaps) else f"stage {number}"
-        found[name] = tuple(codec.decode(Outputs([maps.numpy()])))
-    return found
+        stages[name] = tuple(codec.decode(Outputs([maps.numpy()])))
+    return stages
 
 
-def _joined(found: list[Found]) -> Found:
-    quality = [one.quality for one in found if one.quality is not None]
-    return Found(
-        np.concatenate([one.xy for one in found]),
-        np.concatenate([one.score for one in found]),
+def _joined(parts: list[Predictions]) -> Predictions:
+    quality = [part.quality for part in parts if part.quality is not None]
+    return Predictions(
+        np.concatenate([part.xy for part in parts]),
+        np.concatenate([part.score for part in parts]),
         np.concatenate(quality) if quality else None,
     )
 
@@ -173,88 +179,129 @@ class Measures:
         self.counts = resample_counts(len(self.labels))
         self.person = np.arange(len(self.labels))
 
-    def of(self, found: Found) -> dict[str, tuple[float, np.ndarray]]:
+    def of(self, predicted: Predictions) -> dict[str, tuple[float, np.ndarray]]:
         """Return each metric, in percent, and its value in every draw."""
         numbers = {}
         for name, (reference, fraction) in self.references.items():
-            distance = normalised_distance(found.xy, self.labels.xy, self.labelled, reference)
+            distance = normalised_distance(predicted.xy, self.labels.xy, self.labelled, reference)
             numbers[name] = self._rate(distance, fraction)
-        limbs = limb_distance(found.xy, self.labels.xy, self.labelled, self.limbs)
+        limbs = limb_distance(predicted.xy, self.labels.xy, self.labelled, self.limbs)
         return numbers | {"PCP": self._rate(limbs, 0.5)}
 
     def _rate(self, distance: np.ndarray, fraction: float) -> tuple[float, np.ndarray]:
         correct, count = replicate_correct(self.counts, distance, fraction, self.person)
         return 100 * float(correct_joints(distance, fraction).mean()[0]), 100 * (correct / count).mean(axis=1)
 
-    def trust(self, found: Found) -> dict[str, float | None]:
+    def trust(self, predicted: Predictions) -> dict[str, float | None]:
         """Return Pearson r of score and quality with OPKS, over labelled keypoints; None for constant scores."""
         sigmas = self.skeleton.sigmas
-        truth = opks(found.xy, self.labels.xy, self.labels.v, self.labels.area, sigmas)[self.labelled]
-        given = {"score": found.score, "quality": found.quality}
+        truth = opks(predicted.xy, self.labels.xy, self.labels.v, self.labels.area, sigmas)[self.labelled]
+        columns = {"score": predicted.score, "quality": predicted.quality}
         return {
             name: None if values is None or np.ptp(values) == 0 else float(pearson(values[self.labelled], truth))
-            for name, values in given.items()
+            for name, values in columns.items()
         }
 
 
-def show_systems(results: dict[str, dict[str, tuple[float, np.ndarray]]]) -> dict[str, dict[str, list[float]]]:
-    """Print the table; return it."""
-    names = list(next(iter(results.values())))
-    print(f"{'system':34}" + "".join(f"{name:>22}" for name in names))
-    table = {}
-    for system, numbers in results.items():
-        table[system] = {name: [value, *interval(draws)] for name, (value, draws) in numbers.items()}
-        cells = (f"{value:.1f} ({low:.1f}–{high:.1f})" for value, low, high in table[system].values())
-        print(f"{system:34}" + "".join(f"{cell:>22}" for cell in cells))
-    return table
-
-
-def show_claims(results: dict[str, dict[str, tuple[float, np.ndarray]]]) -> dict[str, dict[str, list[float]]]:
+def claims_of(results: dict[str, dict[str, tuple[float, np.ndarray]]]) -> dict[str, dict[str, list[float]]]:
     """Print and return the differences that the claims are about, with paired intervals."""
-    print("\nclaim: difference of PCK@0.2, of PDJ@0.1")
-    table: dict[str, dict[str, list[float]]] = {}
-    for claim, better, other in CLAIMS:
-        if better not in results or other not in results:
+    rows: dict[str, dict[str, list[float]]] = {}
+    shown = {}
+    for claim, better, base in CLAIMS:
+        if better not in results or base not in results:
             continue
-        table[claim], cells = {}, []
+        rows[claim], shown[claim] = {}, {}
         for metric in ("PCK@0.2", "PDJ@0.1"):
-            (one, draws), (two, others) = (results[name][metric] for name in (better, other))
-            low, high = interval(draws - others)
+            (value, draws), (base_value, base_draws) = results[better][metric], results[base][metric]
+            rows[claim][metric] = with_interval(value - base_value, draws - base_draws)
+            _, low, high = rows[claim][metric]
             verdict = "holds" if low > 0 else "reversed" if high < 0 else "open"
-            table[claim][metric] = [one - two, low, high]
-            cells.append(f"{one - two:+6.1f} ({low:+.1f} to {high:+.1f}) {verdict:9}")
-        print(f"{claim:46} " + " ".join(cells))
-    return table
+            shown[claim] |= {metric: rows[claim][metric], f"claim by {metric}": verdict}
+    table("claims", shown, "+.1f")
+    return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", type=Path, help="folder of the trained models, by name")
-    options = parser.parse_args()
+def sizes() -> dict[str, dict[str, float]]:
+    """Print and return the sizes of the networks as published."""
+    listed = (("deep-pose-1", 220, 220), ("deep-pose-3", 220, 220), ("deep-pose-r50-1", 224, 224))
+    listed += tuple((f"tompson-{pooling}{part}", 256, 256) for pooling in (4, 8, 16) for part in ("-coarse", ""))
+    listed += (("cpm-1", 368, 368), ("cpm-3", 368, 368), ("cpm-6", 368, 368))
+    listed += (("cpn-r50", 256, 192), ("cpn-r50", 384, 288), ("cpn-r101", 384, 288))
+    rows = {}
+    for name, height, width in listed:
+        with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+            network = build(name, 17 if name.startswith("cpn") else 14).eval()
+            network(torch.zeros(1, 3, height, width))
+        millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+        row = {"parameters": millions, "multiply-adds": counter.get_total_flops() / 2e9, "stride": stride_of(name)}
+        rows[f"{name} {height}×{width}"] = row
+    table("", {name: row | {"parameters": f"{row['parameters']:.1f} M"} for name, row in rows.items()}, ".1f")
+    seen = receptive_field(6)
+    print("a belief of CPM depends on, by stage:", ", ".join(f"{side} × {side}" for side in seen))
+    return (
+        rows
+        | parts_that_differ()
+        | {"receptive field of CPM": {str(number): side for number, side in enumerate(seen, start=1)}}
+    )
+
+
+def parts_that_differ() -> dict[str, dict[str, float]]:
+    """Print and return where the sizes lie that differ from the papers': DeepPose's parameters, CPN's multiply-adds."""
+    with torch.device("meta"), torch.no_grad():
+        small = deep_pose("alexnet", 1, 14, hidden=(4096,))
+        network, counter = build("cpn-r50", 17).eval(), FlopCounterMode(display=False, depth=4)
+        with counter:
+            network(torch.zeros(1, 3, 256, 192))
+    fewer = sum(parameter.numel() for parameter in small.parameters()) / 1e6
+    print(f"deep-pose-1 with one fully connected layer of 4096: {fewer:.1f} M")
+    counts = {name: sum(ops.values()) / 2e9 for name, ops in counter.get_flop_counts().items()}
+
+    def of(*patterns: str) -> float:
+        return sum(value for name, value in counts.items() if any(fnmatch(name, pattern) for pattern in patterns))
+
+    first = "CascadedPyramid."
+    parts = {
+        "ResNet-50": counts[first + "body"],
+        "GlobalNet's pyramid": of(*(f"{first}global_net.?.{part}" for part in ("lateral", "from_above"))),
+        "GlobalNet's heatmaps": of(*(f"{first}global_net.?.{part}" for part in ("before", "head"))),
+        "RefineNet": of(f"{first}refine_net.?", f"{first}mixed", f"{first}head"),
+        # a ResNet as first published halves the map in a block's first 1 × 1 convolution, which then costs a quarter
+        "saved by strides as in the first ResNet": 0.75 * of(*(f"{first}body.layer{n}.0.conv1" for n in (2, 3, 4))),
+    }
+    print("cpn-r50 256×192, G: " + ", ".join(f"{name} {value:.2f}" for name, value in parts.items()))
+    return {"deep-pose-1, one fully connected": {"parameters": fewer}, "parts of cpn-r50 256×192": parts}
+
+
+def main(options):
+    if options.sizes:
+        return sizes()
+    if options.models is None:
+        raise InputError("expected the folder of the trained models, or --sizes")
     torch.set_num_threads(1)
-    people = held_out()
+    people = held_out(options.data)
     measures = Measures(people)
     results, trust = {}, {}
-    print(f"{len(people)} people held out, {measures.with_torso} with the torso, left shoulder to right hip\n")
+    print(f"{len(people)} people held out, {measures.with_torso} with the torso, left shoulder to right hip")
     for folder in sorted(path.parent for path in options.models.glob("*/model.json")):
-        for stage, found in predict(folder, people).items():
+        for stage, predicted in predict(folder, people).items():
             name = f"{folder.name} · {stage}" if stage else folder.name
-            if found.quality is None:
-                results[name] = measures.of(found)
+            if predicted.quality is None:
+                results[name] = measures.of(predicted)
             if not stage:
-                trust[name] = measures.trust(found)
-    report = {
-        "people": len(people),
-        "with torso": measures.with_torso,
-        "systems": show_systems(results),
-        "claims": show_claims(results),
-        "trust": trust,
+                trust[name] = measures.trust(predicted)
+    systems = {
+        system: {name: with_interval(value, draws) for name, (value, draws) in numbers.items()}
+        for system, numbers in results.items()
     }
-    print("\nPearson r with OPKS: the network's score, our head's quality")
-    for name, numbers in trust.items():
-        print(f"{name:34}" + "".join(f"{'none' if r is None else f'{r:.3f}':>10}" for r in numbers.values()))
-    print(json.dumps(report))
+    table("system", systems, ".1f")
+    claims = claims_of(results)
+    table("Pearson r with OPKS: the network's score, our head's quality", trust)
+    counts = {"people": len(people), "with torso": measures.with_torso}
+    return counts | {"systems": systems, "claims": claims, "trust": trust}
 
 
 if __name__ == "__main__":
-    main()
+    options_parser = parser(__doc__, "data")
+    options_parser.add_argument("models", type=Path, nargs="?", help="folder of the trained models, by name")
+    options_parser.add_argument("--sizes", action="store_true", help="sizes of the systems as published instead")
+    run(main, options_parser)

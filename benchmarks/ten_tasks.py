@@ -6,19 +6,17 @@ Each task is a script, run in a process of its own in an empty folder that holds
 and b.json (two estimators' results on `train`), and other.json (the first one's on `dev`). Lines are those that are
 not blank, imports included; seconds are of the whole process. Installation needs a package index. A peer without a
 script has no such function, or one that cannot be run here: Ultralytics' needs a download of weights (AGPL-3.0) and
-is left out. --show prints the scripts. Then one line of JSON.
+is left out.
 """
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from harness import parser, run, timed
+
 ROOT = Path(__file__).parents[1]
 SHELL, PYTHON = "sh", "python"
 Script = tuple[str, str]  # language, text
@@ -99,57 +97,51 @@ SUPERVISION: dict[str, Script] = {
 }
 
 
-def prepare(folder: Path, bundle: Path | None) -> None:
+def prepare(folder: Path, data: Path, bundle: Path | None) -> None:
     """Link the files that scripts read."""
     names = {
-        "photo.jpg": DATA / "coco" / "dev" / "000000006894.jpg",
-        "clip.mp4": DATA / "multiview" / "pose2sim" / "balancing" / "videos" / "cam01.mp4",
-        "gt.json": DATA / "coco" / "train_gt.json",
-        "a.json": DATA / "results" / "movenet-thunder.train.json",
-        "b.json": DATA / "results" / "simplepose_flip.train.json",
-        "other.json": DATA / "results" / "movenet-thunder.dev.json",
-        "network.onnx": DATA / "networks" / "simplepose.onnx",
-        "network.json": DATA / "networks" / "simplepose.json",
+        "photo.jpg": data / "coco" / "dev" / "000000006894.jpg",
+        "clip.mp4": data / "multiview" / "pose2sim" / "balancing" / "videos" / "cam01.mp4",
+        "gt.json": data / "coco" / "train_gt.json",
+        "a.json": data / "results" / "movenet-thunder.train.json",
+        "b.json": data / "results" / "simplepose_flip.train.json",
+        "other.json": data / "results" / "movenet-thunder.dev.json",
+        "network.onnx": data / "networks" / "simplepose.onnx",
     }
     for name, target in names.items():
         (folder / name).symlink_to(target)
-    spec = folder / "network.json"
-    content = json.loads(spec.read_text()) | {"onnx": "network.onnx"}
-    spec.unlink()
-    spec.write_text(json.dumps(content))
+    spec = json.loads((data / "networks" / "simplepose.json").read_text()) | {"onnx": "network.onnx"}
+    (folder / "network.json").write_text(json.dumps(spec))
     if bundle is not None:
         (folder / "model.task").symlink_to(bundle.resolve())
 
 
-def run(script: Script, bundle: Path | None) -> dict[str, float]:
-    """Lines, and seconds of the script in a new folder. Raises CalledProcessError, its output in the message."""
+def run_script(script: Script, options) -> dict[str, float]:
+    """Lines, and seconds of the script in a new folder. A script that fails ends the program with its output."""
     language, text = script
     with tempfile.TemporaryDirectory() as name:
-        prepare(Path(name), bundle)
+        prepare(Path(name), options.data, options.mediapipe)
         command = ["sh", "-ec", text] if language == SHELL else [sys.executable, "-c", text]
-        started = time.perf_counter()
-        done = subprocess.run(command, cwd=name, capture_output=True, text=True, check=False)
-        seconds = time.perf_counter() - started
-    if done.returncode:
-        sys.exit(f"{text}\n{done.stdout}{done.stderr}")
-    return {"lines": sum(bool(line.strip()) for line in text.splitlines()), "seconds": round(seconds, 2)}
+        timing = timed(lambda: subprocess.run(command, cwd=name, capture_output=True, text=True, check=False))
+    if timing.result.returncode:
+        sys.exit(f"{text}\n{timing.result.stdout}{timing.result.stderr}")
+    return {"lines": sum(bool(line.strip()) for line in text.splitlines()), "seconds": round(timing.seconds, 2)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mediapipe", type=Path, help="MediaPipe's pose landmarker bundle")
-    parser.add_argument("--show", action="store_true", help="print the scripts")
-    given = parser.parse_args()
-    ways = {"trustpose": OURS, "supervision": SUPERVISION} | ({"MediaPipe": MEDIAPIPE} if given.mediapipe else {})
-    found: dict[str, dict[str, dict[str, float]]] = {}
+def main(options):
+    ways = {"trustpose": OURS, "supervision": SUPERVISION} | ({"MediaPipe": MEDIAPIPE} if options.mediapipe else {})
+    result: dict[str, dict[str, dict[str, float]]] = {}
     for task in OURS:
-        found[task] = {name: run(scripts[task], given.mediapipe) for name, scripts in ways.items() if task in scripts}
-        cells = (f"{name} {row['lines']:.0f} lines {row['seconds']:.1f} s" for name, row in found[task].items())
+        scripts = {name: tasks[task] for name, tasks in ways.items() if task in tasks}
+        result[task] = {name: run_script(script, options) for name, script in scripts.items()}
+        cells = (f"{name} {row['lines']:.0f} lines {row['seconds']:.1f} s" for name, row in result[task].items())
         print(f"{task:<28}{'   '.join(cells)}", flush=True)
-        for name, scripts in ways.items() if given.show else ():
-            print(f"\n{name}:\n{scripts[task][1]}" if task in scripts else "")
-    print(json.dumps(found))
+        for name, (_, text) in scripts.items() if options.show else ():
+            print(f"\n{name}:\n{text}")
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    options_parser = parser(__doc__, "mediapipe", "data")
+    options_parser.add_argument("--show", action="store_true", help="print the scripts")
+    run(main, options_parser)

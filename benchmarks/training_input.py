@@ -9,23 +9,18 @@ process itself does in stages with a head. Seconds are the processor's, so that 
 Crops per second × --workers is the most that so many workers on as many free cores give; how fast the GPU computes is
 not known here. So the table says how fast it has to be, in crops and in FLOPs, for the recipe to be done in --minutes.
 FLOPs are torch's count of network and head for one crop, three times that in training: backward takes two. Then what
-checkpoints and weights weigh. Last comes one line of JSON.
+checkpoints and weights weigh.
 """
 
-import argparse
 import io
-import json
-import os
-import sys
-import time
 from pathlib import Path
 
 import cv2
 import torch
+from harness import DATA, parser, run, table, timed
 from torch.utils.flop_counter import FlopCounterMode
 
 from trustpose.codecs import Outputs
-from trustpose.files import InputError
 from trustpose.networks.zoo import build
 from trustpose.training.crops import codec_of, collate, training_crops
 from trustpose.training.ema import Ema
@@ -35,7 +30,6 @@ from trustpose.training.recipe import Recipe
 from trustpose.training.recipes import find_recipe
 from trustpose.trust.network import TrustNetwork, attach
 
-DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "coco"
 NETWORKS = ("light-mobilenetv2-050", "light-efficientnet-lite0")
 HEAD = "keypoint-tokens"
 BATCH = 32  # small enough to be made more than once of few crops
@@ -48,19 +42,16 @@ def input_costs(recipe: Recipe, folder: Path, count: int) -> dict[str, float]:
     step = max(1, len(crops) // count)
     rows = range(0, min(len(crops), step * count), step)
     _ = crops[0]
-    start = time.process_time()
-    made = [crops[row] for row in rows]
-    crop = (time.process_time() - start) / len(made)
-    start = time.process_time()
-    parts = [made[at : at + BATCH] for at in range(0, len(made), BATCH)]
-    batches = [collate(part, codec, recipe.train.area) for part in parts]
-    batch = (time.process_time() - start) / len(made)
-    size = sum(tensor.nbytes for one in batches for tensor in one.values()) / len(made)
-    start = time.process_time()
-    for one in batches:
-        codec.decode(Outputs([one["heatmaps"].numpy()]))
-    decode = (time.process_time() - start) / len(made)
-    return {"people": len(people), "crop_s": crop, "batch_s": batch, "decode_s": decode, "bytes": size}
+    making = timed(lambda: [crops[row] for row in rows])
+    made = making.result
+    parts = [made[start : start + BATCH] for start in range(0, len(made), BATCH)]
+    batching = timed(lambda: [collate(part, codec, recipe.train.area) for part in parts])
+    size = sum(tensor.nbytes for batch in batching.result for tensor in batch.values()) / len(made)
+    maps = [Outputs([batch["heatmaps"].numpy()]) for batch in batching.result]
+    decoding = timed(lambda: [codec.decode(outputs) for outputs in maps])
+    timings = {"crop_s": making, "batch_s": batching, "decode_s": decoding}
+    seconds = {name: timing.cpu_seconds / len(made) for name, timing in timings.items()}
+    return {"people": len(people), "bytes": size} | seconds
 
 
 def flops(name: str, height: int, width: int) -> int:
@@ -90,26 +81,29 @@ def weight(name: str, recipe: Recipe) -> dict[str, float]:
     }
 
 
-def show_input(found: dict[str, float], recipe: Recipe, workers: int, minutes: float) -> dict[str, float]:
-    """The table of what the input gives and what the recipe needs, and the same for scripts."""
-    made = 1 / (found["crop_s"] + found["batch_s"])
-    people = int(found["people"])
+def input_summary(costs: dict[str, float], recipe: Recipe, workers: int, minutes: float) -> dict[str, float]:
+    """What the input gives and what the recipe needs."""
+    rate = 1 / (costs["crop_s"] + costs["batch_s"])
+    people = int(costs["people"])
     steps = recipe.plan.epochs * (people // recipe.train.batch_size)
     crops = steps * recipe.train.batch_size
     needed = crops / (60 * minutes)
-    shared = 2 * workers * recipe.train.batch_size * found["bytes"] / 1e9  # DataLoader prepares two batches a worker
-    print(f"{'crops made by one worker':42}{1 / found['crop_s']:10,.0f} /s")
-    print(f"{'and put into batches':42}{made:10,.0f} /s")
-    print(f"{f'the most that {workers} workers give':42}{workers * made:10,.0f} /s")
-    print(f"{'decoded by the training process':42}{1 / found['decode_s']:10,.0f} /s")
-    print(f"{f'steps in {recipe.plan.epochs} epochs of {people:,} people':42}{steps:10,}")
-    print(f"{f'crops, {recipe.train.batch_size} in a step':42}{crops:10,}")
-    print(f"{f'needed to be done in {minutes:g} minutes':42}{needed:10,.0f} /s")
-    print(f"{'batches waiting in shared memory':42}{shared:10.1f} GB")
+    shared = 2 * workers * recipe.train.batch_size * costs["bytes"] / 1e9  # DataLoader prepares two batches a worker
+    numbers = {
+        "crops made by one worker, /s": 1 / costs["crop_s"],
+        "and put into batches, /s": rate,
+        f"the most that {workers} workers give, /s": workers * rate,
+        "decoded by the training process, /s": 1 / costs["decode_s"],
+        f"steps in {recipe.plan.epochs} epochs of {people:,} people": steps,
+        f"crops, {recipe.train.batch_size} in a step": crops,
+        f"needed to be done in {minutes:g} minutes, /s": needed,
+        "batches waiting in shared memory, GB": f"{shared:.1f}",
+    }
+    table("", {name: {"input": value} for name, value in numbers.items()}, ",.0f")
     return {
-        "crops_per_second_per_core": round(made, 1),
-        "crops_per_second_most": round(workers * made, 1),
-        "decoded_per_second": round(1 / found["decode_s"], 1),
+        "crops_per_second_per_core": round(rate, 1),
+        "crops_per_second_most": round(workers * rate, 1),
+        "decoded_per_second": round(1 / costs["decode_s"], 1),
         "steps": steps,
         "crops": crops,
         "needed_per_second": round(needed, 1),
@@ -117,42 +111,32 @@ def show_input(found: dict[str, float], recipe: Recipe, workers: int, minutes: f
     }
 
 
-def show_networks(recipe: Recipe, needed: float) -> dict[str, dict[str, float]]:
-    """The table of networks with our head, and the same for scripts. needed: crops per second."""
-    heads = ("parameters", "GFLOP/crop", "TFLOP/s", "checkpoint", "float32", "float16")
-    print(f"\n{'network with head':28}" + "".join(f"{head:>13}" for head in heads))
+def network_rows(recipe: Recipe, needed: float) -> dict[str, dict[str, float]]:
+    """Networks with our head: what they compute and weigh. needed: crops per second."""
     rows = {}
     for name in NETWORKS:
         work = flops(name, recipe.height, recipe.width)
         row = {"forward_gflop": work / 1e9, "needed_tflop_s": 3 * work * needed / 1e12} | weight(name, recipe)
-        sizes = "".join(f"{row[key]:10.1f} MB" for key in ("checkpoint_mb", "float32_mb", "float16_mb"))
-        print(
-            f"{name:28}{row['parameters_m']:11.2f} M{row['forward_gflop']:13.3f}{row['needed_tflop_s']:13.2f}" + sizes
-        )
         rows[name] = {key: round(value, 4) for key, value in row.items()}
+    table("network with head", rows, ".2f", forward_gflop=".3f")
     return rows
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="?", type=Path, default=DATA, metavar="DATA_DIR")
-    parser.add_argument("--recipe", default="default-network-gpu")
-    parser.add_argument("--crops", type=int, default=300)
-    parser.add_argument("--workers", type=int, default=14)
-    parser.add_argument("--minutes", type=float, default=25.0)
-    options = parser.parse_args()
+def main(options):
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    try:
-        recipe = find_recipe(options.recipe)
-        found = input_costs(recipe, options.data, options.crops)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    summary = show_input(found, recipe, options.workers, options.minutes)
-    print(json.dumps({"input": summary, "networks": show_networks(recipe, summary["needed_per_second"])}))
-    return 0
+    recipe = find_recipe(options.recipe)
+    costs = input_costs(recipe, options.folder, options.crops)
+    summary = input_summary(costs, recipe, options.workers, options.minutes)
+    return {"input": summary, "networks": network_rows(recipe, summary["needed_per_second"])}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options_parser = parser(__doc__)
+    add = options_parser.add_argument
+    add("folder", nargs="?", type=Path, default=DATA / "coco", metavar="DATA_DIR", help="best a folder of shards")
+    add("--recipe", default="default-network-gpu", help="its crops and epochs")
+    add("--crops", type=int, default=300, help="crops to make")
+    add("--workers", type=int, default=14, help="of the training")
+    add("--minutes", type=float, default=25.0, help="for the training")
+    run(main, options_parser)
