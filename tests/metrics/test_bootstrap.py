@@ -19,10 +19,9 @@ from trustpose.metrics.bootstrap import (
     pearson_replicates,
     replicate_sums,
     resample_counts,
-    spearman_replicates,
     sums_by_group,
 )
-from trustpose.metrics.correlation import pearson
+from trustpose.metrics.correlation import levels, pearson, spearman_from_levels
 from trustpose.metrics.reliability import brier_score, expected_calibration_error
 from trustpose.metrics.visibility import confusion
 
@@ -46,16 +45,19 @@ def test_every_metric_against_rows_drawn_one_by_one(seed):
     counts = resample_counts(12, 40, seed)
     got = {
         "pearson": pearson_replicates(counts, score, target, image),
-        "spearman": spearman_replicates(counts, score, target, image),
         "ece": ece_replicates(counts, score, target, image, bins=5),
         "brier": brier_replicates(counts, score, target, image),
         "confusion": confusion_replicates(counts, v, predicted, image),
     }
+    level_x, level_y = levels(score), levels(target)
     for b, count in enumerate(counts):
         rows = drawn_rows(count, image)
         x, y = score[rows], target[rows]
         assert got["pearson"][b] == pytest.approx(scipy.stats.pearsonr(x, y).statistic, abs=1e-10)
-        assert got["spearman"][b] == pytest.approx(scipy.stats.spearmanr(x, y).statistic, abs=1e-12)
+        weight = count.astype(np.float64)[image]
+        assert spearman_from_levels(level_x, level_y, weight) == pytest.approx(
+            scipy.stats.spearmanr(x, y).statistic, abs=1e-12
+        )
         assert got["ece"][b] == pytest.approx(expected_calibration_error(x, y, bins=5), abs=1e-12)
         assert got["brier"][b] == pytest.approx(brier_score(x, y), abs=1e-12)
         np.testing.assert_array_equal(got["confusion"][b], confusion(v[rows], predicted[rows]))
@@ -149,10 +151,10 @@ def test_undefined_draws_are_nan_and_silent(recwarn):
     counts = resample_counts(3, 200, 0)
     ones = (counts == 3).any(axis=1)  # one image three times: both sides constant
     assert ones.any()
-    for replicates in (pearson_replicates, spearman_replicates):
-        np.testing.assert_array_equal(np.isnan(replicates(counts, score, target, np.arange(3))), ones)
+    np.testing.assert_array_equal(np.isnan(pearson_replicates(counts, score, target, np.arange(3))), ones)
+    ranks = [spearman_from_levels(levels(score), levels(target), count.astype(np.float64)) for count in counts]
+    np.testing.assert_array_equal(np.isnan(ranks), ones)
     with_nan = np.array([0.1, np.nan, 0.9])
-    assert np.isnan(spearman_replicates(counts, with_nan, target, np.arange(3))).all()
     assert np.isnan(pearson_replicates(counts, with_nan, target, np.arange(3))).all()
     assert not recwarn.list
 
@@ -174,13 +176,16 @@ def test_nothing_to_draw(images, draws):
 SPEED = """
 import time
 import numpy as np
-from trustpose.metrics.bootstrap import resample_counts, spearman_replicates
+from trustpose.metrics.bootstrap import resample_counts
+from trustpose.metrics.correlation import levels, spearman_from_levels
 
 generator = np.random.default_rng(0)
 score, target = generator.random((2, 20_000))
 counts, image = resample_counts(7000), generator.integers(0, 7000, size=20_000)
 start = time.process_time()
-assert len(spearman_replicates(counts, score, target, image)) == 1000
+level_x, level_y = levels(score), levels(target)
+for count in counts:
+    assert abs(spearman_from_levels(level_x, level_y, count.astype(float)[image])) < 1
 print(time.process_time() - start)
 """
 

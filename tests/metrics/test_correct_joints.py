@@ -18,7 +18,6 @@ from trustpose.metrics.correct_joints import (
     area_under_curve,
     correct_joints,
     left_right_groups,
-    mean_distance,
     normalised_distance,
     pck,
     replicate_correct,
@@ -29,7 +28,6 @@ from trustpose.metrics.correct_parts import (
     limb_distance,
     limb_groups,
     limb_lengths,
-    mean_limb_length,
     pcp,
 )
 from trustpose.metrics.reference_lengths import box_side, head_size, joints_box, torso_diameter
@@ -103,7 +101,6 @@ def test_a_dropped_joint_is_wrong_and_an_unlabelled_one_never_counts():
     assert counted.rate.tolist() == [[1, 0], [1, 0]]
     assert counted.pooled().tolist() == [2 / 3, 2 / 3]
     assert counted.mean().tolist() == [0.5, 0.5]
-    assert mean_distance(normalised_distance(xy, true_xy, labelled, np.ones(2))) == np.inf
     with pytest.raises(ValueError, match="fractions"):
         correct_joints(np.zeros((1, 1)), [-0.1])
 
@@ -150,11 +147,11 @@ def test_draws_of_people_equal_people_repeated_by_hand():
         np.testing.assert_allclose(row, correct_joints(again, 0.5).rate[0])
 
 
-def test_mean_limb_lengths_replace_own_ones():
+def test_lengths_replace_those_of_the_people():
     true_xy = np.array([[[0.0, 0], [4, 0]], [[0, 0], [8, 0]]])
     labelled, limbs = np.ones((2, 2), dtype=np.bool_), (Limb("arm", (0,), (1,)),)
-    lengths = mean_limb_length(limb_lengths(true_xy, labelled, limbs))
-    assert lengths.ravel().tolist() == [6, 6]
+    assert limb_lengths(true_xy, labelled, limbs).ravel().tolist() == [4, 8]
+    lengths = np.full((2, 1), 6.0)
     off = limb_distance(true_xy + 3, true_xy, labelled, limbs, lengths=lengths)
     assert off.ravel().tolist() == pytest.approx([math.sqrt(18) / 6] * 2)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from trustpose.metrics.correlation import levels, pearson_from_sums, pearson_sums, spearman_from_levels
+from trustpose.metrics.correlation import pearson_from_sums, pearson_sums
 from trustpose.metrics.reliability import Binning, brier_from_sums, brier_sums, ece_from_sums, reliability_sums
 from trustpose.metrics.visibility import confusion_by_group
 
@@ -91,19 +91,6 @@ def pearson_replicates(
 ) -> Float[np.ndarray, " B"]:
     """Compute Pearson's r (B,) of x and y in every draw; `image` (N,) is the image, 0..I−1, of a row."""
     return pearson_from_sums(replicate_sums(counts, pearson_sums(x, y, image, counts.shape[1])))
-
-
-def spearman_replicates(
-    counts: Int[np.ndarray, "B I"],
-    x: Real[np.ndarray, " N"],
-    y: Real[np.ndarray, " N"],
-    image: Int[np.ndarray, " N"],
-) -> Float[np.ndarray, " B"]:
-    """Compute Spearman's ρ (B,) of x and y in every draw, with new ranks. Sorted once, then linear in N per draw."""
-    if np.isnan(x).any() or np.isnan(y).any():
-        return np.full(len(counts), np.nan)
-    level_x, level_y = levels(x), levels(y)
-    return np.array([spearman_from_levels(level_x, level_y, row.astype(np.float64)[image]) for row in counts])
 
 
 def ece_replicates(

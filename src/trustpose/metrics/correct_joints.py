@@ -106,13 +106,6 @@ def pck(
     return correct_joints(normalised_distance(xy, true_xy, labelled, reference), fraction).rate[0]
 
 
-def mean_distance(distance: Float[np.ndarray, "N K"]) -> float:
-    """Return the mean of `normalised_distance` over all joints that count (normalised mean error; with references of 1
-    the end-point error in pixels): infinity if one has no prediction, NaN if none counts."""
-    counted = distance[~np.isnan(distance)]
-    return float(counted.mean()) if len(counted) else float("nan")
-
-
 def area_under_curve(fractions: Float[np.ndarray, " T"], rate: Float[np.ndarray, " T"]) -> float:
     """Return the mean height of a curve of shares over its fractions, by the trapezoidal rule, 0–1.
 
@@ -168,19 +161,6 @@ def replicate_correct(
     both = np.stack([distance <= fraction, ~np.isnan(distance)], axis=1).astype(np.int8)  # (N, 2, K)
     sums = replicate_sums(counts, sums_by_group(both, image, counts.shape[1]))
     return sums[:, 0], sums[:, 1]
-
-
-def replicate_mean_distance(
-    counts: Int[np.ndarray, "B I"], distance: Float[np.ndarray, "N K"], image: Int[np.ndarray, " N"]
-) -> Float[np.ndarray, " B"]:
-    """Return `mean_distance` in every draw; NaN where no joint counts, or one of all rows has no prediction."""
-    if np.isinf(distance).any():
-        return np.full(len(counts), np.nan)
-    sums = np.stack([np.nan_to_num(distance).sum(axis=1), np.count_nonzero(~np.isnan(distance), axis=1)], axis=1)
-    by_image = np.zeros((counts.shape[1], 2))
-    np.add.at(by_image, image, sums)
-    total, count = (counts @ by_image).T
-    return _share(total, count)
 
 
 def _share(correct: np.ndarray | float, count: np.ndarray | float) -> np.ndarray:

@@ -73,7 +73,7 @@ def limb_distance(
 
     NaN where the limb does not count, infinity where an end has no prediction; `correct_joints` at 0.5 gives PCP, and
     at several fractions its curve. `lengths` (N, L) in pixels replaces each person's own: PCPm of Andriluka et al.,
-    CVPR 2014, uses the mean over the test set (`mean_limb_length`). Raises ValueError for another rule.
+    CVPR 2014, uses each limb's mean over the test set. Raises ValueError for another rule.
     """
     if rule not in ("strict", "loose"):
         raise ValueError(f"rule: expected 'strict' or 'loose', got {rule!r}")
@@ -97,14 +97,6 @@ def limb_lengths(
     has = np.stack([labelled[:, [*limb.start, *limb.end]].all(axis=1) for limb in limbs], axis=1)
     length = np.linalg.norm(end - start, axis=2)
     return np.where(has & (length > 0), length, np.nan)
-
-
-def mean_limb_length(lengths: Float[np.ndarray, "N L"]) -> Float[np.ndarray, "N L"]:
-    """Return each limb's mean over the people, in every row, as PCPm needs it; NaN for a limb never labelled."""
-    is_labelled = ~np.isnan(lengths)
-    total, count = np.where(is_labelled, lengths, 0.0).sum(axis=0), is_labelled.sum(axis=0)
-    mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
-    return np.broadcast_to(mean, lengths.shape).copy()
 
 
 def pcp(

@@ -118,26 +118,13 @@ def ternary_scores(counts: Real[np.ndarray, "*B C C"]) -> TernaryScores:
     )
 
 
-def best_labelled_threshold(score: Real[np.ndarray, "*S"], labelled: Bool[np.ndarray, "*S"]) -> LabelledThreshold:
-    """Find the threshold on raw scores, of any range, that separates labelled from unlabelled keypoints with the best
-    F1.
-
-    Exact: every distinct score is tried, in O(N log N). Ties prefer the highest. Both are NaN if no keypoint is
-    labelled. The threshold is chosen on the evaluated data, so it is an upper bound for thresholds. Raises ValueError
-    if a score is NaN or the shapes differ.
-    """
-    if score.shape != labelled.shape:
-        raise ValueError(f"labelled: expected the score's shape {score.shape}, got {labelled.shape}")
-    if np.isnan(score).any():
-        raise ValueError(f"score: expected numbers, got {int(np.isnan(score).sum())} NaN")
-    order = np.argsort(score, axis=None)[::-1]
-    search = ThresholdSearch(int(np.count_nonzero(labelled)))
-    search.add(score.ravel()[order], labelled.ravel()[order])
-    return search.best()
-
-
 class ThresholdSearch:
-    """`best_labelled_threshold` over blocks of keypoints, the highest scores first; `labelled` of all are labelled."""
+    """The threshold on raw scores, of any range, that separates labelled from unlabelled keypoints with the best F1.
+
+    Exact: blocks of keypoints are added with the highest scores first, and every distinct score is tried; ties prefer
+    the highest. `labelled` of all keypoints are labelled; both numbers are NaN if none is. The threshold is chosen on
+    the evaluated data, so it is an upper bound for thresholds.
+    """
 
     def __init__(self, labelled: int) -> None:
         self._labelled = labelled

@@ -21,7 +21,6 @@ from trustpose.networks.layers import GRIDS, ConvBN, check_keypoints
 
 CHANNELS = 256
 LEVELS = 4  # conv2 to conv5, of strides 4 to 32
-HARD_KEYPOINTS = 8  # of COCO's 17, section 3.2.2
 
 Maps = list[Float[Tensor, "B _ _ _"]]
 

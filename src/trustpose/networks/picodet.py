@@ -23,7 +23,6 @@ from trustpose.networks.onnx_weights import read_convolutions
 CHANNELS = 96  # of neck and heads
 BINS = 8  # a side is 0 to 7 strides long, read as the mean over its distribution
 STRIDES = (8, 16, 32, 64)
-PICODET_MULTIPLE = 32  # a photo's sides must be multiples of this
 _STEM = 16
 _BLOCKS = (  # of the backbone: kernel, stride, channels, whether channels are weighed
     *((3, 1, 24, False), (3, 2, 48, False), (3, 1, 48, False), (3, 2, 96, False), (3, 1, 96, False)),
