@@ -96,15 +96,15 @@ def trusted(dev: Split, poses: Poses, before: np.ndarray, after: np.ndarray, cou
         drawn = binary_ranking_replicates(counts, score, is_person, image).auroc
         row[f"AUROC, {name}"] = float(binary_ranking(score, is_person).auroc)
         row[f"AUROC, {name}, interval"] = interval(drawn)
-    (own, own_draws), (new, new_draws) = (measured(dev, poses, score, counts) for score in (before, after))
-    row |= {"AP, own": own["AP"], "AP, expected OKS": new["AP"], "gain": new["AP"] - own["AP"]}
-    return row | {"gain interval": interval(new_draws - own_draws)}
+    (own_row, own_drawn), (new, new_draws) = (measured(dev, poses, score, counts) for score in (before, after))
+    row |= {"AP, own": own_row["AP"], "AP, expected OKS": new["AP"], "gain": new["AP"] - own_row["AP"]}
+    return row | {"gain interval": interval(new_draws - own_drawn)}
 
 
 def tags_apart(split: Split, network: Any) -> Row:
     """How well the tags at labelled joints separate people, before any decoding."""
     truth = split.file.truth
-    apart, near = [], []
+    is_apart, is_near_mean = [], []
     for photo in photos_of(split.file, split.folder, split.image_id):
         arrays, _, to_image = network.run(open_photo(photo, MAX_PIXELS))
         tags, stride = arrays[1][0], network.output.tag_stride or network.output.stride
@@ -116,10 +116,10 @@ def tags_apart(split: Split, network: Any) -> Row:
             x, y = np.rint(Grid((stride, stride)).cells(inside)).astype(int).T
             values = tags[joint, y.clip(0, tags.shape[1] - 1), x.clip(0, tags.shape[2] - 1)]
             means.append(values.mean())
-            near += (np.abs(values - values.mean()) < 1).tolist()
+            is_near_mean += (np.abs(values - values.mean()) < 1).tolist()
         first, second = np.triu_indices(len(means), 1)
-        apart += (np.abs(np.array(means)[first] - np.array(means)[second]) > 1).tolist() if len(first) else []
-    return {"pairs": len(apart), "apart": float(np.mean(apart)), "joints near": float(np.mean(near))}
+        is_apart += (np.abs(np.array(means)[first] - np.array(means)[second]) > 1).tolist() if len(first) else []
+    return {"pairs": len(is_apart), "apart": float(np.mean(is_apart)), "joints near": float(np.mean(is_near_mean))}
 
 
 def pasted(count: int, people: list[np.ndarray], back: np.ndarray) -> np.ndarray:
@@ -137,8 +137,8 @@ def cut_people(dev: Split) -> list[np.ndarray]:
     paths = {photo.image_id: photo for photo in photos_of(dev.file, dev.folder, dev.image_id)}
     size = truth.box[:, 2:] - truth.box[:, :2]
     for row in np.argsort(-size[:, 1], kind="stable").tolist():
-        box, others = truth.box[row], truth.box[(truth.image_id == truth.image_id[row])]
-        is_near = (others[:, :2] < box[2:]).all(axis=1) & (others[:, 2:] > box[:2]).all(axis=1)
+        box, boxes_of_photo = truth.box[row], truth.box[(truth.image_id == truth.image_id[row])]
+        is_near = (boxes_of_photo[:, :2] < box[2:]).all(axis=1) & (boxes_of_photo[:, 2:] > box[:2]).all(axis=1)
         if (truth.v[row] > 0).sum() < 15 or is_near.sum() > 1 or len(cuts) == max(CROWDS):
             continue
         pixels = open_photo(paths[int(truth.image_id[row])], MAX_PIXELS)
@@ -230,7 +230,7 @@ def main(options):
         table("tags, pairs of people on a photo", tags)
     table("trust, expected OKS by the network's head, or a calibrator", joined_intervals(trust))
     times = times_of({name: model for name, model in predictors.items() if not name.endswith(FLIP)}, dev)
-    cells = {name: {n: f"{ms:.0f} ({found})" for n, (ms, found) in row.items()} for name, row in times.items()}
+    cells = {name: {n: f"{ms:.0f} ({count})" for n, (ms, count) in row.items()} for name, row in times.items()}
     table("time, CPU ms (people found)", cells)
     if options.plot is not None:
         draw({name: row for name, row in times.items() if f"{name}, head" not in times}, options.plot)

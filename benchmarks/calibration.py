@@ -128,10 +128,10 @@ def transferred(calibrator: Calibrator, options) -> tuple[dict[str, Column], lis
     return {"LSPET, printed": before, "LSPET, by COCO's calibrator": after}, lines
 
 
-def shifts(calibrator: Calibrator, others: dict[str, Poses]) -> dict[str, dict[str, float]]:
+def shifts(calibrator: Calibrator, held_out: dict[str, Poses]) -> dict[str, dict[str, float]]:
     """How each estimator's poses differ from those that the calibrator was fitted on."""
     rows = {}
-    for name, poses in others.items():
+    for name, poses in held_out.items():
         shift = calibrator.shift(poses)
         distances = {key: getattr(shift, key) for key in ("score_distance", "feature_distance", "share_outside")}
         rows[name] = distances | {"warnings": len(shift.warnings())}

@@ -121,9 +121,9 @@ def weights(results: list[Path]) -> dict[str, list]:
         except ValueError as error:
             print(f"{label}: not placed: {error}", flush=True)
             continue
-        angles, places = off_by(placed.cameras, cameras)
-        print(f"{label}: rotation at most {max(angles):.2f}°, places {max(places):.1%}", flush=True)
-        rows[label] = [max(angles), max(places)]
+        angles, positions = off_by(placed.cameras, cameras)
+        print(f"{label}: rotation at most {max(angles):.2f}°, places {max(positions):.1%}", flush=True)
+        rows[label] = [max(angles), max(positions)]
     return rows
 
 

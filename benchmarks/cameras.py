@@ -78,10 +78,10 @@ def intrinsics() -> dict[str, list[float]]:
 def priors() -> dict[str, list[float]]:
     """Root mean squares over Panoptic's cameras, which the prior's standard deviations follow."""
     path = PANOPTIC / "160906_band1" / "calibration_160906_band1.json"
-    read, rows = read_cameras(path), {}
+    sequence, rows = read_cameras(path), {}
     for kind in ("hd", "kinect-color"):
         names = [camera["name"] for camera in json.loads(path.read_text())["cameras"] if camera["type"] == kind]
-        cameras = [read[name] for name in names]
+        cameras = [sequence[name] for name in names]
         sides = [np.array(camera.size) for camera in cameras]
         centres = [camera.matrix[:2, 2] for camera in cameras]
         centre = np.array([(c - (size - 1) / 2) / max(size) for c, size in zip(centres, sides, strict=True)])
@@ -97,8 +97,8 @@ def off_by(cameras: Cameras, true: Cameras) -> tuple[list[float], list[float]]:
     """Return each camera's rotation error, degrees, and position error as a share of its distance from the cameras'
     middle, after a similarity alignment of the worlds."""
     pairs = list(zip(cameras, true, strict=True))
-    left, _, right = np.linalg.svd(sum(b.rotation.T @ a.rotation for a, b in pairs))
-    turn = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
+    u, _, vt = np.linalg.svd(sum(b.rotation.T @ a.rotation for a, b in pairs))
+    turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
     centres = np.array([camera.centre for camera in cameras]) @ turn.T
     true_centres = np.array([camera.centre for camera in true])
     centres, true_centres = centres - centres.mean(axis=0), true_centres - true_centres.mean(axis=0)

@@ -134,8 +134,8 @@ def predict_boxes(predictor: Predictor, photo: Image) -> tuple[Poses, tuple[np.n
 def suppression(method: Method, threshold: float, distance: PoseDistance | None = None) -> Way:
     def way(people: Predicted) -> tuple[Poses, np.ndarray]:
         options = {"method": method, "threshold": threshold, "sigmas": COCO_17.sigmas, "distance": distance}
-        left = suppress(people.poses, people.score, **options, area="box" if distance else "crop")
-        return people.poses[left.keep], left.score[left.keep]
+        remaining = suppress(people.poses, people.score, **options, area="box" if distance else "crop")
+        return people.poses[remaining.keep], remaining.score[remaining.keep]
 
     return way
 
@@ -159,8 +159,8 @@ def shared_out(method: JointAssociation) -> Way:
                 people.xy[rows], people.size[rows], people.height[rows], person, people.joint[rows]
             )
             parts.append(method.apply(poses[inside], candidates, COCO_17))
-        left = Poses.concatenate(parts)
-        return left, left.ranking_score
+        remaining = Poses.concatenate(parts)
+        return remaining, remaining.ranking_score
 
     return way
 

@@ -48,9 +48,9 @@ def cheapest(problem: PartProblem, single: bool) -> float:
     for members in range(1, 1 << count):
         low, rest = (members & -members).bit_length() - 1, members & (members - 1)
         inside[members] = inside[rest]
-        for other in (member for member in range(low + 1, count) if rest >> member & 1):
-            both = (label[:, low] >= 0) & (label[:, other] >= 0)
-            inside[members] += np.where(both, problem.beta[low, other, label[:, low], label[:, other]], 0)
+        for partner in (member for member in range(low + 1, count) if rest >> member & 1):
+            both = (label[:, low] >= 0) & (label[:, partner] >= 0)
+            inside[members] += np.where(both, problem.beta[low, partner, label[:, low], label[:, partner]], 0)
     if single:
         return float((alpha + inside[-1]).min())
     best = np.zeros_like(inside)
@@ -126,11 +126,11 @@ def greedy(problem: PartProblem) -> np.ndarray:
     person = row.copy()
     while True:
         groups, group = np.unique(person, return_inverse=True)
-        between = np.zeros((len(groups), len(groups)))
-        np.add.at(between, (group[:, None], group), beta)
-        between[np.tril_indices(len(groups))] = np.inf
-        first, second = np.unravel_index(between.argmin(), between.shape)
-        if between[first, second] >= 0:
+        costs = np.zeros((len(groups), len(groups)))
+        np.add.at(costs, (group[:, None], group), beta)
+        costs[np.tril_indices(len(groups))] = np.inf
+        first, second = np.unravel_index(costs.argmin(), costs.shape)
+        if costs[first, second] >= 0:
             return group
         person[group == second] = groups[first]
 

@@ -164,8 +164,8 @@ def main(options):
     if options.mediapipe is not None:
         peers["MediaPipe"] = tp.load(f"mediapipe:{options.mediapipe}", skeleton="coco17")
     result: Row = {"poses": {}, "people": {}, "boxes": {}, "trust": {}, "heads": {}, "speed": {}, "memory": {}}
-    others = {"SimplePose": tp.load(simplepose, flip=True, codec="dark"), "MoveNet thunder": tp.load(thunder)}
-    for name, predictor in (ours | others).items():
+    rivals = {"SimplePose": tp.load(simplepose, flip=True, codec="dark"), "MoveNet thunder": tp.load(thunder)}
+    for name, predictor in (ours | rivals).items():
         poses = predict_all(predictor, boxed)
         result["poses"][name] = precision(truth, poses, poses.pose_score)
         if poses.pose_quality is not None:

@@ -43,11 +43,11 @@ def main(options):
     precisions = {
         name: average_precision(poses, score, file.truth, ids, counts) for name, score in rankings(poses).items()
     }
-    own, own_draws = precisions["own"]
+    own_summary, own_draws = precisions["own"]
     rows = {
         name: {
             "AP": with_interval(summary.AP, draws["AP"]),
-            "over own": with_interval(summary.AP - own.AP, draws["AP"] - own_draws["AP"]),
+            "over own": with_interval(summary.AP - own_summary.AP, draws["AP"] - own_draws["AP"]),
         }
         for name, (summary, draws) in precisions.items()
     }

@@ -54,10 +54,10 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 def parser(doc: str | None, *names: str, **defaults: Any) -> argparse.ArgumentParser:
     """Return a parser with the docstring as its help and these common options, some with defaults of their own."""
-    made = argparse.ArgumentParser(description=doc, formatter_class=HelpFormatter)
+    described = argparse.ArgumentParser(description=doc, formatter_class=HelpFormatter)
     for name in (*names, *defaults):
-        made.add_argument(f"--{name}", **COMMON[name] | ({"default": defaults[name]} if name in defaults else {}))
-    return made
+        described.add_argument(f"--{name}", **COMMON[name] | ({"default": defaults[name]} if name in defaults else {}))
+    return described
 
 
 def run(main: Callable[[argparse.Namespace], Any], options_parser: argparse.ArgumentParser) -> None:

@@ -61,17 +61,17 @@ def part_in_process(part: str, *arguments: object) -> tuple[Any, int]:
 def evaluated_copies(gt: Path, results: Path, count: int) -> dict[str, float]:
     """Seconds of evaluation and peak memory of this process for so many copies of the data set."""
     truth = read_truth(gt)
-    read = read_results(results, truth=truth)
+    file = read_results(results, truth=truth)
     image_step, id_step = int(truth.images.id.max()) + 1, int(truth.truth.annotation_id.max()) + 1
     poses = Poses.concatenate(
-        [replace(read.poses, image_id=read.poses.image_id + image_step * copy) for copy in range(count)]
+        [replace(file.poses, image_id=file.poses.image_id + image_step * copy) for copy in range(count)]
     )
     ids = truth.truth.image_id, truth.truth.annotation_id
     labelled = Truth.concatenate([
         replace(truth.truth, image_id=ids[0] + image_step * copy, annotation_id=ids[1] + id_step * copy)
         for copy in range(count)
     ])  # fmt: skip
-    score = np.tile(read.score, count)
+    score = np.tile(file.score, count)
     timing = timed(lambda: ap_of(poses, score, labelled))
     row = {"results": len(poses), "seconds": round(timing.seconds, 3), "peak_mb": round(peak_mb())}
     return row | {"AP": round(timing.result, 4)}

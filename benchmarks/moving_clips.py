@@ -22,10 +22,10 @@ LOST, LOST_FRAMES = 0.02, (2, 7)  # chance of a frame to begin a gap, and its le
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """What the network found in F frames, the truth of each person (P, F, K, 2), who is labelled (P, K), areas (P, F),
+    """The network's poses in F frames, the truth of each person (P, F, K, 2), who is labelled (P, K), areas (P, F),
     and the frames in which a person was lost (P, F)."""
 
-    found: Poses
+    poses: Poses
     truth: np.ndarray
     labelled: np.ndarray
     area: np.ndarray

@@ -238,9 +238,9 @@ def overfit(names: list[str], steps: int) -> list[dict[str, Any]]:
     results = []
     for name in names:
         torch.manual_seed(0)
-        mean_oks, taken = learn(build(name), steps)
-        results.append({"network": name, "mean_oks": round(mean_oks, 4), "steps": taken})
-        print(f"{name:28}mean OKS {mean_oks:.4f} after {taken} steps", flush=True)
+        mean_oks, step_count = learn(build(name), steps)
+        results.append({"network": name, "mean_oks": round(mean_oks, 4), "steps": step_count})
+        print(f"{name:28}mean OKS {mean_oks:.4f} after {step_count} steps", flush=True)
     return results
 
 

@@ -227,7 +227,7 @@ def main(options):
         }
         times = {name: {count: ms for count, (ms, _) in row.items()} for name, row in rows.items()}
         table("ms for people of one photo", times, ".1f")
-        wrong = {name: {n: found for n, (_, found) in row.items() if n != found} for name, row in rows.items()}
+        wrong = {name: {n: count for n, (_, count) in row.items() if n != count} for name, row in rows.items()}
         print(f"another number of people was found: {({name: row for name, row in wrong.items() if row}) or 'never'}")
     counts = {"photos": len(photos), "people": people, "in_pieces": pieces, "stride": options.stride}
     return counts | {"ap": result, "ms": times}

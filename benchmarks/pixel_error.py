@@ -147,10 +147,11 @@ def forms(networks: dict[str, Errors]) -> dict[str, dict[str, dict[str, float]]]
         name: float(np.average([row[name] for row in by_fold], weights=weights)) for name in by_fold[0]
     }
     for name, errors in networks.items():
-        others = [errors for other, errors in networks.items() if other.split("_")[0] != name.split("_")[0]]
-        if others:
+        family = name.split("_")[0]
+        unlike = [part for label, part in networks.items() if label.split("_")[0] != family]
+        if unlike:
             rows[ONE_GAUSSIAN][name] = quality_of(errors, None)
-            rows[MIXTURE][name] = quality_of(errors, fitted(Errors.joined(others)))
+            rows[MIXTURE][name] = quality_of(errors, fitted(Errors.joined(unlike)))
     return rows
 
 

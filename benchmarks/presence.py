@@ -99,23 +99,23 @@ def judged(poses: Poses, kinds: tuple[str, ...]) -> np.ndarray:
     return is_judged
 
 
-def shown_at(truth: TruthFile, poses: Poses, threshold: float, least: float = 0) -> tuple[Poses, np.ndarray, Row]:
-    """Who is shown at the threshold, of boxes and people of at least `least` square pixels: poses (n,), the truth row
-    of the person for whom each is the one box (n,), -1 for none, and the shares of people and boxes."""
+def shown_at(truth: TruthFile, poses: Poses, threshold: float, min_area: float = 0) -> tuple[Poses, np.ndarray, Row]:
+    """Who is shown at the threshold, of boxes and people of `min_area` square pixels or more: poses (n,), the truth
+    row of the person for whom each is the one box (n,), -1 for none, and the shares of people and boxes."""
     people = truth.truth
     poses = present_people(poses, threshold)
-    poses = poses[np.flatnonzero(box_size(poses.box).prod(axis=1) >= least)]
+    poses = poses[np.flatnonzero(box_size(poses.box).prod(axis=1) >= min_area)]
     person, _ = presence_targets(poses, people, poses.presence, truth.images.id)
-    labelled = (people.v > 0).any(axis=1) & (box_size(people.box).prod(axis=1) >= least)
+    labelled = (people.v > 0).any(axis=1) & (box_size(people.box).prod(axis=1) >= min_area)
     row: Row = {"threshold": threshold, "shown": len(poses)}
     row["labelled people shown"] = float(labelled[person[person >= 0]].sum() / labelled.sum())
     row["precision"] = float((person >= 0).mean())
     return poses, person, row
 
 
-def shown_row(truth: TruthFile, poses: Poses, threshold: float, least: float, is_judged: bool) -> Row:
+def shown_row(truth: TruthFile, poses: Poses, threshold: float, min_area: float, is_judged: bool) -> Row:
     """The shares at one threshold, by eye too, and doubles."""
-    poses, person, row = shown_at(truth, poses, threshold, least)
+    poses, person, row = shown_at(truth, poses, threshold, min_area)
     if is_judged:
         row["precision by eye"] = float(((person >= 0) | judged(poses, ("person", "loose"))).mean())
         row["… in a good box"] = float(((person >= 0) | judged(poses, ("person",))).mean())
@@ -178,17 +178,17 @@ def perfect_range(expected: np.ndarray, true: np.ndarray, photo: np.ndarray, dra
 
 def lspet_row(count: int, draws: int) -> Row:
     """Expected OKS of the default on LSPET's people, each the pose that ranks highest in its photo."""
-    read = read_lspet(DATA / "lspet")
-    files = list(read.file_name.items())[:count]
+    labels = read_lspet(DATA / "lspet")
+    files = list(labels.file_name.items())[:count]
     photos = [Image(DATA / "lspet" / "images" / name, None, image) for image, name in files]
     poses, _ = everybody("default", photos)
     rows_by_image = [np.flatnonzero(poses.image_id == image) for image in np.unique(poses.image_id)]
     best = np.array([rows[np.argmax(poses.ranking_score[rows])] for rows in rows_by_image])
     poses, skeleton = poses[best], tp.SKELETONS["coco17"]
-    names = read.truth.skeleton.keypoints
+    names = labels.truth.skeleton.keypoints
     theirs = [joint for joint, name in enumerate(names) if name in skeleton.keypoints]
     ours = [skeleton.index(names[joint]) for joint in theirs]
-    people = read.truth[np.searchsorted(read.truth.image_id, poses.image_id)]
+    people = labels.truth[np.searchsorted(labels.truth.image_id, poses.image_id)]
     area = box_size(people.box).prod(axis=1) * 0.53
     true = oks(poses.xy[:, ours], people.xy[:, theirs], people.v[:, theirs], area, skeleton.sigmas[ours])
     rows = np.flatnonzero(np.isfinite(true))

@@ -81,8 +81,8 @@ def predicted(file: Path, part: str, truth: TruthFile) -> Poses:
 
 def in_photos(truth: TruthFile, images: np.ndarray) -> TruthFile:
     """The ground truth of some photos alone."""
-    kept = replace(truth, images=truth.images[np.isin(truth.images.id, images)])
-    return replace(kept, truth=of_photos(truth.truth, images))
+    people, photos = of_photos(truth.truth, images), truth.images[np.isin(truth.images.id, images)]
+    return replace(truth, truth=people, images=photos)
 
 
 def out_of_fold(inputs: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:

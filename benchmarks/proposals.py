@@ -97,15 +97,15 @@ def proposals(generator: ProposalGenerator, truth: Truth, boxes: np.ndarray) -> 
 class BoxKinds:
     """`dev` with boxes as right and as wrong as they may be: AP of networks in each kind, and its draws of photos."""
 
-    def __init__(self, data: Path, generator: ProposalGenerator, found: Truth, boxes: np.ndarray, draws: int) -> None:
+    def __init__(self, data: Path, generator: ProposalGenerator, people: Truth, boxes: np.ndarray, draws: int) -> None:
         file = ground_truth(data, "dev")
         self.folder, self.names, self.truth = data / "coco" / "dev", file.images.names(), file.truth
         self.image_id = np.unique(self.truth.image_id)
         self.counts = resample_counts(len(self.image_id), draws)
-        people = self.truth[np.flatnonzero((self.truth.v > 0).any(axis=1))]
-        drawn = generator.draw(people.xy, people.v > 0, people.box, np.random.default_rng(0), EACH)
-        self.boxes = {"labelled": [(people.box, people.image_id)], "detected": [(boxes, found.image_id)]}
-        self.boxes["drawn"] = [(drawn[:, number], people.image_id) for number in range(EACH)]
+        everybody = self.truth[np.flatnonzero((self.truth.v > 0).any(axis=1))]
+        drawn = generator.draw(everybody.xy, everybody.v > 0, everybody.box, np.random.default_rng(0), EACH)
+        self.boxes = {"labelled": [(everybody.box, everybody.image_id)], "detected": [(boxes, people.image_id)]}
+        self.boxes["drawn"] = [(drawn[:, number], everybody.image_id) for number in range(EACH)]
 
     def measure(self, network: Path) -> dict[str, tuple[float, np.ndarray]]:
         """AP and its draws in each kind of boxes, the mean over several sets of them."""

@@ -103,9 +103,9 @@ def copies(rows: int, source: Source) -> Iterator[tuple[Truth, Poses, np.ndarray
     """Yield so many people, copy by copy, the last one cut between two photos."""
     for number in range(-(-rows // len(source.truth))):
         people, poses, photos = source.copy(number)
-        left = rows - number * len(people)
-        if left < len(people):
-            last = people.image_id[left]
+        remaining = rows - number * len(people)
+        if remaining < len(people):
+            last = people.image_id[remaining]
             keep = people.image_id < last
             people, poses, photos = people[keep], poses[keep], photos[photos < last]
         yield people, poses, photos
@@ -121,11 +121,12 @@ def write_tables(folder: Path, rows: int) -> dict[str, int]:
     labels |= {"area_source": pyarrow.string(), "iscrowd": pyarrow.int32()}
     categories = orjson.dumps([{"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}])
     of_people = pyarrow.schema([*common.items(), *labels.items()], {"categories": categories})
-    waiting: list[tuple[Truth, Poses]] = []
+    part_rows: list[tuple[Truth, Poses]] = []
     with pyarrow.parquet.ParquetWriter(folder / "gt.parquet", of_people, compression="zstd") as truth:
 
         def flush(part: int) -> None:
-            people, poses = Truth.concatenate([pair[0] for pair in waiting]), Poses.concatenate([p for _, p in waiting])
+            people = Truth.concatenate([copy for copy, _ in part_rows])
+            poses = Poses.concatenate([copy for _, copy in part_rows])
             shared = {"category_id": np.ones(len(people), np.int64), "bbox": xyxy_to_xywh(people.box)}
             labelled = {"image_id": people.image_id, "keypoints": _rows_of(people.xy, people.v), "area": people.area}
             labelled |= {"id": people.annotation_id, "num_keypoints": people.num_keypoints}
@@ -135,13 +136,13 @@ def write_tables(folder: Path, rows: int) -> dict[str, int]:
             file = folder / "results" / f"part-{part:05}.parquet"
             columns = shared | predicted | {"score": poses.pose_score}
             pyarrow.parquet.write_table(_table(of_results, columns), file, compression="zstd")
-            waiting.clear()
+            part_rows.clear()
 
         for number, (people, poses, _) in enumerate(copies(rows, Source.read())):
-            waiting.append((people, poses))
-            if len(waiting) == COPIES_A_PART:
+            part_rows.append((people, poses))
+            if len(part_rows) == COPIES_A_PART:
                 flush(number // COPIES_A_PART)
-        if waiting:
+        if part_rows:
             flush(number // COPIES_A_PART + 1)
     return {"rows": rows}
 

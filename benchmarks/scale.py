@@ -130,8 +130,8 @@ def compared(expected: dict[int, Poses], written: list[dict[str, Any]]) -> dict[
     by_image: dict[int, list[dict[str, Any]]] = {}
     for row in written:
         by_image.setdefault(row["image_id"], []).append(row)
-    others = sum(len(by_image.get(image, ())) != len(poses) for image, poses in expected.items())
-    apart = {"px": 0.0, "quality": 0.0, "visibility": 0.0}
+    differing = sum(len(by_image.get(image, ())) != len(poses) for image, poses in expected.items())
+    largest = {"px": 0.0, "quality": 0.0, "visibility": 0.0}
     for image, image_rows in by_image.items():
         poses = sorted(expected[image].to_coco(), key=lambda row: row["bbox"])
         for row, pose in zip(image_rows, poses, strict=len(image_rows) == len(poses)):
@@ -141,8 +141,8 @@ def compared(expected: dict[int, Poses], written: list[dict[str, Any]]) -> dict[
                 ("quality", np.subtract(row["keypoint_quality"], pose["keypoint_quality"])),
                 ("visibility", np.subtract(row["visibility"], pose["visibility"])),
             ):
-                apart[name] = max(apart[name], float(np.abs(difference).max()))
-    return {"people": len(written), "photos_with_other_people": others, **apart}
+                largest[name] = max(largest[name], float(np.abs(difference).max()))
+    return {"people": len(written), "photos_with_other_people": differing, **largest}
 
 
 def throughput(folder: Path, count: int, scale_options: ScaleOptions, options: PredictOptions) -> dict[str, Any]:

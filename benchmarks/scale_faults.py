@@ -30,17 +30,18 @@ class Run:
     """Photos, and how they are predicted."""
 
     photos: Path
-    how: ScaleOptions
+    scale_options: ScaleOptions
     options: PredictOptions
 
     @property
     def blocks(self) -> int:
         """How many files of poses there will be."""
-        return -(-len(list(self.photos.iterdir())) // self.how.block)
+        return -(-len(list(self.photos.iterdir())) // self.scale_options.block)
 
-    def __call__(self, out: Path, tell: Callable[[Progress], None] | None = None, **how: Any) -> dict[str, int]:
-        """Predict to the folder `out`; `how` are other `ScaleOptions`. Returns the counts."""
-        total = predict_at_scale("default", [str(self.photos)], str(out), self.options, replace(self.how, **how), tell)
+    def __call__(self, out: Path, tell: Callable[[Progress], None] | None = None, **changes: Any) -> dict[str, int]:
+        """Predict to the folder `out`; `changes` are other `ScaleOptions`. Returns the counts."""
+        scale_options = replace(self.scale_options, **changes)
+        total = predict_at_scale("default", [str(self.photos)], str(out), self.options, scale_options, tell)
         return total.to_json()
 
 
@@ -140,8 +141,8 @@ def two_machines() -> Any:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=1)
-        other = cluster.add_node(num_cpus=1)
-        yield cluster.address, lambda: cluster.remove_node(other, allow_graceful=False)
+        second_node = cluster.add_node(num_cpus=1)
+        yield cluster.address, lambda: cluster.remove_node(second_node, allow_graceful=False)
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -209,8 +210,8 @@ def photo_kills(run: Run, out: Path, photo: Path) -> dict[str, Any]:
     expected = [row for row in rows(out / "without") if row["image_id"] != image]
     written = rows(out / "with")
     is_same = [row["image_id"] for row in written] == [row["image_id"] for row in expected]
-    apart = [
+    differences = [
         np.abs(np.subtract(row["keypoints"], pose["keypoints"])).max()
         for row, pose in zip(written, expected, strict=is_same)
     ]
-    return {"reason": reason, "counts": counts, "same_photos": is_same, "largest_difference": float(max(apart))}
+    return {"reason": reason, "counts": counts, "same_photos": is_same, "largest_difference": float(max(differences))}

@@ -83,7 +83,7 @@ METHODS = (
 
 def errors_of(clip: Clip, method: Method) -> dict[str, np.ndarray]:
     """Per labelled keypoint and frame: error in % of √area, OPKS, error / std, whether the person was lost there."""
-    poses, std = method.run(clip.found, None)
+    poses, std = method.run(clip.poses, None)
     person, frame = poses.track_id - 1, poses.image_id
     truth, area = clip.truth[person, frame], clip.area[person, frame]
     counted = clip.labelled[person] & (truth >= 0).all(axis=2) & (truth < [WIDTH, HEIGHT]).all(axis=2)
@@ -129,12 +129,12 @@ def on_clips(model: str, clips: list[Clip], draws: int) -> dict[str, dict[str, o
     drawn: dict[str, dict[str, np.ndarray]] = {}
     for method in METHODS:
         numbers[method.name], drawn[method.name] = measure([errors_of(clip, method) for clip in clips], counts)
-    names = [f"{where} {number}" for where in ("found", "lost") for number in ("error", "median", "opks")]
+    names = [f"{presence} {number}" for presence in ("found", "lost") for number in ("error", "median", "opks")]
     shown = {name: {number: row.get(number) for number in names if number in row} for name, row in numbers.items()}
     for name, row in numbers.items():
         covered = row.get("coverage", [None] * len(SHARES))
         shown[name] |= {f"in {share:.0%} discs": value for share, value in zip(SHARES, covered, strict=True)}
-    errors = {f"{where}_{number}": ".2f" for where in ("found", "lost") for number in ("error", "median")}
+    errors = {f"{presence}_{number}": ".2f" for presence in ("found", "lost") for number in ("error", "median")}
     table(f"clips, {model}, error in %", shown, **errors)
     for name in ("found", "lost"):
         change = drawn["trust"][name] / drawn["constant noise"][name] - 1
@@ -148,7 +148,7 @@ def stated(clips: list[Clip]) -> dict[str, list[float]]:
     """Mean expected OPKS of labelled keypoints, and their true one: kept, replaced in frames with the person, lost."""
     parts: dict[str, list[np.ndarray]] = {"kept": [], "replaced": [], "lost": []}
     for clip in clips:
-        smoothed = smooth(clip.found)
+        smoothed = smooth(clip.poses)
         poses = smoothed.poses
         person, frame = poses.track_id - 1, poses.image_id
         square = ((poses.xy - clip.truth[person, frame]) ** 2).sum(axis=2)
@@ -214,8 +214,8 @@ def left_out_views(views: list[Poses], cameras) -> dict[str, dict[str, float]]:
         smoothed = [of_frames(method.run(view, None)[0], frames) for view in views]
         xy, quality = (np.stack(columns) for columns in zip(*smoothed, strict=True))
         for out in range(4):
-            others = [camera for camera in range(4) if camera != out]
-            world = triangulate_points(xy[others], cameras[others], weight=quality[others], method="weighted")
+            rest = [camera for camera in range(4) if camera != out]
+            world = triangulate_points(xy[rest], cameras[rest], weight=quality[rest], method="weighted")
             seen = cameras.project(world.xyz.reshape(-1, 3))[out].reshape(*world.xyz.shape[:2], 2)
             distance = np.linalg.norm(plain[out][0] - seen, axis=2)
             is_finite = np.isfinite(distance)

@@ -50,8 +50,8 @@ DRAWS = 2000
 Options = dict[str, Any]
 
 
-def without_trust(past: Poses, now: Poses) -> np.ndarray:
-    return (oks_distance(past, now) + box_distance(past, now)) / 2
+def without_trust(past: Poses, current: Poses) -> np.ndarray:
+    return (oks_distance(past, current) + box_distance(past, current)) / 2
 
 
 TRACKERS: dict[str, tuple[Options, bool]] = {  # options, and whether flow moves the last poses
@@ -88,17 +88,17 @@ def choices() -> dict[str, tuple[Options, bool]]:
         trackers[f"both memory {memory}"] = ({"memory": memory}, False)
     for start in (None, 0.1, 0.2, 0.25, 0.35, 0.4, 0.5):
         trackers[f"both start {start}"] = ({"start_score": start}, False)
-    for least in (0.0, 0.05, 0.2, 0.5):
-        trackers[f"both joints' least {least}"] = ({"distance": with_least(least)}, False)
+    for min_weight in (0.0, 0.05, 0.2, 0.5):
+        trackers[f"both joints' least {min_weight}"] = ({"distance": with_min_weight(min_weight)}, False)
     return trackers
 
 
-def with_least(least: float) -> Distance:
+def with_min_weight(min_weight: float) -> Distance:
     """Return `both_distance` with another weight of joints of which nothing is expected."""
 
-    def distance(past: Poses, now: Poses) -> np.ndarray:
-        with mock.patch.object(distances, "_UNTRUSTED_WEIGHT", least):
-            return both_distance(past, now)
+    def distance(past: Poses, current: Poses) -> np.ndarray:
+        with mock.patch.object(distances, "_UNTRUSTED_WEIGHT", min_weight):
+            return both_distance(past, current)
 
     return distance
 
@@ -158,10 +158,10 @@ def numbers_of(rows: dict[str, list[dict[str, float]]], base: str) -> dict[str, 
     for name, tracker in rows.items():
         numbers[name] = {}
         for number in (*NUMBERS, "switches"):
-            values, others = (np.array([row[number] for row in clip_rows]) for clip_rows in (tracker, rows[base]))
+            values, base_values = (np.array([row[number] for row in clip_rows]) for clip_rows in (tracker, rows[base]))
             weight = people if number == "switches" else None
             value = 100 * (values.mean() if weight is None else values.sum() / weight.sum())
-            low, high = (100 * end for end in intervals(values - others, weight, random))
+            low, high = (100 * end for end in intervals(values - base_values, weight, random))
             numbers[name][number] = {"value": value, "low": low, "high": high}
     return numbers
 

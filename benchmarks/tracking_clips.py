@@ -43,24 +43,25 @@ def clips(truth: TruthFile, folder, count: int, seed: int = 0) -> Iterator[Clip]
     random = np.random.RandomState(seed)
     people = _people(truth)
     names = truth.images.names()
-    good = [one for one, some in people.items() if 1 <= sum(p.is_scored for p in some) <= 5 and len(some) <= 8]
-    whole = [(one, p) for one, some in people.items() for p in some if _is_cut_out(p)]
+    scored = {image: sum(person.is_scored for person in group) for image, group in people.items()}
+    good = [image for image, group in people.items() if 1 <= scored[image] <= 5 and len(group) <= 8]
+    whole = [(image, person) for image, group in people.items() for person in group if _is_cut_out(person)]
     for number, image in enumerate(np.array(sorted(good))[random.permutation(len(good))][:count].tolist()):
         kind = KINDS[number % len(KINDS)]
-        others = [whole[at] for at in random.permutation(len(whole)) if whole[at][0] != image][:2]
-        cuts = [(_cut(read_image(folder / names[one]), person)) for one, person in others]
+        chosen = [whole[row] for row in random.permutation(len(whole)) if whole[row][0] != image][:2]
+        cuts = [(_cut(read_image(folder / names[source]), person)) for source, person in chosen]
         pixels = read_image(folder / names[image])
         yield _clip(f"{kind}-{image}", kind, pixels, people[image], cuts if kind == "crossing" else [], random)
 
 
 def _people(truth: TruthFile) -> dict[int, list[_Person]]:
-    found: dict[int, list[_Person]] = {}
+    people: dict[int, list[_Person]] = {}
     labels = truth.truth
-    for at, image in enumerate(labels.image_id.tolist()):
-        keypoints = np.c_[labels.xy[at], labels.v[at]]
-        is_scored = labels.num_keypoints[at] >= 6 and labels.box[at, 3] - labels.box[at, 1] >= _TALL
-        found.setdefault(image, []).append(_Person(keypoints, labels.box[at], float(labels.area[at]), bool(is_scored)))
-    return found
+    for row, image in enumerate(labels.image_id.tolist()):
+        keypoints, box = np.c_[labels.xy[row], labels.v[row]], labels.box[row]
+        is_scored = labels.num_keypoints[row] >= 6 and box[3] - box[1] >= _TALL
+        people.setdefault(image, []).append(_Person(keypoints, box, float(labels.area[row]), bool(is_scored)))
+    return people
 
 
 def _is_cut_out(person: _Person) -> bool:
@@ -85,7 +86,6 @@ def _cut(pixels: np.ndarray, person: _Person) -> tuple[np.ndarray, np.ndarray, _
 def _moved(person: _Person, affine: np.ndarray) -> _Person:
     keypoints = person.keypoints.copy()
     keypoints[:, :2] = keypoints[:, :2] @ affine[:, :2].T + affine[:, 2]
-    corners = person.box.reshape(2, 2)[[0, 0, 1, 1], [0, 1, 1, 0]]  # x of two, y of two
     corners = np.c_[person.box[[0, 2, 2, 0]], person.box[[1, 1, 3, 3]]] @ affine[:, :2].T + affine[:, 2]
     area = person.area * abs(np.linalg.det(affine[:, :2]))
     return _Person(keypoints, np.r_[corners.min(axis=0), corners.max(axis=0)], area, person.is_scored)
@@ -104,9 +104,10 @@ def _camera(kind: str, width: int, height: int, random: np.random.RandomState) -
     way = np.array([1.0, random.uniform(-0.4, 0.4)])
     centre = np.array([width, height]) / 2 + room * np.clip(sweep[:, None] * way + shake, -1, 1)
     maps = []
-    for at in range(FRAMES):
-        rotation = scale[at] * np.array([[np.cos(turn[at]), -np.sin(turn[at])], [np.sin(turn[at]), np.cos(turn[at])]])
-        maps.append(np.c_[rotation, np.array([WIDTH, HEIGHT]) / 2 - rotation @ centre[at]])
+    for frame in range(FRAMES):
+        cos, sin = np.cos(turn[frame]), np.sin(turn[frame])
+        rotation = scale[frame] * np.array([[cos, -sin], [sin, cos]])
+        maps.append(np.c_[rotation, np.array([WIDTH, HEIGHT]) / 2 - rotation @ centre[frame]])
     return maps
 
 
@@ -114,24 +115,25 @@ def _clip(name: str, kind: str, pixels: np.ndarray, people: list[_Person], cuts:
     frames = np.empty((FRAMES, HEIGHT, WIDTH, 3), np.uint8)
     annotations: list[dict] = []
     colour = random.randint(0, 255, 3)
-    for at, affine in enumerate(_camera(kind, pixels.shape[1], pixels.shape[0], random)):
+    for number, affine in enumerate(_camera(kind, pixels.shape[1], pixels.shape[0], random)):
         frame = cv2.warpAffine(pixels, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
-        here = [(track, _moved(person, affine)) for track, person in enumerate(people)]
-        for number, (patch, opacity, person) in enumerate(cuts):
-            part = at / (FRAMES - 1) if number == 0 else 1 - at / (FRAMES - 1)
+        visible = [(track, _moved(person, affine)) for track, person in enumerate(people)]
+        for walker, (patch, opacity, person) in enumerate(cuts):
+            part = number / (FRAMES - 1) if walker == 0 else 1 - number / (FRAMES - 1)
             x = (WIDTH + patch.shape[1] * 0.2) * part - patch.shape[1] * 0.6
-            y = HEIGHT - patch.shape[0] * (0.98 - 0.05 * number) + 3 * np.sin(at)
+            y = HEIGHT - patch.shape[0] * (0.98 - 0.05 * walker) + 3 * np.sin(number)
             _paste(frame, patch, opacity, round(x), round(y))
             shift = np.array([[1.0, 0, round(x)], [0, 1, round(y)]])
-            here.append((len(people) + number, _moved(person, shift)))
+            visible.append((len(people) + walker, _moved(person, shift)))
         if kind == "bar":
-            x = int((WIDTH + 120) * at / (FRAMES - 1)) - 120
+            x = int((WIDTH + 120) * number / (FRAMES - 1)) - 120
             frame[:, max(x, 0) : max(x + 110, 0)] = colour
-        frames[at] = frame
-        annotations += [row for track, person in here if (row := _row(at, track, person)) is not None]
+        frames[number] = frame
+        annotations += [row for track, person in visible if (row := _row(number, track, person)) is not None]
     for number, row in enumerate(annotations, 1):
         row["id"] = number
-    images = [{"id": at, "width": WIDTH, "height": HEIGHT, "clip": name, "time": at / 25} for at in range(FRAMES)]
+    size = {"width": WIDTH, "height": HEIGHT, "clip": name}
+    images = [{"id": number, **size, "time": number / 25} for number in range(FRAMES)]
     return Clip(name, kind, frames, {"images": images, "annotations": annotations})
 
 

@@ -43,14 +43,14 @@ def input_costs(recipe: Recipe, folder: Path, count: int) -> dict[str, float]:
     rows = range(0, min(len(crops), step * count), step)
     _ = crops[0]
     making = timed(lambda: [crops[row] for row in rows])
-    made = making.result
-    parts = [made[start : start + BATCH] for start in range(0, len(made), BATCH)]
+    samples = making.result
+    parts = [samples[start : start + BATCH] for start in range(0, len(samples), BATCH)]
     batching = timed(lambda: [collate(part, codec, recipe.train.area) for part in parts])
-    size = sum(tensor.nbytes for batch in batching.result for tensor in batch.values()) / len(made)
+    size = sum(tensor.nbytes for batch in batching.result for tensor in batch.values()) / len(samples)
     maps = [Outputs([batch["heatmaps"].numpy()]) for batch in batching.result]
     decoding = timed(lambda: [codec.decode(outputs) for outputs in maps])
     timings = {"crop_s": making, "batch_s": batching, "decode_s": decoding}
-    seconds = {name: timing.cpu_seconds / len(made) for name, timing in timings.items()}
+    seconds = {name: timing.cpu_seconds / len(samples) for name, timing in timings.items()}
     return {"people": len(people), "bytes": size} | seconds
 
 

@@ -102,11 +102,11 @@ def gathered(views: list[Poses], rows: np.ndarray, cameras: Cameras) -> dict[str
     """Places, weights and errors (V, F, K) of the rows."""
 
     def take(columns: list[np.ndarray]) -> np.ndarray:
-        taken = np.full((len(views), FRAMES, *columns[0].shape[1:]), np.nan)
+        gathered_rows = np.full((len(views), FRAMES, *columns[0].shape[1:]), np.nan)
         for v, column in enumerate(columns):
             is_seen = rows[:, v] >= 0
-            taken[v, is_seen] = column[rows[is_seen, v]]
-        return taken
+            gathered_rows[v, is_seen] = column[rows[is_seen, v]]
+        return gathered_rows
 
     columns: dict[str, Any] = {"xy": take([positions_of(view) for view in views])}
     for name in ("scores", "trust"):
@@ -230,10 +230,10 @@ def peer(cameras: Cameras, frames: int = 4000) -> dict[str, float] | None:
         timed(lambda: triangulate_points(xy, cameras, method="linear").xyz),
     )
     seconds = dict(zip(("aniposelib", "ours"), (timing.cpu_seconds for timing in timings), strict=True))
-    apart = 1000 * np.median(np.linalg.norm(timings[0].result - timings[1].result.reshape(-1, 3), axis=1))
+    distance = 1000 * np.median(np.linalg.norm(timings[0].result - timings[1].result.reshape(-1, 3), axis=1))
     times = seconds["aniposelib"] / seconds["ours"]
-    print(f"\nPlain DLT, {frames:,} frames: {times:.1f} × aniposelib's speed; joints {apart:.2f} mm apart (median)")
-    return seconds | {"ratio": times, "millimetres apart": float(apart)}
+    print(f"\nPlain DLT, {frames:,} frames: {times:.1f} × aniposelib's speed; joints {distance:.2f} mm apart (median)")
+    return seconds | {"ratio": times, "millimetres apart": float(distance)}
 
 
 def main(options):

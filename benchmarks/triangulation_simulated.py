@@ -129,12 +129,12 @@ def solve(views: dict[str, Any], cameras: Cameras, chosen: list[int], row: tuple
 
 def by_person(views: dict[str, Any], xyz: np.ndarray, cameras: Cameras, chosen: list[int]) -> dict[str, np.ndarray]:
     """MPJPE of each person (P,) in millimetres, by method, over joints that all methods place."""
-    places = np.stack([solve(views, cameras, chosen, row).xyz for row in ROWS])
-    apart = 1000 * np.linalg.norm(places - xyz, axis=-1)  # (rows, P, K)
-    common = np.isfinite(apart).all(axis=0)
-    apart = np.where(common, apart, np.nan)
+    positions = np.stack([solve(views, cameras, chosen, row).xyz for row in ROWS])
+    distance = 1000 * np.linalg.norm(positions - xyz, axis=-1)  # (rows, P, K)
+    common = np.isfinite(distance).all(axis=0)
+    distance = np.where(common, distance, np.nan)
     with np.errstate(invalid="ignore"):
-        means = np.nansum(apart, axis=2) / common.sum(axis=1)
+        means = np.nansum(distance, axis=2) / common.sum(axis=1)
     return {row[0]: mean for row, mean in zip(ROWS, means, strict=True)}
 
 

@@ -187,12 +187,12 @@ def measure_network(spec: ModelSpec, people: People) -> Column:
     return dict.fromkeys(ROWS) | numbers(record, (*POSE, *KEYPOINT, *LABELLED))
 
 
-def title(spec: ModelSpec, taken: set[str]) -> str:
+def title(spec: ModelSpec, used_titles: set[str]) -> str:
     """The head's name with the options that it was built with, and its folder where that is taken."""
     assert spec.trust is not None
     options = [value if isinstance(value, str) else f"{name}={value}" for name, value in spec.trust.options.items()]
     name = ", ".join([spec.trust.head, *options])
-    return name if name not in taken else f"{name} ({spec.onnx.parent.name})"
+    return name if name not in used_titles else f"{name} ({spec.onnx.parent.name})"
 
 
 def show(title: str, columns: dict[str, Column]) -> None:
