@@ -154,6 +154,8 @@ def on_photos(data: Path, photos: int, limit: float) -> dict[str, dict[str, floa
     for name, (low, high) in sizes.items():
         photos_rows = [np.flatnonzero(photo == image) for image in np.unique(photo)]
         photos_rows = [rows for rows in photos_rows if low <= len(rows) <= high]
+        if not photos_rows:
+            continue
         ways = _of_size(photos_rows, xy, scale, joint, person, terms, limit)
         numbers |= {f"{name}, {way}": row for way, row in ways.items()}
     return numbers

@@ -222,9 +222,8 @@ def main(options):
     table("", result, ms_per_photo=".1f")
     times: dict[str, dict[int, float]] = {}
     if not options.no_crowds:
-        rows = {
-            name: {count: best_of_five(way, crowd(count, photos)) for count in CROWDS} for name, way in chosen.items()
-        }
+        crowds = {count: crowd(count, photos) for count in CROWDS}
+        rows = {name: {n: best_of_five(way, photo) for n, photo in crowds.items()} for name, way in chosen.items()}
         times = {name: {count: ms for count, (ms, _) in row.items()} for name, row in rows.items()}
         table("ms for people of one photo", times, ".1f")
         wrong = {name: {n: count for n, (_, count) in row.items() if n != count} for name, row in rows.items()}
