@@ -36,16 +36,16 @@ from harness import parser, run, table, timed
 from matplotlib import rc_context
 
 import trustpose as tp
-from trustpose.calibration.targets import find_targets
+from trustpose.calibration.metrics import find_targets
 from trustpose.datasets.folds import fold_of
-from trustpose.formats.coco import TruthFile
-from trustpose.formats.photos import MAX_PIXELS
 from trustpose.geometry.crops import Grid, invert_affine, transform
-from trustpose.metrics.binary_ranking import binary_ranking, binary_ranking_replicates
+from trustpose.io.coco.truth import TruthFile
+from trustpose.io.photos import MAX_PIXELS
 from trustpose.metrics.bootstrap import interval, resample_counts
+from trustpose.metrics.classification import binary_ranking, binary_ranking_replicates
 from trustpose.poses import Poses
 from trustpose.predict.photos import open_photo
-from trustpose.report.svg import MARKERS, axes, colour, label
+from trustpose.report.plots import MARKERS, axes, colour, label
 from trustpose.skeletons import COCO_17
 
 FOLD, FOLDS = 0, 4  # of the recipes

@@ -34,8 +34,9 @@ from trustpose.calibration.fit import fit
 from trustpose.calibration.options import FitOptions
 from trustpose.datasets.lspet import clean, read_lspet
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results
 from trustpose.images import Images
+from trustpose.io.coco.results import ResultsFile, read_results
+from trustpose.io.coco.truth import TruthFile
 from trustpose.poses import Area, Poses
 from trustpose.predict.boxes import boxes_from_truth
 from trustpose.predict.load import load

@@ -15,8 +15,8 @@ from harness import parser, run, table
 
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.evaluation.record import Audit
-from trustpose.formats.coco import TruthFile, read_results
-from trustpose.formats.coco.together import common_photos
+from trustpose.io.coco.results import common_photos, read_results
+from trustpose.io.coco.truth import TruthFile
 
 PEOPLE = (50, 100, 200, 500, 1000, 2000)
 NUMBERS = {"r(pose, OKS)": "pose.pearson", "r(keypoint)": "keypoint.pearson", "pose ECE": "pose.ece", "AP": "ap.AP"}

@@ -20,12 +20,11 @@ from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import expected_error
 from trustpose.multiview.boards import Board
 from trustpose.multiview.extrinsics import _gathered, place_by_people
-from trustpose.multiview.frames import match_frames
+from trustpose.multiview.frames import match_frames, positions_of, weights_of
 from trustpose.multiview.intrinsics import calibrate
 from trustpose.multiview.people import group_people
 from trustpose.multiview.recordings import read_views
 from trustpose.multiview.triangulation import triangulate_points
-from trustpose.multiview.views import positions_of, weights_of
 from trustpose.poses import Poses
 
 

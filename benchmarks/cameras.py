@@ -19,14 +19,12 @@ import numpy as np
 from harness import DATA, parser, run, table, timed
 from scipy.spatial.transform import Rotation
 
-from trustpose.formats.cameras import read_cameras
 from trustpose.geometry.cameras import Camera, Cameras
-from trustpose.multiview.board_photos import BoardPhoto, find_boards
-from trustpose.multiview.boards import Board
+from trustpose.io.cameras import read_cameras
+from trustpose.multiview.boards import Board, BoardPhoto, find_boards
 from trustpose.multiview.extrinsics import place_by_people
 from trustpose.multiview.frames import match_frames
-from trustpose.multiview.intrinsics import calibrate
-from trustpose.multiview.lens_fit import Prior
+from trustpose.multiview.intrinsics import Prior, calibrate
 from trustpose.multiview.recordings import read_views
 from trustpose.multiview.shifts import fit_times
 from trustpose.multiview.synchronisation import synchronise

@@ -18,9 +18,9 @@ from harness import parser, run, table
 from single_person import crops_of, held_out
 
 from trustpose.geometry.crops import transform
+from trustpose.models.runtime.weights import load_module
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.deep_pose import DeepPose
-from trustpose.runtime.weights import load_module
 from trustpose.training.crops import normalise
 
 CLOSE = 0.2

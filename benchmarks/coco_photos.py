@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from trustpose.evaluation.audit import audit
+from trustpose.evaluation.precision import rescoring
 from trustpose.evaluation.record import Audit
-from trustpose.evaluation.rescoring import rescoring
-from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
-from trustpose.metrics.average_precision import AveragePrecision, evaluate
-from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
+from trustpose.io.coco.results import ResultsFile
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
+from trustpose.metrics.average_precision import AveragePrecision, average_precision_replicates, evaluate
 from trustpose.metrics.bootstrap import interval
 from trustpose.metrics.crowding import crowd_index
 from trustpose.poses import Area, Poses, Truth
@@ -28,7 +28,7 @@ Interval = list[float]  # a number and the ends of its 95 % interval
 
 def ground_truth(data: Path, split: str) -> TruthFile:
     """Read the labels of `train`, `dev` or `val2017`."""
-    return read_truth(data / "coco" / f"{split}_gt.json")
+    return read_coco_truth(data / "coco" / f"{split}_gt.json")
 
 
 def results_files(

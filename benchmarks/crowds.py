@@ -34,19 +34,19 @@ from coco_photos import ap_of, average_precision, ground_truth, of_photos, photo
 from harness import parser, percent, run, table
 
 from trustpose.datasets.folds import fold_of
-from trustpose.formats.photos import MAX_PIXELS
 from trustpose.geometry.crops import Boxes, transform
 from trustpose.grouping.association import ASSOCIATIONS, JointAssociation
 from trustpose.grouping.crowdpose import Association, JointCandidates
 from trustpose.grouping.pose_nms import ALPHAPOSE, ALPHAPOSE_THRESHOLD, PoseDistance, choose_parameters
 from trustpose.grouping.suppression import POSE_THRESHOLD, Method, suppress
+from trustpose.io.photos import MAX_PIXELS
 from trustpose.metrics.bootstrap import resample_counts
 from trustpose.poses import Poses, Truth
 from trustpose.predict.boxes import boxes_from_detections
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image, open_photo
-from trustpose.predict.top_down import Predictor
+from trustpose.predict.predictor import Predictor
 from trustpose.skeletons import COCO_17
 
 MIN_SCORE, PEAKS, LOWEST = 0.1, 4, 0.03

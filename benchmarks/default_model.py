@@ -29,10 +29,10 @@ from coco_photos import audited, gains_of, number_of, photos_of, predict_all
 from harness import DATA, in_turns, parser, run, table
 
 import trustpose as tp
-from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.geometry.boxes import paired_iou
-from trustpose.metrics.binary_ranking import binary_ranking
-from trustpose.metrics.box_average_precision import box_average_precision
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
+from trustpose.metrics.average_precision import box_average_precision
+from trustpose.metrics.classification import binary_ranking
 from trustpose.metrics.matching import pair_oks
 from trustpose.poses import Poses
 from trustpose.predict.boxes import boxes_from_truth
@@ -146,7 +146,7 @@ def speeds(predictors: dict[str, Any], photos: list[Any], rounds: int) -> Row:
 
 
 def main(options):
-    truth = read_truth(options.gt)
+    truth = read_coco_truth(options.gt)
     whole = photos_of(truth, options.photos)
     boxes = boxes_from_truth(truth.truth).of_images(truth.images.id)
     boxed = [replace(photo, boxes=people) for photo, people in zip(whole, boxes, strict=True)]

@@ -20,7 +20,8 @@ from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.fit import fit
 from trustpose.calibration.options import FitOptions
 from trustpose.datasets.folds import fold_of
-from trustpose.formats.coco import TruthFile, read_results, read_truth
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.poses import Poses
 
 DEFAULT = (
@@ -70,7 +71,7 @@ def main(options):
     fit_options = FitOptions(method=options.method, draws=10)
     result = {}
     for file, labels, share in options.results or DEFAULT:
-        truth = read_truth(options.data / labels)
+        truth = read_coco_truth(options.data / labels)
         poses, dropped = drop_joints(read_results(options.data / file, truth=truth).poses, float(share))
         people = 1 - float((~dropped.any(axis=1)).mean())
         columns = {}

@@ -25,11 +25,12 @@ Work = tuple[Timing, Timing]  # loading, and evaluation, whose result is the ten
 
 
 def ours(gt: Path, results: Path) -> Work:
-    from trustpose.formats.coco import read_results, read_truth
+    from trustpose.io.coco.results import read_results
+    from trustpose.io.coco.truth import read_coco_truth
     from trustpose.metrics.average_precision import evaluate
 
     def load():
-        truth = read_truth(gt)
+        truth = read_coco_truth(gt)
         return truth, read_results(results, truth=truth)
 
     loading = timed(load)

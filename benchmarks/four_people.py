@@ -22,9 +22,9 @@ from harness import in_turns, parser, run, table
 
 import trustpose as tp
 from trustpose.geometry.crops import Boxes
+from trustpose.models.runtime.sessions import cpu_count
 from trustpose.predict.boxes import Detector
 from trustpose.predict.photos import Image
-from trustpose.runtime.sessions import cpu_count
 
 PEOPLE, MOST_PHOTOS = 4, 24
 LEAST_SCORE = 0.05  # of boxes, so that there are four

@@ -38,10 +38,11 @@ from repeated_people import Source, copies, simulated, write_tables
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.fit import fit
 from trustpose.calibration.options import FitOptions
-from trustpose.calibration.tables import MAX_SPLITS, TreeTables
+from trustpose.calibration.trees import MAX_SPLITS, TreeTables
 from trustpose.evaluation.audit import audit
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.images import Images
+from trustpose.io.coco.results import ResultsFile, read_results
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 
@@ -60,7 +61,7 @@ def part_in_process(part: str, *arguments: object) -> tuple[Any, int]:
 
 def evaluated_copies(gt: Path, results: Path, count: int) -> dict[str, float]:
     """Seconds of evaluation and peak memory of this process for so many copies of the data set."""
-    truth = read_truth(gt)
+    truth = read_coco_truth(gt)
     file = read_results(results, truth=truth)
     image_step, id_step = int(truth.images.id.max()) + 1, int(truth.truth.annotation_id.max()) + 1
     poses = Poses.concatenate(

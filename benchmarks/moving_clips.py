@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 import trustpose as tp
-from trustpose.formats.coco import TruthFile
 from trustpose.geometry.expected_error import AREA_OF_BOX
+from trustpose.io.coco.truth import TruthFile
 from trustpose.poses import Poses
 
 WIDTH, HEIGHT = 640, 480

@@ -32,10 +32,10 @@ from trustpose.codecs.centres import CentrePoseCodec
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.tags import encode_tags
-from trustpose.formats.coco import TruthFile
 from trustpose.grouping.associative_embedding import TagGrouping
 from trustpose.grouping.groups import Groups
 from trustpose.grouping.paf import LimbGrouping
+from trustpose.io.coco.truth import TruthFile
 from trustpose.metrics.average_precision import evaluate
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17, COCO_17_REDUNDANT

@@ -40,8 +40,6 @@ from trustpose.calibration.options import FitOptions
 from trustpose.datasets.folds import fold_of
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results
-from trustpose.formats.coco.together import common_photos
 from trustpose.geometry.expected_error import (
     FITTED,
     HIGHEST,
@@ -51,8 +49,10 @@ from trustpose.geometry.expected_error import (
     expected_error,
     gaussian_error,
 )
-from trustpose.metrics.pairing import pair_with_people
-from trustpose.metrics.pixel_error import SHARES
+from trustpose.io.coco.results import ResultsFile, common_photos, read_results
+from trustpose.io.coco.truth import TruthFile
+from trustpose.metrics.localisation import SHARES
+from trustpose.metrics.matching import pair_with_people
 from trustpose.poses import ExpectedError, Poses
 
 ESTIMATORS = {name: name for name in ("simplepose", "simplepose_flip", "movenet-thunder")}

@@ -31,14 +31,13 @@ from scipy.optimize import isotonic_regression
 
 import trustpose as tp
 from trustpose.datasets.lspet import read_lspet
-from trustpose.formats.coco import TruthFile
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks, oks_between
-from trustpose.metrics.binary_ranking import binary_ranking
-from trustpose.metrics.presence import presence_targets
+from trustpose.io.coco.truth import TruthFile
+from trustpose.metrics.classification import binary_ranking, presence_targets
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.poses import Poses, box_size
-from trustpose.predict.base import present_people
+from trustpose.predict.base_predictor import present_people
 from trustpose.predict.photos import Image
 
 BY_EYE = Path(__file__).with_name("presence_by_eye.json")

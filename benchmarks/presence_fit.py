@@ -36,20 +36,19 @@ from harness import DATA, parser, run, table
 from presence import Row, judged, shown_at
 
 import trustpose as tp
-from trustpose.calibration.logistic import fit_logistic, logit, sigmoid
+from trustpose.calibration.metrics import find_targets
 from trustpose.calibration.presence import Features, PresenceModel, PresenceTargets, best_threshold
-from trustpose.calibration.targets import find_targets
+from trustpose.calibration.score_maps import fit_logistic, logit, sigmoid
 from trustpose.evaluation.audit import audit
-from trustpose.formats.coco import TruthFile, read_results
 from trustpose.geometry.boxes import paired_iou, xywh_to_xyxy
 from trustpose.grouping.suppression import suppress
-from trustpose.metrics.binary_ranking import binary_ranking
-from trustpose.metrics.matching import same_image_pairs
-from trustpose.metrics.pairing import take_best_first
-from trustpose.metrics.presence import PRESENT_IOU, presence_targets
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import TruthFile
+from trustpose.metrics.classification import PRESENT_IOU, binary_ranking, presence_targets
+from trustpose.metrics.matching import same_image_pairs, take_best_first
 from trustpose.metrics.reliability import expected_calibration_error
+from trustpose.models.outputs.trust import TrustOutput, on_lines
 from trustpose.models.spec import MODEL_JSON, ModelSpec, default_folder
-from trustpose.models.trust_output import TrustOutput, on_lines
 from trustpose.poses import Poses, box_size
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -33,10 +33,10 @@ from trustpose.datasets.augment import HRNET
 from trustpose.datasets.detected_boxes import PRESENT
 from trustpose.datasets.proposals import ProposalGenerator, fit_proposals
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
-from trustpose.formats.photos import MAX_PIXELS
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.crops import Boxes
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.io.photos import MAX_PIXELS
 from trustpose.metrics.bootstrap import resample_counts
 from trustpose.metrics.crowding import interference
 from trustpose.poses import Truth
@@ -145,7 +145,7 @@ def joints_of_others(data: Path) -> dict[str, dict[str, object]]:
         "COCO val2017": data / "coco" / "val2017_gt.json",
         "CrowdPose val": data / "crowdpose" / "crowdpose_val.json",
     }.items():
-        file = read_truth(path)
+        file = read_coco_truth(path)
         joints = interference(file.truth)
         is_labelled = joints.own_joints.any(axis=1)
         rows[name] = {

@@ -21,10 +21,11 @@ import pyarrow.parquet
 from coco_photos import ground_truth
 from harness import DATA
 
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from trustpose.geometry.oks import oks
 from trustpose.images import Images
+from trustpose.io.coco.results import ResultsFile, read_results
+from trustpose.io.coco.truth import TruthFile
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 

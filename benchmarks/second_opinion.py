@@ -28,10 +28,11 @@ from harness import cell, parser, run, table
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.fit import fit, prepare
 from trustpose.calibration.metrics import Scores, evaluate_scores
+from trustpose.calibration.opinions import Second
 from trustpose.calibration.options import FitOptions
-from trustpose.calibration.second import Second
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results
+from trustpose.io.coco.results import ResultsFile, read_results
+from trustpose.io.coco.truth import TruthFile
 
 NUMBERS = {
     "pose.pearson": "r(pose, OKS)",

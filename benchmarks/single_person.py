@@ -35,18 +35,24 @@ from trustpose.datasets.people import People
 from trustpose.files import InputError
 from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box, invert_affine, transform
 from trustpose.geometry.oks import opks
+from trustpose.heads.network import TrustNetwork
 from trustpose.metrics.bootstrap import resample_counts
-from trustpose.metrics.correct_joints import correct_joints, normalised_distance, replicate_correct
 from trustpose.metrics.correct_parts import body_limbs, limb_distance
-from trustpose.metrics.correlation import pearson
-from trustpose.metrics.reference_lengths import box_side, joints_box, torso_diameter
+from trustpose.metrics.localisation import (
+    box_side,
+    correct_joints,
+    joints_box,
+    normalised_distance,
+    replicate_correct,
+    torso_diameter,
+)
+from trustpose.metrics.reliability import pearson
+from trustpose.models.runtime.weights import load_module, load_trust_network
 from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.networks.convolutional_pose_machine import receptive_field
 from trustpose.networks.deep_pose import deep_pose
 from trustpose.networks.zoo import build, stride_of
-from trustpose.runtime.weights import load_module, load_trust_network
 from trustpose.training.crops import normalise
-from trustpose.trust.network import TrustNetwork
 
 FOLDS, BATCH = 10, 64
 CLAIMS = (  # what the lecture says, the system that should be better, the other

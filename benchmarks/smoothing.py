@@ -28,8 +28,8 @@ from harness import cell, parser, percent, run, table, timed
 from moving_clips import HEIGHT, WIDTH, Clip, clips_of
 
 import trustpose as tp
-from trustpose.formats.cameras import read_cameras
 from trustpose.images import Images
+from trustpose.io.cameras import read_cameras
 from trustpose.multiview.triangulation import triangulate_points
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17

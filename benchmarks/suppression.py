@@ -38,13 +38,13 @@ from trustpose.files import InputError
 from trustpose.grouping.suppression import Method, suppress
 from trustpose.metrics.average_precision import MAX_DETECTIONS
 from trustpose.metrics.bootstrap import resample_counts
-from trustpose.metrics.diagnosis_scores import highest_oks
+from trustpose.metrics.diagnosis import highest_oks
 from trustpose.metrics.matching import best_in_image, pair_oks
 from trustpose.poses import Poses, Truth
 from trustpose.predict.boxes import boxes_from_detections
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image
-from trustpose.predict.top_down import Predictor
+from trustpose.predict.predictor import Predictor
 from trustpose.skeletons import COCO_17
 
 USUAL, HRNETS = "network × box", "above 0.2 × box"

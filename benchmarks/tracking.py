@@ -25,9 +25,9 @@ from harness import parser, run, table, timed
 from tracking_clips import Clip, clips
 
 import trustpose as tp
-from trustpose.evaluation.track_quality import track_quality
+from trustpose.evaluation.tracking import track_quality
 from trustpose.files import InputError
-from trustpose.formats.coco import TruthFile, read_truth
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.poses import Poses
 from trustpose.predict.photos import Image
 from trustpose.predict.tracked import FrameTracker
@@ -140,7 +140,7 @@ def truth_of(clip: Clip, frames: list[int], folder: Path) -> TruthFile:
     category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}
     path = folder / "gt.json"
     path.write_text(json.dumps(rows | {"categories": [category]}))
-    return read_truth(path)
+    return read_coco_truth(path)
 
 
 def intervals(values: np.ndarray, weight: np.ndarray | None, random: np.random.Generator) -> tuple[float, float]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from trustpose.formats.coco import TruthFile
-from trustpose.formats.photos import read_image
+from trustpose.io.coco.truth import TruthFile
+from trustpose.io.photos import read_image
 
 WIDTH, HEIGHT, FRAMES = 480, 360, 24
 KINDS = ("pan", "zoom", "crossing", "bar")

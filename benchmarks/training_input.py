@@ -21,14 +21,13 @@ from harness import DATA, parser, run, table, timed
 from torch.utils.flop_counter import FlopCounterMode
 
 from trustpose.codecs import Outputs
+from trustpose.heads.network import TrustNetwork, attach
 from trustpose.networks.zoo import build
 from trustpose.training.crops import codec_of, collate, training_crops
-from trustpose.training.ema import Ema
-from trustpose.training.loop import make_optimiser
+from trustpose.training.loop import Ema, make_optimiser
 from trustpose.training.people import open_training
 from trustpose.training.recipe import Recipe
 from trustpose.training.recipes import find_recipe
-from trustpose.trust.network import TrustNetwork, attach
 
 NETWORKS = ("light-mobilenetv2-050", "light-efficientnet-lite0")
 HEAD = "keypoint-tokens"

@@ -31,16 +31,15 @@ import numpy as np
 from harness import parser, run, table, timed
 
 import trustpose as tp
-from trustpose.formats.cameras import read_cameras
-from trustpose.formats.coco import read_results
-from trustpose.formats.pose_files import Photos, assemble, find_files, read_pose_files
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import expected_error
+from trustpose.io.cameras import read_cameras
+from trustpose.io.coco.results import read_results
+from trustpose.io.pose_files import Photos, assemble, find_files, read_pose_files
 from trustpose.multiview.camera_error import camera_error, with_camera_error
-from trustpose.multiview.frames import match_frames
+from trustpose.multiview.frames import match_frames, positions_of, weights_of
 from trustpose.multiview.people import group_people
 from trustpose.multiview.triangulation import METHODS, triangulate_points
-from trustpose.multiview.views import positions_of, weights_of
 from trustpose.poses import ExpectedError, Poses
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25B
 

@@ -26,11 +26,11 @@ from triangulation import triangulated
 
 from trustpose.calibration.fit import fit
 from trustpose.calibration.options import FitOptions
-from trustpose.formats.cameras import read_cameras
-from trustpose.formats.coco import read_results
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import AREA_OF_BOX, error_of
-from trustpose.metrics.pairing import pair_with_people
+from trustpose.io.cameras import read_cameras
+from trustpose.io.coco.results import read_results
+from trustpose.metrics.matching import pair_with_people
 from trustpose.skeletons import COCO_17
 
 ORDER = (1, 15, 17, 16, 18, 3, 9, 4, 10, 5, 11, 6, 12, 7, 13, 8, 14)  # COCO's joints among Panoptic's 19

@@ -37,12 +37,12 @@ from harness import DATA, identifier, parser, percent, run, table
 
 from trustpose.evaluation.record import Audit
 from trustpose.files import InputError
-from trustpose.formats.coco import TruthFile, read_truth
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
+from trustpose.models.runtime.backends import open_runtime
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
 from trustpose.predict.photos import Image
-from trustpose.predict.top_down import Predictor
-from trustpose.runtime.backends import open_runtime
+from trustpose.predict.predictor import Predictor
 
 NETWORK = "network"
 Column = dict[str, list[float] | None]  # a number, then its interval where there is one
@@ -206,7 +206,7 @@ def show(title: str, columns: dict[str, Column]) -> None:
 
 
 def main(options):
-    truth = read_truth(options.gt)
+    truth = read_coco_truth(options.gt)
     people = People(truth, boxed_photos(truth, options.photos), options.flip, options.draws)
     columns = {NETWORK: measure_network(ModelSpec.read(options.network), people)}
     for folder in options.models:

@@ -27,12 +27,12 @@ from harness import DATA, Timing, cell, parser, run, table, timed
 from trustpose.export.inner_tensors import expose
 from trustpose.export.onnx import export_onnx as export_network
 from trustpose.export.onnx_graphs import free_batch
-from trustpose.export.trust import export_onnx as export_joined
+from trustpose.export.trust_folder import export_onnx as export_joined
 from trustpose.files import InputError
+from trustpose.heads.network import attach
+from trustpose.models.runtime.sessions import open_session, session_of
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.zoo import build
-from trustpose.runtime.sessions import open_session, session_of
-from trustpose.trust.network import attach
 
 ZOO = {"HRNet-W32": "hrnet-w32", "SimpleBaseline-R50": "simple-baseline-r50"}
 OUR_HEAD = "keypoint-tokens"

@@ -14,7 +14,7 @@ import cv2
 from matplotlib import cbook
 
 import trustpose as tp
-from trustpose.formats.coco import write_results
+from trustpose.poses import write_results
 from trustpose.report.describe import read_out
 from trustpose.report.draw import draw_poses
 

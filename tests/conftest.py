@@ -83,7 +83,7 @@ def each_run_once() -> Generator[None, None, None]:
 def narrow_metamodel() -> Generator[None, None, None]:
     """The visibility metamodel with narrow hidden layers: the paper's have eleven million weights, most of the time of
     a small network's training or export."""
-    from trustpose.trust import visibility
+    from trustpose.heads import visibility
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(visibility, "HIDDEN", (64, 32, 16))

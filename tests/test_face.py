@@ -119,9 +119,9 @@ def _recipe() -> tp.Recipe:
 
 
 def _truth_file() -> object:
-    from trustpose.formats.coco import read_truth
+    from trustpose.io.coco.truth import read_coco_truth
 
-    return read_truth("gt.json")
+    return read_coco_truth("gt.json")
 
 
 @in_folder

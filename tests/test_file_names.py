@@ -7,9 +7,8 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trustpose.file_names import SHOWN, find_shown, hidden, shown
-from trustpose.files import json_bytes, parse_json, utf8_name
-from trustpose.formats.video import Video
+from trustpose.files import SHOWN, find_shown, hidden, json_bytes, parse_json, shown, utf8_name
+from trustpose.io.video import Video
 from trustpose.report.video import VideoWriter
 
 LATIN = os.fsdecode(b"caf\xe9.jpg")

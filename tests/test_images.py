@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trustpose.formats.coco import read_truth
 from trustpose.images import Images
+from trustpose.io.coco.truth import read_coco_truth
 
 IMAGES = Images(
     np.array([7, 3, 9]),
@@ -69,7 +69,7 @@ def test_a_ground_truth_has_camera_time_and_clip(tmp_path: Path) -> None:
     value = {"images": images, "annotations": [], "categories": [{"id": 1, "keypoints": ["nose"]}]}
     path = tmp_path / "gt.json"
     path.write_text(json.dumps(value))
-    read = read_truth(path).images
+    read = read_coco_truth(path).images
     assert read.width is None and read.crowd_index is None
     assert read.to_json() == [
         {"id": 1, "file_name": "1.jpg", "camera": "left", "time": 0.5, "clip": "000342"},

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 NEEDS_TRAIN = (  # the `train` extra: torch, or onnx
-    *("networks", "trust.", "training", "export", "runtime.torch_network", "runtime.weights"),
+    *("networks", "heads.", "training", "export", "models.runtime.torch_network", "models.runtime.weights"),
     *("predict.adapters.keypoint_rcnn", "predict.adapters.vitpose"),
 )
 

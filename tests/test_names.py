@@ -26,7 +26,7 @@ def _poses() -> tp.Poses:
 def test_near_misses_of_models_skeletons_recipes_areas_methods_and_options():
     from trustpose.calibration.fit import fit
     from trustpose.calibration.options import FitOptions
-    from trustpose.formats.coco.truth import area_convention
+    from trustpose.io.coco.truth import area_convention
     from trustpose.skeletons import skeleton_of
     from trustpose.tracking import Tracker, smooth
     from trustpose.training.recipes import find_recipe

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustpose.metrics.pairing import pair_with_people
+from trustpose.metrics.matching import pair_with_people
 from trustpose.poses import Poses, Truth, Visibility, box_size
 from trustpose.skeletons import COCO_17, LSP_14
 

@@ -17,7 +17,7 @@ import pytest
 import trustpose as tp
 from tests.predict.tiny_people import write_people
 from tests.tiny_onnx import photo_of_people
-from trustpose.formats.coco import read_results
+from trustpose.io.coco.results import read_results
 from trustpose.poses import Keypoint, Poses, Truth
 from trustpose.report.draw import draw_poses
 from trustpose.skeletons import COCO_17
@@ -239,7 +239,7 @@ def test_a_notebook_shows_many_people_and_large_photos_small(tmp_path) -> None:
     many = filled(30)
     assert Page(many._repr_html_()).elements.count(("table", {})) == 1, "no photo: a plain table"
     assert "… and 20 more" in Page(many._repr_html_()).texts
-    from trustpose.predict.origins import PhotoFile
+    from trustpose.predict.photos import PhotoFile
 
     known = replace(many, photos={one: PhotoFile(large) for one in range(15)})
     shown = known._repr_html_()

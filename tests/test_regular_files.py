@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from trustpose.calibration.file import read_calibrator
+from trustpose.calibration.card import read_calibrator
 from trustpose.files import InputError, check_regular, read_bytes
-from trustpose.formats.coco import read_truth
-from trustpose.formats.coco.results import read_results
-from trustpose.formats.columns import parse_finite_json
-from trustpose.formats.photos import read_image
-from trustpose.formats.video import Video
-from trustpose.runtime.sessions import open_session
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.io.columns import parse_finite_json
+from trustpose.io.photos import read_image
+from trustpose.io.video import Video
+from trustpose.models.runtime.sessions import open_session
 
 READERS = {
     "bytes": read_bytes,
-    "truth": read_truth,
+    "truth": read_coco_truth,
     "results": read_results,
     "calibrator": read_calibrator,
     "image": read_image,

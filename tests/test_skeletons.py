@@ -14,7 +14,7 @@ import pytest
 from pycocotools.cocoeval import Params
 
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.skeletons import (
     COCO_17,
     COCO_WHOLEBODY_133,
@@ -210,8 +210,8 @@ def test_a_skeleton_survives_json() -> None:
 
 
 def test_names_stand_as_in_the_files(data_dir) -> None:
-    assert read_truth(data_dir / "coco" / "dev_gt.json").skeleton is COCO_17
-    assert read_truth(data_dir / "crowdpose" / "crowdpose_val.json").skeleton is CROWDPOSE_14
+    assert read_coco_truth(data_dir / "coco" / "dev_gt.json").skeleton is COCO_17
+    assert read_coco_truth(data_dir / "crowdpose" / "crowdpose_val.json").skeleton is CROWDPOSE_14
     with h5py.File(data_dir / "flic" / "valid.h5") as file:
         part, seen = file["part"][:], file["visible"][:] > 0
     assert part.shape[1] == len(FLIC_11)

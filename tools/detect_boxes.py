@@ -12,13 +12,12 @@ import sys
 from pathlib import Path
 
 from trustpose.datasets.folds import fold_of
-from trustpose.file_names import find_shown
-from trustpose.files import InputError, write_json
-from trustpose.formats.coco import read_truth
-from trustpose.formats.photos import read_image
+from trustpose.files import InputError, find_shown, write_json
 from trustpose.geometry.boxes import xyxy_to_xywh
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.io.photos import read_image
+from trustpose.models.runtime.backends import BoxDetector
 from trustpose.models.spec import ModelSpec
-from trustpose.runtime.backends import BoxDetector
 
 FOLDS = 5
 
@@ -30,7 +29,7 @@ def run() -> None:
     parser.add_argument("--fold", type=int)
     parser.add_argument("--other", type=Path)
     given = parser.parse_args()
-    images = read_truth(given.gt).images
+    images = read_coco_truth(given.gt).images
     usual = BoxDetector(ModelSpec.read(given.detector))
     other = usual if given.other is None else BoxDetector(ModelSpec.read(given.other))
     found, names = [], images.names()

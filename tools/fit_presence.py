@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from trustpose.calibration.logistic import fit_logistic, logit
+from trustpose.calibration.metrics import find_targets
 from trustpose.calibration.presence import (
     Features,
     PresenceModel,
@@ -31,14 +31,15 @@ from trustpose.calibration.presence import (
     person_score,
     presence_features,
 )
-from trustpose.calibration.targets import find_targets
+from trustpose.calibration.score_maps import fit_logistic, logit
 from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
-from trustpose.formats.coco import TruthFile, read_results, read_truth
-from trustpose.metrics.binary_ranking import binary_ranking
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
+from trustpose.metrics.classification import binary_ranking
 from trustpose.metrics.reliability import expected_calibration_error
+from trustpose.models.outputs.trust import on_lines
 from trustpose.models.spec import MODEL_JSON, ModelSpec
-from trustpose.models.trust_output import on_lines
 from trustpose.poses import Poses
 
 FOLDS = 5
@@ -133,7 +134,7 @@ def run() -> None:
             parser.error("--gt, --results and --flip are needed, or --clear")
         if len({given.fold is None, given.fold_results is None, given.fold_flip is None}) > 1:
             parser.error("--fold, --fold-results and --fold-flip are needed together")
-        truth = read_truth(given.gt)
+        truth = read_coco_truth(given.gt)
 
         def read(file: Path, fold_file: Path | None) -> Poses:
             poses = replace(read_results(file, truth=truth, common=True).poses, skeleton=truth.skeleton)

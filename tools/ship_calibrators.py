@@ -24,9 +24,10 @@ from trustpose.calibration.fit import fit, prepare
 from trustpose.calibration.metrics import Scores, evaluate_scores
 from trustpose.calibration.options import FitOptions
 from trustpose.evaluation.audit import audit
-from trustpose.evaluation.rescoring import rescoring
+from trustpose.evaluation.precision import rescoring
 from trustpose.files import InputError, atomic_write
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
+from trustpose.io.coco.results import ResultsFile, read_results
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.predict.fingerprints import fingerprint_of, network_file
 from trustpose.predict.load import load
 
@@ -141,8 +142,8 @@ def predicted(
 def made(name: str, model: str, data: Path, folder: Path) -> tuple[Calibrator, str]:
     """The calibrator of a source, and its card."""
     source = SOURCES[name]
-    train, dev = (read_truth(data / "coco" / f"{part}_gt.json") for part in ("train", "dev"))
-    unseen = read_truth(data / "coco" / "val2017_gt.json").images.id if source.is_unseen_only else train.images.id
+    train, dev = (read_coco_truth(data / "coco" / f"{part}_gt.json") for part in ("train", "dev"))
+    unseen = read_coco_truth(data / "coco" / "val2017_gt.json").images.id if source.is_unseen_only else train.images.id
     known = predicted(source, model, data, "train", train, unseen, folder)
     parts = fit(train, replace(known, path=f"{name}.train.json"), FitOptions(estimator=name)).parts
     file = network_file(load(model))

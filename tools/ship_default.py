@@ -31,14 +31,14 @@ from torch import nn
 from trustpose.export.onnx import with_half_weights
 from trustpose.export.trust_folder import Fitted, save_trust_network
 from trustpose.files import InputError
+from trustpose.heads.network import attach
+from trustpose.models.outputs.trust import ERROR_FIELDS
+from trustpose.models.runtime.backends import open_runtime
+from trustpose.models.runtime.weights import load_module
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSpec
-from trustpose.models.trust_output import ERROR_FIELDS
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.zoo import build
-from trustpose.runtime.backends import open_runtime
-from trustpose.runtime.weights import load_module
-from trustpose.trust.network import attach
 
 ROOT = Path(__file__).parents[1]
 MODELS, WEIGHTS = ROOT / "src" / "trustpose" / "models", ROOT / "weights"

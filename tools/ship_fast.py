@@ -23,19 +23,19 @@ import onnx
 
 from trustpose.export.onnx import with_half_weights
 from trustpose.export.quantised import quantised
-from trustpose.export.trust import export_onnx
+from trustpose.export.trust_folder import export_onnx
 from trustpose.files import InputError, write_json
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.models.runtime.backends import open_runtime
+from trustpose.models.runtime.sessions import to_tensor
+from trustpose.models.runtime.weights import load_trust_network
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, BoxListOutput, FastSetting, InputSpec, ModelSpec
 from trustpose.networks.picodet import PicoDet
 from trustpose.predict.boxes import boxes_from_truth
 from trustpose.predict.photos import Image
-from trustpose.predict.top_down import Predictor
-from trustpose.runtime.backends import open_runtime
-from trustpose.runtime.sessions import to_tensor
-from trustpose.runtime.weights import load_trust_network
+from trustpose.predict.predictor import Predictor
 from trustpose.training.crops import MEAN, STD
-from trustpose.training.listed_boxes import LIST_MIN_SCORE, LISTS, ListTargets
+from trustpose.training.detector_task import LIST_MIN_SCORE, LISTS, ListTargets
 
 MODELS = Path(__file__).parents[1] / "src" / "trustpose" / "models"
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "coco"
@@ -53,7 +53,7 @@ COSTS = {  # the numbers to show, if the benchmark has them
 
 def crops(spec: ModelSpec, gt: Path, photos: Path) -> Iterator[dict[str, np.ndarray]]:
     """The network's inputs for some people, chosen at random."""
-    truth = read_truth(gt)
+    truth = read_coco_truth(gt)
     boxes = boxes_from_truth(truth.truth).of_images(truth.images.id)
     predictor = Predictor(open_runtime(spec, threads=1), threads=1)
     rows = np.random.default_rng(0).permutation(len(boxes))

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from trustpose.formats.coco import read_truth
 from trustpose.grouping.deepcut_terms import fit_pairwise
+from trustpose.io.coco.truth import read_coco_truth
 
 OUT = Path(__file__).parents[1] / "src" / "trustpose" / "grouping" / "pairwise"
 SMALLEST = 8.0
 
 
 def run() -> None:
-    file = read_truth(Path(sys.argv[1]))
+    file = read_coco_truth(Path(sys.argv[1]))
     truth, skeleton = file.truth, file.truth.skeleton
     assert truth.box is not None and truth.image_id is not None and skeleton is not None
     size = np.sqrt(np.prod(truth.box[:, 2:] - truth.box[:, :2], axis=1))

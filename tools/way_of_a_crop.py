@@ -15,9 +15,9 @@ from pathlib import Path
 
 from way_of_a_photo import functions_of, show
 
+from trustpose.heads.stages import Stage, Strategy
 from trustpose.training.network_task import NetworkTask, network_task
 from trustpose.training.recipes import find_recipe
-from trustpose.trust.stages import Stage, Strategy
 
 MOST_PEOPLE = 16  # in the batch: enough for every kind of augmentation
 

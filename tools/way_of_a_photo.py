@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 import trustpose as tp
-from trustpose.formats.coco import write_results
+from trustpose.poses import write_results
 
 PACKAGE = Path(tp.__file__).parent
 

@@ -17,12 +17,12 @@ import onnx
 from onnx.numpy_helper import from_array, to_array
 
 from trustpose.files import InputError
+from trustpose.models.runtime.backends import OnnxNetwork
+from trustpose.models.runtime.torch_network import TorchNetwork
+from trustpose.models.runtime.weights import load_module
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.zoo import build
-from trustpose.runtime.backends import OnnxNetwork
-from trustpose.runtime.torch_network import TorchNetwork
-from trustpose.runtime.weights import load_module
 
 TOLERANCE = 0.02  # of heatmaps of peaks about 1, for weights rounded to 16 bits
 

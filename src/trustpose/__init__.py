@@ -29,19 +29,19 @@ from trustpose.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from trustpose.calibration.calibrator import Calibrator
-    from trustpose.datasets.read_truth import read_truth
+    from trustpose.datasets.ground_truth import read_truth
     from trustpose.evaluation.audit import audit
     from trustpose.evaluation.comparison import compare
     from trustpose.evaluation.record import Audit
     from trustpose.files import InputError
-    from trustpose.formats.cameras import read_cameras
-    from trustpose.formats.read_poses import read_poses
     from trustpose.geometry.cameras import Cameras
     from trustpose.images import Images
+    from trustpose.io.cameras import read_cameras
+    from trustpose.io.read_poses import read_poses
     from trustpose.multiview.people import triangulate
     from trustpose.poses import Poses, Poses3D, Truth, Visibility
     from trustpose.predict.load import load
-    from trustpose.predict.top_down import Predictor
+    from trustpose.predict.predictor import Predictor
     from trustpose.report.drawn_run import run
     from trustpose.report.poses_output import draw
     from trustpose.skeletons import SKELETONS, Skeleton
@@ -59,7 +59,7 @@ _MODULES = {
     "InputError": "files",
     "Poses": "poses",
     "Poses3D": "poses",
-    "Predictor": "predict.top_down",
+    "Predictor": "predict.predictor",
     "Recipe": "training.recipe",
     "Skeleton": "skeletons",
     "Truth": "poses",
@@ -68,9 +68,9 @@ _MODULES = {
     "compare": "evaluation.comparison",
     "draw": "report.poses_output",
     "load": "predict.load",
-    "read_cameras": "formats.cameras",
-    "read_poses": "formats.read_poses",
-    "read_truth": "datasets.read_truth",
+    "read_cameras": "io.cameras",
+    "read_poses": "io.read_poses",
+    "read_truth": "datasets.ground_truth",
     "run": "report.drawn_run",
     "smooth": "tracking",
     "track": "tracking",

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from trustpose.calibration import applied_record as notes
 from trustpose.calibration import fit as fitting
-from trustpose.calibration import notes
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.options import FitOptions
-from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.images import Images
+from trustpose.io.coco.results import ResultsFile
+from trustpose.io.coco.truth import TruthFile
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17, Skeleton
 

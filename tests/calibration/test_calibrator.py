@@ -16,9 +16,9 @@ from sklearn.metrics import r2_score
 from tests.calibration.cases import FEW, Fitted, audit_notes, fit, made_up
 from tests.calibration.damaged import WRONG_FIELDS, card_with, npy, saved_with
 from trustpose.calibration.calibrator import PART, Calibrator
-from trustpose.calibration.crossfit import METHODS
-from trustpose.calibration.distribution_shift import DistributionShiftWarning
-from trustpose.calibration.targets import find_targets
+from trustpose.calibration.metrics import find_targets
+from trustpose.calibration.selection import METHODS
+from trustpose.calibration.shift import DistributionShiftWarning
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.skeletons import BLAZEPOSE_33, COCO_17, LSP_14, Skeleton

@@ -15,8 +15,8 @@ from tests.cli.cases import run
 from trustpose.calibration.decisions import DecisionRule, choose_rule
 from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
-from trustpose.formats.coco import read_results, write_results
-from trustpose.poses import Poses
+from trustpose.io.coco.results import read_results
+from trustpose.poses import Poses, write_results
 
 ISOTONIC = replace(FEW, method="isotonic", folds=3)
 

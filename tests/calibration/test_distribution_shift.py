@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp, kstwobign
 
-from trustpose.calibration.distribution_shift import Domain, Shift
+from trustpose.calibration.shift import Domain, Shift
 from trustpose.files import InputError
 
 

@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trustpose.calibration import neighbours
-from trustpose.calibration.features import FeatureInputs, keypoint_features, pose_features, read_people
-from trustpose.calibration.neighbours import FAR, find_neighbours
+from trustpose.calibration import features as neighbours
+from trustpose.calibration.features import (
+    FAR,
+    FeatureInputs,
+    find_neighbours,
+    keypoint_features,
+    pose_features,
+    read_people,
+)
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.skeletons import BLAZEPOSE_33, COCO_17, CROWDPOSE_14, Skeleton

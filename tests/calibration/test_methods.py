@@ -11,9 +11,9 @@ import trustpose as tp
 from tests.calibration.cases import FEW, fit, made_up
 from trustpose.calibration.applied_record import fitted_photos
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.crossfit import METHODS, out_of_fold
 from trustpose.calibration.fit import prepare
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
+from trustpose.calibration.selection import METHODS, out_of_fold
 from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
 from trustpose.skeletons import BLAZEPOSE_33

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.calibration.cases import Fitted, fit, made_up
+from trustpose.calibration.arrays import NOWHERE
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.crossfit import METHODS
 from trustpose.calibration.features import FeatureInputs, keypoint_features, pose_features, read_people
-from trustpose.calibration.missing import NOWHERE
+from trustpose.calibration.metrics import find_targets
 from trustpose.calibration.options import FitOptions
-from trustpose.calibration.targets import find_targets
-from trustpose.formats.coco import ResultsFile, TruthFile
+from trustpose.calibration.selection import METHODS
+from trustpose.io.coco.results import ResultsFile
+from trustpose.io.coco.truth import TruthFile
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 

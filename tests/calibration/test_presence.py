@@ -18,7 +18,7 @@ from trustpose.calibration.presence import (
     person_score,
     presence_features,
 )
-from trustpose.formats.coco import TruthFile
+from trustpose.io.coco.truth import TruthFile
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 

@@ -9,13 +9,14 @@ from tests.calibration.cases import fit
 from trustpose.calibration.options import FitOptions
 from trustpose.datasets.folds import fold_of
 from trustpose.evaluation.audit import audit
-from trustpose.formats.coco import read_results, read_truth
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.poses import Poses
 
 
 @pytest.mark.parametrize(("name", "raw_ece"), [("simplepose_flip", 0.23), ("movenet-thunder", 0.26)])
 def test_trust_out_of_fold(data_dir, name, raw_ece) -> None:
-    truth = read_truth(data_dir / "coco" / "train_gt.json")
+    truth = read_coco_truth(data_dir / "coco" / "train_gt.json")
     results = read_results(data_dir / "results" / f"{name}.train.json", truth=truth)
     half = results.poses.image_id <= np.median(results.poses.image_id)  # 2,300 people: enough, and twice as fast
     results = replace(
@@ -38,7 +39,7 @@ def test_trust_out_of_fold(data_dir, name, raw_ece) -> None:
 
 def test_leaving_dropped_joints_out_of_boxes_improves_trust(data_dir) -> None:
     """A fifth of MoveNet's joints 0, 0, 0, no boxes, as OpenPose writes it; `benchmarks/dropped_joints.py` has more."""
-    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     results = read_results(data_dir / "results" / "movenet-thunder.dev.json", truth=truth)
     missing = results.poses.score < np.quantile(results.poses.score, 0.2)
     score = np.where(missing, 0, results.poses.score)

@@ -9,14 +9,15 @@ import pytest
 
 from tests.calibration.cases import as_json, made_up
 from tests.parquet_cases import write_parts
-from trustpose.calibration.sample import DrawnPhotos, files_to_fit, limited
+from trustpose.calibration.fit import DrawnPhotos, files_to_fit, limited
 from trustpose.datasets.folds import draw_number
 from trustpose.files import InputError
-from trustpose.formats import parquet_parts
-from trustpose.formats.coco import read_results, read_truth
-from trustpose.formats.coco.truth_in_batches import truth_rows
-from trustpose.formats.row_writing import row_writer
 from trustpose.images import Images
+from trustpose.io import parquet as parquet_parts
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.io.tables import row_writer
+from trustpose.io.truth_stream import truth_rows
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "gt.json").write_text(json.dumps(as_json(truth)))
     (tmp_path / "results.json").write_text(json.dumps(rows))
     write_parts(tmp_path / "parts", rows, np.random.default_rng(1))
-    people, schema = truth_rows(read_truth(tmp_path / "gt.json"))
+    people, schema = truth_rows(read_coco_truth(tmp_path / "gt.json"))
     with row_writer(tmp_path / "gt.parquet", schema) as write:
         write(people)
     return tmp_path
@@ -56,7 +57,7 @@ def test_all_layouts_keep_the_same_people(folder: Path, gt: str, most: int, monk
 def test_as_many_photos_as_possible_are_drawn(folder: Path, most: int) -> None:
     random = np.random.default_rng(most)
     ids = np.sort(random.integers(0, 10**6, 400)[random.integers(0, 400, 1000)])
-    truth = read_truth(folder / "gt.json")
+    truth = read_coco_truth(folder / "gt.json")
     whole = read_results(folder / "results.json", truth=truth)
     kept = []
     for pieces in (1, 30):

@@ -10,9 +10,16 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.calibration.cases import made_up
 from trustpose.calibration.features import FeatureInputs, NormalisedPoses, read_people
-from trustpose.calibration.logistic import fit_logistic, fit_rising, logit, sigmoid
-from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps, _isotonic
-from trustpose.calibration.targets import Targets, find_targets
+from trustpose.calibration.metrics import Targets, find_targets
+from trustpose.calibration.score_maps import (
+    IsotonicMaps,
+    LogisticMaps,
+    _isotonic,
+    fit_logistic,
+    fit_rising,
+    logit,
+    sigmoid,
+)
 from trustpose.files import InputError
 from trustpose.skeletons import COCO_17
 

@@ -8,8 +8,7 @@ import pytest
 import trustpose as tp
 from tests.calibration.cases import FEW, another, audit_notes, fit, made_up
 from trustpose.calibration import trees
-from trustpose.calibration.opinions import FARTHEST, read_opinion
-from trustpose.calibration.second import Second, same_people
+from trustpose.calibration.opinions import FARTHEST, Second, read_opinion, same_people
 from trustpose.files import InputError
 from trustpose.geometry.oks import opks
 from trustpose.poses import Poses

@@ -10,7 +10,8 @@ from tests.calibration.cases import audit_notes
 from trustpose.calibration.applied_record import fitted_photos
 from trustpose.calibration.shipped import PREFIX, calibrator_file, shipped_calibrators
 from trustpose.evaluation.audit import audit
-from trustpose.formats.coco import read_results, read_truth
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
 
 NAMES = ("mediapipe", "movenet-multipose", "movenet-thunder", "pp-tinypose", "simplepose")
 
@@ -36,8 +37,8 @@ def test_an_unknown_name() -> None:
 
 
 def test_networks_that_saw_train2017_are_fitted_on_other_photos(data_dir) -> None:
-    val2017 = read_truth(data_dir / "coco" / "val2017_gt.json").images.id
-    dev = read_truth(data_dir / "coco" / "dev_gt.json").images.id
+    val2017 = read_coco_truth(data_dir / "coco" / "val2017_gt.json").images.id
+    dev = read_coco_truth(data_dir / "coco" / "dev_gt.json").images.id
     for name in NAMES:
         calibrator = tp.Calibrator.load(PREFIX + name)
         assert fitted_photos(calibrator, [dev]) == 0
@@ -47,7 +48,7 @@ def test_networks_that_saw_train2017_are_fitted_on_other_photos(data_dir) -> Non
 
 @pytest.mark.parametrize(("name", "file"), [("simplepose", "simplepose"), ("movenet-thunder", "movenet-thunder")])
 def test_they_hold_on_dev(data_dir, name, file) -> None:
-    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     results = read_results(data_dir / "results" / f"{file}.dev.json", truth=truth)
     calibrator = tp.Calibrator.load(PREFIX + name)
     applied = calibrator.apply(results.poses)

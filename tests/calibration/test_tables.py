@@ -4,7 +4,7 @@ import lightgbm
 import numpy as np
 import pytest
 
-from trustpose.calibration.tables import MAX_SPLITS, TreeTables
+from trustpose.calibration.trees import MAX_SPLITS, TreeTables
 
 
 def _booster(seed: int, leaves: int = MAX_SPLITS + 1, trees: int = 25) -> tuple[lightgbm.Booster, np.ndarray]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from tests.calibration.cases import made_up
-from trustpose.calibration.targets import find_targets
+from trustpose.calibration.metrics import find_targets
 from trustpose.evaluation.batch import Batch
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17

@@ -15,7 +15,7 @@ from tests.cli.cases import run
 from tests.parquet_cases import write_parts
 from trustpose.evaluation.audit import audit
 from trustpose.files import InputError
-from trustpose.formats.coco.results_in_batches import open_results
+from trustpose.io.pose_stream import open_results
 
 
 @pytest.fixture(scope="module")

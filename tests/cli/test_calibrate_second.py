@@ -9,7 +9,8 @@ import pytest
 import trustpose as tp
 from tests.calibration.cases import another, as_json, made_up
 from tests.cli.test_calibrate import run
-from trustpose.formats.coco import read_results, write_results
+from trustpose.io.coco.results import read_results
+from trustpose.poses import write_results
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import pytest
 
 from tests.multiview.test_intrinsics import camera
 from trustpose.cli import main
-from trustpose.formats.cameras import read_cameras, write_cameras
 from trustpose.geometry.cameras import Cameras
+from trustpose.io.cameras import read_cameras, write_cameras
 
 
 def run(*words: str | Path) -> int:

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.cases import as_bytes, mutated, run
 from tests.coco_cases import NAMES, pycocotools_numbers
 from tests.formats import samples
-from trustpose.formats.coco import read_results
+from trustpose.io.coco.results import read_results
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25
 
 PEOPLE = samples.people()

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.cases import run
 from tests.formats.test_label_tools import V, cvat_images, via_csv
 from trustpose.datasets.ground_truth import read_ground_truth
-from trustpose.formats.coco.truth_in_batches import open_truth
+from trustpose.io.truth_stream import open_truth
 
 
 def test_labels_become_a_ground_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

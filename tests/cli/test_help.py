@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from trustpose.calibration.crossfit import METHODS as FITS
 from trustpose.calibration.decisions import GOALS
+from trustpose.calibration.selection import METHODS as FITS
 from trustpose.cli import _commands
 from trustpose.codecs.heatmaps import DECODINGS
 from trustpose.grouping.suppression import METHODS as SUPPRESSIONS

@@ -10,9 +10,9 @@ from tests.calibration.cases import as_json, made_up
 from tests.cli.cases import run
 from tests.parquet_cases import write_parts
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.formats.coco.results_in_batches import open_results
-from trustpose.formats.error_files import read_errors
-from trustpose.formats.tables import read_rows
+from trustpose.io.companions import read_errors
+from trustpose.io.pose_stream import open_results
+from trustpose.io.tables import read_rows
 from trustpose.skeletons import COCO_17
 
 
@@ -37,8 +37,8 @@ def rows_in(out: Path) -> list:
 
 @pytest.mark.parametrize("name", ["out.json", "out.parquet", "out"])
 def test_calibrated_rows_are_those_in_memory(folder: Path, tmp_path: Path, name: str, monkeypatch) -> None:
-    monkeypatch.setattr("trustpose.formats.row_writing.PART_ROWS", 30)
-    monkeypatch.setattr("trustpose.formats.parquet_parts.ROWS", 8)
+    monkeypatch.setattr("trustpose.io.tables.PART_ROWS", 30)
+    monkeypatch.setattr("trustpose.io.parquet.ROWS", 8)
     arguments = ["calibrate", "apply", "--calibrator", folder / "one.cal", "--out"]
     assert run(*arguments, tmp_path / "whole.json", "--results", folder / "results.json") == 0
     assert run(*arguments, tmp_path / name, "--results", folder / "parts") == 0

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.cases import small_files
 from tests.cli.predict_cases import case as case  # a fixture
 from trustpose.cli import main
-from trustpose.cli.interrupts import Interruption
+from trustpose.cli.progress import Interruption
 
 AT_IMPORT = """
 import os, signal, sys

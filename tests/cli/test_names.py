@@ -9,8 +9,8 @@ import pytest
 
 from tests.cli.cases import run, small_files
 from tests.cli.predict_cases import case as case  # a fixture
-from trustpose.file_names import shown
-from trustpose.formats.coco import read_results
+from trustpose.files import shown
+from trustpose.io.coco.results import read_results
 
 LATIN = os.fsdecode(b"caf\xe9")
 

@@ -15,7 +15,7 @@ from tests.cli.cases import run
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.cli.outputs import check_outputs
 from trustpose.files import InputError
-from trustpose.formats.coco import write_results
+from trustpose.poses import write_results
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tests.cli.predict_cases import IDS, common, refused, run
 from tests.cli.predict_cases import case as case  # a fixture
 from tests.predict.tiny_people import write_people
 from trustpose.files import InputError
-from trustpose.formats.coco import read_results
+from trustpose.io.coco.results import read_results
 
 
 @pytest.mark.parametrize("format_", ["csv", "parquet"])

@@ -14,7 +14,7 @@ from tests.tiny_onnx import write_network
 from trustpose.cli.models import models
 from trustpose.cli.predict import predict
 from trustpose.files import InputError
-from trustpose.formats.coco import read_results
+from trustpose.io.coco.results import read_results
 from trustpose.models import spec
 from trustpose.predict.detectors import default_detector
 

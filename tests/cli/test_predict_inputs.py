@@ -12,8 +12,8 @@ import trustpose as tp
 from tests.cli.predict_cases import case as case  # a fixture
 from tests.cli.predict_cases import common, refused, run, stop_after
 from tests.predict.test_inputs import write_video
-from trustpose.cli.interrupts import Interrupted
-from trustpose.formats.coco import read_results
+from trustpose.cli.progress import Interrupted
+from trustpose.io.coco.results import read_results
 from trustpose.report import window
 
 WHOLE = ("--detector", "whole")

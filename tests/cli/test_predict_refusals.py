@@ -9,7 +9,7 @@ import numpy as np
 from tests.cli.predict_cases import case as case  # a fixture
 from tests.cli.predict_cases import common, refused, run
 from tests.predict.tiny_people import write_people
-from trustpose.formats.coco import read_results
+from trustpose.io.coco.results import read_results
 
 
 def test_boxes_of_a_file_that_are_none_are_refused_by_name(case):

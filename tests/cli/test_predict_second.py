@@ -8,9 +8,10 @@ import pytest
 
 import trustpose as tp
 from tests.cli.test_calibrate import run
-from trustpose.calibration import opinion_choice, trees
-from trustpose.calibration.opinion_choice import Trial
-from trustpose.formats.coco import read_results
+from trustpose.calibration import selection as opinion_choice
+from trustpose.calibration import trees
+from trustpose.calibration.selection import Trial
+from trustpose.io.coco.results import read_results
 from trustpose.predict.journal import Journal
 
 pytestmark = pytest.mark.usefixtures("each_run_once")
@@ -123,7 +124,7 @@ def test_the_second_network_may_find_people_by_itself(folder, data_dir, capsys) 
 
 
 def test_left_out_at_fitting_it_is_not_run(folder, tmp_path, monkeypatch) -> None:
-    from trustpose.predict import second_opinion
+    from trustpose.predict import calibrated as second_opinion
 
     with monkeypatch.context() as patch:
         patch.setattr(opinion_choice, "_is_worth", lambda *_: False)

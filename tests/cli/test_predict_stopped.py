@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.predict_cases import case as case  # a fixture
 from tests.cli.predict_cases import run, stop_after
-from trustpose.cli.interrupts import Interrupted
+from trustpose.cli.progress import Interrupted
 from trustpose.files import InputError
 
 

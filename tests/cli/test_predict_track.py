@@ -9,8 +9,8 @@ import torch
 from tests.cli.predict_cases import case as case  # a fixture
 from tests.cli.predict_cases import common, refused, run, stop_after
 from tests.cli.test_predict_video import video as video  # a fixture
-from trustpose.cli.interrupts import Interrupted
-from trustpose.formats.coco import read_results
+from trustpose.cli.progress import Interrupted
+from trustpose.io.coco.results import read_results
 
 
 @pytest.mark.parametrize("flow", [(), ("--flow",)], ids=["", "flow"])

@@ -14,7 +14,7 @@ from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.cli.models import models
 from trustpose.cli.predict import predict
 from trustpose.export.trust_folder import Fitted, save_trust_folder
-from trustpose.formats.coco import read_results
+from trustpose.io.coco.results import read_results
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.journal import Journal
 from trustpose.skeletons import COCO_17

@@ -10,10 +10,10 @@ import pytest
 from tests.cli.predict_cases import case as case  # a fixture
 from tests.cli.predict_cases import common, refused, run, stop_after
 from tests.tiny_onnx import photo_of_people
-from trustpose.cli.interrupts import Interrupted
-from trustpose.formats.coco import read_results
-from trustpose.formats.video import Video
-from trustpose.report import predictions
+from trustpose.cli.progress import Interrupted
+from trustpose.io.coco.results import read_results
+from trustpose.io.video import Video
+from trustpose.report import drawn_run as predictions
 from trustpose.report.video import VideoWriter
 
 

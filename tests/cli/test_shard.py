@@ -17,7 +17,7 @@ from trustpose.datasets.photo_people import coco_people
 from trustpose.datasets.sharding import parse_size, shard_photos
 from trustpose.datasets.shards import INDEX, shard_people
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 
 app = typer.Typer()
 app.command()(shard)
@@ -37,10 +37,10 @@ def test_coco(tmp_path):
     shards = shard_people(tmp_path / "out")
     index = json.loads((tmp_path / "out" / INDEX).read_text())
     assert code == 0 and f"8 people of 4 photos in {len(index['shards'])} shards" in output
-    for ours, theirs in zip(shards, coco_people(read_truth(gt), photos), strict=True):
+    for ours, theirs in zip(shards, coco_people(read_coco_truth(gt), photos), strict=True):
         assert equal_labels(ours, theirs)
     sources = index["sources"]
-    assert sources["labels"] == {"file": "gt.json", "sha256": read_truth(gt).sha256}
+    assert sources["labels"] == {"file": "gt.json", "sha256": read_coco_truth(gt).sha256}
     assert sources["photos"]["count"] == 4 and len(sources["photos"]["sha256"]) == 64
     assert index["options"]["cut"] == {"size": 256, "margin": 1.5}
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.cases import run
 from tests.tracking.test_smoothing import mean_error, walk
-from trustpose.formats.coco import read_results
+from trustpose.io.coco.results import read_results
 from trustpose.poses import Poses
 from trustpose.tracking import smooth
 

@@ -15,10 +15,10 @@ from trustpose.cli import main
 from trustpose.cli.predict import predict
 from trustpose.cli.suppress import suppress
 from trustpose.files import InputError
-from trustpose.formats.coco import read_results
 from trustpose.grouping.pose_nms import ALPHAPOSE, ALPHAPOSE_THRESHOLD, PoseDistance
 from trustpose.grouping.suppression import suppress as run
 from trustpose.grouping.suppression import suppressor
+from trustpose.io.coco.results import read_results
 from trustpose.skeletons import COCO_17
 
 SOFT = ("soft-oks-nms", "soft-oks-nms-linear")

@@ -39,7 +39,7 @@ def test_text_ids_are_in_the_results_of_a_prediction(case: tuple[Path, Any]) -> 
 
 def test_photos_without_boxes_are_named_by_their_text_ids(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the train extra is not installed")
-    from trustpose.training.photos import open_photos
+    from trustpose.training.people import open_photos
 
     images = [{"id": f"set/{i}", "file_name": f"{i}.png", "width": 9, "height": 9} for i in range(3)]
     images[1]["all_people_boxed"] = False

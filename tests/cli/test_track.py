@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.cases import run
 from tests.tracking.cases import same_partition, walking
-from trustpose.formats.coco import read_results
+from trustpose.io.coco.results import read_results
 from trustpose.report.video import VideoWriter
 from trustpose.skeletons import COCO_17
 

@@ -12,7 +12,8 @@ from tests.cli.cases import run
 from tests.cli.test_in_batches import rows_in
 from tests.parquet_cases import write_parts
 from tests.tracking.cases import walking
-from trustpose.formats import parquet_parts, parquet_sorting
+from trustpose.io import parquet as parquet_parts
+from trustpose.io import parquet as parquet_sorting
 from trustpose.poses import Poses
 from trustpose.tracking import track
 

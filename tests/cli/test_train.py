@@ -19,13 +19,13 @@ from trustpose.cli import main
 from trustpose.cli.train import split
 from trustpose.extras import not_installed
 from trustpose.files import InputError, write_json
+from trustpose.heads.stages import Stage
+from trustpose.models.runtime.weights import load_trust_network
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.zoo import ZOO
 from trustpose.predict.load import load
-from trustpose.runtime.weights import load_trust_network
 from trustpose.training.network_task import NetworkTask
 from trustpose.training.recipe import from_json, to_json
-from trustpose.trust.stages import Stage
 
 
 @pytest.fixture(scope="module")

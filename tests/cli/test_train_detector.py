@@ -8,8 +8,8 @@ from tests.cli.test_train import run
 from tests.people_cases import write_training_folder
 from tests.training.test_detector_task import small_recipe
 from trustpose.files import write_json
+from trustpose.models.runtime.backends import BoxDetector
 from trustpose.predict.detectors import load_detector
-from trustpose.runtime.backends import BoxDetector
 from trustpose.training.recipe import to_json
 
 

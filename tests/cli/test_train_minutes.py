@@ -11,9 +11,9 @@ from tests.predict.tiny_trust import write_network
 from tests.training.tiny import rows, tiny_recipe
 from trustpose.cli import main
 from trustpose.files import write_json
+from trustpose.heads.stages import Stage
 from trustpose.training import features
 from trustpose.training.recipe import to_json
-from trustpose.trust.stages import Stage
 
 AT_ONCE = "--minutes=1e-9"  # one step a piece
 

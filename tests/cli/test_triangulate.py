@@ -11,11 +11,11 @@ from tests.multiview.rings import ring
 from tests.multiview.test_people import FRAMES, seen_by, walkers
 from tests.multiview.test_shifts import walking
 from tests.multiview.test_synchronisation import later
-from trustpose.formats.cameras import write_cameras
-from trustpose.formats.coco import write_results
-from trustpose.formats.poses3d import read_poses3d
-from trustpose.formats.video import Video
 from trustpose.geometry.cameras import Cameras
+from trustpose.io.cameras import write_cameras
+from trustpose.io.poses3d import read_poses3d
+from trustpose.io.video import Video
+from trustpose.poses import write_results
 from trustpose.report.video import VideoWriter
 from trustpose.skeletons import COCO_17
 
@@ -159,7 +159,7 @@ def test_unchecked_goes_on(files):
 
 def test_a_page_and_a_video(files, capsys, monkeypatch):
     """Each camera's frames, with people drawn in them, and the view in 3D beside them."""
-    monkeypatch.setattr("trustpose.report.world_video.HEIGHT", 120)  # for time
+    monkeypatch.setattr("trustpose.report.world.HEIGHT", 120)  # for time
     clips = []
     for at in range(4):
         with VideoWriter(files / f"{at}.mp4", 320, 240, 25.0) as writer:

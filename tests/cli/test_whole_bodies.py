@@ -9,8 +9,8 @@ import pytest
 
 from tests.multiview.rings import ring
 from trustpose.cli import main
-from trustpose.formats.cameras import write_cameras
-from trustpose.formats.poses3d import read_poses3d
+from trustpose.io.cameras import write_cameras
+from trustpose.io.poses3d import read_poses3d
 from trustpose.skeletons import COCO_WHOLEBODY_133
 
 FIELDS = (("keypoints", 17), ("foot_kpts", 6), ("face_kpts", 68), ("lefthand_kpts", 21), ("righthand_kpts", 21))

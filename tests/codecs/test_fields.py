@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trustpose.codecs import Candidates, Grid
 from trustpose.codecs.fields import FieldCodec
-from trustpose.models.field_output import FieldOutput
+from trustpose.models.outputs.fields import FieldOutput
 
 LIMBS = ((0, 1), (1, 2), (0, 2))
 K = 3

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustpose.codecs.group_relations import RELATIONS, relations
+from trustpose.codecs.group_tokens import RELATIONS, relations
 
 IOU, INSIDE, ON_BETTER, ON_OTHER, TO_BETTER, TO_OTHER, COMPLETED, BY_BETTER, SIZE, ORDER, COUNT = range(RELATIONS)
 BODY = np.array([[20.0, 0], [10, 20], [30, 20], [10, 60], [30, 60], [10, 100], [30, 100]])

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from trustpose.codecs.group_relations import relations
-from trustpose.codecs.group_tokens import GROUP_NUMBERS, PLACE, WINDOW, group_tokens
-from trustpose.codecs.limb_support import Support
+from trustpose.codecs.fields import Support
+from trustpose.codecs.group_tokens import GROUP_NUMBERS, PLACE, WINDOW, group_tokens, relations
 from trustpose.codecs.people import DetectedPeople
 from trustpose.geometry.crops import Grid
 

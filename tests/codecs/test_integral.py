@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
-from trustpose.codecs.integral import gaussian_mean, soft_argmax
+from trustpose.codecs.coordinates import gaussian_mean, soft_argmax
 
 maps = arrays(np.float64, (2, 3, 5, 7), elements=st.floats(-50, 50))
 

@@ -4,8 +4,7 @@ import numpy as np
 
 from tests.predict.tiny_fields import CODEC, made_up_people
 from trustpose.codecs import Candidates
-from trustpose.codecs.fields import FieldCodec
-from trustpose.codecs.limb_support import limb_support
+from trustpose.codecs.fields import FieldCodec, limb_support
 from trustpose.skeletons import COCO_17
 
 FIELDS = FieldCodec(COCO_17.edges, CODEC.grid, width=2.0)

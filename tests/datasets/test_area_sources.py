@@ -11,15 +11,15 @@ from trustpose.datasets.augment import TrainingCrops
 from trustpose.datasets.dataset_ops import join, subset
 from trustpose.datasets.people import People
 from trustpose.datasets.photo_people import coco_people
-from trustpose.datasets.shard_writing import ShardOptions, write_shards
+from trustpose.datasets.sharding import ShardOptions, write_shards
 from trustpose.datasets.shards import shard_people
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> People:
     gt, photos = write_coco(tmp_path)
-    people = coco_people(read_truth(gt), photos)
+    people = coco_people(read_coco_truth(gt), photos)
     sources = np.where(np.arange(len(people)) % 2, "box*0.53", "segment")
     return replace(people, labels=replace(people.labels, area_source=sources))
 

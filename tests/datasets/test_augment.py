@@ -20,8 +20,8 @@ from trustpose.datasets.augment import (
     make_crop,
 )
 from trustpose.datasets.photo_people import Cut, coco_people, cut_sample
-from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box, invert_affine, transform
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.skeletons import AP10K_17, COCO_17, LSP_14, MPII_16
 
 EVERYTHING = Augmentation(scale=0.3, rotation=60.0, translation=0.1, half_body=0.5, half_body_keypoints=4)
@@ -75,7 +75,7 @@ def test_a_cut_changes_no_label_and_hardly_a_pixel(seed):
 
 
 def test_without_augmentation_it_is_the_crop_that_predictors_cut(data_dir):
-    people = coco_people(read_truth(data_dir / "coco" / "dev_gt.json"), data_dir / "coco" / "dev")
+    people = coco_people(read_coco_truth(data_dir / "coco" / "dev_gt.json"), data_dir / "coco" / "dev")
     crops = TrainingCrops(people)
     for at in range(0, 60, 7):
         affine = affine_to_crop(grow_box(people[at].box, 1.25, 0.75), 192, 256)

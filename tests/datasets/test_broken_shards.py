@@ -7,9 +7,8 @@ import pytest
 
 from tests.datasets.shard_cases import OPTIONS
 from tests.datasets.shard_cases import case as case  # a fixture
-from trustpose.datasets.shard_labels import labels_from, labels_of
-from trustpose.datasets.shard_writing import ShardOptions, digest_files, write_shards
-from trustpose.datasets.shards import INDEX, shard_people
+from trustpose.datasets.sharding import ShardOptions, digest_files, write_shards
+from trustpose.datasets.shards import INDEX, labels_from, labels_of, shard_people
 from trustpose.files import InputError
 
 

@@ -9,9 +9,9 @@ from pycocotools import mask
 from tests.people_cases import write_coco
 from trustpose.datasets.detected_boxes import PRESENT, detected_people
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
 from trustpose.geometry.boxes import xyxy_to_xywh
 from trustpose.geometry.crops import Boxes
+from trustpose.io.coco.truth import read_coco_truth
 
 PHOTOS = 4
 
@@ -20,7 +20,7 @@ PHOTOS = 4
 def case(tmp_path):
     """(ground truth's path, photos, boxes): labelled boxes moved by a little or a lot, some of them on no person."""
     path, folder = write_coco(tmp_path, photos=PHOTOS)
-    truth, random = read_truth(path).truth, np.random.default_rng(0)
+    truth, random = read_coco_truth(path).truth, np.random.default_rng(0)
     xyxy = np.concatenate([truth.box + random.normal(size=truth.box.shape) * spread for spread in (3, 15, 80)])
     xyxy = np.concatenate([np.minimum(xyxy[:, :2], xyxy[:, 2:] - 4), xyxy[:, 2:]], axis=1)
     image_id = np.tile(truth.image_id, 3)
@@ -29,7 +29,7 @@ def case(tmp_path):
 
 def test_a_box_has_the_labels_of_the_person_that_it_overlaps_most(case):
     path, folder, boxes = case
-    file = read_truth(path)
+    file = read_coco_truth(path)
     truth, people = file.truth, detected_people(file, folder, boxes)
     assert len(people) == len(boxes)
     labels, seen = people.labels, {"labelled": 0, "unlabelled person": 0, "nobody": 0}
@@ -60,7 +60,7 @@ def test_boxes_inside_a_crowd_are_left_out(case):
     crowd = dict(content["annotations"][0], id=999, iscrowd=1, bbox=[0, 0, 1000, 1000], num_keypoints=0)
     content["annotations"].append(crowd | {"keypoints": [0] * 51})
     path.write_text(json.dumps(content))
-    people = detected_people(read_truth(path), folder, boxes)
+    people = detected_people(read_coco_truth(path), folder, boxes)
     is_outside = boxes.image_id != crowd["image_id"]
     assert 0 < is_outside.sum() < len(boxes)
     np.testing.assert_array_equal(people.labels.box, boxes.xyxy[is_outside])
@@ -70,4 +70,4 @@ def test_a_box_of_an_unknown_photo_is_refused_by_name(case):
     path, folder, boxes = case
     stray = Boxes(boxes.xyxy[:1], np.array([77]), boxes.score[:1], source="boxes.json")
     with pytest.raises(InputError, match=r"boxes\.json: image 77: is not a photo of .*gt\.json"):
-        detected_people(read_truth(path), folder, stray)
+        detected_people(read_coco_truth(path), folder, stray)

@@ -7,7 +7,7 @@ from scipy.io import savemat
 from trustpose.datasets import lspet as module
 from trustpose.datasets.lspet import clean, lspet_people, read_lspet
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.skeletons import COCO_17, LSP_14
 
 STANDING = {  # x, y of a person seen from the front
@@ -129,7 +129,7 @@ def test_proportions_are_the_sets_own(data_dir):
 
 def test_good_labels_are_left_alone(data_dir):
     """COCO's labels, by trained annotators: the rule removes almost none."""
-    truth = read_truth(data_dir / "coco" / "train_gt.json").truth
+    truth = read_coco_truth(data_dir / "coco" / "train_gt.json").truth
     truth = truth[truth.num_keypoints >= 8].take_keypoints(COCO_17.index_in(LSP_14, missing="mark"))
     has = truth.v > 0
     assert np.count_nonzero(module._long_limb_ends(truth.xy, has) & has) < 0.001 * np.count_nonzero(has)

@@ -12,7 +12,7 @@ from trustpose.datasets.augment import NOTHING, TrainingCrops
 from trustpose.datasets.occlusion import Occlusion, body_mask, cover_labels, outside_crop
 from trustpose.datasets.people import People
 from trustpose.datasets.photo_people import coco_people
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.skeletons import COCO_17
 
 GREEN = np.array([40, 200, 40], np.uint8)
@@ -126,7 +126,9 @@ def test_joints_that_a_data_set_lacks_stay_unknown():
 
 
 def test_body_masks_cover_the_keypoints_of_real_people(data_dir):
-    people = coco_people(read_truth(data_dir / "coco" / "dev_gt.json"), data_dir / "coco" / "dev", min_keypoints=12)
+    people = coco_people(
+        read_coco_truth(data_dir / "coco" / "dev_gt.json"), data_dir / "coco" / "dev", min_keypoints=12
+    )
     labels = people.labels
     shares, covered = [], []
     for xy, v, box, area in zip(labels.xy[:200], labels.v[:200], labels.box[:200], labels.area[:200], strict=True):

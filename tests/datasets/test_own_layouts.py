@@ -14,7 +14,7 @@ from scipy.io import savemat
 
 from trustpose.datasets.ground_truth import read_ground_truth
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.skeletons import AIC_14, COCO_17, FLIC_11, LSP_14, MPII_16, OCHUMAN_19
 
 
@@ -106,7 +106,7 @@ def test_lsp_and_its_extension(folder, tmp_path):
 
 def test_ai_challengers_own_layout_agrees_with_cocos(folder, tmp_path):
     path = folder / "layouts/aic/test_aic.json"
-    coco, value = read_truth(path), json.loads(path.read_text())
+    coco, value = read_coco_truth(path), json.loads(path.read_text())
     theirs = {0: 3, 1: 2, 2: 1}
     photos = {one["id"]: {"image_id": one["file_name"][:-4], "human_annotations": {}, "keypoint_annotations": {}}
               for one in value["images"]}  # fmt: skip

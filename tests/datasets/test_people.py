@@ -14,16 +14,16 @@ from tests.people_cases import COLOURS, dotted, equal_labels, find_dot, listed_p
 from trustpose.datasets.dataset_ops import join, map_joints, subset
 from trustpose.datasets.photo_people import Cut, coco_people, cut_sample, photo_paths
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
-from trustpose.formats.photos import decode_photo
 from trustpose.geometry.crops import grow_box, transform
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.io.photos import decode_photo
 from trustpose.skeletons import COCO_17, LSP_14
 
 
 @pytest.fixture
 def people(tmp_path):
     gt, photos = write_coco(tmp_path)
-    return coco_people(read_truth(gt), photos)
+    return coco_people(read_coco_truth(gt), photos)
 
 
 def test_labelled_people_of_a_coco_file(people, tmp_path):
@@ -92,16 +92,16 @@ def test_a_box_beyond_the_photo_still_gives_pixels():
 def test_invalid_input_is_named(tmp_path):
     gt, photos = write_coco(tmp_path)
     with pytest.raises(InputError, match="nowhere: no such directory"):
-        coco_people(read_truth(gt), tmp_path / "nowhere")
+        coco_people(read_coco_truth(gt), tmp_path / "nowhere")
     with pytest.raises(InputError, match="18 labelled keypoints"):
-        coco_people(read_truth(gt), photos, min_keypoints=18)
+        coco_people(read_coco_truth(gt), photos, min_keypoints=18)
     truth = json.loads(gt.read_text())
 
     def spoil(change):
         spoilt = json.loads(json.dumps(truth))
         change(spoilt)
         (tmp_path / "spoilt.json").write_text(json.dumps(spoilt))
-        return coco_people(read_truth(tmp_path / "spoilt.json"), photos)
+        return coco_people(read_coco_truth(tmp_path / "spoilt.json"), photos)
 
     with pytest.raises(InputError, match="annotation 3: field 'bbox'"):
         spoil(lambda value: value["annotations"][3].pop("bbox"))
@@ -111,14 +111,14 @@ def test_invalid_input_is_named(tmp_path):
         spoil(lambda value: value["images"][1].update(width=999))[2]
     (photos / "0001.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"0001.png: cannot be decoded"):
-        coco_people(read_truth(gt), photos)[0]
+        coco_people(read_coco_truth(gt), photos)[0]
     (photos / "0002.png").unlink()
     with pytest.raises(InputError, match=r"0002.png: no such file"):
-        coco_people(read_truth(gt), photos)[2]
+        coco_people(read_coco_truth(gt), photos)[2]
     with pytest.raises(InputError, match=r"x.jpg: cannot be decoded"):
         decode_photo(b"", "x.jpg")
     with pytest.raises(IndexError):
-        coco_people(read_truth(gt), photos)[8]
+        coco_people(read_coco_truth(gt), photos)[8]
 
 
 @pytest.mark.parametrize("wrong", [{"size": 4}, {"margin": 0.9}, {"margin": float("nan")}])

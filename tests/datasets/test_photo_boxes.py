@@ -9,10 +9,10 @@ import pytest
 
 from tests.people_cases import write_coco
 from trustpose.datasets import photo_boxes
+from trustpose.datasets.occlusion import Photometric
 from trustpose.datasets.photo_boxes import BoxedPhotos, TrainingViews, boxed_photos
-from trustpose.datasets.photometric import Photometric
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 
 SIZE = 160
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]])
@@ -199,12 +199,12 @@ def test_from_a_ground_truth(tmp_path):
     content["annotations"][4]["iscrowd"] = 1
     content["images"].append({"id": 99, "file_name": "0001.png", "width": 500, "height": 500})
     truth.write_text(json.dumps(content))
-    photos = boxed_photos(read_truth(truth), folder)
+    photos = boxed_photos(read_coco_truth(truth), folder)
     assert photos.image_id.tolist() == [1, 2, 3, 99] and len(photos) == 4
     assert [len(box) for box in photos.box] == [3, 2, 3, 0] and [len(box) for box in photos.crowd] == [0, 1, 0, 0]
     x, y, w, h = content["annotations"][4]["bbox"]
     np.testing.assert_allclose(photos.crowd[1], [[x, y, x + w, y + h]])
-    some = boxed_photos(read_truth(truth), folder, complete={1, 3}).select(np.array([1]))
+    some = boxed_photos(read_coco_truth(truth), folder, complete={1, 3}).select(np.array([1]))
     assert some.file_name == ["0003.png"] and some.image_id.tolist() == [3]
     np.testing.assert_array_equal(some.box[0], photos.box[2])
     assert TrainingViews(photos, 64)[3].pixels.shape == (64, 64, 3)
@@ -213,10 +213,10 @@ def test_from_a_ground_truth(tmp_path):
 def test_what_is_wrong_is_one_line(tmp_path):
     truth, folder = write_coco(tmp_path, photos=2)
     with pytest.raises(InputError, match="no such directory, expected the folder with the photos"):
-        boxed_photos(read_truth(truth), tmp_path / "none")
+        boxed_photos(read_coco_truth(truth), tmp_path / "none")
     with pytest.raises(InputError, match=r"gt\.json: images: field 'file_name': expected the photos' names"):
-        boxed_photos(read_truth(truth), folder, complete=set())
-    photos = boxed_photos(read_truth(truth), folder)
+        boxed_photos(read_coco_truth(truth), folder, complete=set())
+    photos = boxed_photos(read_coco_truth(truth), folder)
     (folder / "0001.png").write_bytes(b"no photo")
     (folder / "0002.png").unlink()
     for index, message in ((0, r"0001\.png: cannot be decoded"), (1, r"0002\.png: no such file")):

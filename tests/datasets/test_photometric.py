@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from trustpose.datasets.photometric import Photometric, change_light, colour_matrix
+from trustpose.datasets.occlusion import Photometric, change_light, colour_matrix
 
 ALL = Photometric(brightness=1.0, contrast=1.0, saturation=1.0, hue=180.0)
 

@@ -7,10 +7,9 @@ import pytest
 
 from tests.people_cases import dotted, listed_people
 from trustpose.datasets.augment import STRONG, TrainingCrops
-from trustpose.datasets.dataset_ops import join, subset
+from trustpose.datasets.dataset_ops import join, subset, with_pseudo_labels
 from trustpose.datasets.people import People
 from trustpose.datasets.photo_people import Cut, cut_sample
-from trustpose.datasets.pseudo_labels import with_pseudo_labels
 
 KNOWN = np.array([False, True, True, True, False, True])
 

@@ -18,7 +18,7 @@ from tests.datasets.shard_cases import case as case  # a fixture
 from tests.people_cases import ListedPixels, dotted, equal_labels, listed_people
 from trustpose.datasets.augment import HRNET, STRONG, TrainingCrops
 from trustpose.datasets.photo_people import Cut, cut_sample
-from trustpose.datasets.shard_writing import ShardOptions, write_shards
+from trustpose.datasets.sharding import ShardOptions, write_shards
 from trustpose.datasets.shards import INDEX, shard_people
 
 

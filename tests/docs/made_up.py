@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import cbook
 
 from tests.multiview.rings import ring
-from trustpose.formats.cameras import write_cameras
+from trustpose.io.cameras import write_cameras
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25
 
 PHOTOS, WIDTH, HEIGHT = 30, 640, 480

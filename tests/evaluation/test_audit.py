@@ -14,7 +14,8 @@ import sklearn.metrics
 import trustpose as tp
 from trustpose.evaluation.audit import audit
 from trustpose.files import InputError
-from trustpose.formats.coco import read_results, read_truth
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.poses import Truth
 from trustpose.skeletons import COCO_17
 
@@ -265,7 +266,7 @@ def test_areas_from_other_sources_are_not_called_segments(data_dir: Path) -> Non
         assert record.area == "file"
         assert "area: OKS uses the annotations' own, area_source 1,019 box*0.53, 477 segment" in record.notes
         assert record.ap == records[0].ap
-    truth = read_truth(files[0])
+    truth = read_coco_truth(files[0])
     none = replace(truth, truth=truth.truth[np.flatnonzero(~truth.truth.is_segment)])
     with pytest.raises(InputError, match=r"field 'area': none is from a segment, .* 1,019 box\*0\.53; --area file"):
         none.area_convention("segment")
@@ -277,7 +278,7 @@ def test_the_public_name_is_the_function_with_its_signature() -> None:
 
 
 def test_results_of_another_skeleton_are_refused(data_dir: Path) -> None:
-    truth = read_truth(data_dir / "coco/dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco/dev_gt.json")
     results = read_results(data_dir / "results/simplepose.dev.json", truth=truth)
     assert results.poses.skeleton is COCO_17 and truth.truth.skeleton is COCO_17
     mine = replace(COCO_17, name="mine", keypoints=("tip", *COCO_17.keypoints[1:]))

@@ -18,7 +18,8 @@ from trustpose.evaluation.audit import audit
 from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.precision import ScorePrecision
 from trustpose.files import InputError
-from trustpose.formats.coco import read_results, read_truth
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
 
 
 @st.composite
@@ -42,7 +43,7 @@ def test_ap_is_pycocotools_mean_over_categories(tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("case")
     (folder / "gt.json").write_text(json.dumps(truth))
     (folder / "results.json").write_text(json.dumps(results))
-    read = read_truth(folder / "gt.json", "all")
+    read = read_coco_truth(folder / "gt.json", "all")
     found = read_results(folder / "results.json", truth=read)
     batch, precision = Batch(read, found, sigmas=sigmas, area="segment"), ScorePrecision()
     precision.add(batch, batch.score)
@@ -117,7 +118,7 @@ def test_all_expects_the_same_keypoints(two_animals: Path) -> None:
     truth["categories"][1]["keypoints"] = truth["categories"][1]["keypoints"][:5]
     (two_animals / "gt.json").write_text(json.dumps(truth))
     with pytest.raises(InputError, match="'cat' and 'dog' have different keypoints, all expects the same"):
-        read_truth(two_animals / "gt.json", "all")
+        read_coco_truth(two_animals / "gt.json", "all")
 
 
 def test_people_of_another_category_are_not_named_by_results_that_are_left_out(two_animals: Path) -> None:
@@ -125,7 +126,7 @@ def test_people_of_another_category_are_not_named_by_results_that_are_left_out(t
     for i, row in enumerate(results):
         row["annotation_id"] = i + 1
     (two_animals / "results.json").write_text(json.dumps(results))
-    truth = read_truth(two_animals / "gt.json", "cat")
+    truth = read_coco_truth(two_animals / "gt.json", "cat")
     np.testing.assert_array_equal(read_results(two_animals / "results.json", truth=truth).poses.annotation_id, [1, 3])
 
 

@@ -14,10 +14,10 @@ import sklearn.metrics
 from tests.coco_cases import pycocotools_numbers
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.comparison import comparable, compare, outcome, with_comparisons
+from trustpose.evaluation.precision import rescoring, rescoring_of
 from trustpose.evaluation.record import Audit, Comparison
-from trustpose.evaluation.rescoring import rescoring, rescoring_of
 from trustpose.files import write_json
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.metrics.bootstrap import resample_counts
 
 DRAWS, SEED = 6, 5
@@ -120,7 +120,7 @@ def test_differences_are_those_of_photos_drawn_by_hand(small: dict[str, Any], au
 
 
 def test_paired_draws_separate_files_that_separate_intervals_do_not(data_dir: Path) -> None:
-    truth = read_truth(data_dir / "coco/dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco/dev_gt.json")
     flipped, plain = (
         audit(truth, data_dir / f"results/{name}.dev.json", draws=200) for name in ("simplepose_flip", "simplepose")
     )
@@ -191,7 +191,7 @@ def test_rescoring_is_the_same_from_two_audits(small: dict[str, Any], audits: li
     rows = [row | {"score": float(np.median(row["keypoints"][2::3]))} for row in small["simplepose"]]
     write_json(small["folder"] / "after.json", rows)
     after = audit(small["folder"] / "gt.json", small["folder"] / "after.json", draws=DRAWS, seed=SEED)
-    truth = read_truth(small["folder"] / "gt.json")
+    truth = read_coco_truth(small["folder"] / "gt.json")
     scores = before.details.pose_score, after.details.pose_score
     assert rescoring_of(before, after) == rescoring(truth, poses, *scores, draws=DRAWS, seed=SEED)
     with pytest.raises(ValueError, match="the same poses"):

@@ -16,8 +16,8 @@ from tests.calibration.cases import FEW, fit, made_up
 from tests.cli.cases import run
 from tests.made_up_results import made_up_results
 from trustpose.evaluation.audit import audit
-from trustpose.formats.coco import read_truth
-from trustpose.formats.coco.truth_in_batches import truth_rows
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.io.truth_stream import truth_rows
 
 POSETRACK = "layouts/posetrack18/annotations/test_posetrack18_val.json"
 LABELLED = [
@@ -51,7 +51,7 @@ def written(folder: Path, truth: dict[str, Any]) -> Path:
 def test_what_v_means_is_read_from_its_values(data_dir: Path, name: str) -> None:
     if not (data_dir / name).is_file():
         pytest.skip(f"no {name} at {data_dir}")
-    truth = read_truth(data_dir / name)
+    truth = read_coco_truth(data_dir / name)
     rows = [one["keypoints"][2::3] for one in json.loads((data_dir / name).read_text())["annotations"]]
     assert truth.has_visibility == (name in TERNARY)
     np.testing.assert_array_equal(truth.truth.v > 0, np.array(rows) > 0)
@@ -88,7 +88,7 @@ def test_batches_give_the_same(posetrack, tmp_path: Path, is_stated: bool) -> No
     assert run("convert", truth, "--out", tmp_path / "gt.parquet") == 0
     assert run("convert", results, "--out", tmp_path / "results.parquet", "--gt", truth) == 0
     if not is_stated:  # as a file that another tool wrote
-        rows, schema = truth_rows(read_truth(truth))
+        rows, schema = truth_rows(read_coco_truth(truth))
         assert json.loads(schema.metadata[b"categories"])[0].pop("visibility") == "labelled"
         for row in rows:
             row["keypoints"] = np.minimum(np.reshape(row["keypoints"], (-1, 3)), [1e9, 1e9, 1]).ravel().tolist()
@@ -108,7 +108,7 @@ def test_a_calibrator_learns_absent_against_labelled(tmp_path: Path, method: str
     v = np.minimum(truth.truth.v, 1)
     path = tmp_path / "gt.json"
     path.write_text(json.dumps(as_coco(truth, v)))
-    labelled = read_truth(path)
+    labelled = read_coco_truth(path)
     options = type(FEW)(**{**FEW.__dict__, "method": method})
     alone, ternary = fit(labelled, results, options), fit(truth, results, options)
     assert (alone.calibrator.card.visibility, ternary.calibrator.card.visibility) == ("labelled", "ternary")

@@ -12,13 +12,17 @@ import pytest
 
 from tests.calibration.cases import as_json, made_up
 from tests.parquet_cases import write_parts
-from trustpose.evaluation import ranking, resampling, spill
+from trustpose.evaluation import draws as ranking
+from trustpose.evaluation import draws as resampling
+from trustpose.evaluation import draws as spill
 from trustpose.evaluation.audit import audit
 from trustpose.files import InputError
-from trustpose.formats import parquet_parts, parquet_sorting
-from trustpose.formats.coco import read_truth, truth_in_batches
-from trustpose.formats.coco.truth_in_batches import truth_rows
-from trustpose.formats.row_writing import row_writer
+from trustpose.io import parquet as parquet_parts
+from trustpose.io import parquet as parquet_sorting
+from trustpose.io import truth_stream as truth_in_batches
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.io.tables import row_writer
+from trustpose.io.truth_stream import truth_rows
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ def made_up_files(folder: Path, people: int, *, trust: bool) -> tuple[Path, list
 
 def as_parquet(gt: Path, out: Path) -> Path:
     """The ground truth as `trustpose convert` writes it."""
-    rows, schema = truth_rows(read_truth(gt))
+    rows, schema = truth_rows(read_coco_truth(gt))
     with row_writer(out, schema) as write:
         write(rows)
     return out

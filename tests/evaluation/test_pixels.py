@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 
 from trustpose.evaluation.audit import audit
-from trustpose.evaluation.pixels import PixelErrors
-from trustpose.evaluation.resampling import Findings, Resampling
+from trustpose.evaluation.draws import Findings, Resampling
+from trustpose.evaluation.errors import PixelErrors
 from trustpose.files import InputError
-from trustpose.formats.coco import read_results, read_truth, write_results
-from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
-from trustpose.geometry.expected_error import expected_error
+from trustpose.geometry.expected_error import LabelledErrors, expected_error, fit_error_model
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.metrics.bootstrap import resample_counts, sums_by_group
-from trustpose.metrics.pairing import pair_with_people
-from trustpose.metrics.pixel_error import SHARES
-from trustpose.poses import Poses
+from trustpose.metrics.localisation import SHARES
+from trustpose.metrics.matching import pair_with_people
+from trustpose.poses import Poses, write_results
 from trustpose.skeletons import COCO_17
 
 
 def results(data_dir: Path, path: Path, factor: float) -> Path:
     """Results on the people of `dev` with made-up quality and errors drawn from its error distribution, times
     `factor`."""
-    people = read_truth(data_dir / "coco/dev_gt.json").truth
+    people = read_coco_truth(data_dir / "coco/dev_gt.json").truth
     people = people[(people.v > 0).any(axis=1)]
     generator = np.random.default_rng(0)
     shape = people.v.shape
@@ -50,7 +50,7 @@ def results(data_dir: Path, path: Path, factor: float) -> Path:
 
 def test_discs_of_the_right_size_hold_their_share(data_dir: Path, tmp_path: Path) -> None:
     record = audit(data_dir / "coco/dev_gt.json", results(data_dir, tmp_path / "r.json", 1.0), draws=100)
-    n = int((read_truth(data_dir / "coco/dev_gt.json").truth.v > 0).sum())
+    n = int((read_coco_truth(data_dir / "coco/dev_gt.json").truth.v > 0).sum())
     assert record.pixels.n == n
     for share in ("50", "80", "95"):
         name = f"pixels.coverage.{share}"
@@ -103,7 +103,7 @@ def test_draws_are_those_of_repeated_rows() -> None:
 def test_discs_of_an_error_model_are_read_from_the_file_beside(data_dir: Path, tmp_path: Path) -> None:
     """Errors twice as large as the mixture says: its discs fail, by joint and quality; fitted ones hold."""
     path = results(data_dir, tmp_path / "r.json", 2.0)
-    truth = read_truth(data_dir / "coco/dev_gt.json").truth
+    truth = read_coco_truth(data_dir / "coco/dev_gt.json").truth
     poses = read_results(path, skeleton=truth.skeleton).poses
     errors = LabelledErrors.of_poses(poses, truth, pair_with_people(poses, truth), truth.skeleton.sigmas)
     half = errors[errors.person < 450]

@@ -9,9 +9,10 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from tests.calibration.cases import made_up
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.batch import Batch
-from trustpose.evaluation.resampling import Findings, Resampling
+from trustpose.evaluation.draws import Findings, Resampling
 from trustpose.evaluation.trust import Presence
-from trustpose.formats.coco import ResultsFile, TruthFile
+from trustpose.io.coco.results import ResultsFile
+from trustpose.io.coco.truth import TruthFile
 
 
 @pytest.fixture(scope="module")

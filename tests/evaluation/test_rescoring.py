@@ -9,14 +9,16 @@ import pytest
 
 from tests.cli.cases import small_files
 from trustpose.evaluation.audit import audit
-from trustpose.evaluation.rescoring import rescoring
-from trustpose.formats.coco import Images, ResultsFile, TruthFile, read_results, read_truth
+from trustpose.evaluation.precision import rescoring
+from trustpose.images import Images
+from trustpose.io.coco.results import ResultsFile, read_results
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.metrics.bootstrap import resample_counts
 
 
 @pytest.fixture(scope="module")
 def truth(data_dir: Path) -> TruthFile:
-    return read_truth(data_dir / "coco/dev_gt.json")
+    return read_coco_truth(data_dir / "coco/dev_gt.json")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_of_several_categories_it_is_the_mean_of_each(tmp_path: Path) -> None:
     truth["categories"].append(truth["categories"][0] | {"id": 2, "name": "dog"})
     (tmp_path / "gt.json").write_text(json.dumps(truth))
     (tmp_path / "results.json").write_text(json.dumps([row | {"annotation_id": None} for row in results]))
-    read = read_truth(tmp_path / "gt.json", "all")
+    read = read_coco_truth(tmp_path / "gt.json", "all")
     found = read_results(tmp_path / "results.json", truth=read)
     better, sigmas = found.score[::-1].copy(), np.array([0.2])
     worth = rescoring(read, found.poses, found.score, better, category_id=found.category_id, sigmas=sigmas, draws=0)

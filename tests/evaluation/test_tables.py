@@ -12,7 +12,7 @@ from pycocotools.cocoeval import COCOeval
 from tests.cli.cases import run
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
-from trustpose.formats.coco import read_results
+from trustpose.io.coco.results import read_results
 from trustpose.metrics.matching import pair_oks
 
 
@@ -69,7 +69,7 @@ def test_histograms_are_of_poses_near_people_whom_several_are_near(files, record
 
 
 def test_non_0_leaves_out_what_is_predicted_absent(files, tmp_path) -> None:
-    """Precision and recall of both wrists by the formula in `metrics.keypoint_average_precision`, counted in a loop."""
+    """Precision and recall of both wrists by the formula in `metrics.localisation`, counted in a loop."""
     truth, results = files
     rows, generator = json.loads(results.read_text()), np.random.default_rng(0)
     for row in rows:

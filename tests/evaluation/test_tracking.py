@@ -10,13 +10,10 @@ import pytest
 from tests.metrics.tracking_cases import sequence
 from tests.tracking.cases import walking
 from trustpose.evaluation.audit import audit
-from trustpose.evaluation.tracking_draws import FEWEST, tracking_draws
+from trustpose.evaluation.tracking import FEWEST, tracking_draws
 from trustpose.files import InputError
 from trustpose.metrics.bootstrap import resample_counts
-from trustpose.metrics.clear_mot import clear_mot
-from trustpose.metrics.hota import hota
-from trustpose.metrics.identity import identity
-from trustpose.metrics.tracks import TrackFrame
+from trustpose.metrics.tracking import TrackFrame, clear_mot, hota, identity
 from trustpose.report.page import page
 from trustpose.skeletons import COCO_17
 

@@ -13,7 +13,7 @@ import trustpose as tp
 from tests.cli.cases import run
 from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
-from trustpose.formats.coco import read_results
+from trustpose.io.coco.results import read_results
 
 ABSENT, OCCLUDED = 0, 1
 

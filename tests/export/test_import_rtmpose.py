@@ -13,10 +13,10 @@ from trustpose.cli import main
 from trustpose.codecs import Outputs
 from trustpose.codecs.simcc import SimCCCodec
 from trustpose.files import InputError
+from trustpose.models.runtime.backends import open_runtime
 from trustpose.models.spec import ModelSpec, SimCCOutput
 from trustpose.networks.checkpoints import convert, count_keypoints, recognise, zoo_network
 from trustpose.networks.zoo import SIMCC, build
-from trustpose.runtime.backends import open_runtime
 
 HEIGHT, WIDTH = 128, 96
 

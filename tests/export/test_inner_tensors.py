@@ -17,9 +17,9 @@ from trustpose.export.inner_tensors import InnerTensor, expose, find_maps
 from trustpose.export.onnx import export_onnx
 from trustpose.export.onnx_graphs import chain_graphs, load_graph, opset_of, upgrade_opset, with_prefix
 from trustpose.files import InputError
+from trustpose.heads.network import run
+from trustpose.models.runtime.sessions import to_tensor
 from trustpose.models.spec import HeatmapOutput, ModelSpec
-from trustpose.runtime.sessions import to_tensor
-from trustpose.trust.network import run
 
 MAPS = {"features": FEATURES, "backbone": BACKBONE}
 
@@ -52,7 +52,7 @@ def test_exposed_maps_are_the_networks(tmp_path, batch, opset):
 
 
 def test_maps_of_a_zoo_network_are_those_that_heads_read(tmp_path):
-    """What is found in the exported graph is what `trust.network.run` hands to a head in torch."""
+    """What is found in the exported graph is what `heads.network.run` hands to a head in torch."""
     export_onnx(shared_network(), tmp_path / "old.onnx", 64, 64)
     spec = ModelSpec.read(write_network(tmp_path / "any"))
     size = replace(spec.input, name="image", height=64, width=64)

@@ -14,13 +14,16 @@ from tests.networks.official_names import state_dict  # noqa: E402
 from tests.networks.random_weights import build_random  # noqa: E402
 from trustpose.export import public_checkpoints  # noqa: E402
 from trustpose.export.model_folder import Provenance  # noqa: E402
-from trustpose.export.openpose_folder import PART, PHOTO, _spec  # noqa: E402
-from trustpose.models.dense_outputs import HeatmapOutput  # noqa: E402
-from trustpose.models.field_output import FieldOutput  # noqa: E402
+from trustpose.export.public_checkpoints import PART, PHOTO, _spec  # noqa: E402
+from trustpose.models.outputs.dense import HeatmapOutput  # noqa: E402
+from trustpose.models.outputs.fields import FieldOutput  # noqa: E402
 from trustpose.models.spec import ModelSpec  # noqa: E402
 from trustpose.networks.lightweight_openpose import LightweightOpenPose  # noqa: E402
-from trustpose.networks.openpose import BODIES  # noqa: E402
-from trustpose.networks.openpose_limbs import BODY_MAPS, PART_SKELETONS  # noqa: E402
+from trustpose.networks.openpose import (  # noqa: E402
+    BODIES,
+    BODY_MAPS,
+    PART_SKELETONS,
+)
 from trustpose.networks.preparation import LICENCES  # noqa: E402
 from trustpose.predict.load import load  # noqa: E402
 

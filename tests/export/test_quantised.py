@@ -11,8 +11,8 @@ import torch
 from tests.networks.random_weights import build_random
 from trustpose.export.onnx import trace_onnx
 from trustpose.export.quantised import quantised
+from trustpose.models.runtime.sessions import run_tensors, session_of
 from trustpose.networks.layers import ConvBN
-from trustpose.runtime.sessions import run_tensors, session_of
 
 
 class Small(torch.nn.Module):

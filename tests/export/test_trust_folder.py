@@ -25,13 +25,13 @@ from tests.predict.tiny_trust import (
 )
 from trustpose.export.trust_folder import Fitted, save_trust_folder
 from trustpose.files import InputError
+from trustpose.heads.heads import average_flipped
+from trustpose.heads.hpcvnet import HPCVNet
+from trustpose.heads.oks_net import OKSNet
+from trustpose.heads.visibility import VisibilityHead
+from trustpose.models.runtime.backends import OnnxNetwork
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.photos import Image
-from trustpose.runtime.backends import OnnxNetwork
-from trustpose.trust.heads import average_flipped
-from trustpose.trust.hpcvnet import HPCVNet
-from trustpose.trust.oks_net import OKSNet
-from trustpose.trust.visibility import VisibilityHead
 
 pytestmark = pytest.mark.usefixtures("narrow_metamodel")
 FITTED = Fitted("random", "segment", {"data": "noise", "people": 12}, measured={"AP": 0.5})

@@ -12,13 +12,13 @@ from trustpose.export.inner_tensors import find_maps
 from trustpose.export.model_folder import Provenance, save_model_folder
 from trustpose.export.trust_folder import Fitted, save_trust_folder, save_trust_network
 from trustpose.files import InputError
+from trustpose.heads.network import HEADS, attach, new_head
+from trustpose.models.runtime.backends import OnnxNetwork
+from trustpose.models.runtime.weights import load_trust_network
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.preparation import Preparation
 from trustpose.networks.zoo import build
-from trustpose.runtime.backends import OnnxNetwork
-from trustpose.runtime.weights import load_trust_network
 from trustpose.skeletons import SKELETONS
-from trustpose.trust.network import HEADS, attach, new_head
 
 pytestmark = pytest.mark.usefixtures("narrow_metamodel")
 FITTED = Fitted("random", "segment", {"data": "noise", "people": 12}, measured={"AP": 0.5})

@@ -8,15 +8,15 @@ import torch
 
 from trustpose.codecs import Outputs
 from trustpose.export.trust_folder import Fitted, save_trust_network
-from trustpose.models.crop_outputs import CoordinateOutput
+from trustpose.heads.heads import estimates_of
+from trustpose.heads.network import TrustNetwork, attach
+from trustpose.models.outputs.crops import CoordinateOutput
+from trustpose.models.runtime.sessions import run_tensors, session_of
+from trustpose.models.runtime.weights import load_trust_network
 from trustpose.models.spec import HeatmapOutput, InputSpec, ModelSpec
 from trustpose.networks.small import SMALL
-from trustpose.runtime.sessions import run_tensors, session_of
-from trustpose.runtime.weights import load_trust_network
 from trustpose.skeletons import LSP_14
 from trustpose.training.crops import MEAN, STD
-from trustpose.trust.heads import estimates_of
-from trustpose.trust.network import TrustNetwork, attach
 
 
 @pytest.fixture(scope="module")

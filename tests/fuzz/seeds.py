@@ -17,14 +17,14 @@ from tests.people_cases import write_coco
 from tests.predict.tiny_boxes import photo_of_dots, write_boxes
 from tests.predict.tiny_people import write_people
 from tests.tiny_onnx import photo_of_people, write_network
-from trustpose.calibration.crossfit import METHODS
 from trustpose.calibration.options import FitOptions
+from trustpose.calibration.selection import METHODS
 from trustpose.datasets.photo_people import Cut, coco_people
-from trustpose.datasets.shard_writing import ShardOptions, write_shards
-from trustpose.formats.cameras import FORMATS, write_cameras
-from trustpose.formats.coco import TruthFile, read_truth, write_results
-from trustpose.formats.poses3d import write_poses3d
-from trustpose.poses import Poses3D
+from trustpose.datasets.sharding import ShardOptions, write_shards
+from trustpose.io.cameras import FORMATS, write_cameras
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
+from trustpose.io.poses3d import write_poses3d
+from trustpose.poses import Poses3D, write_results
 from trustpose.predict.journal import Journal
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25
 
@@ -147,7 +147,7 @@ def _people(folder: Path) -> None:
 
 def _shards(folder: Path) -> None:
     gt, photos = write_coco(folder / "coco", photos=2)
-    people = coco_people(read_truth(gt), photos)
+    people = coco_people(read_coco_truth(gt), photos)
     write_shards(people, folder / "shards", ShardOptions(Cut(64, 1.5), shard_size=8_000), {"labels": "gt.json"})
     shutil.rmtree(folder / "coco")
 

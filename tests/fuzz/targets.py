@@ -175,7 +175,7 @@ def _shards(folder: Path, _: Path) -> bool:
 
 
 def _cameras(_: Path, file: Path) -> bool:
-    from trustpose.formats.cameras import read_cameras
+    from trustpose.io.cameras import read_cameras
 
     rig = read_cameras(file, unit="mm")
     with np.errstate(all="ignore"):  # a camera may be anywhere
@@ -183,13 +183,13 @@ def _cameras(_: Path, file: Path) -> bool:
 
 
 def _scene(_: Path, file: Path) -> bool:
-    from trustpose.formats.scene_points import read_scene_points
+    from trustpose.io.scene_points import read_scene_points
 
     return all(len(one.names) == len(one.xyz) for one in read_scene_points(file).values())
 
 
 def _world(_: Path, file: Path) -> bool:
-    from trustpose.formats.poses3d import read_poses3d
+    from trustpose.io.poses3d import read_poses3d
 
     with hide_library_messages():  # which commands do by themselves
         return read_poses3d(file).xyz.ndim == 3

@@ -18,7 +18,7 @@ import numpy as np
 
 from tests.calibration.cases import as_json, made_up
 from tests.fuzz.mutations import mutate_bytes
-from trustpose.formats.coco import write_results
+from trustpose.poses import write_results
 
 NAME = "uploads"
 _ROUTES = ("photo", "video", "upload/results", "upload/truth", "upload/calibrator", "audit", "calibrate", "apply")

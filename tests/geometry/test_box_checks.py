@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustpose.geometry.box_checks import box_fault, centre_fault, format_fault, xywh_fault
+from trustpose.geometry.boxes import box_fault, centre_fault, format_fault, xywh_fault
 
 VGA = np.array([[640, 480]])
 

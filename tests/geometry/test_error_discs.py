@@ -5,8 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trustpose.geometry.error_discs import SHARES, LabelledErrors, fit_error_model
-from trustpose.geometry.expected_error import area_of_person, error_of, expected_error
+from trustpose.geometry.expected_error import (
+    SHARES,
+    LabelledErrors,
+    area_of_person,
+    error_of,
+    expected_error,
+    fit_error_model,
+)
 from trustpose.poses import ErrorModel, Poses, Truth
 from trustpose.skeletons import COCO_17, Skeleton
 

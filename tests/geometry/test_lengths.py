@@ -2,7 +2,7 @@
 
 import pytest
 
-from trustpose.geometry.lengths import metres_of, parse_length
+from trustpose.geometry.expected_error import metres_of, parse_length
 
 
 def test_lengths_are_metres() -> None:

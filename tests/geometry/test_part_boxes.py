@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trustpose.geometry.part_boxes import face_boxes, hand_boxes, head_boxes
+from trustpose.geometry.boxes import face_boxes, hand_boxes, head_boxes
 from trustpose.skeletons import OPENPOSE_COCO_18
 
 RECORDED = json.loads((Path(__file__).parent / "openpose_part_boxes.json").read_text())

@@ -13,7 +13,7 @@ from trustpose.cli import app, main
 from trustpose.files import InputError
 from trustpose.grouping.association import ASSOCIATIONS
 from trustpose.grouping.crowdpose import Association, JointCandidates, assign_joints
-from trustpose.grouping.deepcut_people import DeepCut
+from trustpose.grouping.deepcut import DeepCut
 from trustpose.grouping.deepcut_terms import PairwiseTerms, shipped_terms
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from trustpose.grouping import deepcut
-from trustpose.grouping.deepcut import PartProblem, cost_of, local_search, solve
-from trustpose.grouping.deepcut_people import deepcut_people
+from trustpose.grouping.deepcut import PartProblem, cost_of, deepcut_people, local_search, solve
 from trustpose.grouping.deepcut_terms import FAR, FEATURES, fit_pairwise, pair_features
 
 

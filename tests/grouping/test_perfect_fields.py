@@ -10,9 +10,9 @@ from trustpose.codecs.centres import CentrePoseCodec
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.tags import encode_tags
-from trustpose.formats.coco import read_truth
 from trustpose.grouping.associative_embedding import TagGrouping
 from trustpose.grouping.paf import LimbGrouping
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.metrics.average_precision import evaluate
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
@@ -62,7 +62,7 @@ def _centres(xy: np.ndarray, labelled: np.ndarray, box: np.ndarray, codec: Heatm
 @pytest.fixture(scope="module")
 def photos(data_dir) -> tuple[Truth, dict[int, tuple[int, int]]]:
     """The labelled people of the first photos, and their sizes in pixels."""
-    file = read_truth(data_dir / "coco" / "dev_gt.json")
+    file = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     images, truth = file.images, file.truth
     assert images.width is not None and images.height is not None and truth.num_keypoints is not None
     truth = truth[np.flatnonzero(truth.num_keypoints > 0)]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from trustpose.files import InputError
-from trustpose.formats.coco import read_results
 from trustpose.integrations.fiftyone import fiftyone_samples, from_fiftyone, to_fiftyone, write_fiftyone_results
+from trustpose.io.coco.results import read_results
 from trustpose.poses import Poses, write_results
-from trustpose.predict.origins import PhotoFile
+from trustpose.predict.photos import PhotoFile
 from trustpose.skeletons import COCO_17, Skeleton
 
 fo: Any = pytest.importorskip("fiftyone", reason="the extra `fiftyone` is not installed")

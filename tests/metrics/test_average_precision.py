@@ -15,9 +15,9 @@ from hypothesis import given, settings
 
 import trustpose as tp
 from tests.coco_cases import coco_cases, pycocotools_numbers
-from trustpose.formats.coco import read_results, read_truth
-from trustpose.metrics.average_precision import evaluate
-from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.metrics.average_precision import average_precision_replicates, evaluate
 from trustpose.metrics.matching import pair_oks
 from trustpose.poses import Poses, Truth
 
@@ -32,7 +32,7 @@ FILES = [
 
 
 def our_numbers(truth: Path, results: Path, sigmas: np.ndarray | None = None, area: str = "file") -> np.ndarray:
-    read = read_truth(truth)
+    read = read_coco_truth(truth)
     poses = read_results(results, truth=read)
     sigmas = read.skeleton.sigmas if sigmas is None else sigmas
     evaluation = evaluate(poses.poses, read.truth, poses.score, sigmas=sigmas, area=area)
@@ -103,7 +103,9 @@ def xtcocotools_numbers(truth: Path, results: Path, kind: str) -> np.ndarray:
 
     with contextlib.redirect_stdout(io.StringIO()):
         coco = xtcocotools_coco.COCO(str(truth))
-        evaluation = COCOeval(coco, coco.loadRes(str(results)), kind, read_truth(truth).skeleton.sigmas, use_area=False)
+        evaluation = COCOeval(
+            coco, coco.loadRes(str(results)), kind, read_coco_truth(truth).skeleton.sigmas, use_area=False
+        )
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -116,7 +118,7 @@ def crowdpose(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     whole, folder = data_dir / "crowdpose" / "crowdpose_val.json", tmp_path_factory.mktemp("crowdpose")
     (folder / "none.json").write_text("[]")
     path, written = some_photos(whole, folder / "none.json", every=4, folder=folder)
-    truth = read_truth(path)
+    truth = read_coco_truth(path)
     random = np.random.default_rng(0)
     results = []
     for _ in range(2):
@@ -130,7 +132,7 @@ def crowdpose(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 
 def test_equals_xtcocotools_without_areas_on_crowdpose(crowdpose: tuple[Path, Path]) -> None:
-    truth = read_truth(crowdpose[0])
+    truth = read_coco_truth(crowdpose[0])
     # xtcocotools counts labelled joints itself; CrowdPose's own num_keypoints counts the visible ones alone
     counted = truth.truth[:]
     object.__setattr__(counted, "num_keypoints", (counted.v > 0).sum(axis=1))
@@ -149,7 +151,7 @@ def test_an_audit_equals_xtcocotools_keypoints_crowd(crowdpose: tuple[Path, Path
     levels = [record.crowd[name] for name in ("easy", "medium", "hard")]
     np.testing.assert_allclose([round(level.AP, 4) for level in levels], expected[6:9], rtol=0, atol=1e-12)
     assert expected[6] != expected[7] != expected[8]
-    people = read_truth(files[0]).truth
+    people = read_coco_truth(files[0]).truth
     assert sum(level.n for level in levels) == ((people.num_keypoints > 0) & ~people.iscrowd).sum()
     for name in record.crowd:
         low, high = record.intervals[f"crowd.{name}.AP"]
@@ -182,7 +184,7 @@ def test_pruned_pairs_are_the_pairs_at_the_threshold(tmp_path_factory: pytest.Te
     folder = tmp_path_factory.mktemp("case")
     (folder / "gt.json").write_text(json.dumps(truth))
     (folder / "results.json").write_text(json.dumps(results))
-    read = read_truth(folder / "gt.json")
+    read = read_coco_truth(folder / "gt.json")
     poses = read_results(folder / "results.json", truth=read).poses
     everything = pair_oks(poses, read.truth, sigmas=sigmas, area="file")
     for minimum in (0.1, 0.5, 0.95, 1.0):
@@ -194,7 +196,7 @@ def test_pruned_pairs_are_the_pairs_at_the_threshold(tmp_path_factory: pytest.Te
 
 
 def test_a_draw_of_every_image_once_is_the_evaluation_and_a_draw_is_an_evaluation_of_copies(data_dir: Path) -> None:
-    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     results = read_results(data_dir / "results" / "simplepose.dev.json", truth=truth)
     options = {"sigmas": truth.skeleton.sigmas, "area": "file"}
     evaluation = evaluate(results.poses, truth.truth, results.score, **options)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from trustpose.metrics.binary_ranking import binary_ranking, binary_ranking_replicates
 from trustpose.metrics.bootstrap import resample_counts
+from trustpose.metrics.classification import binary_ranking, binary_ranking_replicates
 
 
 @given(hnp.arrays(np.float64, st.integers(1, 60), elements=st.integers(-20, 20).map(lambda n: n / 4)), st.data())

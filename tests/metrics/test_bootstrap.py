@@ -21,9 +21,8 @@ from trustpose.metrics.bootstrap import (
     resample_counts,
     sums_by_group,
 )
-from trustpose.metrics.correlation import levels, pearson, spearman_from_levels
-from trustpose.metrics.reliability import brier_score, expected_calibration_error
-from trustpose.metrics.visibility import confusion
+from trustpose.metrics.classification import confusion
+from trustpose.metrics.reliability import brier_score, expected_calibration_error, levels, pearson, spearman_from_levels
 
 
 def people(seed, images=12, n=80, decimals=2):
@@ -177,7 +176,7 @@ SPEED = """
 import time
 import numpy as np
 from trustpose.metrics.bootstrap import resample_counts
-from trustpose.metrics.correlation import levels, spearman_from_levels
+from trustpose.metrics.reliability import levels, spearman_from_levels
 
 generator = np.random.default_rng(0)
 score, target = generator.random((2, 20_000))

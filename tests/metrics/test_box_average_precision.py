@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from trustpose.geometry.boxes import xywh_to_xyxy
-from trustpose.metrics.box_average_precision import IOU_THRESHOLDS, MAX_BOXES, BoxPrecision, box_average_precision
+from trustpose.metrics.average_precision import IOU_THRESHOLDS, MAX_BOXES, BoxPrecision, box_average_precision
 
 
 def by_pycocotools(box, score, image_id, true_box, true_image_id, iscrowd, images) -> np.ndarray:

@@ -14,14 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from trustpose.metrics.bootstrap import resample_counts
-from trustpose.metrics.correct_joints import (
-    area_under_curve,
-    correct_joints,
-    left_right_groups,
-    normalised_distance,
-    pck,
-    replicate_correct,
-)
 from trustpose.metrics.correct_parts import (
     Limb,
     body_limbs,
@@ -30,7 +22,18 @@ from trustpose.metrics.correct_parts import (
     limb_lengths,
     pcp,
 )
-from trustpose.metrics.reference_lengths import box_side, head_size, joints_box, torso_diameter
+from trustpose.metrics.localisation import (
+    area_under_curve,
+    box_side,
+    correct_joints,
+    head_size,
+    joints_box,
+    left_right_groups,
+    normalised_distance,
+    pck,
+    replicate_correct,
+    torso_diameter,
+)
 from trustpose.skeletons import COCO_17, FLIC_11, LSP_14, MPII_16
 
 # whole and half pixels, so that many distances are exactly at a limit

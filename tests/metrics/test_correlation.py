@@ -11,13 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from trustpose.geometry.oks import oks, opks
-from trustpose.metrics.correlation import (
-    average_opks_pearson,
-    pearson,
-    pearson_from_sums,
-    pearson_sums,
-    spearman,
-)
+from trustpose.metrics.reliability import average_opks_pearson, pearson, pearson_from_sums, pearson_sums, spearman
 from trustpose.skeletons import COCO_17
 
 SHORT_DECIMALS = st.integers(-1000, 1000).map(lambda n: n / 8)  # many ties, no rounding of its own

@@ -7,9 +7,8 @@ import pytest
 
 from tests.metrics.diagnosis_cases import AREA, FLIP, NEIGHBOUR, PERSON, SIGMAS, at_opks, moved, people, poses_of
 from trustpose.geometry.oks import opks
-from trustpose.metrics.diagnosis import KeypointError, diagnose, keypoint_errors
+from trustpose.metrics.diagnosis import KeypointError, diagnose, diagnose_scores, keypoint_errors
 from trustpose.metrics.diagnosis_impact import STAGES, error_impact
-from trustpose.metrics.diagnosis_scores import diagnose_scores
 from trustpose.metrics.matching import best_in_image
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17

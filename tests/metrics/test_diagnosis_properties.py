@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from tests.metrics.diagnosis_cases import FLIP, SIGMAS, random_scene
 from trustpose.geometry.oks import oks
-from trustpose.metrics.diagnosis import ERRORS, KeypointError, diagnose
+from trustpose.metrics.diagnosis import ERRORS, KeypointError, diagnose, optimal_score
 from trustpose.metrics.diagnosis_impact import error_impact
-from trustpose.metrics.diagnosis_scores import optimal_score
 
 
 def kind_by_loop(poses, truth, pose, person):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from trustpose.formats.coco import read_results, read_truth
-from trustpose.metrics.diagnosis import diagnose
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.metrics.diagnosis import diagnose, diagnose_scores
 from trustpose.metrics.diagnosis_impact import error_impact
-from trustpose.metrics.diagnosis_scores import diagnose_scores
 from trustpose.skeletons import COCO_17
 
 # Measured with the reference: github.com/matteorr/coco-analyze at commit 9eb8a0a, Python 3.11.7, numpy 2.4.6, run on a
@@ -121,7 +121,7 @@ MEASURES = {"sigmas": COCO_17.sigmas, "area": "file"}
 @pytest.fixture(scope="module", params=REFERENCE)
 def real(request, data_dir):
     expected = REFERENCE[request.param]
-    truth = read_truth(data_dir / "coco" / f"{expected['truth']}.json")
+    truth = read_coco_truth(data_dir / "coco" / f"{expected['truth']}.json")
     results = read_results(data_dir / "results" / f"{request.param}.json", truth=truth)
     return expected, results.poses, truth.truth, results.score
 

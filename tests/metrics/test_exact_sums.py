@@ -10,8 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trustpose.metrics.average_precision import PrecisionRecall, precision_recall
-from trustpose.metrics.exact_sums import UNIT, CalibrationSums, PearsonSums, exact_products, exact_sums, mean_of
-from trustpose.metrics.reliability import expected_calibration_error, scale_to_unit
+from trustpose.metrics.reliability import (
+    UNIT,
+    CalibrationSums,
+    PearsonSums,
+    exact_products,
+    exact_sums,
+    expected_calibration_error,
+    mean_of,
+    scale_to_unit,
+)
 
 NUMBERS = st.floats(-1e12, 1e12, allow_subnormal=True)
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools.cocoeval import Params
 
 from trustpose.geometry.oks import opks as opks_kernel
-from trustpose.metrics.keypoint_average_precision import THRESHOLDS, keypoint_average_precision
+from trustpose.metrics.localisation import THRESHOLDS, keypoint_average_precision
 from trustpose.skeletons import COCO_17
 
 TWENTIETHS = st.integers(0, 20).map(lambda i: i / 20)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustpose.geometry.boxes import paired_iou
-from trustpose.metrics.pairing import pair_with_people, unpaired_on_people
+from trustpose.metrics.matching import pair_with_people, unpaired_on_people
 from trustpose.poses import Poses, Truth
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.metrics.posetrack_cases import write_sequences
 from trustpose.evaluation.audit import audit
-from trustpose.metrics.posetrack import PoseTrackFrame, joint_precision, joint_tracks, mean_of_joints
+from trustpose.metrics.tracking import PoseTrackFrame, joint_precision, joint_tracks, mean_of_joints
 
 JOINTS = (
     "right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow right_shoulder "

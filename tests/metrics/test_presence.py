@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustpose.metrics.presence import presence_targets
+from trustpose.metrics.classification import presence_targets
 from trustpose.poses import Poses, Truth
 
 

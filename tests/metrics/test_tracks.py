@@ -6,10 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.metrics.tracking_cases import sequence
-from trustpose.metrics.clear_mot import clear_mot
-from trustpose.metrics.hota import hota
-from trustpose.metrics.identity import identity
-from trustpose.metrics.tracks import TrackFrame
+from trustpose.metrics.tracking import TrackFrame, clear_mot, hota, identity
 
 # seeds of sequences: what TrackEval (JonathonLuiten/TrackEval, its newest) gives on these matrices, sequences combined:
 # HOTA, DetA, AssA, LocA; IDF1, IDP, IDR; MOTA, MOTP; IDSW, Frag

@@ -16,7 +16,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from trustpose.metrics.visibility import (
+from trustpose.metrics.classification import (
     LabelledThreshold,
     ThresholdSearch,
     confusion,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trustpose.metrics.tracks import TrackFrame
+from trustpose.metrics.tracking import TrackFrame
 
 
 def sequence(seed: int, frames: int = 12, people: int = 4) -> list[TrackFrame]:

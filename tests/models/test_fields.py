@@ -6,10 +6,10 @@ import pytest
 
 from tests.predict.tiny_fields import made_up_people, write_centres, write_fields, write_tags
 from trustpose.files import InputError
-from trustpose.models.centre_output import CentreOutput
-from trustpose.models.field_output import FieldOutput
+from trustpose.models.outputs.centres import CentreOutput
+from trustpose.models.outputs.fields import FieldOutput
+from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import ModelSpec, output_kind
-from trustpose.models.tag_output import TagOutput
 from trustpose.skeletons import COCO_17
 
 

@@ -6,10 +6,10 @@ import pytest
 from tests.predict.tiny_fields import CODEC, HEIGHT, WIDTH, boxes_of, made_up_people
 from trustpose.codecs.centres import CentrePoseCodec
 from trustpose.files import InputError
-from trustpose.models.centre_output import CentreOutput
-from trustpose.models.field_output import FieldOutput
-from trustpose.models.tag_output import TagOutput
-from trustpose.networks.openpose_limbs import BODY_MAPS
+from trustpose.models.outputs.centres import CentreOutput
+from trustpose.models.outputs.fields import FieldOutput
+from trustpose.models.outputs.tags import TagOutput
+from trustpose.networks.openpose import BODY_MAPS
 from trustpose.skeletons import COCO_17, SKELETONS
 
 FLIP = COCO_17.flip_index

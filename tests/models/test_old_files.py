@@ -7,8 +7,8 @@ import pytest
 
 from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.models.outputs.trust import TrustOutput
 from trustpose.models.spec import BoxOutput, CoordinateOutput, HeatmapOutput, ModelSpec, PeopleOutput
-from trustpose.models.trust_output import TrustOutput
 
 HEATMAPS_WITH_TRUST = """{
   "onnx": "model.onnx",

@@ -10,12 +10,12 @@ import pytest
 
 import trustpose
 from trustpose.cli import main
-from trustpose.formats.coco import read_truth
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks, opks
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.models.runtime.backends import BoxDetector
 from trustpose.models.spec import ModelSpec, default_folder, shipped_folders
 from trustpose.predict.detectors import default_detector
-from trustpose.runtime.backends import BoxDetector
 from trustpose.skeletons import COCO_17
 
 
@@ -83,7 +83,7 @@ def test_photos_of_any_size(width, height):
 @pytest.fixture(scope="module")
 def labelled(data_dir):
     """Pixels and people's boxes of development photos that show one or two people, all large."""
-    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     photos = []
     for image_id, name in zip(truth.images.id, truth.images.file_name, strict=True):
         box = truth.truth.box[truth.truth.image_id == image_id]
@@ -136,7 +136,7 @@ def test_poses_with_trust(labelled):
 
 def test_poses_and_trust_on_real_people(data_dir):
     """In ground-truth boxes, on every seventh development photo: far from chance, and sure where it is right."""
-    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     rows = np.flatnonzero((truth.truth.v > 0).any(axis=1))
     people = truth.truth[rows]
     chosen = truth.images.id[::7].tolist()

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
+from trustpose.heads.heads import Trust, average_flipped
+from trustpose.models.outputs.trust import TrustArrays, TrustOutput
+from trustpose.models.runtime.backends import OnnxNetwork
 from trustpose.models.spec import ModelSpec
-from trustpose.models.trust_output import TrustArrays, TrustOutput
 from trustpose.poses import ErrorModel
-from trustpose.runtime.backends import OnnxNetwork
 from trustpose.skeletons import COCO_17
-from trustpose.trust.heads import Trust, average_flipped
 
 TRUST = {"outputs": {"quality": "q"}, "head": "ours", "area": "segment", "parameters": 12, "fitted_on": {}}
 OUTPUT = {"kind": "heatmaps", "keypoints": 17, "height": 64, "width": 48, "stride": 4}

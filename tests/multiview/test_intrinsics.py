@@ -7,13 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from trustpose.formats.cameras import read_cameras
-from trustpose.formats.photos import read_image
 from trustpose.geometry.cameras import Camera
-from trustpose.multiview.board_photos import find_boards
-from trustpose.multiview.boards import Board, charuco_board, find_corners
-from trustpose.multiview.intrinsics import board_pose, calibrate, coverage
-from trustpose.multiview.lenses import project
+from trustpose.io.cameras import read_cameras
+from trustpose.io.photos import read_image
+from trustpose.multiview.boards import Board, charuco_board, find_boards, find_corners
+from trustpose.multiview.intrinsics import board_pose, calibrate, coverage, project
 
 BOARD = Board(9, 6, 0.03)
 SIZE = (1280, 720)

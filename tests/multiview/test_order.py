@@ -7,7 +7,7 @@ from tests.multiview.rings import ring
 from tests.multiview.test_people import seen_by, walkers
 from trustpose.geometry.cameras import Cameras
 from trustpose.multiview.frames import match_frames
-from trustpose.multiview.order import describe_misfit, fit_order
+from trustpose.multiview.shifts import describe_misfit, fit_order
 
 
 @pytest.fixture(scope="module")

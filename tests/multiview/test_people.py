@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.multiview.rings import ring
-from trustpose.formats.pose_files import Photos, assemble, find_files, read_pose_files
+from trustpose.io.pose_files import Photos, assemble, find_files, read_pose_files
 from trustpose.multiview.frames import match_frames, own_frame
 from trustpose.multiview.people import MIN_FRAMES, group_people, triangulate
 from trustpose.poses import Poses
@@ -115,7 +115,7 @@ def trial(name: str) -> list[Poses]:
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs multiview/pose2sim of TRUSTPOSE_DATA")
 def test_two_people_of_a_real_trial():
     """The second person was added to the balancing trial: whose detections are its, in all 100 frames and all views?"""
-    from trustpose.formats.cameras import read_cameras
+    from trustpose.io.cameras import read_cameras
 
     cameras, both, alone = read_cameras(DATA / "Calib.qca.txt"), trial("two_people"), trial("balancing")
     group = group_people(both, cameras, match_frames(both), [view.score for view in both])

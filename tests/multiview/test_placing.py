@@ -10,14 +10,19 @@ from scipy.spatial.transform import Rotation
 
 from tests.multiview.rings import ring
 from trustpose.files import InputError
-from trustpose.formats.cameras import read_cameras
-from trustpose.formats.scene_points import read_scene_points
 from trustpose.geometry.cameras import Cameras
+from trustpose.io.cameras import read_cameras
+from trustpose.io.scene_points import read_scene_points
 from trustpose.multiview.bundle import _apply_steps, _jacobian, _points, adjust
+from trustpose.multiview.camera_placement import (
+    body_height,
+    bone_length,
+    camera_distance,
+    make_upright,
+    place_by_points,
+)
 from trustpose.multiview.extrinsics import PlacedCameras, place_by_people
 from trustpose.multiview.frames import match_frames
-from trustpose.multiview.known_points import place_by_points
-from trustpose.multiview.world import body_height, bone_length, camera_distance, make_upright
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 

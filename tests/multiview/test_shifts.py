@@ -10,7 +10,7 @@ from tests.multiview.rings import ring
 from tests.multiview.test_people import seen_by
 from tests.multiview.test_placing import walk
 from tests.multiview.test_synchronisation import later
-from trustpose.formats.cameras import read_cameras
+from trustpose.io.cameras import read_cameras
 from trustpose.multiview.recordings import read_views
 from trustpose.multiview.shifts import _is_sure, describe_shifts, fit_times
 

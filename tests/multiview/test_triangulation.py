@@ -7,9 +7,8 @@ from scipy.optimize import least_squares
 from scipy.stats import chi2
 
 from tests.multiview.rings import ring
-from trustpose.multiview.linear import inverse_symmetric
 from trustpose.multiview.noise import LOSSES
-from trustpose.multiview.triangulation import METHODS, triangulate_points
+from trustpose.multiview.triangulation import METHODS, inverse_symmetric, triangulate_points
 from trustpose.poses import ExpectedError
 
 

@@ -11,12 +11,12 @@ from torch import nn
 
 from tests.networks.random_weights import build_random, randomise
 from trustpose.export.onnx import export_onnx, write_onnx
+from trustpose.heads.network import run
 from trustpose.networks.inference import for_inference, split_convolution
 from trustpose.networks.lite_hrnet import tinypose
 from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.picodet import PicoDet
 from trustpose.networks.zoo import build
-from trustpose.trust.network import run
 
 RANDOM = torch.Generator().manual_seed(0)
 

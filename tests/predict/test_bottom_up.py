@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tests.predict.tiny_fields import boxes_of, made_up_people, write_centres, write_fields, write_tags
 from trustpose.cli import app, main
 from trustpose.files import InputError
-from trustpose.models.field_output import FieldOutput
+from trustpose.models.outputs.fields import FieldOutput
 from trustpose.predict.bottom_up import BottomUpNetwork
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load

@@ -9,10 +9,10 @@ import pytest
 from tests.predict.tiny_boxes import LONGEST, SIDES, STRIDE, photo_of_dots, write_boxes
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.files import InputError
+from trustpose.models.runtime.backends import BoxDetector
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load
-from trustpose.runtime.backends import BoxDetector
 
 
 @pytest.fixture

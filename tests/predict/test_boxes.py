@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.poses import Truth
 from trustpose.predict.boxes import Boxes, boxes_from_detections, boxes_from_truth, check_boxes
 
@@ -44,7 +44,7 @@ def test_by_image_in_the_order_of_the_rows():
 
 def test_the_protocol_of_the_published_table(data_dir):
     """990 of the 1,496 people in dev have a labelled keypoint."""
-    truth = read_truth(data_dir / "coco" / "dev_gt.json").truth
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json").truth
     rows = json.loads((data_dir / "results" / "simplepose.dev.json").read_bytes())
     assert sorted(boxes_from_truth(truth).annotation_id) == sorted(row["annotation_id"] for row in rows)
     assert len(boxes_from_truth(truth, "boxed")) == 1496

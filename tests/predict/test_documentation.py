@@ -8,11 +8,11 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.predict.tiny_boxes import PICODET
-from trustpose.models import outputs
-from trustpose.models.centre_output import CentreOutput
-from trustpose.models.field_output import FieldOutput
+from trustpose.models.outputs import kinds as outputs
+from trustpose.models.outputs.centres import CentreOutput
+from trustpose.models.outputs.fields import FieldOutput
+from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import BoxOutput, ModelSpec, SimCCOutput
-from trustpose.models.tag_output import TagOutput
 
 BLOCKS = re.findall(r"```json\n(.*?)```", (REPOSITORY / "docs" / "networks.md").read_text(), re.DOTALL)
 

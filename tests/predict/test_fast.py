@@ -15,8 +15,7 @@ from trustpose.cli.models import models
 from trustpose.cli.predict import predict
 from trustpose.files import InputError
 from trustpose.models import spec
-from trustpose.models.fast import FastSetting
-from trustpose.models.spec import ModelSpec
+from trustpose.models.spec import FastSetting, ModelSpec
 from trustpose.predict.load import load
 from trustpose.predict.options import RunOptions
 from trustpose.predict.run import settings_of

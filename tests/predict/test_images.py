@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from trustpose.files import InputError
-from trustpose.formats.photos import image_size, read_image
+from trustpose.io.photos import image_size, read_image
 from trustpose.predict.images import as_rgb, find_photos, read_pixels
 
 

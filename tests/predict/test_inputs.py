@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 
 import trustpose as tp
 from tests.tiny_onnx import photo_of_people, write_network
-from trustpose.formats.video import Video
+from trustpose.io.video import Video
 from trustpose.predict.photos import Image
 from trustpose.report.video import VideoWriter
 

@@ -17,16 +17,16 @@ from trustpose.export.inner_tensors import find_maps
 from trustpose.export.model_folder import Provenance, save_model_folder
 from trustpose.export.trust_folder import Fitted, save_trust_folder, save_trust_network
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
+from trustpose.heads.network import attach, new_head
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.models.runtime.backends import OnnxNetwork, open_runtime
+from trustpose.models.runtime.weights import load_trust_network
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.preparation import Preparation
 from trustpose.networks.rtmpose import rtmpose
 from trustpose.poses import Poses
-from trustpose.predict.top_down import Predictor
-from trustpose.runtime.backends import OnnxNetwork, open_runtime
-from trustpose.runtime.weights import load_trust_network
+from trustpose.predict.predictor import Predictor
 from trustpose.skeletons import COCO_17, MPII_16
-from trustpose.trust.network import attach, new_head
 
 FITTED = Fitted("keypoint-tokens", "segment")
 LEFT_WRIST = COCO_17.keypoints.index("left_wrist")
@@ -154,7 +154,7 @@ def test_a_simcc_networks_head_takes_positions_in_bins(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def photo(data_dir: Path) -> tuple[Path, Poses]:
     """A photo of two people, and their labels as poses."""
-    name, labelled = "000000567740.jpg", read_truth(data_dir / "coco" / "dev_gt.json")
+    name, labelled = "000000567740.jpg", read_coco_truth(data_dir / "coco" / "dev_gt.json")
     assert labelled.images.file_name is not None
     image_id = labelled.images.id[list(labelled.images.file_name).index(name)]
     truth = labelled.truth

@@ -12,13 +12,13 @@ from tests.predict.tiny_shipped import write_shipped
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
 from trustpose.models import spec
+from trustpose.models.runtime.backends import BoxDetector
 from trustpose.models.spec import default_folder, shipped_folders
 from trustpose.predict.boxes import whole_photo
 from trustpose.predict.detectors import default_detector, load_detector
 from trustpose.predict.load import load
+from trustpose.predict.predictor import Predictor
 from trustpose.predict.single_stage import SingleStagePredictor
-from trustpose.predict.top_down import Predictor
-from trustpose.runtime.backends import BoxDetector
 
 
 @pytest.fixture

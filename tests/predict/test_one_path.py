@@ -15,8 +15,9 @@ import trustpose as tp
 from tests.predict.tiny_people import write_people
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.cli.predict import predict
-from trustpose.formats.coco import read_results, read_truth
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.poses import Poses
 from trustpose.predict import adapters, load
 from trustpose.predict.adapters.estimator import EstimatorPredictor, PeopleFrom
@@ -80,7 +81,10 @@ def test_a_network_with_boxes(data_dir, tmp_path, how):
     ids = np.unique(boxes_from_detections(detections).image_id)[:3].tolist()
     photos = [data_dir / "coco" / "dev" / f"{image_id:012}.jpg" for image_id in ids]
     predictor = tp.load(model, flip=True, **how)
-    for name, boxes in (("gt", boxes_from_truth(read_truth(gt).truth)), ("boxes", boxes_from_detections(detections))):
+    for name, boxes in (
+        ("gt", boxes_from_truth(read_coco_truth(gt).truth)),
+        ("boxes", boxes_from_detections(detections)),
+    ):
         found = boxes.of_images(np.array(ids))
         placed = [replace(some, image_id=np.full(len(some), at)) for at, some in enumerate(found)]
         joined = Boxes(

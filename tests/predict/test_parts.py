@@ -5,11 +5,11 @@ import pytest
 
 from tests.predict.tiny_parts import write_part
 from trustpose.files import InputError
-from trustpose.geometry.part_boxes import face_boxes, hand_boxes
+from trustpose.geometry.boxes import face_boxes, hand_boxes
 from trustpose.poses import Poses
 from trustpose.predict.load import load
-from trustpose.predict.parts import part_boxes, predict_parts
-from trustpose.predict.top_down import Predictor
+from trustpose.predict.predictor import Predictor
+from trustpose.predict.whole_body import part_boxes, predict_parts
 from trustpose.skeletons import COCO_17, LSP_14, OPENPOSE_COCO_18, OPENPOSE_MPI_15
 
 

@@ -11,12 +11,12 @@ from tests.predict.tiny_boxes import PICODET
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
 from trustpose.geometry.crops import stretch
+from trustpose.models.runtime.backends import BoxDetector
+from trustpose.models.runtime.sessions import open_session
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load
 from trustpose.predict.model_lists import describe_model
-from trustpose.runtime.backends import BoxDetector
-from trustpose.runtime.sessions import open_session
 
 
 @pytest.fixture

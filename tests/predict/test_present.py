@@ -8,7 +8,7 @@ import pytest
 
 import trustpose as tp
 from trustpose.poses import Poses
-from trustpose.predict.base import present_people
+from trustpose.predict.base_predictor import present_people
 from trustpose.predict.boxes import Boxes
 from trustpose.skeletons import COCO_17
 

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from tests.predict.tiny_people import SCORES, people_table, write_people
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import invert_affine, transform
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.metrics.average_precision import evaluate
+from trustpose.models.runtime.backends import PeopleNetwork
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image
 from trustpose.predict.single_stage import PeopleDetector, SingleStagePredictor
-from trustpose.runtime.backends import PeopleNetwork
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_misfits_are_named(tmp_path):
 
 
 def _dev(data_dir, count):
-    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     photos = [
         Image(data_dir / "coco" / "dev" / truth.images.file_name[at], image_id=int(truth.images.id[at]))
         for at in range(count)

@@ -9,12 +9,13 @@ import pytest
 
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.files import InputError
-from trustpose.formats.coco import read_results, read_truth, write_results
-from trustpose.poses import Poses
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.poses import Poses, write_results
 from trustpose.predict.boxes import Boxes, boxes_from_truth, boxes_of
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image
-from trustpose.predict.top_down import Predictor
+from trustpose.predict.predictor import Predictor
 
 FEW = 80  # of dev's 365 photos, with people of all sizes: each crop takes a hundredth of a second
 BOUND = 1.25 + 1.875 + 0.75  # image pixels: a quarter map pixel, the dot's own offset (tiny_onnx), rounding to uint8
@@ -165,7 +166,7 @@ def test_wrong_arguments_are_named(tmp_path, predictor):
 
 
 def _photos_of_dev(data_dir):
-    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     boxes = boxes_from_truth(truth.truth).of_images(truth.images.id)
     return [
         Image(data_dir / "coco" / "dev" / name, some, int(image_id), (int(width), int(height)))

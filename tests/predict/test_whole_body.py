@@ -13,7 +13,7 @@ from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.cli import app
 from trustpose.files import InputError
 from trustpose.predict.load import load
-from trustpose.predict.parts import predict_parts
+from trustpose.predict.whole_body import predict_parts
 from trustpose.report.draw import draw_poses
 from trustpose.skeletons import COCO_17, COCO_WHOLEBODY_133, FACE_68, FACE_70, LSP_14
 from trustpose.skeletons.whole_body import with_parts

@@ -5,10 +5,10 @@ import pytest
 
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.geometry.crops import cut_whole_pixels, grow_box
+from trustpose.models.runtime.backends import OnnxNetwork
+from trustpose.models.runtime.sessions import to_tensor
 from trustpose.models.spec import ModelSpec
-from trustpose.predict.top_down import Predictor
-from trustpose.runtime.backends import OnnxNetwork
-from trustpose.runtime.sessions import to_tensor
+from trustpose.predict.predictor import Predictor
 
 # image pixels: a quarter map pixel, the dot's own offset (tiny_onnx), and what the rectangle is rounded by
 BOUND = 1.25 + 1.875 + 1

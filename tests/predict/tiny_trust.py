@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.networks.random_weights import randomise
-from trustpose.formats.coco import read_truth
-from trustpose.formats.photos import read_image
 from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box
+from trustpose.heads.heads import Trust
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.io.photos import read_image
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.boxes import boxes_from_truth
-from trustpose.trust.heads import Trust
 
 HEIGHT, WIDTH = 64, 48
 FEATURES, BACKBONE = "active4", "active1"  # 6 × 16 × 12 and 10 × 4 × 3
@@ -113,7 +113,7 @@ def crops(count: int, seed: int = 0) -> np.ndarray:
 
 def real_crops(data_dir: Path, spec: ModelSpec, count: int) -> np.ndarray:
     """The first people of COCO's dev photos, cut out as the network wants them (count, H, W, 3)."""
-    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     names = dict(zip(truth.images.id.tolist(), truth.images.file_name, strict=True))
     boxes = boxes_from_truth(truth.truth)
     grown = grow_box(boxes.xyxy[:count], spec.padding, spec.input.width / spec.input.height)

@@ -11,7 +11,7 @@ from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit, PoseTrust
 from trustpose.metrics.average_precision import AveragePrecision
 from trustpose.metrics.reliability import expected_calibration_error
-from trustpose.report.conclusions import conclusion
+from trustpose.report.summary import conclusion
 
 
 @pytest.fixture(scope="module")

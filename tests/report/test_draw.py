@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.report.draw import draw_poses
-from trustpose.report.numbers import person_labels
-from trustpose.report.palettes import LEFT_EDGE, PARTS, PEOPLE, UNKNOWN, sides, trust_colours
+from trustpose.report.scene import LEFT_EDGE, PARTS, PEOPLE, UNKNOWN, person_labels, sides, trust_colours
 from trustpose.skeletons import AP10K_17, COCO_17, LSP_14
 
 ABSENT, OCCLUDED, VISIBLE = (1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)

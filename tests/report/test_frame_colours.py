@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from trustpose.poses import MISSING_ID, Poses
-from trustpose.report.frame_colours import FrameColours
-from trustpose.report.palettes import PEOPLE
+from trustpose.report.scene import PEOPLE
+from trustpose.report.video import FrameColours
 
 
 def _frame(lefts, order=None, **columns):

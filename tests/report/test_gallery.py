@@ -15,8 +15,7 @@ from tests.report.cases import make_audit
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
 from trustpose.files import InputError
-from trustpose.report.examples import KINDS, MIN_LABELS, examples, trust_gap
-from trustpose.report.gallery import PANEL, gallery
+from trustpose.report.gallery import KINDS, MIN_LABELS, PANEL, examples, gallery, trust_gap
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 
 from tests.small_disk import needs_root, small_disk
 from trustpose.files import DiskError, InputError
-from trustpose.formats.video import Video
-from trustpose.report import predictions
-from trustpose.report.h264 import H264Writer, has_h264
+from trustpose.io.video import Video
+from trustpose.report import drawn_run as predictions
+from trustpose.report.video import H264Writer, has_h264
 from trustpose.skeletons import COCO_17
 
 av = pytest.importorskip("av")

@@ -9,10 +9,8 @@ from tests.report.test_draw import ABSENT, OCCLUDED, VISIBLE
 from trustpose.poses import Poses
 from trustpose.report import draw
 from trustpose.report.describe import read_out
-from trustpose.report.draw import draw_poses
-from trustpose.report.legend import MAX_SHARE
-from trustpose.report.numbers import Plates
-from trustpose.report.strokes import text_mask
+from trustpose.report.draw import MAX_SHARE, draw_poses
+from trustpose.report.scene import Plates, text_mask
 from trustpose.skeletons import COCO_17
 
 

@@ -17,7 +17,7 @@ from trustpose.evaluation.audit import audit
 from trustpose.evaluation.comparison import compare, outcome
 from trustpose.evaluation.record import Audit, CrowdLevel
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.report.page import HEADLINES, IN_PIXELS, PRESENCE, page
 from trustpose.report.summary import bias, file_labels, number, opening, verdict, why_none
 
@@ -141,7 +141,7 @@ def test_the_opening_matches_the_numbers(record: Audit) -> None:
 
 @pytest.fixture(scope="module")
 def three(data_dir: Path) -> list[Audit]:
-    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     names = ("simplepose.dev.json", "simplepose_flip.dev.json", "movenet-thunder.dev.json")
     return [audit(truth, data_dir / "results" / name, draws=20) for name in names]
 

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from trustpose.report.palettes import (
+from trustpose.report.scene import (
     CENTRE,
     EDGE,
     LEFT,

@@ -14,7 +14,7 @@ from tests.report.cases import empty_cases, make_audit
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
 from trustpose.report import plots
-from trustpose.report.svg import COLOURS, axes, colour, inline
+from trustpose.report.plots import COLOURS, axes, colour, inline
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import re
 
 from markupsafe import Markup
 
-from trustpose.report.terms import TERMS, anchor, breakable, linked
+from trustpose.report.templates import TERMS, anchor, breakable, linked
 
 
 def links(text: str) -> dict[str, str]:

@@ -11,8 +11,8 @@ from tests.report.cases import make_audit
 from tests.report.test_gallery import decode
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
-from trustpose.formats.coco import read_truth
-from trustpose.report.versus import MIN_KEYPOINTS, versus
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.report.comparison import MIN_KEYPOINTS, versus
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_missing_photos_are_reported(record: Audit, tmp_path: Path) -> None:
 
 
 def test_real_results(data_dir: Path) -> None:
-    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     names = ("simplepose_flip.dev.json", "movenet-thunder.dev.json")
     found = versus([audit(truth, data_dir / "results" / name, draws=0) for name in names], data_dir / "coco" / "dev")
     assert found is not None

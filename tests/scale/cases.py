@@ -13,9 +13,9 @@ from trustpose.predict.fingerprints import model_fingerprint
 from trustpose.predict.options import PredictOptions
 from trustpose.scale.folder import RunFolder, Total
 from trustpose.scale.reading import blocks
+from trustpose.scale.stages import BlockPredictor
 from trustpose.scale.storage import StoragePath
 from trustpose.scale.units import Inputs, Unit
-from trustpose.scale.worker import BlockPredictor
 
 WHOLE = PredictOptions(detector="whole", threads=1)
 BROKEN = "broken_0003.jpg"

@@ -17,16 +17,14 @@ from trustpose.files import DiskError, InputError
 from trustpose.geometry.crops import Boxes
 from trustpose.predict.fingerprints import model_fingerprint
 from trustpose.scale import cluster, reading
-from trustpose.scale.attempts import ALONE, READS, TOGETHER, Attempt
-from trustpose.scale.blocks import write_blocks
 from trustpose.scale.cluster import Cluster, ClusterChangedError, MachineWatch, Share
 from trustpose.scale.folder import RunFolder
 from trustpose.scale.reading import Encoded, blocks
-from trustpose.scale.stages import Predict, Read, Work, counts_of
-from trustpose.scale.storage import StoragePath
+from trustpose.scale.run import write_blocks
+from trustpose.scale.stages import BlockPredictor, Predict, Read, Work, counts_of
+from trustpose.scale.storage import ALONE, READS, TOGETHER, Attempt, StoragePath
 from trustpose.scale.table import Counts
 from trustpose.scale.units import TAR, Unit, find_inputs
-from trustpose.scale.worker import BlockPredictor
 
 
 @dataclass(frozen=True)

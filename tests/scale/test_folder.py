@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from trustpose.files import InputError, read_json
-from trustpose.scale.blocks import remaining
 from trustpose.scale.cluster import Share, share, unwrap_error
 from trustpose.scale.folder import RunFolder, Total
+from trustpose.scale.run import remaining
 from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts, Unread, block_content
 from trustpose.scale.units import TAR, Unit

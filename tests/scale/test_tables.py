@@ -15,13 +15,12 @@ from tests.parquet_cases import write_parts
 from tests.tracking.cases import same_partition
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.files import DiskError, InputError, read_json
-from trustpose.formats.error_files import read_errors
+from trustpose.io.companions import read_errors
 from trustpose.scale.folder import RunFolder
 from trustpose.scale.options import ScaleOptions
 from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts
-from trustpose.scale.table_tasks import CLIP_IDS, Calibrate, Track
-from trustpose.scale.tables import TablePart, run_on_table, settings_of
+from trustpose.scale.tables import CLIP_IDS, Calibrate, TablePart, Track, run_on_table, settings_of
 from trustpose.skeletons import COCO_17
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")

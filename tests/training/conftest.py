@@ -15,7 +15,7 @@ def one_thread():
 @pytest.fixture(autouse=True, scope="module")
 def narrow_heads():
     """Heads with narrow hidden layers: a million weights are most of the time of a tiny network's training."""
-    from trustpose.trust import hpcvnet, oks_net, visibility
+    from trustpose.heads import hpcvnet, oks_net, visibility
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(visibility, "HIDDEN", (64, 32, 16))

@@ -12,20 +12,19 @@ from trustpose.datasets.augment import HRNET, NOTHING, TrainingCrops
 from trustpose.files import InputError, read_json, write_json
 from trustpose.geometry.boxes import xyxy_to_xywh
 from trustpose.geometry.crops import grow_box, transform
+from trustpose.heads.stages import Stage
+from trustpose.models.runtime.sessions import run_tensors, session_of
+from trustpose.models.runtime.weights import load_module
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.symmetric_transformer import SymmetricTransformer
-from trustpose.runtime.sessions import run_tensors, session_of
-from trustpose.runtime.weights import load_module
 from trustpose.skeletons import COCO_17
-from trustpose.training.alphapose import fit_detector_proposals
 from trustpose.training.initialization import parallel_branch, starting_network
 from trustpose.training.learner import Learner
 from trustpose.training.loop import fit
-from trustpose.training.network_task import NetworkTask
+from trustpose.training.network_task import NetworkTask, fit_detector_proposals
 from trustpose.training.options import TransformerOptions
 from trustpose.training.recipe import from_json, to_json
 from trustpose.training.tasks import make_task
-from trustpose.trust.stages import Stage
 
 TORSO = [COCO_17.index(name) for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
 PLACES = np.array([[38, 25], [22, 25], [35, 48], [25, 48]])

@@ -13,20 +13,18 @@ import trustpose as tp
 from tests.training.tiny import COLOURS, equal, one_process, tiny_recipe
 from trustpose.datasets.labelled_photos import PhotoView
 from trustpose.files import InputError
+from trustpose.heads.stages import Stage, Strategy
 from trustpose.metrics.average_precision import evaluate
 from trustpose.models.spec import ModelSpec, output_kind
 from trustpose.networks.bottom_up import BottomUpNetwork
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
-from trustpose.training.bottom_up_models import limbs_of, maps_spec
 from trustpose.training.bottom_up_options import BottomUpOptions
-from trustpose.training.bottom_up_targets import WEIGHTS, BottomUpTargets
-from trustpose.training.bottom_up_task import bottom_up_task
+from trustpose.training.bottom_up_task import WEIGHTS, BottomUpTargets, bottom_up_task, limbs_of, maps_spec
 from trustpose.training.crops import normalise
 from trustpose.training.loop import fit
 from trustpose.training.recipe import DataOptions, Recipe
 from trustpose.training.tasks import make_task
-from trustpose.trust.stages import Stage, Strategy
 
 KINDS = ("fields", "tags", "centres")
 SIZE = 128

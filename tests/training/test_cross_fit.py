@@ -12,15 +12,14 @@ from tests.predict.tiny_trust import write_network
 from tests.training.tiny import equal
 from trustpose.cli import main
 from trustpose.files import InputError, write_json
+from trustpose.heads.keypoint_tokens import KeypointTokens
+from trustpose.heads.token_calibration import uncalibrated_components
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.predict.load import load
-from trustpose.training.frozen_task import FrozenTask, frozen_task
-from trustpose.training.head_calibration import unseen
+from trustpose.training.frozen_task import FrozenTask, frozen_task, unseen
 from trustpose.training.recipe import FrozenOptions, to_json, with_overrides
 from trustpose.training.recipes import find_recipe
 from trustpose.training.tasks import make_task
-from trustpose.trust.keypoint_tokens import KeypointTokens
-from trustpose.trust.token_calibration import uncalibrated_components
 
 RECIPE = find_recipe("simplepose-trust")
 SMALL = replace(

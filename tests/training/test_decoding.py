@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
-from trustpose.training.decoding import decode_keypoints
+from trustpose.training.network_task import decode_keypoints
 
 CODEC = HeatmapCodec(width=12, height=16, stride=4.0)
 

@@ -15,17 +15,17 @@ from safetensors.torch import load_file, save_file
 from tests.training.tiny import equal, one_process, rows, tiny_recipe, weights
 from trustpose.files import InputError
 from trustpose.geometry.boxes import paired_iou
+from trustpose.heads.stages import Stage
+from trustpose.models.runtime.backends import BoxDetector
 from trustpose.models.spec import ModelSpec, output_kind
 from trustpose.networks.centre_detector import CentreDetector
 from trustpose.networks.light_baseline import light_baseline
-from trustpose.runtime.backends import BoxDetector
 from trustpose.training.crops import normalise
 from trustpose.training.detector_task import centre_loss, detector_spec, detector_task, sides_loss
 from trustpose.training.loop import fit
-from trustpose.training.photos import open_photos, with_pseudo_labels
+from trustpose.training.people import open_photos, with_pseudo_labels
 from trustpose.training.recipe import DataOptions, Recipe
 from trustpose.training.tasks import make_task
-from trustpose.trust.stages import Stage
 
 SIDE, WIDE, HIGH = 64, 80, 60  # of views, and of photos
 

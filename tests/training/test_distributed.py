@@ -8,9 +8,9 @@ from lightning_fabric import Fabric
 
 from tests.training.tiny import one_process, tiny_recipe, tiny_task, weights
 from trustpose.files import InputError
+from trustpose.heads.stages import Stage
 from trustpose.training import distributed
 from trustpose.training.loop import NonFiniteLossError, fit
-from trustpose.trust.stages import Stage
 
 STAGES = (Stage(1, 1.0, 0.0), Stage(1, 10.0, 1.0), Stage(1, 1.0, 1.0, "head"))
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from trustpose.training.ema import Ema
+from trustpose.training.loop import Ema
 
 
 def test_the_average_follows_its_formula():

@@ -207,16 +207,16 @@ def test_identity_reads_no_photo(tmp_path):
     from tests.people_cases import write_coco
     from trustpose.datasets.dataset_ops import join, subset
     from trustpose.datasets.photo_people import coco_people
-    from trustpose.formats.coco import read_truth
+    from trustpose.io.coco.truth import read_coco_truth
 
     truth, photos = write_coco(tmp_path)
-    people = coco_people(read_truth(truth), photos)
+    people = coco_people(read_coco_truth(truth), photos)
     for photo in photos.iterdir():
         photo.unlink()
     text = json.loads(truth.read_text())
     text["annotations"][1]["bbox"][0] += 1
     truth.write_text(json.dumps(text))
-    moved = coco_people(read_truth(truth), photos)
+    moved = coco_people(read_coco_truth(truth), photos)
     rows = np.arange(4)
     sources = [people, moved, subset(people, rows), subset(people, rows[::-1]), join([people, moved])]
     assert len({source.identity for source in sources}) == len(sources)

@@ -10,16 +10,16 @@ import torch
 from tests.people_cases import write_training_folder
 from tests.predict.tiny_trust import write_network
 from tests.training.test_cross_fit import SMALL
-from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import invert_affine, transform
+from trustpose.heads.heads import Trust
+from trustpose.heads.targets import TrustTargets
+from trustpose.heads.token_calibration import flip_lines
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.boxes import boxes_from_truth
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image
 from trustpose.training.frozen_task import frozen_task
-from trustpose.trust.heads import Trust
-from trustpose.trust.targets import TrustTargets
-from trustpose.trust.token_calibration import flip_lines
 
 ONE_VIEW = replace(SMALL, frozen=replace(SMALL.frozen, views=1), train=replace(SMALL.train, epochs=1))
 
@@ -35,7 +35,7 @@ def trained(request, tmp_path_factory):
 
 
 def photos_with_boxes(data) -> list[Image]:
-    file = read_truth(data / "train_gt.json")
+    file = read_coco_truth(data / "train_gt.json")
     boxes = boxes_from_truth(file.truth).of_images(file.images.id)
     names = file.images.names()
     return [

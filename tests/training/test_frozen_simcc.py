@@ -14,13 +14,13 @@ from tests.export.test_import_rtmpose import HEIGHT, WIDTH, agreeing, photos, ru
 from tests.people_cases import write_training_folder
 from trustpose.export.inner_tensors import expose, find_maps
 from trustpose.files import InputError, write_json
+from trustpose.heads.keypoint_tokens import OFFSETS, read_simcc
+from trustpose.heads.network import HEADS, attach, new_head
+from trustpose.models.runtime.sessions import run_tensors, session_of, to_tensor
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.zoo import build
-from trustpose.runtime.sessions import run_tensors, session_of, to_tensor
 from trustpose.training.recipe import FrozenOptions, to_json
 from trustpose.training.recipes import find_recipe
-from trustpose.trust.network import HEADS, attach, new_head
-from trustpose.trust.simcc_peaks import OFFSETS, read_simcc
 
 FILLED = {
     "keypoint-tokens": {"quality", "visibility", "pose_quality"},
@@ -111,7 +111,7 @@ def test_the_trained_heads_numbers(data: Path, model: Path, tmp_path: Path) -> N
     module.head.load_state_dict(read_tensors(spec.onnx.with_name("model.safetensors")))
     crops = np.random.default_rng(1).integers(0, 256, (4, HEIGHT, WIDTH, 3), dtype=np.uint8)
     box = np.linspace(0.3, 0.9, 8).reshape(4, 2)
-    from trustpose.runtime.backends import open_runtime
+    from trustpose.models.runtime.backends import open_runtime
 
     trust = open_runtime(spec).with_trust(crops, box)[1].filled()
     with torch.no_grad():

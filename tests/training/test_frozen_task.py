@@ -19,8 +19,8 @@ from tests.training.tiny import equal, rows
 from trustpose.cli import main
 from trustpose.datasets.folds import fold_of
 from trustpose.files import write_json
-from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import Boxes
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.predict.load import load
@@ -118,7 +118,7 @@ def stored(tmp_path_factory):
 
 def test_people_held_out_are_in_no_batch(data, model, stored):
     task = frozen_task(SMALL, data, model, stored)
-    truth = read_truth(data / "train_gt.json")
+    truth = read_coco_truth(data / "train_gt.json")
     images = np.unique(truth.truth.image_id)
     held_out = set(images[fold_of(images, 5) == 0].tolist())
     assert held_out and held_out != set(images.tolist())
@@ -195,7 +195,7 @@ def test_people_of_photos_that_the_network_has_not_seen(data, model, tmp_path):
 
 def test_labels_come_back_to_photo_pixels(data, model, stored):
     task = frozen_task(SMALL, data, model, stored)
-    columns, truth = task.columns_of(task.held_out), read_truth(data / "train_gt.json").truth
+    columns, truth = task.columns_of(task.held_out), read_coco_truth(data / "train_gt.json").truth
     at = {int(number): row for row, number in enumerate(truth.annotation_id)}
     ids = task.features.columns["annotation_id"][task.held_out]
     chosen = truth[[at[int(number)] for number in ids]]

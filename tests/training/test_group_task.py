@@ -17,8 +17,8 @@ from trustpose.export.inner_tensors import FEATURES, find_maps
 from trustpose.export.onnx import write_onnx
 from trustpose.files import InputError
 from trustpose.geometry.oks import oks
+from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import InputSpec, ModelSpec
-from trustpose.models.tag_output import TagOutput
 from trustpose.predict.bottom_up import BottomUpNetwork, GroupHead
 from trustpose.predict.model_lists import describe_model
 from trustpose.skeletons import COCO_17

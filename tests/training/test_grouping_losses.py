@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trustpose.training.grouping_losses import stage_loss, tag_losses
+from trustpose.training.losses import stage_loss, tag_losses
 
 
 def test_stages_are_summed_over_what_counts():

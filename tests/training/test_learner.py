@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from tests.training.tiny import equal, one_process, tiny_people, tiny_recipe, weights
+from trustpose.codecs.coordinates import soft_argmax
 from trustpose.codecs.heatmaps import HeatmapCodec
-from trustpose.codecs.integral import soft_argmax
 from trustpose.files import InputError
+from trustpose.heads.stages import Stage
+from trustpose.models.runtime.weights import load_module
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.zoo import build
-from trustpose.runtime.weights import load_module
 from trustpose.training.learner import (
     check_parts,
     coarse_to_fine_terms,
@@ -24,7 +25,6 @@ from trustpose.training.learner import (
 from trustpose.training.loop import fit
 from trustpose.training.network_task import Learner, NetworkTask
 from trustpose.training.people import split_by_fold
-from trustpose.trust.stages import Stage
 
 CODEC = HeatmapCodec(6, 8, 4.0, sigma=1.0, decoding="integral", temperature=1.0)
 

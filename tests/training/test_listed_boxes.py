@@ -11,15 +11,14 @@ import torch
 
 from tests.training.tiny import one_process, tiny_recipe
 from trustpose.files import InputError
+from trustpose.heads.stages import Stage
+from trustpose.models.runtime.backends import BoxDetector
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.picodet import ListedBoxes
-from trustpose.runtime.backends import BoxDetector
-from trustpose.training.detector_task import detector_task
-from trustpose.training.listed_boxes import assign, listed_losses
+from trustpose.training.detector_task import assign, detector_task, listed_losses
 from trustpose.training.loop import fit
-from trustpose.training.photos import find_boxes, open_photos
+from trustpose.training.people import find_boxes, open_photos
 from trustpose.training.recipe import DataOptions, Recipe, check_network
-from trustpose.trust.stages import Stage
 
 
 def cells(side: int = 8, stride: int = 8, photos: int = 1, spread: float = 0.0) -> ListedBoxes:

@@ -12,9 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.training.tiny import equal, one_process, rows, tiny_recipe, tiny_task, weights
 from trustpose.files import InputError
-from trustpose.training.loading import single_opencv_thread
+from trustpose.heads.stages import Stage
 from trustpose.training.loop import NonFiniteLossError, fit
-from trustpose.trust.stages import Stage
+from trustpose.training.people import single_opencv_thread
 
 
 def trained(folder, recipe, **options):

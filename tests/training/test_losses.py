@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from trustpose.heads.hpcvnet import KeypointOutputs, hpcvnet_loss
+from trustpose.heads.oks_net import hard_samples, oks_loss
+from trustpose.heads.stages import HPCVNET
+from trustpose.heads.targets import TrustTargets, trust_targets
+from trustpose.heads.visibility import visibility_loss
 from trustpose.training import distributed
 from trustpose.training.crops import CropLabels
 from trustpose.training.learner import heatmap_loss
 from trustpose.training.losses import HEAD_LOSSES, LossOptions
-from trustpose.trust.hpcvnet import KeypointOutputs, hpcvnet_loss
-from trustpose.trust.oks_net import hard_samples, oks_loss
-from trustpose.trust.stages import HPCVNET
-from trustpose.trust.targets import TrustTargets, trust_targets
-from trustpose.trust.visibility import visibility_loss
 
 PEOPLE, K = 11, 17
 OPTIONS = LossOptions(hard_share=0.25, class_weights=(2.0, 5.0, 1.0))

@@ -12,9 +12,9 @@ from tests.people_cases import write_coco
 from tests.training.tiny import tiny_people, tiny_recipe
 from trustpose.datasets.dataset_ops import join, map_joints, subset
 from trustpose.datasets.photo_people import coco_people
-from trustpose.datasets.shard_writing import ShardOptions, write_shards
+from trustpose.datasets.sharding import ShardOptions, write_shards
 from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.skeletons import CROWDPOSE_14
 from trustpose.training.crops import codec_of, collate, training_crops
 from trustpose.training.people import open_people, rows_by_fold, split_by_fold
@@ -71,7 +71,7 @@ def test_validation_people_share_no_image_with_training(folder):
 
 
 def test_visibility_is_that_of_the_samples(folder):
-    photos = coco_people(read_truth(folder / "train_gt.json"), folder / "train")
+    photos = coco_people(read_coco_truth(folder / "train_gt.json"), folder / "train")
     sources = [
         photos,
         subset(photos, np.array([3, 1, 1])),

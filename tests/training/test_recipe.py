@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from trustpose.files import InputError
+from trustpose.heads.stages import OKS_NET, Stage, Strategy
 from trustpose.training.recipe import DataOptions, PaperResult, Recipe, TrainOptions, from_json, to_json, with_overrides
 from trustpose.training.values import first_difference
-from trustpose.trust.stages import OKS_NET, Stage, Strategy
 
 RECIPE = Recipe(
     name="oks-net-xi-2",

@@ -26,7 +26,7 @@ def _systems() -> dict[str, Recipe]:
 
 
 # Millions of a head's, or of network and head's parameters, as printed in OKS-Net's section V-E and the metamodel's
-# table 5 (without what no layer reads: 1.28, 2.31 and 10.5 M; tests/trust/test_sizes.py).
+# table 5 (without what no layer reads: 1.28, 2.31 and 10.5 M; tests/heads/test_sizes.py).
 PRINTED_SIZES = {
     "oks-net/table-1/w32-256-heatmap": ("head", 2.7),
     "oks-net/table-1/w32-384-heatmap": ("head", 4.7),
@@ -41,9 +41,9 @@ PRINTED_SIZES = {
 def build_once():
     """Builds networks without data, each once; each runs once on a size, however many heads are attached to it."""
     torch = pytest.importorskip("torch", reason="the train extra is not installed")
+    from trustpose.heads import network as trust_network
+    from trustpose.heads.hpcvnet import add_heatmap_layers
     from trustpose.networks.zoo import build
-    from trustpose.trust import network as trust_network
-    from trustpose.trust.hpcvnet import add_heatmap_layers
 
     run = trust_network.run
 
@@ -67,10 +67,10 @@ def test_networks_and_heads_can_be_built(build_once, name):
     import torch
 
     from tests.networks.without_data import without_data
+    from trustpose.heads.network import attach
     from trustpose.networks.zoo import stride_of
     from trustpose.training.learner import check_parts
-    from trustpose.training.network_model import gives_coordinates
-    from trustpose.trust.network import attach
+    from trustpose.training.network_task import gives_coordinates
 
     recipe = RECIPES[name]
     with without_data(), torch.no_grad():

@@ -16,8 +16,7 @@ from tests.training.forked import start, wait
 from tests.training.tiny import equal, one_process, resumable_task, rows, tiny_people, tiny_recipe, tiny_task, weights
 from trustpose.files import InputError
 from trustpose.training import loop
-from trustpose.training.checkpoint import random_state, set_random_state
-from trustpose.training.interrupts import InterruptedRun, OutOfTime, time_limit
+from trustpose.training.checkpoint import InterruptedRun, OutOfTime, random_state, set_random_state, time_limit
 from trustpose.training.loop import fit
 
 STEPS = 12  # three epochs of four

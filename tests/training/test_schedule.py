@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from trustpose.files import InputError
+from trustpose.heads.stages import OKS_NET, Stage, Strategy
+from trustpose.training.loop import batch_parts, learning_rate, sample_order, steps_per_epoch
 from trustpose.training.recipe import TrainOptions
-from trustpose.training.schedule import batch_parts, learning_rate, sample_order, steps_per_epoch
-from trustpose.trust.stages import OKS_NET, Stage, Strategy
 
 
 def test_each_epoch_has_an_order_of_its_own():

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.training.tiny import equal, one_process, tiny_recipe, tiny_task, weights
+from trustpose.heads.stages import METAMODEL, Stage
 from trustpose.training.loop import fit
-from trustpose.trust.stages import METAMODEL, Stage
 
 
 def trained(tmp_path, stages, head="oks-net", **options):

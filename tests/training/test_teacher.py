@@ -11,13 +11,13 @@ import trustpose as tp
 from tests.people_cases import listed_people, write_training_folder
 from tests.training.tiny import tiny_people, tiny_recipe, tiny_task
 from trustpose.cli import main
-from trustpose.datasets.dataset_ops import map_joints, subset
+from trustpose.datasets.dataset_ops import map_joints, subset, with_pseudo_labels
 from trustpose.datasets.lspet import clean, lspet_people, read_lspet
 from trustpose.datasets.people import People
 from trustpose.datasets.photo_people import Cut, cut_sample
-from trustpose.datasets.pseudo_labels import with_pseudo_labels
-from trustpose.datasets.shard_writing import ShardOptions, write_shards
+from trustpose.datasets.sharding import ShardOptions, write_shards
 from trustpose.files import InputError, write_json
+from trustpose.heads.stages import Stage
 from trustpose.skeletons import COCO_17, LSP_14, MPII_16
 from trustpose.training import teacher as module
 from trustpose.training.crops import CropLabels, collate, training_crops
@@ -32,7 +32,6 @@ from trustpose.training.teacher import (
     select_pseudo_labels,
     with_teacher,
 )
-from trustpose.trust.stages import Stage
 
 FACE = np.arange(5)  # nose, eyes, ears
 

@@ -12,14 +12,16 @@ from trustpose.codecs import Outputs
 from trustpose.datasets.dataset_ops import subset
 from trustpose.evaluation.audit import audit
 from trustpose.files import InputError
-from trustpose.formats.coco import read_results, read_truth, write_results
 from trustpose.geometry.crops import transform
+from trustpose.heads.network import attach
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.poses import write_results
 from trustpose.predict.load import load
 from trustpose.skeletons import MPII_16
 from trustpose.training.network_task import Learner, NetworkTask
 from trustpose.training.people import open_people
 from trustpose.training.validation import _Labelled
-from trustpose.trust.network import attach
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def test_numbers_are_those_of_prediction_and_audit(data, tmp_path, head, flip):
     found = task.validate()
     task.export(tmp_path / "model")
     predictor = load(tmp_path / "model", flip=flip)
-    file = read_truth(data / "train_gt.json")
+    file = read_coco_truth(data / "train_gt.json")
     truth = file.truth[np.flatnonzero((file.truth.v > 0).any(axis=1))]
     images = [data / "train" / name for name in file.images.file_name]
     boxes = [truth.box[truth.image_id == image] for image in file.images.id.tolist()]

@@ -11,14 +11,14 @@ from torch import nn
 
 from tests.people_cases import listed_people, person
 from trustpose.datasets.people import People
+from trustpose.heads.network import attach
+from trustpose.heads.stages import Stage, Strategy
 from trustpose.networks.layers import PoseNetwork, heatmap_head
 from trustpose.networks.zoo import ZOO
 from trustpose.skeletons import COCO_17
 from trustpose.training.network_task import Learner, NetworkTask
 from trustpose.training.people import split_by_fold
 from trustpose.training.recipe import DataOptions, Recipe, TrainOptions
-from trustpose.trust.network import attach
-from trustpose.trust.stages import Stage, Strategy
 
 HEIGHT, WIDTH = 64, 48
 COLOURS = np.random.default_rng(1).integers(60, 256, (17, 3))

@@ -10,11 +10,11 @@ import torch
 from tests.training.tiny import HEIGHT, WIDTH, tiny_people
 from trustpose.datasets.augment import GENTLE, TrainingCrops
 from trustpose.datasets.people import People
+from trustpose.heads.heads import Tensors, TrustHead
+from trustpose.heads.network import HEADS, new_head
 from trustpose.models.spec import ModelSpec
 from trustpose.training import features
 from trustpose.training.features import FrozenNetwork, Reading
-from trustpose.trust.heads import Tensors, TrustHead
-from trustpose.trust.network import HEADS, new_head
 
 
 def tiny_head(network: FrozenNetwork, head: str = "keypoint-tokens", **options) -> TrustHead:

@@ -15,11 +15,10 @@ import pytest
 
 import trustpose as tp
 from tests.calibration.cases import as_json, made_up
-from trustpose.formats.coco import write_results
+from trustpose.poses import write_results
 from trustpose.web.app import create_app
-from trustpose.web.limits import Limits
 from trustpose.web.photos import _lines
-from trustpose.web.requests import Busy
+from trustpose.web.requests import Busy, Limits
 from trustpose.web.uploads import Store
 
 fastapi = pytest.importorskip("fastapi.testclient")

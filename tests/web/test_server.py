@@ -24,12 +24,10 @@ import pytest
 pytest.importorskip("fastapi")
 from tests.calibration.cases import as_json, made_up
 from trustpose.files import InputError
-from trustpose.formats.coco import write_results
-from trustpose.poses import Poses
+from trustpose.poses import Poses, write_results
 from trustpose.skeletons import COCO_17
-from trustpose.web.app import create_app
-from trustpose.web.limits import Limits
-from trustpose.web.server import listen, server_of
+from trustpose.web.app import create_app, listen, server_of
+from trustpose.web.requests import Limits
 
 LIMITS = Limits(requests=8, memory_bytes=4_000_000, stall_seconds=1, bytes_per_second=100_000)
 MEGABYTE = 1_000_000

@@ -5,8 +5,7 @@ import math
 import numpy as np
 from svg import BLUE, GREY, INK, LIGHT, RED, SKY, Drawing, trust_colour
 
-from trustpose.metrics.correlation import pearson
-from trustpose.metrics.reliability import expected_calibration_error
+from trustpose.metrics.reliability import expected_calibration_error, pearson
 from trustpose.skeletons import COCO_17
 
 

@@ -1,17 +1,20 @@
 """The record beside calibrated results, OUT.calibrator.json: which calibrator gave their trust, and what it was
-fitted on, so that an audit can say when it measures trust on the people of the fit."""
+fitted on, so that an audit can say when it measures trust on the people of the fit.
+"""
 
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.shipped import calibrator_file
 from trustpose.files import InputError, is_stdout, read_json, write_json
-from trustpose.formats.coco import ResultsFile
-from trustpose.formats.error_files import results_sha256
+from trustpose.io.coco.results import ResultsFile
+from trustpose.io.companions import results_sha256
+from trustpose.poses import Poses
 
 
 class InSampleWarning(UserWarning):
@@ -115,3 +118,34 @@ def in_sample_notes(results: Path, truth_sha256: str | None) -> tuple[str, ...]:
     except (InputError, KeyError, TypeError, ValueError, OSError):
         return ()
     return (sentence,) if sentence is not None and is_of_these else ()
+
+
+def audit_notes(
+    calibrator: Calibrator,
+    truth: str,
+    truth_sha256: str,
+    keypoint_names: tuple[str, ...],
+    image_ids: Int[np.ndarray, " I"] | None,
+    poses: Poses,
+    area: str,
+) -> tuple[str, ...]:
+    """Return notes for an audit of `poses` with this calibrator's trust; none if there is nothing to report.
+
+    `truth`, `truth_sha256`, `keypoint_names`, and `image_ids`, None if they are texts, are the ground truth's. Raises
+    InputError if the calibrator has another skeleton or cannot read these results.
+    """
+    card = calibrator.card
+    if keypoint_names != card.keypoints:
+        raise InputError(
+            f"{truth}: its {len(keypoint_names)} keypoints are not the {len(card.keypoints)} that the calibrator was "
+            "fitted on"
+        )
+    notes = []
+    photos = fitted_photos(calibrator, None if image_ids is None else [image_ids])
+    sentence = in_sample_sentence(photos, is_same=is_same_file(truth_sha256, card.truth.sha256))
+    if sentence is not None:
+        notes.append(f"{sentence}; its out-of-fold numbers show how it performs there")
+    if area != card.area:
+        notes.append(f"the calibrator was fitted with area {card.area!r}, this audit uses {area!r}")
+    notes += [f"calibrator: {opinion.sentence()}" for opinion in card.opinions]
+    return (*notes, *calibrator.shift(poses).warnings())

@@ -1,9 +1,9 @@
-"""Validate the arrays of a calibrator's file: names, shapes, dtypes and ranges."""
+"""Arrays of a calibrator: names, shapes, dtypes and ranges of its file's, and features of missing keypoints."""
 
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from jaxtyping import Num, Shaped
+from jaxtyping import Bool, Float, Num, Shaped
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 LARGEST = 1e12  # absolute value of any number in a calibrator: squares and sums stay finite in float32
@@ -43,3 +43,41 @@ def expect_numbers(
             f"got {column.dtype} of shape {column.shape}"
         )
     return column
+
+
+NOWHERE = np.float32(-1)
+
+Missing = Bool[np.ndarray, "K N"] | None
+
+
+def unless_missing(
+    column: Float[np.ndarray, "*K N"], missing: Bool[np.ndarray, "*K N"] | None, value: np.float32 = NOWHERE
+) -> Float[np.ndarray, "*K N"]:
+    """Return the column with `value` where something is missing."""
+    return column if missing is None else np.where(missing, value, column)
+
+
+def either(missing: Missing, a: int, b: int) -> Bool[np.ndarray, " N"] | None:
+    """Return where (N,) one of two keypoints is missing."""
+    return None if missing is None else missing[a] | missing[b]
+
+
+def mean_of_found(column: Shaped[np.ndarray, "K N"], missing: Missing) -> Float[np.ndarray, " N"]:
+    """Return the mean (N,) over keypoints that are not missing, `NOWHERE` without any."""
+    if missing is None:
+        return column.mean(axis=0, dtype=np.float32)
+    count = np.count_nonzero(~missing, axis=0).astype(np.float32)
+    total = np.where(missing, np.float32(0), column).sum(axis=0, dtype=np.float32)
+    return np.where(count > 0, total / np.maximum(count, 1), NOWHERE)
+
+
+def extent_of_found(
+    axis: Float[np.ndarray, "K N"], missing: Missing
+) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Return minimum and maximum (N,) over keypoints that are not missing, `NOWHERE` without any."""
+    if missing is None:
+        return axis.min(axis=0), axis.max(axis=0)
+    low = axis.min(axis=0, where=~missing, initial=np.float32(np.inf))
+    high = axis.max(axis=0, where=~missing, initial=np.float32(-np.inf))
+    none_found = missing.all(axis=0)
+    return np.where(none_found, NOWHERE, low), np.where(none_found, NOWHERE, high)

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -11,26 +11,66 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.calibration.card import LABELS, Number
-from trustpose.calibration.distribution_shift import DistributionShiftWarning, Shift
+from trustpose.calibration.card import LABELS, CalibratorParts, Number
 from trustpose.calibration.features import PART, NormalisedPoses, pose_features, read_people
-from trustpose.calibration.opinion_card import OpinionCard, matching
-from trustpose.calibration.opinions import read_opinion
+from trustpose.calibration.opinions import OpinionCard, Second, Seconds, matching, read_opinion, seconds_of
 from trustpose.calibration.options import MAX_RESULTS
-from trustpose.calibration.parts import CalibratorParts
-from trustpose.calibration.probabilities import Probabilities
-from trustpose.calibration.scale import ScaleCheck
-from trustpose.calibration.second import Second, Seconds, seconds_of
+from trustpose.calibration.score_maps import Probabilities
+from trustpose.calibration.shift import DistributionShiftWarning, Shift
 from trustpose.calibration.shipped import calibrator_file
-from trustpose.datasets.read_truth import TruthSource
+from trustpose.datasets.ground_truth import TruthSource
 from trustpose.files import InputError
-from trustpose.formats.records import PosesSource, poses_of
+from trustpose.io.read_poses import PosesSource, poses_of
 from trustpose.notebook import html_line, html_table
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton, difference, skeleton_of
 
 if TYPE_CHECKING:
-    from trustpose.formats.coco import ResultsFile
+    from trustpose.io.coco.results import ResultsFile
+
+_OFF_SCALE = 0.25  # share of keypoint scores outside the fitted range that means another estimator or scale
+
+
+class ScaleCheck:
+    """Compares keypoint scores, of one batch or of many, with the quantiles (101,) of those fitted on."""
+
+    def __init__(self, fitted: Float[np.ndarray, "101"]) -> None:
+        self._low, self._high = fitted[[1, -2]]  # 1st and 99th percentile
+        self._outside = self._count = 0
+        self._lowest, self._highest = np.inf, -np.inf
+
+    def add(self, poses: Poses) -> None:
+        """Count the scores of these poses; missing keypoints are never outside."""
+        score = poses.score
+        if score is None or not len(poses):
+            return
+        margin = 0.5 * max(self._high - self._low, 1e-6)
+        outside = (score < self._low - margin) | (score > self._high + margin)
+        if poses.missing is not None:
+            outside &= ~poses.missing
+        self._outside += int(np.count_nonzero(outside))
+        self._count += outside.size
+        self._lowest, self._highest = min(self._lowest, score.min()), max(self._highest, score.max())
+
+    def state(self) -> list[float]:
+        """Return what was counted, to be joined with others'."""
+        return [self._outside, self._count, float(self._lowest), float(self._highest)]
+
+    def join(self, state: Sequence[float]) -> None:
+        """Count what another check counted, its `state`."""
+        outside, count, lowest, highest = state
+        self._outside += int(outside)
+        self._count += int(count)
+        self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
+
+    def check(self) -> None:
+        """Raise InputError if more than a quarter of the scores lie outside the fitted range."""
+        if self._outside > _OFF_SCALE * self._count:
+            raise InputError(
+                f"keypoint scores range from {self._lowest:.4g} to {self._highest:.4g}, but the calibrator "
+                f"was fitted on {self._low:.4g} to {self._high:.4g}: another estimator, or another scale"
+            )
+
 
 _THREADS = min(4, os.cpu_count() or 1)
 _SAMPLE = 4_000  # people to compare with the fitted ones: distances to 0.02, a fiftieth of a call's time
@@ -125,7 +165,7 @@ class Calibrator(CalibratorParts):
             second: other networks' poses of the same people, as `Poses`, a results file, several in a list, or several
                 by the network's name in a dict. Those that help are kept, and every call then needs them;
                 `card.opinions` has the effect of each.
-            max_results: with more results than this, those of a sample of photos are read (`calibration.sample`).
+            max_results: with more results than this, those of a sample of photos are read (`calibration.fit`).
 
         Returns:
             The calibrator; `card` says what it was fitted on and how well it does on held-out photos.
@@ -300,7 +340,7 @@ class Calibrator(CalibratorParts):
         Raises:
             InputError: if it cannot be written.
         """
-        from trustpose.calibration.file import write_calibrator
+        from trustpose.calibration.card import write_calibrator
 
         write_calibrator(path, self)
 
@@ -318,7 +358,7 @@ class Calibrator(CalibratorParts):
             >>> tp.Calibrator.load("shipped:mediapipe").card.estimator
             'mediapipe'
         """
-        from trustpose.calibration.file import read_calibrator
+        from trustpose.calibration.card import read_calibrator
 
         return cls.of(read_calibrator(calibrator_file(path)))
 

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from trustpose.calibration.metrics import Drawn, Sample, differences, is_value, plain_values, with_intervals
 from trustpose.files import InputError
 from trustpose.metrics.bootstrap import confusion_replicates
-from trustpose.metrics.visibility import confusion, ternary_scores
+from trustpose.metrics.classification import confusion, ternary_scores
 from trustpose.poses import Visibility
 
 GOALS = ("occluded-f1", "total-f1", "likelihood")
@@ -84,7 +84,7 @@ class Decision:
 
 
 def choose_rule(visibility: Float[np.ndarray, "n K 3"], v: Int[np.ndarray, "n K"], goal: str) -> DecisionRule:
-    """Choose the rule with the best F1 of occluded keypoints, or total F1 (`metrics.visibility`), over keypoints whose
+    """Choose the rule with the best F1 of occluded keypoints, or total F1 (`metrics.classification`), over keypoints whose
     true class is `v`; for the goal "likelihood", the likeliest class. Raises InputError if no keypoint is occluded."""
     if goal == "likelihood":
         return DecisionRule(None)

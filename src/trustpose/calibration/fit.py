@@ -7,44 +7,124 @@ from typing import cast
 
 import numpy as np
 
-from trustpose.calibration.card import Card, FittedOn
-from trustpose.calibration.crossfit import (
+from trustpose.calibration.card import CalibratorParts, Card, FittedOn
+from trustpose.calibration.decisions import GOALS, Decision, decide
+from trustpose.calibration.features import FeatureInputs, pose_features, read_people
+from trustpose.calibration.metrics import (
+    Sample,
+    differences,
+    evaluate_scores,
+    explained,
+    find_targets,
+    plain_values,
+    with_intervals,
+)
+from trustpose.calibration.opinions import OpinionCard, Second, Seconds, has_trust, read_opinion, seconds_of
+from trustpose.calibration.options import MAX_RESULTS, FitOptions
+from trustpose.calibration.presence import PresenceModel, fit_presence
+from trustpose.calibration.score_maps import Probabilities
+from trustpose.calibration.selection import (
     METHODS,
+    Choice,
     ProgressCallback,
     Task,
+    Trial,
+    choose,
+    choose_opinions,
     fit_model,
     out_of_fold,
     recalibrated_across,
     recalibration,
 )
-from trustpose.calibration.decisions import GOALS, Decision, decide
-from trustpose.calibration.distribution_shift import Domain
-from trustpose.calibration.features import FeatureInputs, pose_features, read_people
-from trustpose.calibration.metrics import Sample, differences, evaluate_scores, explained, plain_values, with_intervals
-from trustpose.calibration.model_selection import Choice, choose
-from trustpose.calibration.opinion_card import OpinionCard
-from trustpose.calibration.opinion_choice import Trial, choose_opinions
-from trustpose.calibration.opinion_shift import OpinionDomain
-from trustpose.calibration.opinions import has_trust, read_opinion
-from trustpose.calibration.options import FitOptions
-from trustpose.calibration.parts import CalibratorParts
-from trustpose.calibration.presence import PresenceModel, fit_presence
-from trustpose.calibration.probabilities import Probabilities
-from trustpose.calibration.sample import limited
-from trustpose.calibration.second import Second, Seconds, seconds_of
-from trustpose.calibration.targets import find_targets
-from trustpose.datasets.folds import fold_of
-from trustpose.datasets.read_truth import TruthSource, truth_file_of
+from trustpose.calibration.shift import Domain, OpinionDomain
+from trustpose.datasets.folds import draw_number, fold_of
+from trustpose.datasets.ground_truth import TruthSource, open_ground_truth, truth_file_of
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.coco.together import separate_categories
-from trustpose.formats.coco.visibility import LABELLED, TERNARY
-from trustpose.formats.records import results_file_of
-from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
-from trustpose.metrics.pairing import pair_with_people
+from trustpose.geometry.expected_error import LabelledErrors, fit_error_model
+from trustpose.io.coco.labels import LABELLED, TERNARY
+from trustpose.io.coco.results import ResultsFile, image_ids, joined_files, of_photos, separate_categories
+from trustpose.io.coco.truth import TruthFile
+from trustpose.io.pose_stream import common_ids, open_poses, paired_batches
+from trustpose.io.read_poses import results_file_of
+from trustpose.metrics.matching import pair_with_people
 from trustpose.names import expected_one_of
 from trustpose.poses import Area, ErrorModel, Poses
 from trustpose.skeletons import Skeleton, difference, parse_sigmas
+
+
+def files_to_fit(
+    ground_truth: str | Path | TruthFile,
+    results: str | Path,
+    max_results: int | None = MAX_RESULTS,
+    *,
+    category: str | int | None = None,
+    skeleton: Skeleton | None = None,
+    common: bool = False,
+) -> tuple[TruthFile, ResultsFile]:
+    """Read a ground truth and results of any layout; where there are more than `max_results` results, those of some
+    photos, drawn by their ids. Of Parquet no more than twice as many are ever in memory.
+
+    Raises InputError, and DiskError if rows that must be sorted have no space for temporary files.
+    """
+    truth = open_ground_truth(ground_truth, category, skeleton)
+    stream = open_poses(results, truth, common=common)
+    drawn = DrawnPhotos(max_results)
+    for pair in paired_batches(truth, stream, common_ids(truth, [stream]) if common else None):
+        drawn.add(*pair)
+    return drawn.files(stream.path)
+
+
+def limited(truth: TruthFile, results: ResultsFile, max_results: int) -> tuple[TruthFile, ResultsFile]:
+    """Return the files themselves, or their drawn photos where there are more than `max_results` results."""
+    drawn = DrawnPhotos(max_results)
+    drawn.add(truth, results)
+    return drawn.files(results.path)
+
+
+class DrawnPhotos:
+    """Collects whole photos with at most `max_results` results: which, depends on their ids alone."""
+
+    def __init__(self, max_results: int | None) -> None:
+        if max_results is not None and max_results < 1:
+            raise InputError(f"max_results: expected at least 1 result, got {max_results}")
+        self._max_results, self._limit = max_results, np.uint64(2**64 - 1)
+        self._pieces: list[tuple[TruthFile, ResultsFile]] = []
+        self._results, self._kept = 0, 0
+
+    def add(self, truth: TruthFile, results: ResultsFile) -> None:
+        """Add whole photos."""
+        self._results += len(results.poses)
+        self._pieces.append(self._drawn(truth, results))
+        self._kept += len(self._pieces[-1][1].poses)
+        if self._max_results is not None and self._kept > 2 * self._max_results:
+            self._draw()
+
+    def _drawn(self, truth: TruthFile, results: ResultsFile) -> tuple[TruthFile, ResultsFile]:
+        ids = truth.images.id
+        inside = draw_number(ids) < self._limit
+        return (truth, results) if inside.all() else of_photos(truth, results, ids[inside])[:2]
+
+    def _draw(self) -> None:
+        if self._max_results is None or self._kept <= self._max_results:
+            return
+        numbers = np.concatenate([draw_number(image_ids(results)) for _, results in self._pieces])
+        self._limit = np.partition(numbers, self._max_results)[self._max_results]
+        self._pieces = [self._drawn(*pair) for pair in self._pieces]
+        self._kept = sum(len(results.poses) for _, results in self._pieces)
+
+    def files(self, path: str) -> tuple[TruthFile, ResultsFile]:
+        """Return the drawn photos, with a note if not all are. Raises InputError if none is."""
+        self._draw()
+        if not self._kept:
+            raise InputError(f"{path}: no photo was drawn, expected a higher --max-results")
+        truth, results = joined_files(self._pieces)
+        if self._kept == self._results:
+            return truth, results
+        note = (
+            f"fitted on {self._kept:,} of {self._results:,} results, those of photos drawn by their ids (--max-results)"
+        )
+        return replace(truth, notes=(*truth.notes, note)), results
+
 
 DEFAULT = FitOptions()
 

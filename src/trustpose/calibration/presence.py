@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.calibration.logistic import fit_logistic, logit, sigmoid
-from trustpose.formats.coco import TruthFile
+from trustpose.calibration.score_maps import fit_logistic, logit, sigmoid
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks as object_keypoint_similarity
-from trustpose.metrics.binary_ranking import binary_ranking
+from trustpose.io.coco.truth import TruthFile
+from trustpose.metrics.classification import binary_ranking, presence_targets
 from trustpose.metrics.matching import same_image_pairs
-from trustpose.metrics.presence import presence_targets
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.poses import Poses, Truth, box_size
 
@@ -30,7 +29,7 @@ _LEAST = 1e-6  # of a product of probabilities, for its logarithm
 
 @dataclass(frozen=True, eq=False)
 class PresenceTargets:
-    """Of N results: whether each is the one box for a boxed person (`metrics.presence`), and for one with labelled
+    """Of N results: whether each is the one box for a boxed person (`metrics.classification`), and for one with labelled
     keypoints, of whom there are `people` in these photos."""
 
     present: Bool[np.ndarray, " N"]

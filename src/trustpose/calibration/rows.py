@@ -3,12 +3,12 @@
 from typing import Any
 
 from trustpose.calibration.calibrator import Calibrator, CalibratorStream, ProgressCallback
-from trustpose.calibration.second import Seconds
+from trustpose.calibration.opinions import Seconds
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile
-from trustpose.formats.columns import Rows
-from trustpose.formats.parquet_parts import ParquetParts
-from trustpose.formats.row_writing import results_schema
+from trustpose.io.coco.results import ResultsFile
+from trustpose.io.columns import Rows
+from trustpose.io.parquet import ParquetParts
+from trustpose.io.tables import results_schema
 
 
 def calibrated_schema(calibrator: Calibrator, parts: ParquetParts) -> Any:

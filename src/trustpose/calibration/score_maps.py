@@ -1,13 +1,5 @@
-"""The simple calibrators: one monotonic curve for each keypoint, from its printed score to its target.
-
-There are three curves per keypoint, for P(labelled), E[OPKS | labelled] and P(occluded | labelled), and one from the
-pose's score to its expected OKS. Isotonic regression (Zadrozny & Elkan, KDD 2002) fits the best monotonic curve; Platt
-scaling (1999) a sigmoid with slope and offset; temperature scaling (Guo et al., ICML 2017) a sigmoid of the score's
-logit divided by one number, and for occlusion, which such a curve cannot fit, the keypoint's base rate. Occlusion may
-rise or fall with the score.
-
-Missing keypoints are not used for a curve of their keypoint: tools print 0 for them, or anything. Their P(labelled) and
-P(occluded | labelled) are the shares at fitting; if none was missing then, the curve is used.
+"""The simple calibrators: one monotonic curve for each keypoint; logistic regression; and the probabilities that
+all methods give.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,13 +9,194 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.calibration.arrays import expect_names, expect_numbers
+from trustpose.calibration.arrays import Missing, expect_names, expect_numbers, unless_missing
 from trustpose.calibration.features import NormalisedPoses
-from trustpose.calibration.logistic import fit_logistic, logit, sigmoid
-from trustpose.calibration.probabilities import Probabilities
-from trustpose.calibration.targets import Targets
+from trustpose.calibration.metrics import Targets
 from trustpose.files import InputError
 from trustpose.metrics.reliability import scale_to_unit
+
+RIDGE = 1e-3  # weight of half the squared slopes of standardised inputs: keeps slopes finite for perfect separation
+_STEPS = 50
+_EDGE = 1e-6  # probabilities are clipped this far from 0 and 1 before the logit
+
+
+def sigmoid(logit: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
+    """Return 1 / (1 + e^−logit), in the same precision, without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * logit))
+
+
+def logit(chance: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
+    """Return ln(p / (1 − p)) of p in 0–1, clipped to 1e-6 … 1 − 1e-6."""
+    chance = np.clip(chance, _EDGE, 1 - _EDGE)
+    return np.log(chance / (1 - chance))
+
+
+def fit_logistic(
+    inputs: Float[np.ndarray, "N D"], target: Float[np.ndarray, " N"], *, offset: bool = True, ridge: float = RIDGE
+) -> Float[np.ndarray, " D_and_1"]:
+    """Fit slopes and offset (D + 1,) of sigmoid(inputs · slopes + offset) by cross-entropy to targets in 0–1.
+
+    `offset` False keeps the offset at 0 (temperature scaling, one input). Without rows all are 0. Slopes are for inputs
+    as given; the ridge penalises slopes of standardised ones. Platt, "Probabilistic outputs for support vector
+    machines" (1999), without his smoothing of the targets, which is for binary labels.
+    """
+    rows, count = inputs.shape
+    if not rows:
+        return np.zeros(count + 1)
+    centre = inputs.mean(axis=0) if offset else np.zeros(count)
+    spread = inputs.std(axis=0)
+    spread = np.where(spread > 1e-12, spread, 1.0)
+    design = np.concatenate([(inputs - centre) / spread, np.full((rows, 1), float(offset))], axis=1)
+    penalty = np.r_[np.full(count, ridge), 0.0 if offset else 1.0]
+    slopes = np.zeros(count + 1)
+    if offset:
+        slopes[-1] = logit(np.full(1, target.mean()))[0]
+    loss = _loss(design, target, slopes, penalty)
+    for _ in range(_STEPS):
+        chance = sigmoid(design @ slopes)
+        gradient = design.T @ (chance - target) + penalty * slopes
+        weight = np.maximum(chance * (1 - chance), 1e-9)
+        step = np.linalg.solve(design.T @ (design * weight[:, None]) + np.diag(penalty + 1e-12), gradient)
+        slopes, loss, moved = _descend(design, target, slopes, step, penalty, loss)
+        if not moved or np.abs(step).max() < 1e-10:
+            break
+    slopes[:-1] /= spread
+    slopes[-1] -= slopes[:-1] @ centre
+    return slopes
+
+
+def fit_rising(inputs: Float[np.ndarray, "N D"], target: Float[np.ndarray, " N"]) -> Float[np.ndarray, " D_and_1"]:
+    """Like `fit_logistic` without negative slopes: inputs that would get one are left out, the worst first.
+
+    An input that rises with the truth on the fitted people must not have the opposite effect elsewhere.
+    """
+    columns = list(range(inputs.shape[1]))
+    while True:
+        slopes = np.zeros(inputs.shape[1] + 1)
+        slopes[[*columns, -1]] = fit_logistic(inputs[:, columns], target)
+        if not columns or slopes[columns].min() >= 0:
+            return slopes
+        columns.remove(int(np.argmin(slopes[:-1])))
+
+
+def _descend(
+    design: np.ndarray, target: np.ndarray, slopes: np.ndarray, step: np.ndarray, penalty: np.ndarray, loss: float
+) -> tuple[np.ndarray, float, bool]:
+    """Take one Newton step, halved until the loss falls; return False if no fraction of it helps."""
+    for _ in range(30):
+        tried = slopes - step
+        reached = _loss(design, target, tried, penalty)
+        if reached < loss:
+            return tried, reached, True
+        step = step / 2
+    return slopes, loss, False
+
+
+def _loss(design: np.ndarray, target: np.ndarray, slopes: np.ndarray, penalty: np.ndarray) -> float:
+    logits = design @ slopes
+    return float((np.logaddexp(0, logits) - target * logits).sum() + 0.5 * (penalty * slopes**2).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Probabilities:
+    """For N people: P(labelled), P(occluded | labelled) and E[OPKS | labelled] of each keypoint (K, N), and the
+    expected OKS of each pose (N,). All 0–1. E[OPKS | labelled] of a missing keypoint is 0 by rule: it has no position,
+    so it is near no label (`without_missing`)."""
+
+    labelled: Float[np.ndarray, "K N"]
+    occluded: Float[np.ndarray, "K N"]
+    similarity: Float[np.ndarray, "K N"]
+    pose: Float[np.ndarray, " N"]
+
+    def __len__(self) -> int:
+        return len(self.pose)
+
+    @classmethod
+    def empty(cls, keypoints: int, people: int) -> "Probabilities":
+        """Allocate space for N people, to be filled by `put`."""
+        labelled, occluded, similarity = np.empty((3, keypoints, people), dtype=np.float32)
+        return cls(labelled, occluded, similarity, np.empty(people, dtype=np.float32))
+
+    def put(self, rows: slice | np.ndarray, values: "Probabilities") -> None:
+        """Write the probabilities of the people in `rows`."""
+        for name in ("labelled", "occluded", "similarity", "pose"):
+            getattr(self, name)[..., rows] = getattr(values, name)
+
+    def of(self, rows: slice | np.ndarray) -> "Probabilities":
+        """Return the people in `rows`."""
+        return Probabilities(self.labelled[:, rows], self.occluded[:, rows], self.similarity[:, rows], self.pose[rows])
+
+    def without_missing(self, missing: Missing) -> "Probabilities":
+        """Return the same probabilities with E[OPKS | labelled] = 0 for missing keypoints."""
+        return replace(self, similarity=unless_missing(self.similarity, missing, np.float32(0)))
+
+    @property
+    def quality(self) -> Float[np.ndarray, "N K"]:
+        """Expected OPKS: P(labelled) × E[OPKS | labelled]."""
+        return (self.labelled * self.similarity).T
+
+    @property
+    def visibility(self) -> Float[np.ndarray, "N K 3"]:
+        """P(absent), P(occluded), P(visible); they sum to 1."""
+        labelled = self.labelled.T.astype(np.float64)  # (N, K)
+        occluded = labelled * self.occluded.T
+        return np.stack([1 - labelled, occluded, labelled - occluded], axis=2)  # (N, K, 3)
+
+    def of_keypoints(self) -> Float[np.ndarray, " N"]:
+        """The pose's OKS computed from its keypoints: Σ P(labelled) E[OPKS | labelled] / Σ P(labelled). HPCVNet."""
+        expected = np.einsum("kn,kn->n", self.labelled, self.similarity)
+        return expected / np.maximum(self.labelled.sum(axis=0), np.float32(1e-6))
+
+
+@dataclass(frozen=True, eq=False)
+class Recalibration:
+    """A final correction fitted on out-of-fold predictions: slope and offset of the logits of `labelled`, `occluded`
+    and `similarity` (2,), and of the pose's OKS from two inputs (3,), the pose's own model and
+    `Probabilities.of_keypoints`."""
+
+    labelled: Float[np.ndarray, "2"]
+    occluded: Float[np.ndarray, "2"]
+    similarity: Float[np.ndarray, "2"]
+    pose: Float[np.ndarray, "3"]
+
+    @classmethod
+    def fit(cls, probabilities: Probabilities, targets: Targets) -> "Recalibration":
+        """Fit by logistic regression on the out-of-fold probabilities of the people of `targets`."""
+        labelled = targets.v > 0  # (K, N)
+        is_placed = labelled & ~targets.missing
+        occluded = (targets.v[labelled] == 1).astype(np.float64)
+        witnesses = np.stack([logit(probabilities.pose), logit(probabilities.of_keypoints())], axis=1).astype(
+            np.float64
+        )
+        return cls(
+            labelled=_correction(probabilities.labelled.ravel(), labelled.ravel().astype(np.float64)),
+            occluded=_correction(probabilities.occluded[labelled], occluded),
+            similarity=_correction(probabilities.similarity[is_placed], targets.opks[is_placed]),
+            pose=fit_rising(witnesses, targets.oks),
+        )
+
+    def __call__(self, probabilities: Probabilities, missing: Missing = None) -> Probabilities:
+        """Return the corrected probabilities of the same people."""
+        keypoints = {
+            name: _corrected(getattr(probabilities, name), *getattr(self, name)[:, None].astype(np.float32))
+            for name in ("labelled", "occluded", "similarity")
+        }
+        pose_slope, keypoint_slope, offset = self.pose.astype(np.float32)
+        pose = sigmoid(
+            pose_slope * logit(probabilities.pose) + keypoint_slope * logit(probabilities.of_keypoints()) + offset
+        )
+        return Probabilities(**keypoints, pose=pose).without_missing(missing)
+
+
+def _correction(chance: np.ndarray, target: np.ndarray) -> np.ndarray:
+    if not len(target) or target.min() == target.max():
+        return np.array([1.0, 0.0])  # a single class: nothing to fit
+    return fit_rising(logit(chance.astype(np.float64))[:, None], target)
+
+
+def _corrected(chance: np.ndarray, slope: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    return sigmoid(slope * logit(chance) + offset)
+
 
 Curve = tuple[str, np.ndarray, np.ndarray]  # its name, scores, targets in 0–1
 OfMissing = Float[np.ndarray, "2 K"] | None  # P(labelled) and P(occluded | labelled) of each keypoint if it is missing

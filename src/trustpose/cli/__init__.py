@@ -18,10 +18,9 @@ import typer
 from typer.core import TyperGroup
 
 from trustpose.cli.command import add_command, new_app
-from trustpose.cli.interrupts import Interrupted, Interruption
 from trustpose.cli.library_messages import hide_library_messages
-from trustpose.file_names import SHOWN
-from trustpose.files import STDOUT, DiskError, InputError, cannot_write
+from trustpose.cli.progress import Interrupted, Interruption
+from trustpose.files import SHOWN, STDOUT, DiskError, InputError, cannot_write
 from trustpose.version import __version__
 
 INTERRUPTED = 130  # typer's code for a KeyboardInterrupt

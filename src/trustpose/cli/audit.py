@@ -17,8 +17,8 @@ from trustpose.options import argument, option
 
 if TYPE_CHECKING:
     from trustpose.evaluation.comparison import AnyAudit
+    from trustpose.evaluation.precision import Rescoring
     from trustpose.evaluation.record import Audit
-    from trustpose.evaluation.rescoring import Rescoring
     from trustpose.skeletons import Skeleton
 
 
@@ -29,7 +29,7 @@ def _metrics() -> Iterable[str]:
 
 
 def _tables() -> Iterable[str]:
-    from trustpose.evaluation.tables import TABLES
+    from trustpose.evaluation.precision import TABLES
 
     return TABLES
 
@@ -136,20 +136,21 @@ def _audit(
     check_outputs({"--report": report, "--json": json}, input_files)
     from rich.console import Console
 
-    from trustpose.cli.audit_joints import print_localisation, show_joints
-    from trustpose.cli.audit_paper_tables import print_tables
     from trustpose.cli.audit_tables import (
         print_categories,
         print_change,
         print_comparisons,
         print_discs,
         print_joint_calibration,
+        print_localisation,
         print_notes,
         print_numbers,
+        print_tables,
         print_verdicts,
+        show_joints,
     )
     from trustpose.evaluation.audit import audits
-    from trustpose.evaluation.joints_only import JointsAudit
+    from trustpose.evaluation.localisation import JointsAudit
 
     progress = Console(stderr=True)
     with progress.status("reading …") as status:
@@ -244,8 +245,8 @@ def _noted(record: "AnyAudit", file: Path) -> "AnyAudit":
 
 def _notes_by(path: Path, gt: Path) -> "Callable[[Audit], tuple[str, ...]]":
     """Return a function that gives the calibrator's notes for an audit on this ground truth."""
+    from trustpose.calibration.applied_record import audit_notes
     from trustpose.calibration.calibrator import Calibrator
-    from trustpose.calibration.notes import audit_notes
 
     calibrator = Calibrator.load(path)
 
@@ -274,7 +275,7 @@ def _needs_oks(before: Path | None, calibrator: Path | None, images: Path | None
 def _change(before: "Audit", after: "Audit") -> "Rescoring | None":
     """Compute the effect of the other scores on the same poses, draw by draw. Returns None, and prints the reason, if
     the poses differ or AP is not known."""
-    from trustpose.evaluation.rescoring import rescoring_of, same_poses
+    from trustpose.evaluation.precision import rescoring_of, same_poses
 
     if not same_poses(before, after):
         typer.echo("trustpose: --before and --after have different poses: headroom closed is left out", err=True)

@@ -1,14 +1,23 @@
-"""The terminal output of `trustpose audit`: the numbers of each file, their differences, the effect of other scores."""
+"""The terminal output of `trustpose audit`: numbers of each file, differences, effects of other scores, tables
+of joints and of papers.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from trustpose.evaluation.record import Audit, Number
+from trustpose.report.summary import file_labels
 
 if TYPE_CHECKING:
-    from trustpose.evaluation.joints_only import JointsAudit
+    from trustpose.evaluation.localisation import JointsAudit
+    from trustpose.evaluation.precision import Rescoring
     from trustpose.evaluation.record import Audit, Comparison
-    from trustpose.evaluation.rescoring import Rescoring
 
 _ROWS = (
     ("AP", "ap.AP", "average precision, ranked by the score"),
@@ -153,8 +162,7 @@ def print_categories(audits: "Sequence[Audit]") -> None:
 
 def print_verdicts(audits: "Sequence[Audit]") -> None:
     """Print one sentence on each file: what its scores are good for, and what to do about them."""
-    from trustpose.report.conclusions import conclusion
-    from trustpose.report.summary import file_labels
+    from trustpose.report.summary import conclusion, file_labels
 
     for label, audit in zip(file_labels(audits), audits, strict=True):
         typer.echo(f"{label}: {conclusion(audit)}")
@@ -237,3 +245,148 @@ def _difference(comparison: "Comparison | None") -> str:
         return difference
     shown = {"better": "better", "worse": "worse", "undecided": "≈"}[outcome(comparison)]
     return f"{difference} [{number(comparison.low)}, {number(comparison.high)}] {shown}"
+
+
+def show_joints(audits: "Sequence[JointsAudit]", *, json: Path | None, report: Path | None) -> None:
+    """Print the tables of audits without OKS, and write JSON and page."""
+    from trustpose.cli.outputs import say_written, write_together
+    from trustpose.files import json_bytes
+    from trustpose.report.page import page
+
+    print_localisation(audits)
+    print_notes(audits)
+    contents: dict[Path, bytes] = {}
+    if json is not None:
+        written = [audit.as_dict() for audit in audits]
+        contents[json] = json_bytes(written[0] if len(written) == 1 else written)
+    if report is not None:
+        contents[report] = page(audits).encode()
+    write_together(contents)
+    if json is not None:
+        say_written(json, "the numbers as JSON")
+    if report is not None:
+        say_written(report, "the report, a page for any browser")
+
+
+def print_localisation(audits: "Sequence[Audit] | Sequence[JointsAudit]") -> None:
+    """Print each metric's groups of joints or limbs, total, mean and area under the curve, one column per file."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from trustpose.report.summary import file_labels
+
+    for name, first in audits[0].localisation.items():
+        table = Table(title=f"{first.title}, of {first.reference}", title_justify="left")
+        table.add_column("")
+        for label in file_labels(audits):
+            table.add_column(escape(label), justify="right")
+        numbers = [f"groups.{group}" for group in first.groups]
+        numbers += ["total", *(["all"] if first.all != first.total else []), "mean", "auc"]
+        if first.headline == "error":
+            numbers = ["error", *numbers]
+        for number in numbers:
+            label = number.removeprefix("groups.").replace("_", " ")
+            cells = [_cell_with_interval(audit, f"localisation.{name}.{number}") for audit in audits]
+            named = {"auc": "area under the curve", "all": f"all {len(first.parts)} joints"}
+            if first.headline == "error":
+                named |= {"error": "mean error", "total": f"within {first.fraction:g}"}
+            table.add_row(named.get(label, label), *cells)
+        Console().print(table)
+    for audit in audits[1:]:
+        _print_differences(audit, audits[0])
+
+
+def _print_differences(audit: "Audit | JointsAudit", first: "Audit | JointsAudit") -> None:
+    """Print how the totals differ from those of the first file."""
+    import typer
+
+    from trustpose.evaluation.comparison import outcome
+
+    against = first.inputs["results"]["file"]
+    for comparison in audit.compare:
+        section, name, number = (*comparison.metric.split("."), "", "")[:3]
+        if comparison.against != against or section != "localisation" or number != audit.localisation[name].headline:
+            continue
+        title, interval = audit.localisation[name].title, ""
+        if comparison.low is not None:
+            interval = f" [{comparison.low:+.3f}, {comparison.high:+.3f}] {outcome(comparison)}"
+        difference = f"{title} {comparison.difference:+.3f}{interval}"
+        typer.echo(f"{comparison.file}: {difference} than {against}, paired draws of photos")
+
+
+def _cell_with_interval(audit: "Audit | JointsAudit", name: str) -> str:
+    value, interval = audit.number(name), audit.intervals.get(name)
+    if value is None:
+        return "–"
+    return f"{value:.3f}" + (f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+
+
+def print_tables(audits: Sequence[Audit]) -> None:
+    """Print the tables that were asked for, with columns for each file; nothing if none were."""
+    console, names = Console(), audits[0].tables
+    if "thresholds" in names:
+        console.print(_thresholds(audits))
+    if "scoring-errors" in names:
+        console.print(_scoring_errors(audits))
+    for audit, label in zip(audits, file_labels(audits), strict=True):
+        if "non-0" in names:
+            console.print(_non_0(audit, f" of {label}" if len(audits) > 1 else ""))
+
+
+def _thresholds(audits: Sequence[Audit]) -> Table:
+    tables = [audit.tables["thresholds"] for audit in audits]
+    table = _table("AP at single OKS thresholds", _columns(audits, ("AP", "oracle AP")))
+    gain = len(audits) == 2
+    if gain:
+        table.add_column("AP, second less first", justify="right")
+    for name in tables[0]:
+        cells = [_number_cell(value) for rows in tables for value in (rows[name].AP, rows[name].oracle_AP)]
+        has_both = gain and None not in (tables[0][name].AP, tables[1][name].AP)
+        cells += [f"{tables[1][name].AP - tables[0][name].AP:+.3f}" if has_both else "–"] * gain
+        table.add_row(name, *cells)
+    return table
+
+
+def _scoring_errors(audits: Sequence[Audit]) -> Table:
+    errors = [audit.tables["scoring-errors"] for audit in audits]
+    table = _table("Scoring errors", _columns(audits, ("score", "optimal score")))
+    rows = {
+        "people outranked by a worse pose": [(error.errors, error.errors_by_optimal_score) for error in errors],
+        "images in another order": [(error.reordered_images, 0) for error in errors],
+        "images": [(error.images, error.images) for error in errors],
+        "closest poses of contested people": [
+            (sum(error.score.closest), sum(error.optimal_score.closest)) for error in errors
+        ],
+        "other poses near them": [(sum(error.score.others), sum(error.optimal_score.others)) for error in errors],
+        "overlap of both histograms": [(error.score.overlap, error.optimal_score.overlap) for error in errors],
+    }
+    for name, pairs in rows.items():
+        table.add_row(name, *(f"{count:,}" for pair in pairs for count in pair))
+    return table
+
+
+def _non_0(audit: Audit, label: str) -> Table:
+    table = _table(f"mAPK{label}, and without keypoints predicted absent (non-0)", ("AP", "AR", "non-0 AP", "non-0 AR"))
+    for name, row in audit.tables["non-0"].items():
+        table.add_row(name.replace("_", " "), *map(_number_cell, (row.AP, row.AR, row.non_0_AP, row.non_0_AR)))
+    return table
+
+
+def _table(title: str, columns: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _columns(audits: Sequence[Audit], names: Sequence[str]) -> list[str]:
+    """Return the columns' heads: the names, each file's with its label where there are several."""
+    if len(audits) == 1:
+        return list(names)
+    return [f"{escape(label)}: {name}" for label in file_labels(audits) for name in names]
+
+
+def _number_cell(value: Number) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -12,7 +12,7 @@ from trustpose.cli.outputs import check_outputs, print_notes, print_warnings, sa
 from trustpose.cli.progress import progress_bar
 from trustpose.cli.records import calibrator_names, skeleton_names
 from trustpose.files import InputError, is_stdout, write_json
-from trustpose.formats.output_files import skeleton_file
+from trustpose.io.output_files import skeleton_file
 from trustpose.options import option
 from trustpose.scale.options import ClusterOptions
 
@@ -52,10 +52,10 @@ class FitFiles:
 def fit(files: FitFiles, options: FitOptions) -> None:
     """Fit a calibrator and print its out-of-fold numbers."""
     from trustpose.calibration.calibrator import Calibrator
-    from trustpose.calibration.crossfit import fit_steps
-    from trustpose.calibration.sample import files_to_fit
+    from trustpose.calibration.fit import files_to_fit
+    from trustpose.calibration.selection import fit_steps
     from trustpose.cli.calibrate_tables import means, print_fit
-    from trustpose.formats.coco.together import left_out_notes
+    from trustpose.io.coco.results import left_out_notes
     from trustpose.predict.calibrated_results import fit_results
     from trustpose.predict.second_results import opinions_at_fitting, second_sources
     from trustpose.skeletons import skeleton_of
@@ -124,7 +124,7 @@ def apply(options: ApplyOptions, cluster: ClusterOptions) -> None:
     visible.
     """
     from trustpose.calibration.applied_record import record_path
-    from trustpose.formats.coco.pose_stream import is_table
+    from trustpose.io.pose_stream import is_table
     from trustpose.predict.calibrated_results import apply_calibrator, load_calibrator
     from trustpose.predict.second_results import second_sources
 
@@ -159,8 +159,7 @@ def apply(options: ApplyOptions, cluster: ClusterOptions) -> None:
 def _apply_to_table(options: ApplyOptions, cluster: ClusterOptions) -> None:
     """Apply a calibrator to Parquet that may not fit into memory, here or on a cluster."""
     from trustpose.calibration.applied_record import write_record
-    from trustpose.formats.parquet_order import runs
-    from trustpose.formats.parquet_parts import open_parts
+    from trustpose.io.parquet import open_parts, runs
     from trustpose.predict.calibrated_results import load_calibrator
     from trustpose.skeletons import skeleton_of
 
@@ -170,9 +169,9 @@ def _apply_to_table(options: ApplyOptions, cluster: ClusterOptions) -> None:
     calibrator = load_calibrator(options.calibrator, options.estimator, options.sigmas)
     skeleton = None if options.skeleton is None else skeleton_of(options.skeleton)
     if cluster.engine:
-        from trustpose.formats.error_files import write_errors
+        from trustpose.io.companions import write_errors
         from trustpose.scale.cluster import import_ray
-        from trustpose.scale.table_tasks import Calibrate
+        from trustpose.scale.tables import Calibrate
 
         import_ray()
         out = run_on_cluster(Calibrate.of(calibrator, results, skeleton), results, out, cluster)

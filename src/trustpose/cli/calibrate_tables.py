@@ -6,10 +6,10 @@ from rich.table import Table
 
 from trustpose.calibration.card import LABELS, Card
 from trustpose.calibration.decisions import Decision
-from trustpose.calibration.opinion_card import OpinionCard
-from trustpose.evaluation.rescoring import Rescoring
-from trustpose.formats.coco.categories import Categories
-from trustpose.formats.coco.visibility import LABELLED
+from trustpose.calibration.opinions import OpinionCard
+from trustpose.evaluation.precision import Rescoring
+from trustpose.io.coco.labels import LABELLED
+from trustpose.io.coco.truth import Categories
 
 
 def means(categories: Categories) -> str:

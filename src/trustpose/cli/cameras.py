@@ -12,7 +12,7 @@ from trustpose.cli.command import add_command, command, new_app
 from trustpose.cli.outputs import check_outputs, print_note, say_written
 from trustpose.cli.progress import with_progress
 from trustpose.files import InputError, write_json
-from trustpose.formats.output_files import skeleton_file
+from trustpose.io.output_files import skeleton_file
 from trustpose.multiview.options import CAMERAS, UNIT, RecordingOptions, SynchronisedOptions
 from trustpose.options import argument, option
 
@@ -26,7 +26,7 @@ _PLACE_BY = ("results", "photo", "points")
 
 
 def _camera_formats() -> Iterable[str]:
-    from trustpose.formats.cameras import FORMATS
+    from trustpose.io.cameras import FORMATS
 
     return FORMATS
 
@@ -78,8 +78,8 @@ def calibrate(files: LensFiles, options: LensOptions) -> None:
     Prints each photo's reprojection error, which photos were left out and why, and the standard deviations.
     """
     check_outputs({"--out": files.out, "--json": files.json, "--report": files.report}, {"PHOTOS": files.photos})
-    from trustpose.formats.cameras import write_cameras
     from trustpose.geometry.cameras import Cameras
+    from trustpose.io.cameras import write_cameras
     from trustpose.multiview.lens_calibration import calibrate_lens
 
     watch = partial(with_progress, description="finding the board")
@@ -163,7 +163,7 @@ def place(files: PlaceFiles, length: LengthOptions, recordings: SynchronisedOpti
     inputs |= {"--points": [files.points] if files.points else []}
     inputs |= {"--skeleton": [path] if (path := skeleton_file(recordings.skeleton)) else []}
     check_outputs({"--out": files.out, "--report": files.report}, inputs)
-    from trustpose.formats.cameras import read_cameras, write_cameras
+    from trustpose.io.cameras import read_cameras, write_cameras
     from trustpose.multiview import camera_placement
 
     rig = read_cameras(files.cameras, unit=files.unit)
@@ -217,7 +217,7 @@ def synchronise(files: SynchroniseFiles, recordings: RecordingOptions) -> None:
     inputs = {"RESULTS": files.results}
     inputs |= {"--skeleton": [path] if (path := skeleton_file(recordings.skeleton)) else []}
     check_outputs({"--json": files.json}, inputs)
-    from trustpose.multiview.synchronised_results import synchronise_results
+    from trustpose.multiview.synchronisation import synchronise_results
 
     rates, shifts = synchronise_results(files.results, files.longest, **asdict(recordings), note=print_note)
     for file, offset, rate, peak in zip(files.results, shifts.offset, rates, shifts.correlation, strict=True):
@@ -259,7 +259,7 @@ def convert(options: ConvertFiles) -> None:
     XML, Panoptic's, Shelf's and Campus' JSON, and our own.
     """
     check_outputs({} if options.out.is_dir() else {"--out": options.out}, {"FILES": options.files})
-    from trustpose.formats.cameras import read_cameras, write_cameras
+    from trustpose.io.cameras import read_cameras, write_cameras
 
     rig = read_cameras(options.files, options.format, options.unit)
     if options.only is not None:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from trustpose.cli.in_batches import check_not_inside
-from trustpose.cli.interrupts import resumable
 from trustpose.cli.outputs import print_warnings
-from trustpose.cli.progress import progress_bar
+from trustpose.cli.progress import progress_bar, resumable
 from trustpose.files import InputError
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from trustpose.cli.outputs import check_outputs, print_notes, say_written
 from trustpose.cli.progress import with_progress
 from trustpose.cli.records import skeleton_names
 from trustpose.files import InputError
-from trustpose.formats.output_files import skeleton_file
+from trustpose.io.output_files import skeleton_file
 from trustpose.options import argument, changed_options, flag, option
 
 _MANY = 20  # files, for which a bar is shown
 
 
 def _formats() -> Iterable[str]:
-    from trustpose.formats.recognise import FORMATS
+    from trustpose.io.recognise import FORMATS
 
     return ("auto", *FORMATS)
 
@@ -83,8 +83,8 @@ def convert(files: ConvertFiles, options: ConvertOptions) -> None:
     order, and no scores.
     """
     from trustpose.datasets.conversion import convert_labels, convert_poses, is_label_file
-    from trustpose.formats.coco.pose_stream import is_table
-    from trustpose.formats.pose_files import find_files
+    from trustpose.io.pose_files import find_files
+    from trustpose.io.pose_stream import is_table
     from trustpose.skeletons import skeleton_of
 
     sources, out, source = files.sources, files.out, files.sources[0]

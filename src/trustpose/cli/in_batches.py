@@ -28,10 +28,9 @@ def check_not_inside(out: Path, results: Path) -> None:
 def apply_in_batches(calibrator: "Calibrator", results: Path, out: Path, skeleton: "Skeleton | None") -> None:
     """Write the results with trust, as `trustpose calibrate apply` does of results in memory. Raises InputError."""
     from trustpose.calibration.rows import calibrated_rows, calibrated_schema
-    from trustpose.formats.coco.pose_stream import with_photos_together
-    from trustpose.formats.coco.results_in_batches import open_results
-    from trustpose.formats.error_files import write_errors
-    from trustpose.formats.row_writing import row_writer
+    from trustpose.io.companions import write_errors
+    from trustpose.io.pose_stream import open_results, with_photos_together
+    from trustpose.io.tables import row_writer
 
     check_not_inside(out, results)
     stream = open_results(results, is_ordered=False)
@@ -68,8 +67,8 @@ def bar(description: str, total: int) -> "Iterator[Callable[[int], None]]":
 def convert_in_batches(sources: Sequence[Path], out: Path, other_options: Sequence[str]) -> None:
     """Write the rows of Parquet results as JSON, Parquet or parts, checked but unchanged. Raises InputError, also for
     `other_options`, the names of options that are for other tools' files."""
-    from trustpose.formats.coco.results_in_batches import open_results
-    from trustpose.formats.row_writing import row_writer
+    from trustpose.io.pose_stream import open_results
+    from trustpose.io.tables import row_writer
 
     if len(sources) > 1:
         raise InputError(
@@ -109,13 +108,13 @@ def convert_truth(
 ) -> None:
     """Write a COCO ground truth, read at once, as Parquet for audits in batches. Raises InputError, also for
     `other_options`, the names of options that are for results."""
-    from trustpose.formats.coco import read_truth
-    from trustpose.formats.coco.truth_in_batches import truth_rows
-    from trustpose.formats.row_writing import row_writer
+    from trustpose.io.coco.truth import read_coco_truth
+    from trustpose.io.tables import row_writer
+    from trustpose.io.truth_stream import truth_rows
 
     if other_options:
         raise InputError(f"{other_options[0]}: is for poses, {source} is a ground truth and keeps its people")
-    truth = read_truth(source, category, skeleton)
+    truth = read_coco_truth(source, category, skeleton)
     rows, schema = truth_rows(truth)
     with row_writer(out, schema) as write:
         for start in range(0, len(rows), _TRUTH_ROWS):

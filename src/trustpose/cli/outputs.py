@@ -7,14 +7,14 @@ from pathlib import Path
 import typer
 
 from trustpose.files import is_stdout
-from trustpose.formats import output_files
-from trustpose.formats.output_files import Files
-from trustpose.formats.output_files import skeleton_file as skeleton_file
-from trustpose.formats.output_files import write_together as write_together
+from trustpose.io import output_files
+from trustpose.io.output_files import Files
+from trustpose.io.output_files import skeleton_file as skeleton_file
+from trustpose.io.output_files import write_together as write_together
 
 
 def check_outputs(outputs: Mapping[str, Files], inputs: Mapping[str, Files]) -> None:
-    """Check a command's outputs, see `formats.output_files`. If one is standard output (`-`), everything else that the
+    """Check a command's outputs, see `io.output_files`. If one is standard output (`-`), everything else that the
     command prints goes to standard error, until `main` ends. Raises InputError."""
     output_files.check_outputs(outputs, inputs)
     for files in outputs.values():

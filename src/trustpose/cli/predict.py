@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from trustpose.cli.command import command
-from trustpose.cli.interrupts import resumable
-from trustpose.cli.progress import progress_bar
+from trustpose.cli.progress import progress_bar, resumable
 from trustpose.predict.options import PredictFiles, PredictOptions, RunOptions
+from trustpose.report.drawn_run import RunWatcher
 from trustpose.report.options import DrawingOptions
-from trustpose.report.run_watcher import RunWatcher
 from trustpose.scale.options import ScaleOptions
 
 if TYPE_CHECKING:
-    from trustpose.predict.base import BasePredictor
-    from trustpose.predict.run_records import Done, Step, Tell
+    from trustpose.predict.base_predictor import BasePredictor
+    from trustpose.predict.journal import Done, Step, Tell
     from trustpose.predict.sources import Sources
 
 _RESUME = "the same command with --resume continues"
@@ -60,7 +59,7 @@ def predict(
         _predict_on_cluster(files, options, scale)
         return
     from trustpose.calibration.applied_record import InSampleWarning
-    from trustpose.calibration.distribution_shift import DistributionShiftWarning
+    from trustpose.calibration.shift import DistributionShiftWarning
     from trustpose.report import drawn_run
 
     watcher = _Watcher()
@@ -129,7 +128,7 @@ class _Watcher(RunWatcher):
 
 def _print_summary(done: "Done", folder: Path, predictor: "BasePredictor", *, is_video: bool, is_drawn: bool) -> None:
     """Print how many people, photos and seconds, what was written, and how many people were left out."""
-    from trustpose.report.numbers import has_visible_joint
+    from trustpose.report.scene import has_visible_joint
 
     count, speed = len(done.poses), done.predicted / max(done.seconds, 1e-9)
     pictures = " and a video" if is_video else f" and {_count(count, 'pictures')}"

@@ -36,14 +36,13 @@ def serve(options: ServeOptions) -> None:
     Example: trustpose serve --port 8080, then open http://localhost:8080 in a browser.
     """
     try:
-        from trustpose.web.app import create_app
-        from trustpose.web.server import listen, server_of
+        from trustpose.web.app import create_app, listen, server_of
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("trustpose"):
             raise
         raise InputError(f"serve: {not_installed(missing.name, 'web')}") from None
     from trustpose.predict.load import load
-    from trustpose.web.limits import Limits
+    from trustpose.web.requests import Limits
 
     host = options.host
     with listen(host, options.port) as listener:  # first, as it fails sooner than the model loads

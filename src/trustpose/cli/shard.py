@@ -7,8 +7,7 @@ from pathlib import Path
 import typer
 
 from trustpose.cli.command import command
-from trustpose.cli.interrupts import resumable
-from trustpose.cli.progress import progress_bar
+from trustpose.cli.progress import progress_bar, resumable
 from trustpose.options import option
 
 

@@ -10,7 +10,7 @@ import typer
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, print_note, say_written
 from trustpose.cli.records import FrameOptions, SkeletonOption
-from trustpose.formats.output_files import skeleton_file
+from trustpose.io.output_files import skeleton_file
 from trustpose.options import argument, option
 
 if TYPE_CHECKING:

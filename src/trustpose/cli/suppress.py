@@ -8,7 +8,7 @@ import typer
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, print_notes
 from trustpose.cli.records import skeleton_names
-from trustpose.formats.output_files import skeleton_file
+from trustpose.io.output_files import skeleton_file
 from trustpose.options import option
 from trustpose.predict.options import SUPPRESSION_DISTANCE, SUPPRESSION_THRESHOLD, SUPPRESSIONS, OverlapOptions
 

@@ -12,13 +12,13 @@ from trustpose.cli.outputs import check_outputs, print_note, say_written
 from trustpose.cli.records import FrameOptions, skeleton_names
 from trustpose.cli.track_batches import check_in_memory, track_parts
 from trustpose.files import InputError
-from trustpose.formats.output_files import skeleton_file
+from trustpose.io.output_files import skeleton_file
 from trustpose.options import argument, option
 from trustpose.predict.options import FlowOptions, TrackOptions
 from trustpose.scale.options import ClusterOptions
 
 if TYPE_CHECKING:
-    from trustpose.formats.coco import TruthFile
+    from trustpose.io.coco.truth import TruthFile
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def track(files: TrackFiles, options: TrackOptions, cluster: ClusterOptions) -> 
     inputs = {"RESULTS": files.results, "--images": files.images, "--video": files.video, "--gt": files.gt}
     inputs |= {"--skeleton": skeleton_file(files.skeleton)}
     check_outputs({} if cluster.engine else {"--out": files.out}, inputs)
-    from trustpose.formats.coco.pose_stream import is_table
+    from trustpose.io.pose_stream import is_table
     from trustpose.predict.tracked_results import read_tracked_truth, track_results
 
     truth = None if files.gt is None else read_tracked_truth(files.gt, files.out)
@@ -103,7 +103,7 @@ def _track_table(files: TrackFiles, links: TrackOptions, cluster: ClusterOptions
         track_parts(files.results, files.out, skeleton, options)
         return
     from trustpose.scale.cluster import import_ray
-    from trustpose.scale.table_tasks import Track
+    from trustpose.scale.tables import Track
 
     import_ray()
     settings = options | {"distance": links.distance, "area": links.area, "skeleton": list(skeleton.keypoints)}
@@ -112,8 +112,8 @@ def _track_table(files: TrackFiles, links: TrackOptions, cluster: ClusterOptions
 
 def _print_quality(truth: "TruthFile", out: Path) -> None:
     """Print the tracking numbers of an audit in two lines."""
-    from trustpose.evaluation.track_quality import track_quality
-    from trustpose.formats.coco import read_results
+    from trustpose.evaluation.tracking import track_quality
+    from trustpose.io.coco.results import read_results
 
     quality = track_quality(truth, read_results(out, truth=truth), truth.sigmas(), truth.area_convention("auto"))
     assert quality is not None

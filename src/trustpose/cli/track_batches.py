@@ -26,10 +26,10 @@ def check_in_memory(options: Mapping[str, Any]) -> None:
 
 def track_parts(results: Path, out: Path, skeleton: "Skeleton", options: dict[str, Any]) -> None:
     """Write the rows of Parquet results with track ids, image ids ascending. Raises InputError."""
-    from trustpose.formats.coco.results_in_batches import open_results
-    from trustpose.formats.parquet_clips import find_clips
-    from trustpose.formats.parquet_sorting import sort_by_photo
-    from trustpose.formats.row_writing import row_writer, tracked_rows, with_track_id
+    from trustpose.io.clips import find_clips
+    from trustpose.io.parquet import sort_by_photo
+    from trustpose.io.pose_stream import open_results
+    from trustpose.io.tables import row_writer, tracked_rows, with_track_id
     from trustpose.tracking.in_batches import TracksInBatches
 
     check_not_inside(out, results)

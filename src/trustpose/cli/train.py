@@ -8,11 +8,11 @@ from pathlib import Path
 import typer
 
 from trustpose.cli.command import command
-from trustpose.cli.interrupts import resumable
 from trustpose.cli.outputs import check_outputs
+from trustpose.cli.progress import resumable
 from trustpose.cli.recipes import recipe_names
 from trustpose.files import InputError
-from trustpose.formats.output_files import MODEL_FILES, model_files
+from trustpose.io.output_files import MODEL_FILES, model_files
 from trustpose.options import argument, option
 
 TIME_IS_UP = 75  # the exit code: EX_TEMPFAIL, "the user is invited to retry"
@@ -75,7 +75,7 @@ def train(files: TrainFiles, options: TrainOptions) -> None:
 
     An interrupted run is resumed. Writes model.onnx, model.json and model.safetensors to --out.
     """
-    from trustpose.training.interrupts import NonFiniteLossError, OutOfTime
+    from trustpose.training.checkpoint import NonFiniteLossError, OutOfTime
     from trustpose.training.train import TRAINING, recipe_of, train
 
     name, changes = split(files.words)

@@ -13,7 +13,7 @@ from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, print_note, say_written
 from trustpose.cli.progress import with_progress
 from trustpose.files import InputError
-from trustpose.formats.output_files import skeleton_file
+from trustpose.io.output_files import skeleton_file
 from trustpose.multiview.options import CAMERAS, UNIT, SynchronisedOptions
 from trustpose.options import argument, option
 
@@ -100,7 +100,7 @@ def triangulate(files: TriangulateFiles, options: TriangulateOptions, recordings
     for path in reconstruction.files:
         say_written(path, "people in the world")
     if files.video is not None:
-        from trustpose.report.world_video import write_world_video
+        from trustpose.report.world import write_world_video
 
         write_world_video(files.video, people, reconstruction.cameras, files.clip, reconstruction.frame_of, watch)
         say_written(files.video, "a video of the people in each camera and in 3D")

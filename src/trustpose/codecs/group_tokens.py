@@ -1,18 +1,65 @@
 """Inputs of a trust head for people grouped from a photo's maps: a token per keypoint, and a vector per person.
 
-They have no learnt parameters, so that a head can be trained on stored inputs; `trust.group_tokens` has the head. The
-parts of a token are those of `trust.keypoint_tokens`, read at the grouped keypoints instead of one crop's peaks, with
+They have no learnt parameters, so that a head can be trained on stored inputs; `heads.group_tokens` has the head. The
+parts of a token are those of `heads.keypoint_tokens`, read at the grouped keypoints instead of one crop's peaks, with
 features of the group instead of the person's box.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from trustpose.codecs.group_relations import RELATIONS, relations
-from trustpose.codecs.limb_support import Support
+from trustpose.codecs.fields import Support
 from trustpose.codecs.people import DetectedPeople
 from trustpose.geometry.boxes import paired_iou, paired_overlap
 from trustpose.geometry.crops import Grid
+
+RELATIONS = 11
+"""Of any other person: the largest IoU of both boxes, and the largest share of this box in one. The share of its joints
+that stand on the same joint of a better person, and of any other. The distance to the nearest better person's box, and
+to any other's, in diagonals of that box, at most 3. How well another completes it, and a better one: the share of its
+joints that the other lacks, times e^(−4 × distance). The logarithm of its diagonal over the photo's median; its place
+in the order of scores, 0–1; the logarithm of 1 + the number of people."""
+
+_NEAR = 0.05  # of the longer diagonal: the width of the Gaussian that says whether two joints are one
+_FAR = 3.0  # diagonals
+_CLOSE = 0.25  # diagonals
+
+
+def relations(
+    xy: Float[np.ndarray, "N K 2"], missing: Bool[np.ndarray, "N K"], box: Float[np.ndarray, "N 4"]
+) -> Float[np.ndarray, "N R"]:
+    """Return `RELATIONS` numbers of each person, the best first; box: xyxy around the joints that are not missing."""
+    count, has = len(box), ~missing
+    is_other = ~np.eye(count, dtype=np.bool_)
+    is_better = np.tri(count, k=-1, dtype=np.bool_)  # [i, j]: j stands before i
+    size = np.maximum(box[:, 2:] - box[:, :2], 1e-6)
+    diagonal = np.hypot(size[:, 0], size[:, 1])
+    number = np.maximum(has.sum(axis=1), 1)[:, None]
+    scale = _NEAR * np.maximum(diagonal[:, None], diagonal)[..., None]
+    squared_distance = ((xy[:, None] - xy[None]) ** 2).sum(axis=3)  # (N, N, K)
+    same = np.where(has[:, None] & has[None], np.exp(-squared_distance / (2 * scale**2)), 0.0).sum(axis=2) / number
+    gap = np.maximum(box[:, None, :2] - box[None, :, 2:], box[None, :, :2] - box[:, None, 2:]).clip(0)
+    distance = np.hypot(gap[..., 0], gap[..., 1]) / diagonal[None]
+    lacked = (has[:, None] & missing[None]).sum(axis=2) / number * np.exp(-distance / _CLOSE)
+    columns = [
+        _largest(paired_iou(box[:, None], box[None]), is_other),
+        _largest(paired_overlap(box[:, None], box[None]), is_other),
+        _largest(same, is_better),
+        _largest(same, is_other),
+        np.where(is_better, distance, _FAR).min(axis=1, initial=_FAR),
+        np.where(is_other, distance, _FAR).min(axis=1, initial=_FAR),
+        _largest(lacked, is_other),
+        _largest(lacked, is_better),
+        np.log(np.maximum(diagonal, 1) / max(np.median(diagonal), 1)) if count else diagonal,
+        np.arange(count) / max(count, 1),
+        np.full(count, np.log1p(count)),
+    ]
+    return np.column_stack(columns)
+
+
+def _largest(values: Float[np.ndarray, "N N"], chosen: Bool[np.ndarray, "N N"]) -> Float[np.ndarray, " N"]:
+    return np.where(chosen, values, 0.0).max(axis=1, initial=0)
+
 
 GROUP_INPUTS = ("tokens", "whole")  # of a head's graph
 REACH = 3  # cells of a heatmap that are read on each side of a keypoint

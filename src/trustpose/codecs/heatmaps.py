@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.codecs import Candidates, DecodedKeypoints, Outputs
-from trustpose.codecs.integral import LOWEST, gaussian_mean, soft_argmax
+from trustpose.codecs.coordinates import LOWEST, gaussian_mean, soft_argmax
 from trustpose.codecs.peaks import (
     argmax_quarter,
     dark,

@@ -2,7 +2,7 @@
 
 Wu et al., AI Challenger: A Large-scale Dataset for Going Deeper in Image Understanding, ICME 2019. `human_annotations`
 holds the boxes x1, y1, x2, y2 by person, `keypoint_annotations` x, y, v by person; v is 1 visible, 2 occluded, 3 not
-labelled. mmpose's `aic_val.json` has COCO's layout, which `formats.coco` reads.
+labelled. mmpose's `aic_val.json` has COCO's layout, which `io.coco` reads.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from trustpose.datasets.label_files import check_positions, truth_file
 from trustpose.files import InputError
-from trustpose.formats.coco import TruthFile
+from trustpose.io.coco.truth import TruthFile
 from trustpose.skeletons import AIC_14
 
 _V = np.array([0, 2, 1, 0])  # COCO's v by theirs

@@ -7,16 +7,15 @@ from typing import Any
 
 from trustpose.datasets.ground_truth import read_ground_truth
 from trustpose.files import read_bytes, write_json
-from trustpose.formats import position_arrays
-from trustpose.formats.coco import TruthFile
-from trustpose.formats.coco.truth_in_batches import truth_columns, truth_rows
-from trustpose.formats.coco.visibility import LABELLED, TERNARY
-from trustpose.formats.companions import write_companions
-from trustpose.formats.label_tools import is_labelled
-from trustpose.formats.output_files import table_format
-from trustpose.formats.pose_files import Photos, assemble, read_pose_files
-from trustpose.formats.row_writing import row_writer
-from trustpose.formats.tables import write_table
+from trustpose.io import position_arrays
+from trustpose.io.coco.labels import LABELLED, TERNARY
+from trustpose.io.coco.truth import TruthFile
+from trustpose.io.companions import write_companions
+from trustpose.io.output_files import table_format
+from trustpose.io.pose_files import Photos, assemble, read_pose_files
+from trustpose.io.recognise import is_labelled
+from trustpose.io.tables import row_writer, write_table
+from trustpose.io.truth_stream import truth_columns, truth_rows
 from trustpose.skeletons import COCO_WHOLEBODY_133, Skeleton, parse_sigmas, sigmas_of, skeleton_of
 
 _LABEL_SUFFIXES = (".xml", ".json", ".csv")
@@ -70,7 +69,7 @@ def convert_poses(
     Args:
         files: the tool's files.
         out: the results file, in the format of its suffix.
-        format: the tool, see `formats.recognise.FORMATS`; "auto": recognised.
+        format: the tool, see `io.recognise.FORMATS`; "auto": recognised.
         gt: ground truth, for image ids, photo sizes and the order of keypoints or people.
         category: of the ground truth, by name or id, if there are several.
         images: folder of the photos, for their sizes, if coordinates are relative.

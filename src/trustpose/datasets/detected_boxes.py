@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int
 from trustpose.datasets.people import People
 from trustpose.datasets.photo_people import photo_people
 from trustpose.files import InputError
-from trustpose.formats.coco import TruthFile
 from trustpose.geometry.boxes import paired_iou, paired_overlap
 from trustpose.geometry.crops import Boxes
+from trustpose.io.coco.truth import TruthFile
 from trustpose.poses import SEGMENT, Truth
 from trustpose.skeletons import Skeleton
 

@@ -5,7 +5,7 @@ Sapp & Taskar, MODEC: Multimodal Decomposable Models for Human Pose Estimation, 
 - the official `examples.mat`: the struct array `examples` with `filepath`, `coords` (2 × 29: of these points eleven are
   labelled, the others NaN), `imgdims`, `istrain` and `istest`;
 - `train.h5`, `valid.h5` of the stacked hourglass's code: `part` (N × 11 × 2) and `imgname`. `normalize` there is the
-  other diagonal of the torso than DeepPose's (`metrics.reference_lengths`) and is not used.
+  other diagonal of the torso than DeepPose's (`metrics.localisation`) and is not used.
 
 A joint is labelled or not; visible and occluded are not told apart. There are no boxes: `boxes_of_joints`.
 """
@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from trustpose.datasets.label_files import check_positions, truth_file
-from trustpose.datasets.sources import read_labels_of
+from trustpose.datasets.label_files import check_positions, read_labels_of, truth_file
 from trustpose.files import InputError
-from trustpose.formats.array_files import read_hdf5, read_matlab, texts
-from trustpose.formats.coco import TruthFile
-from trustpose.formats.hdf5 import is_hdf5
+from trustpose.io.arrays import read_hdf5, read_matlab, texts
+from trustpose.io.coco.truth import TruthFile
+from trustpose.io.hdf5 import is_hdf5
 from trustpose.skeletons import FLIC_11
 
 METRICS = ("fck", "pdj", "pcp")

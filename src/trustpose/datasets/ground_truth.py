@@ -1,20 +1,100 @@
-"""Read any labelled file as a ground truth: COCO's layout, or the native layout of a data set of this folder."""
+"""Read any labelled file as a ground truth: COCO's layout, or the native layout of a data set; `tp.read_truth`
+gives its people.
+"""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from trustpose.datasets import ai_challenger, mpii, ochuman
-from trustpose.datasets.label_files import truth_of_labelled
-from trustpose.datasets.read_truth import TruthSource, truth_file_of
-from trustpose.datasets.sources import dataset_of_name, missing
+from trustpose.datasets.label_files import dataset_of_name, missing, truth_of_labelled
 from trustpose.files import BOM, InputError, read_bytes
-from trustpose.formats.array_files import is_matlab, read_hdf5, read_matlab
-from trustpose.formats.coco import TruthFile, read_truth
-from trustpose.formats.coco.pose_stream import is_table
-from trustpose.formats.coco.truth_in_batches import TruthBatches, held_truth, open_truth
-from trustpose.formats.columns import parse_finite_json
-from trustpose.formats.hdf5 import is_hdf5
-from trustpose.formats.label_tools import read_labelled
+from trustpose.images import Images
+from trustpose.io.arrays import is_matlab, read_hdf5, read_matlab
+from trustpose.io.coco.labels import is_ternary
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
+from trustpose.io.columns import parse_finite_json
+from trustpose.io.hdf5 import is_hdf5
+from trustpose.io.pose_stream import is_table
+from trustpose.io.recognise import read_labelled
+from trustpose.io.truth_stream import TruthBatches, held_truth, open_truth
+from trustpose.poses import Truth
 from trustpose.skeletons import COCO_17, FLIC_11, MPII_16, Skeleton, difference, skeleton_of
+
+TruthSource = Truth | TruthFile | str | Path
+"""Labelled people, or the path of what `read_truth` reads."""
+
+
+def read_truth(
+    path: str | Path, *, category: str | int | None = None, skeleton: Skeleton | str | Path | None = None
+) -> Truth:
+    """Read the labelled people of a ground truth file of any known layout, recognised by its content.
+
+    Args:
+        path: COCO's JSON; labels of CVAT, Label Studio or VIA; MPII, FLIC, LSP, LSPET, AI Challenger and OCHuman in
+            their own files.
+        category: of COCO's layout, by name or id, if several have keypoints; "all" reads each of them.
+        skeleton: names the keypoints, where the file names them otherwise or not at all: a `Skeleton`, one of
+            `SKELETONS` by name, or a skeleton's JSON file.
+
+    Returns:
+        One row per labelled person, in image pixels, and the file's photos as `images`.
+
+    Raises:
+        InputError: if the file is missing or damaged, naming the file, the field and what was expected.
+
+    Example:
+        >>> truth = tp.read_truth("gt.json")
+        >>> len(truth), len(truth.images)
+        (60, 30)
+    """
+
+    file = read_ground_truth(path, category, skeleton)
+    return replace(file.truth, images=file.images)
+
+
+def truth_file_of(
+    truth: TruthSource,
+    *,
+    category: str | int | None = None,
+    skeleton: Skeleton | str | Path | None = None,
+    argument: str = "ground_truth",
+) -> TruthFile:
+    """Return a ground truth with its photos and identity, from a file or from labelled people in memory.
+
+    Args:
+        truth: the path of a ground truth, a file that was read, or `Truth`.
+        category: as for `read_truth`, for a path.
+        skeleton: as for `read_truth`, for a path.
+        argument: the name of the caller's argument, for the message.
+
+    Raises:
+        TypeError: for anything else, naming what was expected and what came.
+        InputError: if a file cannot be read.
+        ValueError: for `Truth` without `image_id`.
+    """
+    if isinstance(truth, TruthFile):
+        return truth
+    if isinstance(truth, (str, Path)):
+        return read_ground_truth(truth, category, skeleton)
+    if not isinstance(truth, Truth):
+        raise TypeError(f"{argument}: expected Truth or the path of a ground truth, got {type(truth).__name__}")
+    if truth.image_id is None:
+        raise ValueError(f"{argument}: Truth.image_id is None, the people's photos are unknown")
+    named, count = truth.skeleton, truth.keypoint_count
+    return TruthFile(
+        truth=truth,
+        images=Images(np.unique(truth.image_id)) if truth.images is None else truth.images,
+        skeleton=named,
+        keypoint_names=tuple(f"keypoint_{k}" for k in range(count)) if named is None else named.keypoints,
+        category_id=1,
+        category_ids=(1,),
+        path="people in memory",
+        sha256="",
+        has_visibility=is_ternary(truth.v, None),
+    )
+
 
 _LAYOUTS = (
     "COCO's JSON; CVAT's XML; Label Studio's JSON; VIA's JSON and CSV; MPII, FLIC (.mat, .h5); LSP, LSPET (.mat); "
@@ -25,7 +105,7 @@ _LAYOUTS = (
 def read_ground_truth(
     path: str | Path, category: str | int | None = None, skeleton: Skeleton | str | Path | None = None
 ) -> TruthFile:
-    """Read a ground truth, recognised by its content; `category` and `skeleton` are as in `formats.coco.read_truth`,
+    """Read a ground truth, recognised by its content; `category` and `skeleton` are as in `io.coco.read_truth`,
     which reads COCO's layout. Raises InputError."""
     path = Path(path)
     dataset = dataset_of_name(path)
@@ -35,7 +115,7 @@ def read_ground_truth(
     if file is None and dataset == "DriPE" and skeleton is None:
         skeleton = COCO_17  # the labels a converter of it reads, which does not look at the names of keypoints
     if file is None:
-        return read_truth(path, category, skeleton)
+        return read_coco_truth(path, category, skeleton)
     if category not in (None, "all"):
         raise InputError(f"{path}: has no categories, --category is for COCO's layout")
     expected = None if skeleton is None else skeleton_of(skeleton, "skeleton")

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from trustpose.datasets.occlusion import Photometric, change_light
 from trustpose.datasets.photo_boxes import BoxedPhotos, boxed_photos
-from trustpose.datasets.photometric import Photometric, change_light
-from trustpose.formats.coco import TruthFile
 from trustpose.geometry.crops import transform
+from trustpose.io.coco.truth import TruthFile
 
 _LIGHT = Photometric(brightness=0.3, contrast=0.3, saturation=0.4, hue=10.0, grey=0.05, blur=0.05, jpeg=0.05)
 _SEEN = 0.3  # share of a box that a view must show; people with less are ignored

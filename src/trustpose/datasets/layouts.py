@@ -9,7 +9,7 @@ photos in `set_pics`); its published archive could not be opened.
 from dataclasses import dataclass
 from pathlib import Path
 
-from trustpose.datasets.sources import missing
+from trustpose.datasets.label_files import missing
 from trustpose.files import InputError
 from trustpose.skeletons import COCO_17, COCO_WHOLEBODY_133, Skeleton
 

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trustpose.datasets.label_files import check_positions, truth_file
+from trustpose.datasets.label_files import check_positions, read_labels_of, truth_file
 from trustpose.datasets.lspet import read_lspet
-from trustpose.datasets.sources import read_labels_of
 from trustpose.files import InputError
-from trustpose.formats.array_files import read_matlab
-from trustpose.formats.coco import TruthFile
+from trustpose.io.arrays import read_matlab
+from trustpose.io.coco.truth import TruthFile
 from trustpose.skeletons import LSP_14
 
 METRICS = ("pck-torso", "pcp", "pcp-loose")

@@ -26,12 +26,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from trustpose.datasets.label_files import BOX_SHARE, FARTHEST, boxes_of_joints
+from trustpose.datasets.label_files import BOX_SHARE, FARTHEST, boxes_of_joints, read_labels_of
 from trustpose.datasets.people import People
 from trustpose.datasets.photo_people import Cut, photo_people
-from trustpose.datasets.sources import read_labels_of
 from trustpose.files import InputError
-from trustpose.formats.array_files import read_matlab
+from trustpose.io.arrays import read_matlab
 from trustpose.poses import Truth
 from trustpose.skeletons import LSP_14
 

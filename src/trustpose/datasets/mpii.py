@@ -21,14 +21,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from trustpose.datasets.label_files import check_positions, truth_file
-from trustpose.datasets.sources import read_labels_of
+from trustpose.datasets.label_files import check_positions, read_labels_of, truth_file
 from trustpose.files import InputError
-from trustpose.formats.array_files import is_matlab, read_hdf5, read_matlab, texts
-from trustpose.formats.coco import TruthFile
-from trustpose.formats.columns import parse_finite_json
-from trustpose.formats.hdf5 import is_hdf5
-from trustpose.metrics.reference_lengths import head_size
+from trustpose.io.arrays import is_matlab, read_hdf5, read_matlab, texts
+from trustpose.io.coco.truth import TruthFile
+from trustpose.io.columns import parse_finite_json
+from trustpose.io.hdf5 import is_hdf5
+from trustpose.metrics.localisation import head_size
 from trustpose.skeletons import MPII_16
 
 METRICS = ("pckh",)

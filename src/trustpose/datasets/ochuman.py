@@ -3,7 +3,7 @@
 Zhang et al., Pose2Seg: Detection Free Human Instance Segmentation, CVPR 2019. `images` hold `annotations` with `bbox`
 x1, y1, x2, y2 and `keypoints` x, y, v of the joints in `keypoint_names`; v is 0 missing, 1 visible, 2 occluded by the
 person itself, 3 by others. People without keypoints are left out. The file's version in COCO's layout
-(`ochuman_coco_format_*.json`), with COCO's 17 joints, is read by `formats.coco`.
+(`ochuman_coco_format_*.json`), with COCO's 17 joints, is read by `io.coco`.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from trustpose.datasets.label_files import check_positions, truth_file
 from trustpose.files import InputError
-from trustpose.formats.coco import TruthFile
+from trustpose.io.coco.truth import TruthFile
 from trustpose.skeletons import OCHUMAN_19
 
 _V = np.array([0, 2, 1, 1])  # COCO's v by theirs

@@ -47,7 +47,7 @@ class PersonLabels:
 
     xy is 0 where v = 0. area: NaN if unknown; area_source: the source of each, as in `Truth`. has_joint (N, K): whether
     the data set labels this joint; if not, v = 0 means unknown, and v > 0 means that the position is a pseudo-label
-    (`datasets.pseudo_labels`), which is a target for heatmaps but not for P(labelled). has_visibility (N, K): whether v
+    (`datasets.dataset_ops`), which is a target for heatmaps but not for P(labelled). has_visibility (N, K): whether v
     is COCO's; if not, v > 0 means "labelled" only, and is 2. overlap: IoU of the box with the labelled box of the
     person, below 1 for a detector's box (`datasets.detected_boxes`); 1 if not given.
     """

@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from trustpose.datasets.photometric import Photometric, change_light
-from trustpose.file_names import find_shown
-from trustpose.files import InputError
-from trustpose.formats.coco import TruthFile
-from trustpose.formats.photos import read_image
+from trustpose.datasets.occlusion import Photometric, change_light
+from trustpose.files import InputError, find_shown
+from trustpose.io.coco.truth import TruthFile
+from trustpose.io.photos import read_image
 
 _LIGHT = Photometric(brightness=0.3, contrast=0.3, saturation=0.4, hue=10.0, grey=0.05, blur=0.05, jpeg=0.05)
 _SEEN = 0.3  # share of a box that a view must show; boxes with less are ignored

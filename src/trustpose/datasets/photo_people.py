@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from trustpose.datasets.people import People, PersonLabels, PersonSample
-from trustpose.file_names import find_shown
-from trustpose.files import InputError
-from trustpose.formats.coco import TruthFile
-from trustpose.formats.photos import read_image
+from trustpose.files import InputError, find_shown
+from trustpose.io.coco.truth import TruthFile
+from trustpose.io.photos import read_image
 from trustpose.poses import Truth
 from trustpose.skeletons import Skeleton
 

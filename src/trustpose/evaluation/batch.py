@@ -6,11 +6,10 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.coco.together import separate_categories
 from trustpose.geometry.oks import oks, opks
-from trustpose.metrics.matching import Pairs, pair_oks
-from trustpose.metrics.pairing import pair_with_people
+from trustpose.io.coco.results import ResultsFile, separate_categories
+from trustpose.io.coco.truth import TruthFile
+from trustpose.metrics.matching import Pairs, pair_oks, pair_with_people
 from trustpose.poses import Area, Poses, Truth
 
 RANKED_BY = "score"  # the field that ranks, unless another is named

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 
 from trustpose.evaluation.details import Draws
-from trustpose.evaluation.joints_only import JointsAudit
+from trustpose.evaluation.localisation import JointsAudit
 from trustpose.evaluation.record import Audit, Comparison, Number
 from trustpose.metrics.bootstrap import interval
 

@@ -7,9 +7,9 @@ from jaxtyping import Bool, Float, Int
 
 from trustpose.datasets.folds import draw_number
 from trustpose.evaluation.batch import Batch
-from trustpose.evaluation.resampling import Findings
-from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.coco.together import joined_files, of_photos
+from trustpose.evaluation.draws import Findings
+from trustpose.io.coco.results import ResultsFile, joined_files, of_photos
+from trustpose.io.coco.truth import TruthFile
 from trustpose.poses import Poses, Truth
 
 MOST_PHOTOS = 5_000

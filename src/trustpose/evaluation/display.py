@@ -60,7 +60,7 @@ class AuditDisplay:
         Args:
             images: the folder of the photos, for the page's gallery of instructive people.
         """
-        from trustpose.report.show import show_page
+        from trustpose.report.poses_output import show_page
 
         show_page(self._page(images))
 

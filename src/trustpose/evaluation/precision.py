@@ -1,16 +1,29 @@
-"""The sections of an audit on average precision: all people, each category, few to many keypoints, crowding levels."""
+"""The sections of an audit on average precision: all people, each category, crowding, other scores, and tables
+of papers.
+"""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from trustpose.evaluation.batch import Batch
-from trustpose.evaluation.curves import Curves
-from trustpose.evaluation.record import CategoryPrecision, CrowdLevel, Number, OcclusionBenchmark, ThresholdPrecision
-from trustpose.evaluation.resampling import Findings, Resampling
+from trustpose.evaluation.comparison import comparable
+from trustpose.evaluation.draws import Curves, Findings, Resampling
+from trustpose.evaluation.record import (
+    Audit,
+    CategoryPrecision,
+    CrowdLevel,
+    KeypointPrecision,
+    Number,
+    OcclusionBenchmark,
+    ThresholdPrecision,
+)
+from trustpose.files import InputError
+from trustpose.io.coco.results import ResultsFile
+from trustpose.io.coco.truth import TruthFile
 from trustpose.metrics.average_precision import (
     AREA_RANGES,
     OKS_THRESHOLDS,
@@ -20,7 +33,16 @@ from trustpose.metrics.average_precision import (
     mean_of_counted,
     summary_of,
 )
-from trustpose.poses import Truth
+from trustpose.metrics.bootstrap import DRAWS, interval
+from trustpose.metrics.localisation import (
+    THRESHOLDS,
+    KeypointAveragePrecision,
+    hit_levels,
+    precision_of_counts,
+    predicted_keypoints,
+    table_groups,
+)
+from trustpose.poses import Area, Poses, Truth, Visibility
 
 CROWD_LEVELS = {"easy": (-np.inf, 0.2), "medium": (0.2, 0.8), "hard": (0.8, np.inf)}  # crowd index from, and below
 OCCLUSION_BENCHMARKS = {"0-5": (1, 5), "6-10": (6, 10), "11-15": (11, 15), "16-17": (16, 10**6)}
@@ -245,3 +267,174 @@ def _counted(value: float) -> Number:
 
 def _defined(value: float) -> Number:
     return None if np.isnan(value) else float(value)
+
+
+TABLES = ("thresholds", "scoring-errors", "non-0")
+
+
+def parse_tables(texts: Sequence[str]) -> dict[str, float | None]:
+    """Return the tables of texts NAME or non-0@SCORE, comma-separated or apart, with their scores. Raises
+    InputError."""
+    parsed: dict[str, float | None] = {}
+    for text in (name.strip() for names in texts for name in names.split(",")):
+        name, _, limit = text.partition("@")
+        if name not in TABLES or (limit and name != "non-0"):
+            raise InputError(f"--table: expected {', '.join(TABLES)} or non-0@SCORE, got {text[:40]!r}")
+        try:
+            parsed[name] = float(limit) if limit else None
+        except ValueError:
+            raise InputError(f"--table {text[:40]}: expected a number after @") from None
+    return parsed
+
+
+class KeypointsNotAbsent:
+    """mAPK of each group of joints and its mean over keypoints, of the poses whose person has labels: with all
+    keypoints, and without those that the estimator takes for absent.
+
+    Keypoints with a score below `score_threshold` count as not predicted either way.
+    """
+
+    def __init__(self, score_threshold: float | None, keypoints: int) -> None:
+        self._score_threshold = score_threshold
+        self._labelled = np.zeros(keypoints, np.int64)
+        self._all, self._kept = np.zeros((2, 2, keypoints), np.int64)  # thresholds reached, and predicted keypoints
+        self._has_visibility = False
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch of whole photos."""
+        scores, labelled = batch.poses.score, batch.labelled
+        if scores is None and self._score_threshold is not None:
+            raise InputError("--table non-0@SCORE: the keypoints have no scores")
+        score = None if scores is None or self._score_threshold is None else scores[batch.rows]
+        level = hit_levels(batch.opks, labelled)
+        self._labelled += labelled.sum(axis=0)
+        absent = _absent(batch)
+        for counts, without in ((self._all, None), (self._kept, absent)):
+            predicted = predicted_keypoints(labelled.shape, score, without, self._score_threshold)
+            counts += np.stack([(level * predicted).sum(axis=0), predicted.sum(axis=0)])
+        self._has_visibility |= absent is not None
+
+    def result(self, truth: TruthFile, findings: Findings) -> dict[str, KeypointPrecision]:
+        """Return the table by group of joints, with a note if the poses have no visibility."""
+        if not self._has_visibility:
+            findings.notes.append("tables.non-0: null without the poses' visibility")
+        all_counts, not_absent = (
+            precision_of_counts(level, self._labelled, predicted, len(THRESHOLDS))
+            for level, predicted in (self._all, self._kept)
+        )
+        names, skeleton = truth.keypoint_names, truth.skeleton
+        groups = {name: (k,) for k, name in enumerate(names)} if skeleton is None else table_groups(skeleton)
+        return {
+            name: KeypointPrecision(
+                *_means(all_counts, joints), *_means(not_absent if self._has_visibility else None, joints)
+            )
+            for name, joints in {**groups, "mean": tuple(range(len(names)))}.items()
+        }
+
+
+def _absent(batch: Batch) -> Bool[np.ndarray, "n K"] | None:
+    """Return which keypoints (n, K) the estimator takes for absent: by its labels, else as the likeliest class."""
+    poses = batch.poses
+    if poses.visibility_label is not None:
+        return np.asarray(poses.visibility_label[batch.rows] == Visibility.ABSENT)
+    if poses.visibility is None:
+        return None
+    return np.asarray(poses.visibility[batch.rows].argmax(axis=2) == Visibility.ABSENT)
+
+
+def _means(table: KeypointAveragePrecision | None, joints: Sequence[int]) -> tuple[Number, Number]:
+    """Return the means of AP and AR over these joints, without those that have none."""
+    if table is None:
+        return None, None
+    columns = [column[list(joints)] for column in (table.AP, table.AR)]
+    ap, ar = (float(values[~np.isnan(values)].mean()) if (~np.isnan(values)).any() else None for values in columns)
+    return ap, ar
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """AP of the same poses by their own score, by a better one, and by the true OKS.
+
+    `gain` is `better` − `own`; `closed` is the gain as a share of the headroom, `oracle` − `own`; None without
+    headroom. `intervals` has the 95 % intervals of "gain" and "closed" from paired draws of images for all three
+    scores; NaN if no draw has headroom.
+    """
+
+    own: float
+    better: float
+    oracle: float
+    gain: float
+    closed: float | None
+    intervals: dict[str, tuple[float, float]]
+
+
+def rescoring(
+    truth: TruthFile,
+    poses: Poses,
+    original: Float[np.ndarray, " N"],
+    better: Float[np.ndarray, " N"],
+    *,
+    category_id: Int[np.ndarray, " N"] | None = None,
+    sigmas: Float[np.ndarray, " L"] | None = None,
+    area: Area = "file",
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Rescoring:
+    """Compare the ranking of the same N poses by `original` (N,) and by `better` (N,), with 1000 draws of images (0:
+    none).
+
+    If the ground truth was read with all its categories, `category_id` is that of each pose, and each AP is the mean
+    over categories. With the same seed, the draws and `sigmas` are those of an `audit`. Raises InputError if there are
+    no sigmas or no person counts.
+    """
+    if category_id is None:
+        if truth.categories is not None:
+            raise ValueError("category_id: expected one per pose, as the ground truth has several")
+        category_id = np.full(len(poses), truth.category_id)
+    batch = Batch(truth, ResultsFile(poses, original, category_id, "", ""), sigmas=truth.sigmas(sigmas), area=area)
+    resampling = Resampling(batch.image_id, draws, seed)
+    ap, ap_draws = [], []
+    for score in (original, better, batch.oracle_score):
+        precision = ScorePrecision()
+        precision.add(batch, score)
+        ap.append(precision.mean().AP)
+        ap_draws.append(precision.draws(resampling, ("all",))["AP"])
+    if -1 in ap:
+        raise InputError(f"{truth.path}: no person counts for AP")
+    return _worth((ap[0], ap[1], ap[2]), (ap_draws[0], ap_draws[1], ap_draws[2]))
+
+
+def rescoring_of(before: Audit, after: Audit) -> Rescoring:
+    """Compute a `Rescoring` from two audits of the same poses with different scores, on their common draws.
+
+    Raises ValueError if the poses or the draws differ, or no person counts for AP.
+    """
+    original, better, oracle = before.number("ap.AP"), after.number("ap.AP"), before.number("oracle_ap.AP")
+    if original is None or better is None or oracle is None:
+        raise ValueError("rescoring_of: expected audits with AP, no person counts for it")
+    if not same_poses(before, after):
+        raise ValueError("rescoring_of: expected two audits of the same poses")
+    draws, other_draws = before.details.draws, after.details.draws
+    if not comparable((before, after)) or draws.seed != other_draws.seed:
+        raise ValueError("rescoring_of: expected audits of the same people in the same draws")
+    return _worth(
+        (original, better, oracle), (draws.values["ap.AP"], other_draws.values["ap.AP"], draws.values["oracle_ap.AP"])
+    )
+
+
+def same_poses(first: Audit, second: Audit) -> bool:
+    """Return whether two audits have the same poses in the same order, whatever their scores."""
+    a, b = first.details.poses, second.details.poses
+    assert a.image_id is not None and b.image_id is not None
+    return np.array_equal(a.xy, b.xy) and np.array_equal(a.image_id, b.image_id)
+
+
+def _worth(ap: tuple[float, float, float], draws: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Rescoring:
+    """Build a `Rescoring` from AP by own, better and oracle scores, and their draws, each (B,)."""
+    gain, headroom = ap[1] - ap[0], ap[2] - ap[0]
+    intervals: dict[str, tuple[float, float]] = {}
+    if len(draws[0]):
+        gains, room = draws[1] - draws[0], draws[2] - draws[0]
+        shares = np.divide(gains, room, out=np.full_like(gains, np.nan), where=room > 0)
+        intervals = {"gain": interval(gains), "closed": interval(shares)}
+    return Rescoring(*ap, gain=gain, closed=gain / headroom if headroom > 0 else None, intervals=intervals)

@@ -8,9 +8,9 @@ import numpy as np
 
 from trustpose.evaluation.details import Details
 from trustpose.evaluation.display import AuditDisplay
-from trustpose.file_names import shown
+from trustpose.files import shown
 from trustpose.metrics.average_precision import AveragePrecision
-from trustpose.metrics.pixel_error import PixelTrust
+from trustpose.metrics.localisation import PixelTrust
 from trustpose.poses import Area
 
 Number = float | None
@@ -107,7 +107,7 @@ class VisibilityTrust:
 @dataclass(frozen=True)
 class PresenceTrust:
     """The results' `presence` against whether each is the one box for a person that the labellers boxed
-    (`metrics.presence`), over the n results in photos whose people all have boxes."""
+    (`metrics.classification`), over the n results in photos whose people all have boxes."""
 
     auroc: Number
     ece: Number
@@ -367,7 +367,7 @@ class Audit(AuditNumbers, AuditDisplay):
     photos have no crowd index; `categories` has each category by name if all were read, and `ap` and `oracle_ap` are
     then their means. `compare` has the differences from other audits, filled by `comparison.with_comparisons`.
     `tracking` is None unless both files have track ids. `localisation` has PCK and its relatives by name, those asked
-    for or the data set's own; `tables` those of `evaluation.tables` that were asked for. `details` has arrays
+    for or the data set's own; `tables` those of `evaluation.precision` that were asked for. `details` has arrays
     behind the numbers.
     """
 

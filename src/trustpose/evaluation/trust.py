@@ -4,16 +4,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.evaluation.batch import Batch
-from trustpose.evaluation.ranking import Ranking
+from trustpose.evaluation.draws import Findings, PhotoTable, Ranking, Resampling, Spill, quantiles
 from trustpose.evaluation.record import KeypointTrust, KeypointType, Number, PoseTrust, PresenceTrust, known
-from trustpose.evaluation.resampling import Findings, PhotoTable, Resampling
-from trustpose.evaluation.spill import Spill, quantiles
-from trustpose.metrics.binary_ranking import BinaryRankingDraws
-from trustpose.metrics.correlation import levels, pearson_from_sums, spearman_from_levels
-from trustpose.metrics.exact_sums import CalibrationSums, PearsonSums, exact_sums, mean_of
-from trustpose.metrics.keypoint_average_precision import THRESHOLDS, hit_levels, precision_of_counts
-from trustpose.metrics.presence import presence_targets
-from trustpose.metrics.reliability import bin_edges
+from trustpose.metrics.classification import BinaryRankingDraws, presence_targets
+from trustpose.metrics.localisation import THRESHOLDS, hit_levels, precision_of_counts
+from trustpose.metrics.reliability import (
+    CalibrationSums,
+    PearsonSums,
+    bin_edges,
+    exact_sums,
+    levels,
+    mean_of,
+    pearson_from_sums,
+    spearman_from_levels,
+)
 
 UNIT_BINS = bin_edges(np.zeros(0))[1:-1]  # of the 15 bins of equal width
 _BINS = len(UNIT_BINS) + 1

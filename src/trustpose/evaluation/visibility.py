@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 
 from trustpose.datasets.folds import fold_of
 from trustpose.evaluation.batch import Batch
-from trustpose.evaluation.ranking import Ranking
+from trustpose.evaluation.draws import Findings, PhotoTable, Ranking
 from trustpose.evaluation.record import (
     F1,
     LabelledVisibility,
@@ -20,9 +20,8 @@ from trustpose.evaluation.record import (
     VisibilityTrust,
     known,
 )
-from trustpose.evaluation.resampling import Findings, PhotoTable
 from trustpose.evaluation.trust import ranking_draws
-from trustpose.metrics.visibility import (
+from trustpose.metrics.classification import (
     LabelledScores,
     LabelledThreshold,
     ThresholdSearch,

@@ -17,10 +17,10 @@ from trustpose.export.model_folder import write_tensors
 from trustpose.export.onnx import evaluation_mode, trace_onnx
 from trustpose.export.trust_folder import TOLERANCE, Fitted
 from trustpose.files import InputError, atomic_write, new_folder, write_json
+from trustpose.heads.group_tokens import GroupTokens
+from trustpose.models.outputs.trust import TrustOutput
+from trustpose.models.runtime.sessions import run_tensors, session_of
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_TRUST, MODEL_WEIGHTS, ModelSpec
-from trustpose.models.trust_output import TrustOutput
-from trustpose.runtime.sessions import run_tensors, session_of
-from trustpose.trust.group_tokens import GroupTokens
 
 _SAMPLES = 3
 

@@ -21,9 +21,9 @@ from onnx import helper
 
 from trustpose.export.onnx_graphs import add_outputs, free_batch, load_graph, with_prefix
 from trustpose.files import InputError
-from trustpose.models.outputs import PHOTO_MAPS
+from trustpose.models.outputs.kinds import PHOTO_MAPS
+from trustpose.models.runtime.sessions import run_tensors, session_of, to_tensor
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
-from trustpose.runtime.sessions import run_tensors, session_of, to_tensor
 
 ESTIMATES = {"heatmaps": ("heatmaps",), "simcc": ("simcc_x", "simcc_y", "tokens")}  # by the output's kind
 TOKENS = "tokens"

@@ -13,8 +13,8 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from trustpose.files import InputError, atomic_write
+from trustpose.models.runtime.sessions import run_tensors, session_of
 from trustpose.networks.inference import for_inference
-from trustpose.runtime.sessions import run_tensors, session_of
 
 OPSET = 18
 SIMCC_TENSORS = ("simcc_x", "simcc_y", "features", "tokens")

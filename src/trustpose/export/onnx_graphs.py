@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, compose, helper, version_converter
 
 from trustpose.files import InputError, check_regular
-from trustpose.runtime.sessions import first_line
+from trustpose.models.runtime.sessions import first_line
 
 Shapes = Mapping[str, Sequence[int]]  # shapes of outputs, without the batch
 IR = 8  # opset 18's version; graphs older than 4 also list their weights as inputs

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trustpose.codecs import Outputs
 from trustpose.export.inner_tensors import ESTIMATES, TOKENS, expose, sample_crops
 from trustpose.export.model_folder import write_tensors
 from trustpose.export.onnx import evaluation_mode, trace_onnx, with_half_weights
@@ -27,14 +28,73 @@ from trustpose.export.onnx_graphs import (
     upgrade_opset,
     with_prefix,
 )
-from trustpose.export.trust import BOX, XY, check_reads_xy, coordinates_of, export_onnx
-from trustpose.files import InputError, new_folder, write_json
-from trustpose.models.crop_outputs import CoordinateOutput
+from trustpose.files import InputError, atomic_write, new_folder, write_json
+from trustpose.heads.heads import Trust
+from trustpose.heads.network import TrustNetwork
+from trustpose.models.outputs.crops import CoordinateOutput
+from trustpose.models.outputs.trust import TrustOutput
+from trustpose.models.runtime.sessions import run_tensors, session_of, to_tensor
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, ModelSpec, SimCCOutput
-from trustpose.models.trust_output import TrustOutput
 from trustpose.poses import Area, ErrorModel
-from trustpose.runtime.sessions import run_tensors, session_of, to_tensor
-from trustpose.trust.network import TrustNetwork
+
+BOX = "box"  # input of heads that read people's boxes
+XY = "xy"  # input of heads that accept positions to read at
+
+
+def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int, *, reads_xy: bool = False) -> None:
+    """Write network and head for crops of height × width, any batch size, float32.
+
+    Input "image" (B, 3, height, width), and "box" (B, 2) if the head reads it; outputs "heatmaps" (B, K, h, w), the
+    last stage's, or of a network of coordinates "coordinates" (B, K, 3), then each field of `Trust` that the head
+    fills, by its name. `reads_xy`: a further input "xy" (B, K, 2) with positions to read at, in pixels of the
+    heatmaps, NaN for the network's own peaks. Batch norm is fixed as in evaluation; the network itself is unchanged.
+    Raises InputError if `path` cannot be written, ValueError if the head reads whole maps and cannot use positions.
+    """
+    check_reads_xy(network.head, reads_xy=reads_xy)
+    device = next(network.parameters()).device
+    inputs = {"image": torch.zeros(1, 3, height, width, device=device)}
+    if network.head.reads_box:
+        inputs[BOX] = torch.ones(1, 2, device=device)
+    if reads_xy:
+        inputs[XY] = torch.zeros(1, network.head.keypoints, 2, device=device)
+    tensors = _Tensors(network, tuple(inputs))
+    with evaluation_mode(network), torch.no_grad():
+        outputs, trust = tensors.outputs_and_trust(*inputs.values())
+        names = ["heatmaps" if coordinates_of(outputs) is None else "coordinates", *trust.filled()]
+    model = trace_onnx(tensors, inputs, names)
+    with atomic_write(path) as file:
+        file.write(model.SerializeToString())
+
+
+def check_reads_xy(head: nn.Module, *, reads_xy: bool) -> None:
+    """Raise ValueError if positions are requested for a head that reads whole maps."""
+    if reads_xy and not getattr(head, "reads_positions", False):
+        raise ValueError(f"reads_xy: {type(head).__name__} reads maps as a whole, expected False")
+
+
+class _Tensors(nn.Module):
+    """Returns tensors instead of `Outputs` and `Trust`; `names` of the inputs in order, the image first."""
+
+    def __init__(self, network: TrustNetwork, names: tuple[str, ...]):
+        super().__init__()
+        self.network = network
+        self.names = names
+
+    def outputs_and_trust(self, image: Tensor, *further: Tensor) -> tuple[Outputs, Trust]:
+
+        return self.network(image, **dict(zip(self.names[1:], further, strict=True)))
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        outputs, trust = self.outputs_and_trust(*inputs)
+        coordinates = coordinates_of(outputs)
+        return outputs.heatmaps[-1] if coordinates is None else coordinates, *trust.filled().values()
+
+
+def coordinates_of(outputs: Outputs) -> Tensor | None:
+    """Return the coordinates of a network whose coordinates trust heads read, not its heatmaps
+    (`heads.heads.estimates_of`); None for the others."""
+    return None if outputs.tokens is None else outputs.coordinates
+
 
 HEAD_PREFIX = "head/"
 TOLERANCE, HALF_TOLERANCE = (
@@ -77,7 +137,7 @@ def save_trust_folder(
     those, in its order, {"features": tensor, …}; {} for a head that reads heatmaps only (`inner_tensors.find_maps`
     finds them). Input and estimates stay the source's; the graph is compared with the source's and with the head in
     torch before the folder is written. `is_half` stores the head's weights as float16, the network's unchanged.
-    `reads_xy`: see `export.trust.export_onnx`. Raises InputError if `out` exists, a tensor does not exist, an operator
+    `reads_xy`: see `export.trust_folder.export_onnx`. Raises InputError if `out` exists, a tensor does not exist, an operator
     cannot be converted to the head's opset, or the numbers differ; ValueError if positions are requested for a head
     that reads whole maps.
     """
@@ -109,7 +169,7 @@ def save_trust_network(
     """Write a zoo network with its head atomically as the new model folder `out`; return its spec.
 
     `spec` is the network's: its input, skeleton, padding, licence and zoo name (`spec.network`). `reads_xy`: see
-    `export.trust.export_onnx`. Raises InputError if `out` exists or `spec` names no zoo network; ValueError if the
+    `export.trust_folder.export_onnx`. Raises InputError if `out` exists or `spec` names no zoo network; ValueError if the
     network's heatmaps have another size, or positions are requested for a head that reads whole maps.
     """
     check_reads_xy(network.head, reads_xy=reads_xy)

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from trustpose.files import InputError
 from trustpose.grouping.crowdpose import Association, JointCandidates
-from trustpose.grouping.deepcut_people import DeepCut
+from trustpose.grouping.deepcut import DeepCut
 from trustpose.names import expected_one_of
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton

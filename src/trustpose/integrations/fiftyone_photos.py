@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trustpose.files import InputError, check_regular, read_json
-from trustpose.formats.coco.names import number_in_name
+from trustpose.io.coco.labels import number_in_name
 from trustpose.predict.images import find_photos
 
 

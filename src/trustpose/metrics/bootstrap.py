@@ -10,9 +10,16 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from trustpose.metrics.correlation import pearson_from_sums, pearson_sums
-from trustpose.metrics.reliability import Binning, brier_from_sums, brier_sums, ece_from_sums, reliability_sums
-from trustpose.metrics.visibility import confusion_by_group
+from trustpose.metrics.classification import confusion_by_group
+from trustpose.metrics.reliability import (
+    Binning,
+    brier_from_sums,
+    brier_sums,
+    ece_from_sums,
+    pearson_from_sums,
+    pearson_sums,
+    reliability_sums,
+)
 
 DRAWS = 1000
 _BLOCK_BYTES = 64 * 2**20  # of counts converted to float64 at a time

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from trustpose.metrics.correct_joints import CorrectJoints, correct_joints
+from trustpose.metrics.localisation import CorrectJoints, correct_joints
 from trustpose.skeletons import Skeleton
 
 Rule = Literal["strict", "loose"]

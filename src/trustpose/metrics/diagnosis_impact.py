@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.metrics.average_precision import OKS_THRESHOLDS, RECALL_THRESHOLDS, Evaluation, evaluate
-from trustpose.metrics.diagnosis import Diagnosis, KeypointError
-from trustpose.metrics.diagnosis_scores import counted_people, highest_oks, optimal_score
+from trustpose.metrics.diagnosis import Diagnosis, KeypointError, counted_people, highest_oks, optimal_score
 from trustpose.metrics.matching import Pairs, best_in_image, pair_oks
 from trustpose.poses import Area, Poses, Truth
 

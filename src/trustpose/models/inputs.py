@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from trustpose.formats.json_reader import Fields
 from trustpose.geometry.crops import cut_out, stretch
+from trustpose.io.json_reader import Fields
 
 Layout = Literal["NCHW", "NHWC"]
 Sizes = Literal["fixed", "free", "either"]

@@ -9,17 +9,40 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from trustpose.files import InputError, read_json
-from trustpose.formats.json_reader import Fields
 from trustpose.geometry.crops import Cutting, Padding
 from trustpose.grouping.suppression import METHODS, POSE_AREAS, Suppression
-from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFrom, SimCCOutput
-from trustpose.models.dense_outputs import BoxListOutput, BoxOutput, HeatmapOutput
-from trustpose.models.fast import FastSetting
+from trustpose.io.json_reader import Fields
 from trustpose.models.inputs import InputSpec
-from trustpose.models.outputs import BOX_KINDS, CROP_KINDS, KINDS, PHOTO_MAPS, CropOutputs, Output, PeopleOutput
-from trustpose.models.trust_output import TrustOutput, read_trust
+from trustpose.models.outputs.crops import CoordinateOutput, CropCodec, PeopleFrom, SimCCOutput
+from trustpose.models.outputs.dense import BoxListOutput, BoxOutput, HeatmapOutput
+from trustpose.models.outputs.kinds import BOX_KINDS, CROP_KINDS, KINDS, PHOTO_MAPS, CropOutputs, Output, PeopleOutput
+from trustpose.models.outputs.trust import TrustOutput, read_trust
 from trustpose.names import did_you_mean
 from trustpose.skeletons import Skeleton, name_or_object
+
+
+@dataclass(frozen=True)
+class FastSetting:
+    """The field 'fast' of a spec.
+
+    network, detector: names of model folders next to the model's own; detector None: the default one. costs: measured
+    numbers of the faster models, each with the model's own number, numbers and texts by name.
+    """
+
+    network: str
+    detector: str | None = None
+    costs: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the field's JSON."""
+        value: dict[str, Any] = {"network": self.network}
+        value |= {"detector": self.detector} if self.detector is not None else {}
+        return value | ({"costs": dict(self.costs)} if self.costs else {})
+
+    def describe(self) -> str:
+        """Describe the costs in one line."""
+        return ", ".join(f"{name} {value}" for name, value in self.costs.items()) or "costs not measured"
+
 
 __all__ = [
     "MODEL_JSON",

@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from trustpose.geometry.cameras import Cameras
-from trustpose.multiview.linear import solve_linear, to_plane
+from trustpose.multiview.triangulation import solve_linear, to_plane
 
 AGREEMENT = 0.3  # below it a detection does not show the person: on average, joints 1.5 tolerances off
 TOLERANCE = 0.1  # of the person's size in the image

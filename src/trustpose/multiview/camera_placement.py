@@ -5,20 +5,118 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from trustpose.files import InputError
-from trustpose.formats.scene_points import read_scene_points
-from trustpose.geometry.cameras import Cameras
-from trustpose.geometry.lengths import parse_length
-from trustpose.multiview.board_photos import find_boards
+from trustpose.geometry.cameras import Camera, Cameras
+from trustpose.geometry.expected_error import parse_length
+from trustpose.io.scene_points import read_scene_points
+from trustpose.multiview.boards import find_boards
 from trustpose.multiview.extrinsics import PlacedCameras, place_by_people
 from trustpose.multiview.frames import match_frames
-from trustpose.multiview.known_points import place_by_points
+from trustpose.multiview.intrinsics import board_pose, rotation_matrix
 from trustpose.multiview.lens_calibration import read_board
 from trustpose.multiview.recordings import read_recordings
-from trustpose.multiview.world import body_height, bone_length, camera_distance, make_upright
 from trustpose.poses import Poses3D
 from trustpose.skeletons import Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedByPoints:
+    """A placed `camera`, and each point's reprojection error `errors` (N,), pixels; NaN for one that it does not
+    see."""
+
+    camera: Camera
+    errors: Float[np.ndarray, " N"]
+
+    @property
+    def error(self) -> float:
+        """The root mean square of the errors, pixels."""
+        return float(np.sqrt(np.nanmean(self.errors**2)))
+
+
+def place_by_points(camera: Camera, xyz: Float[np.ndarray, "N 3"], pixels: Float[np.ndarray, "N 2"]) -> PlacedByPoints:
+    """Return the camera where it sees points (N, 3) of the world, metres, at those pixels (N, 2); NaN: unseen.
+
+    Raises ValueError naming the camera if it sees fewer than 4 points (of a plane; else 6), or no pose fits.
+    """
+    seen = np.isfinite(pixels).all(axis=1)
+    flat = seen.sum() > 3 and np.linalg.matrix_rank(xyz[seen] - xyz[seen].mean(axis=0), tol=1e-9) < 3
+    fewest = 4 if flat else 6
+    if seen.sum() < fewest:
+        raise ValueError(f"camera {camera.name!r}: sees {seen.sum()} of the points, {fewest} are needed")
+    try:
+        pose = board_pose(camera, xyz[seen], pixels[seen])
+    except ValueError as error:
+        raise ValueError(f"camera {camera.name!r}: {error}") from None
+    placed = camera.placed(rotation_matrix(pose[:3]), pose[3:])
+    return PlacedByPoints(placed, np.linalg.norm(placed.project(xyz) - pixels, axis=1))
+
+
+LEG = 0.530 - 0.039  # of the height: from hip to knee to ankle
+_ANKLE = 0.039
+_LEGS = (("left_hip", "left_knee", "left_ankle"), ("right_hip", "right_knee", "right_ankle"))
+_LOW, _HIGH = ("left_ankle", "right_ankle"), ("left_shoulder", "right_shoulder")
+
+
+def bone_length(xyz: Float[np.ndarray, "N K 3"], skeleton: Skeleton, start: str, end: str) -> float:
+    """Return the median distance of two joints, in units of `xyz`. Raises ValueError if the skeleton lacks one, or no
+    person shows both."""
+    starts, ends = (_joint(xyz, skeleton, name) for name in (start, end))
+    lengths = np.linalg.norm(starts - ends, axis=1)
+    if not np.isfinite(lengths).any():
+        raise ValueError(f"nobody shows both {start} and {end}")
+    return float(np.nanmedian(lengths))
+
+
+def body_height(xyz: Float[np.ndarray, "N K 3"], skeleton: Skeleton) -> float:
+    """Return the people's height, in units of `xyz`: from the length of their legs, which no bent posture shortens.
+
+    Raises ValueError if the skeleton has no hips, knees and ankles, or nobody shows a leg.
+    """
+    legs = []
+    for hip, knee, ankle in _LEGS:
+        thigh, shank = ((hip, knee), (knee, ankle))
+        legs.append(sum(bone_length(xyz, skeleton, *bone) for bone in (thigh, shank)))
+    return float(np.mean(legs)) / LEG
+
+
+def camera_distance(cameras: Cameras, first: str, second: str) -> float:
+    """Return the distance of two cameras. Raises KeyError for an unknown name."""
+    return float(np.linalg.norm(cameras[first].centre - cameras[second].centre))
+
+
+def make_upright(placed: PlacedCameras, skeleton: Skeleton) -> PlacedCameras:
+    """Return the same world with z upwards, z = 0 the ground, and the middle of the people's paths as its origin.
+
+    Up is the mean direction from ankles to shoulders, and the ground lies a twenty-fifth of the height below the lowest
+    ankles: good for looking at, not a survey. Raises ValueError if the skeleton has no ankles and shoulders.
+    """
+    xyz = placed.xyz
+    low, high = (np.mean([_joint(xyz, skeleton, name) for name in names], axis=0) for names in (_LOW, _HIGH))
+    standing = high - low
+    is_known = np.isfinite(standing).all(axis=1)
+    if not is_known.any():
+        raise ValueError("nobody shows ankles and shoulders, so up is unknown")
+    lengths = np.linalg.norm(standing[is_known], axis=1, keepdims=True)
+    up = np.median(standing[is_known] / lengths, axis=0)
+    up /= np.linalg.norm(up)
+    right = np.cross(placed.cameras[0].rotation[2], up)  # of the first camera
+    if np.linalg.norm(right) < 1e-3:  # which looks straight down
+        right = placed.cameras[0].rotation[0]
+    forwards = np.cross(up, right)
+    forwards /= np.linalg.norm(forwards)
+    rotation = np.stack([np.cross(forwards, up), forwards, up])
+    ankles = low[is_known] @ rotation.T
+    ground = np.percentile(ankles[:, 2], 5) - _ANKLE * body_height(xyz, skeleton)
+    return placed.moved(rotation, -np.array([*np.median(ankles[:, :2], axis=0), ground]))
+
+
+def _joint(xyz: Float[np.ndarray, "N K 3"], skeleton: Skeleton, name: str) -> Float[np.ndarray, "N 3"]:
+    if name not in skeleton.keypoints:
+        raise ValueError(f"skeleton {skeleton.name!r} has no {name}; it has {', '.join(skeleton.keypoints)}")
+    return xyz[:, skeleton.keypoints.index(name)]
+
 
 Tell = Callable[[str], None]
 
@@ -83,7 +181,7 @@ def place_by_scene_points(cameras: Cameras, path: Path, *, tell: Tell) -> tuple[
     """Place cameras by points of the scene whose places are known; see `place_by_board_photos`.
 
     Args:
-        path: the points and their pixels, see `formats.scene_points`.
+        path: the points and their pixels, see `io.scene_points`.
     """
     scene = read_scene_points(path)
     placed_cameras = []

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from trustpose.files import InputError
-from trustpose.geometry.lengths import parse_length
-from trustpose.multiview.board_photos import BoardPhoto, find_boards
-from trustpose.multiview.boards import Board
+from trustpose.geometry.expected_error import parse_length
+from trustpose.multiview.boards import Board, BoardPhoto, find_boards
 from trustpose.multiview.intrinsics import DEFAULT_PRIOR, Intrinsics, calibrate, coverage
 
 _COEFFICIENTS = "k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tau_x tau_y".split()

@@ -12,15 +12,14 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from trustpose.formats.cameras.recognise import cameras_of
-from trustpose.formats.records import PosesSource, poses_of
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import expected_error
+from trustpose.io.cameras.recognise import cameras_of
+from trustpose.io.read_poses import PosesSource, poses_of
 from trustpose.multiview.association import AGREEMENT, TOLERANCE, Detections, Rig, associate
 from trustpose.multiview.camera_error import camera_error, with_camera_error
-from trustpose.multiview.frames import Moments, match_frames
+from trustpose.multiview.frames import Moments, match_frames, positions_of, sizes_of, weights_of
 from trustpose.multiview.triangulation import Method, triangulate_points
-from trustpose.multiview.views import positions_of, sizes_of, weights_of
 from trustpose.poses import ExpectedError, Poses, Poses3D
 
 PATIENCE = 15  # frames that a person may be unseen and keep the track id

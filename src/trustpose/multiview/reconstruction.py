@@ -6,14 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from trustpose.files import InputError
-from trustpose.formats.cameras import read_cameras
-from trustpose.formats.poses3d import format_of, write_poses3d
-from trustpose.formats.poses3d.c3d import package
 from trustpose.geometry.cameras import Cameras
+from trustpose.io.cameras import read_cameras
+from trustpose.io.poses3d import format_of, write_poses3d
+from trustpose.io.poses3d.c3d import package
 from trustpose.multiview.frames import own_frame
 from trustpose.multiview.people import triangulate
-from trustpose.multiview.recording_checks import check_counts, check_geometry, check_moments, check_sizes
-from trustpose.multiview.recordings import Recordings, numbers, read_recordings
+from trustpose.multiview.recordings import (
+    Recordings,
+    check_counts,
+    check_geometry,
+    check_moments,
+    check_sizes,
+    numbers,
+    read_recordings,
+)
 from trustpose.poses import Poses3D
 
 Watch = Callable[[Iterable[int]], Iterable[int]]

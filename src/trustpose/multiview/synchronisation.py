@@ -7,15 +7,18 @@ squares). Needs neither the cameras' intrinsics nor their poses. Nobody has to b
 most trusted one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
-from trustpose.multiview.views import positions_of, weights_of
+from trustpose.files import InputError
+from trustpose.multiview.frames import positions_of, weights_of
+from trustpose.multiview.recordings import read_recordings
 from trustpose.poses import Poses
 
 _FEWEST = 10  # speeds that two views have in common at a shift
@@ -157,3 +160,39 @@ def _correlation(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarr
     speeds_b = speeds_b - (weight * speeds_b).sum(axis=0) / total
     power = np.sqrt((weight * speeds_a**2).sum() * (weight * speeds_b**2).sum())
     return float((weight * speeds_a * speeds_b).sum() / power) if power > 0 else np.nan
+
+
+def synchronise_results(
+    results: Sequence[Path],
+    longest: float | None = None,
+    *,
+    fps: str | None,
+    weight: str = "auto",
+    skeleton: str | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> tuple[list[float], Shifts]:
+    """Find the time between the clips of cameras that saw the same people move.
+
+    Args:
+        results: the poses of each camera.
+        longest: shift that is considered, seconds; None: half a clip.
+        fps, weight, skeleton: see `recordings.read_recordings`.
+        note: is called with what the user should know of the files.
+
+    Returns:
+        The frames a second of each camera, and the shifts.
+
+    Raises:
+        InputError: naming the file or option at fault.
+    """
+    if len(results) < 2:
+        raise InputError(f"RESULTS: expected the poses of two cameras or more, got {len(results)}")
+    recordings = read_recordings(results, skeleton=skeleton, fps=fps, weight=weight)
+    if recordings.fps is None:
+        raise InputError("--fps: expected the frames a second of the cameras, which offsets in seconds need")
+    for text in recordings.notes:
+        note(text)
+    try:
+        return recordings.fps, synchronise(recordings.views, recordings.fps, recordings.weight, longest)
+    except ValueError as error:
+        raise InputError(str(error)) from None

@@ -21,12 +21,182 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.geometry.cameras import Cameras
-from trustpose.multiview.linear import full_matrix, solve_linear, to_plane
+from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.multiview.noise import INLIER, Loss, Noise
-from trustpose.multiview.refinement import covariance_of, errors, refine
 from trustpose.names import expected_one_of
 from trustpose.poses import ExpectedError, Poses3D
+
+_UPPER = (np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 3]), np.array([0, 1, 2, 3, 1, 2, 3, 2, 3, 3]))  # of a 4 × 4 matrix
+_SINGULAR = 1e-12  # of the determinant against the product of the diagonal: rays within 10⁻⁶ rad of each other
+
+
+def to_plane(camera: Camera, ideal: Float[np.ndarray, "M 2"]) -> Float[np.ndarray, "M 2"]:
+    """Return ideal pixels (M, 2) as positions in the plane one metre in front of the camera."""
+    return (ideal - camera.matrix[:2, 2]) @ np.linalg.inv(camera.matrix[:2, :2]).T
+
+
+def solve_linear(
+    plane: Float[np.ndarray, "V M 2"], weight: Float[np.ndarray, "V M"], cameras: Cameras
+) -> Float[np.ndarray, "M 3"]:
+    """Return the points (M, 3), metres, that minimise the weighted sum of squared algebraic errors.
+
+    plane: (V, M, 2) from `to_plane`, any finite number where `weight` (V, M) is 0. NaN for a point whose rays determine
+    none: fewer than two, or parallel.
+    """
+    views, count = weight.shape
+    u, v = plane[..., 0], plane[..., 1]
+    terms = np.empty((count, 4 * views))
+    constants = np.empty((4 * views, len(_UPPER[0])))
+    for view, camera in enumerate(cameras):
+        fx, fy = camera.matrix[0, 0] ** 2, camera.matrix[1, 1] ** 2
+        wu, wv = weight[view] * u[view] * fx, weight[view] * v[view] * fy
+        terms[:, 4 * view] = wu * u[view] + wv * v[view]
+        terms[:, 4 * view + 1] = wu
+        terms[:, 4 * view + 2] = wv
+        terms[:, 4 * view + 3] = weight[view]
+        r1, r2, r3 = np.concatenate([camera.rotation, camera.translation[:, None]], axis=1)
+        products = (
+            np.outer(r3, r3),
+            -np.outer(r1, r3) - np.outer(r3, r1),
+            -np.outer(r2, r3) - np.outer(r3, r2),
+            fx * np.outer(r1, r1) + fy * np.outer(r2, r2),
+        )
+        constants[4 * view : 4 * view + 4] = np.stack([product[_UPPER] for product in products])
+    q = terms @ constants  # (M, 10)
+    return solve_symmetric(q[:, [0, 1, 2, 4, 5, 7]], -q[:, [3, 6, 8]])
+
+
+def inverse_symmetric(a: Float[np.ndarray, "M 6"]) -> Float[np.ndarray, "M 6"]:
+    """Return the inverse of symmetric positive 3 × 3 matrices, both as (xx, xy, xz, yy, yz, zz); NaN if singular."""
+    xx, xy, xz, yy, yz, zz = a.T
+    first = (yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy)
+    adjugate = np.stack([*first, xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy], axis=1)
+    determinant = xx * adjugate[:, 0] + xy * adjugate[:, 1] + xz * adjugate[:, 2]
+    singular = ~(determinant > _SINGULAR * xx * yy * zz)
+    return adjugate / np.where(singular, np.nan, determinant)[:, None]
+
+
+def solve_symmetric(a: Float[np.ndarray, "M 6"], b: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, "M 3"]:
+    """Return x of a x = b, with `a` as in `inverse_symmetric`; NaN where it is singular."""
+    xx, xy, xz, yy, yz, zz = inverse_symmetric(a).T
+    x, y, z = b.T
+    return np.stack([xx * x + xy * y + xz * z, xy * x + yy * y + yz * z, xz * x + yz * y + zz * z], axis=1)
+
+
+def full_matrix(a: Float[np.ndarray, "M 6"]) -> Float[np.ndarray, "M 3 3"]:
+    """Return symmetric matrices (M, 3, 3) of their upper triangles (M, 6)."""
+    return a[:, [[0, 1, 2], [1, 3, 4], [2, 4, 5]]]
+
+
+_STEPS = 20
+_DONE = 1e-5  # metres; a point that moves less has converged
+_NEAREST = 1e-6  # metres in front of a camera
+
+
+def reprojection(camera: Camera, xyz: Float[np.ndarray, "M 3"], plane: Float[np.ndarray, "M 2"]) -> tuple:
+    """Return the errors x and y (M,), ideal pixels, and the projected position u, v and depth (M,) that they came from;
+    NaN behind the camera."""
+    x, y, depth = camera.to_camera(xyz).T
+    depth = np.where(depth > _NEAREST, depth, np.nan)
+    u, v = x / depth, y / depth
+    (fx, skew), (_, fy) = camera.matrix[:2, :2]
+    dv = v - plane[:, 1]
+    return fx * (u - plane[:, 0]) + skew * dv, fy * dv, u, v, depth
+
+
+def errors(
+    cameras: Cameras, xyz: Float[np.ndarray, "M 3"], plane: Float[np.ndarray, "V M 2"]
+) -> Float[np.ndarray, "V M"]:
+    """Return the distance (V, M), ideal pixels, between each view's keypoint and the point's projection."""
+    distances = np.empty(plane.shape[:2])
+    for view, camera in enumerate(cameras):
+        dx, dy, *_ = reprojection(camera, xyz, plane[view])
+        distances[view] = np.hypot(dx, dy)
+    return distances
+
+
+def refine(
+    xyz: Float[np.ndarray, "M 3"], plane: Float[np.ndarray, "V M 2"], noise: Noise, cameras: Cameras
+) -> Float[np.ndarray, "M 3"]:
+    """Return the points (M, 3), metres, moved to the nearest minimum of the loss; NaN stays NaN.
+
+    plane: as for `solve_linear`; noise: of its M points, in ideal pixels. A point never ends with a larger loss than it
+    began with.
+    """
+    refined = xyz.copy()
+    moving = np.flatnonzero(np.isfinite(xyz).all(axis=1))
+    points, damping = xyz[moving], np.full(len(moving), 1e-3)
+    cost = noise[moving].cost(errors(cameras, points, plane[:, moving]))
+    for _ in range(_STEPS):
+        if not len(moving):
+            break
+        plane_moving, noise_moving = plane[:, moving], noise[moving]
+        a, b = _normal_equations(points, plane_moving, noise_moving, cameras)
+        a[:, [0, 3, 5]] *= (1 + damping)[:, None]
+        step = np.nan_to_num(solve_symmetric(a, b))
+        moved = points + step
+        new_cost = noise_moving.cost(errors(cameras, moved, plane_moving))
+        better = new_cost < cost
+        points, cost = np.where(better[:, None], moved, points), np.where(better, new_cost, cost)
+        damping = np.where(better, damping / 10, damping * 10)
+        refined[moving] = points
+        is_moving = (np.abs(step).max(axis=1) > _DONE) & (damping < 1e6)
+        moving, points, cost, damping = moving[is_moving], points[is_moving], cost[is_moving], damping[is_moving]
+    return refined
+
+
+def _normal_equations(
+    xyz: np.ndarray, plane: np.ndarray, noise: Noise, cameras: Cameras
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return JᵀWJ (M, 6) and −JᵀWr (M, 3) at the points."""
+    a, b = np.zeros((len(xyz), 6)), np.zeros((len(xyz), 3))
+    for view, camera in enumerate(cameras):
+        dx, dy, u, v, depth = reprojection(camera, xyz, plane[view])
+        weight = noise.pull(dx**2 + dy**2, view)
+        weight = np.where((noise.precision[view] > 0) & np.isfinite(weight), weight, 0.0)
+        jx, jy = _derivatives(camera, u, v, depth)
+        a += weight[:, None] * (_square(jx) + _square(jy))
+        b -= weight[:, None] * (np.nan_to_num(dx)[:, None] * jx + np.nan_to_num(dy)[:, None] * jy)
+    return a, b
+
+
+def information(
+    xyz: Float[np.ndarray, "M 3"], precision: Float[np.ndarray, "V M"], cameras: Cameras
+) -> Float[np.ndarray, "M 6"]:
+    """Return Σ JᵀJ/σ² over the views (M, 6), per square metre, as in `inverse_symmetric`, which gives the covariance of
+    the points. Source: Hartley and Zisserman, 5.2 (backward transport of covariance)."""
+    total = np.zeros((len(xyz), 6))
+    for view, camera in enumerate(cameras):
+        x, y, depth = camera.to_camera(xyz).T
+        depth = np.where(depth > _NEAREST, depth, np.nan)
+        jx, jy = _derivatives(camera, x / depth, y / depth, depth)
+        total += precision[view][:, None] * (_square(jx) + _square(jy))
+    return total
+
+
+def covariance_of(
+    xyz: Float[np.ndarray, "M 3"], precision: Float[np.ndarray, "V M"], cameras: Cameras
+) -> Float[np.ndarray, "M 6"]:
+    """Return the covariance (M, 6), square metres, of points whose views have errors of this precision (1/σ², V × M);
+    NaN if they do not determine it."""
+    return inverse_symmetric(information(xyz, precision, cameras))
+
+
+def _derivatives(camera: Camera, u: np.ndarray, v: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the derivatives (M, 3) of the ideal pixel's x and y by the point's position, pixels a metre; 0 if
+    unknown."""
+    r1, r2, r3 = camera.rotation
+    (fx, skew), (_, fy) = camera.matrix[:2, :2]
+    along_v = (r2 - v[:, None] * r3) / depth[:, None]
+    along_u = (r1 - u[:, None] * r3) / depth[:, None]
+    return np.nan_to_num(fx * along_u + skew * along_v), np.nan_to_num(fy * along_v)
+
+
+def _square(j: np.ndarray) -> np.ndarray:
+    """Return j jᵀ (M, 6) of vectors (M, 3)."""
+    x, y, z = j.T
+    return np.stack([x * x, x * y, x * z, y * y, y * z, z * z], axis=1)
+
 
 Method = Literal["linear", "weighted", "ransac", "robust"]
 METHODS: tuple[Method, ...] = ("linear", "weighted", "ransac", "robust")

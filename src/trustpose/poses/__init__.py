@@ -4,13 +4,10 @@ They hold arrays with one row per person; a slice is a view; a field that has no
 guessed. Read `poses.py` first; `rows.py` has what the records share.
 """
 
-from trustpose.poses.error_model import ErrorModel
-from trustpose.poses.expected_error import ExpectedError
-from trustpose.poses.keypoint import Keypoint
-from trustpose.poses.photo import Photo
+from trustpose.poses.error_model import ErrorModel, ExpectedError
 from trustpose.poses.poses import Poses, write_results
 from trustpose.poses.poses3d import Poses3D
-from trustpose.poses.rows import MISSING_ID, box_size, check_same_skeleton, find_missing
+from trustpose.poses.rows import MISSING_ID, Keypoint, Photo, box_size, check_same_skeleton, find_missing
 from trustpose.poses.truth import AREAS, SEGMENT, Area, Truth, Visibility, describe_counts, describe_sources
 
 __all__ = [

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from trustpose.poses.expected_error import ExpectedError
-from trustpose.poses.photo import Photo
+from trustpose.poses.error_model import ExpectedError
+from trustpose.poses.rows import Photo
 
 if TYPE_CHECKING:
     from trustpose.skeletons import Skeleton
@@ -34,7 +34,7 @@ class PosesDisplay:
             >>> tp.Poses.load("results.json")
             Poses(60 people, 17 keypoints (coco17), 30 photos; filled: xy, score, pose_score, image_id)
         """
-        from trustpose.formats.read_poses import read_poses
+        from trustpose.io.read_poses import read_poses
 
         return read_poses(path, skeleton=skeleton)  # type: ignore[bad-return]
 
@@ -102,8 +102,7 @@ class PosesDisplay:
             image: as for `draw`; without one, the photo that the poses came from.
             options: those of `draw`, by name.
         """
-        from trustpose.report.poses_output import draw
-        from trustpose.report.show import show_picture
+        from trustpose.report.poses_output import draw, show_picture
 
         show_picture(draw(self, image, **options))  # type: ignore[bad-argument-type]
 

@@ -1,5 +1,6 @@
 """`Poses`: an estimator's predictions, convertible to COCO keypoint results with our extended fields without loss."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -8,13 +9,22 @@ from typing import Any, Literal, overload
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from trustpose.extras import not_installed
 from trustpose.files import write_json
 from trustpose.poses.display import PosesDisplay, add_file_names
 from trustpose.poses.error_model import ErrorModel
-from trustpose.poses.keypoint import COLUMNS as KEYPOINT_COLUMNS
-from trustpose.poses.keypoint import Keypoint
-from trustpose.poses.photo import Photo, joined_photos
-from trustpose.poses.rows import MISSING_ID, PersonRows, box_size, check_columns, find_missing, take
+from trustpose.poses.rows import COLUMNS as KEYPOINT_COLUMNS
+from trustpose.poses.rows import (
+    MISSING_ID,
+    Keypoint,
+    PersonRows,
+    Photo,
+    box_size,
+    check_columns,
+    find_missing,
+    joined_photos,
+    take,
+)
 from trustpose.skeletons.skeleton import Skeleton
 
 Texts = Mapping[str, Mapping[int, str]]  # by field: the text of each text id
@@ -226,14 +236,12 @@ class Poses(PersonRows, PosesDisplay):
         """Return `supervision.KeyPoints` of these poses (needs the extra `supervision`): `score` as keypoint
         confidence, every other filled field in its `data` under our names. Missing keypoints are not `visible`
         there."""
-        from trustpose.poses.supervision import to_supervision
 
         return to_supervision(self)
 
     @classmethod
     def from_supervision(cls, key_points: Any) -> "Poses":
         """Build poses from `supervision.KeyPoints`, including columns of its `data` that have our names."""
-        from trustpose.poses.supervision import columns_of
 
         return cls(**columns_of(key_points, tuple(field.name for field in fields(cls))))
 
@@ -342,3 +350,34 @@ def _cells(name: str, column: np.ndarray) -> list[Any]:
     for row in np.flatnonzero(missing):
         cells[row] = None
     return cells
+
+
+def to_supervision(poses: "Poses") -> Any:
+    """See `Poses.to_supervision`. Raises ImportError with the install line if supervision is missing."""
+    supervision = _supervision()
+    columns = poses.columns()
+    data = {name: value for name, value in columns.items() if name not in ("xy", "score") and value is not None}
+    parameters = inspect.signature(supervision.KeyPoints).parameters
+    name = "keypoint_confidence" if "keypoint_confidence" in parameters else "confidence"  # renamed in 0.28
+    # releases before 0.29 have no `visible`, and ignore keypoints at 0, 0
+    visible = {} if poses.missing is None or "visible" not in parameters else {"visible": ~poses.missing}
+    return supervision.KeyPoints(xy=poses.xy, data=data, **{name: poses.score}, **visible)
+
+
+def columns_of(key_points: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return those fields of `Poses` in `names` that a `supervision.KeyPoints` fills."""
+    data = {name: np.asarray(value) for name, value in key_points.data.items() if name in names}
+    scores = getattr(key_points, "keypoint_confidence", None)
+    if scores is None:
+        scores = getattr(key_points, "confidence", None)
+    xy = np.asarray(key_points.xy)
+    score = None if scores is None else np.asarray(scores).reshape(xy.shape[:2])
+    return data | {"xy": xy, "score": score}
+
+
+def _supervision() -> Any:
+    try:
+        import supervision
+    except ImportError:
+        raise ImportError(not_installed("supervision", "supervision")) from None
+    return supervision

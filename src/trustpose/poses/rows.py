@@ -1,12 +1,14 @@
-"""The common base of `Poses` and `Truth`: checked columns, slicing, iteration by image, concatenation, skeleton; and
-the rules for rows of results files, their missing values, box sizes and missing keypoints."""
+"""The common base of `Poses` and `Truth`: checked columns, slicing, iteration by image, concatenation, skeleton.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
-from typing import Any, TypeVar
+`Keypoint` is one joint of all poses, and `Photo` a photo whose pixels are read on demand.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, UInt8
 
 from trustpose.skeletons.skeleton import Skeleton, difference
 
@@ -208,3 +210,58 @@ def find_missing(
     if anywhere and score is not None:
         missing |= score == 0
     return missing if missing.any() else None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Keypoint:
+    """One joint of N poses: the columns of `Poses` at this joint, one row per person, views of the same arrays.
+
+    `xy` is in image pixels; fields mean what they mean in `Poses`, and those that it does not fill are None.
+    """
+
+    name: str
+    index: int
+    xy: Float[np.ndarray, "N 2"]
+    score: Float[np.ndarray, " N"] | None = None
+    quality: Float[np.ndarray, " N"] | None = None
+    visibility: Float[np.ndarray, "N 3"] | None = None
+    visibility_label: Int[np.ndarray, " N"] | None = None
+    missing: Bool[np.ndarray, " N"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def __repr__(self) -> str:
+        filled = [field.name for field in fields(self)[2:] if getattr(self, field.name) is not None]
+        return f"Keypoint({self.name}, number {self.index}, of {len(self)} poses; filled: {', '.join(filled)})"
+
+
+COLUMNS = tuple(field.name for field in fields(Keypoint)[2:])
+"""The columns that it takes from `Poses`."""
+
+
+@runtime_checkable
+class Photo(Protocol):
+    """A photo or video frame that poses came from; its pixels are read on demand, not kept.
+
+    `name` is for people: a file's path, an address, "clip.mp4, frame 7".
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self) -> UInt8[np.ndarray, "H W 3"]:
+        """Return the pixels, RGB. Raises InputError if they can no longer be read."""
+        ...
+
+
+def joined_photos(parts: Sequence[Mapping[int, Photo] | None]) -> dict[int, Photo]:
+    """Return the photos of all parts by image id, without ids that stand for different photos in two parts."""
+    distinct = {id(part): part for part in parts if part is not None}  # slices share their mapping
+    joined: dict[int, Photo] = {}
+    twice: set[int] = set()
+    for part in distinct.values():
+        for image_id, photo in part.items():
+            if joined.setdefault(image_id, photo) != photo:
+                twice.add(image_id)
+    return {image_id: photo for image_id, photo in joined.items() if image_id not in twice}

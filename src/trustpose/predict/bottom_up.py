@@ -10,12 +10,12 @@ from trustpose.codecs.group_tokens import GROUP_INPUTS, group_tokens
 from trustpose.codecs.people import DetectedPeople
 from trustpose.files import InputError
 from trustpose.geometry.crops import Grid, invert_affine, transform
-from trustpose.models.outputs import PHOTO_MAPS
+from trustpose.models.outputs.kinds import PHOTO_MAPS
+from trustpose.models.outputs.trust import TrustArrays, TrustOutput, pose_fields, trust_shape
+from trustpose.models.runtime.backends import PhotoNetwork
+from trustpose.models.runtime.sessions import PerProcess, open_session, output_names, run_tensors, trust_names
 from trustpose.models.spec import ModelSpec
-from trustpose.models.trust_output import TrustArrays, TrustOutput, pose_fields, trust_shape
 from trustpose.poses import Poses
-from trustpose.runtime.backends import PhotoNetwork
-from trustpose.runtime.sessions import PerProcess, open_session, output_names, run_tensors, trust_names
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,10 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from trustpose.files import InputError, read_json
-from trustpose.formats.coco import TruthFile
-from trustpose.formats.coco.ids import IdColumn, number_texts
-from trustpose.formats.columns import Rows
-from trustpose.geometry.box_checks import box_fault, format_fault, xywh_fault
-from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
+from trustpose.geometry.boxes import box_fault, format_fault, xywh_fault, xywh_to_xyxy, xyxy_to_xywh
 from trustpose.geometry.crops import Boxes
+from trustpose.io.coco.truth import TruthFile
+from trustpose.io.columns import IdColumn, Rows, number_texts
 from trustpose.poses import Truth
 
 LEAST_INSIDE = 0.5  # of a box's area; a warning names boxes with less of it in the photo

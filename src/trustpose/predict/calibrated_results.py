@@ -11,13 +11,14 @@ from trustpose.calibration.applied_record import photo_ids, write_record
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.card import Card
 from trustpose.calibration.fit import Fit, fit
+from trustpose.calibration.opinions import Second
 from trustpose.calibration.options import FitOptions
-from trustpose.calibration.second import Second
-from trustpose.evaluation.rescoring import Rescoring, rescoring
+from trustpose.evaluation.precision import Rescoring, rescoring
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results
-from trustpose.formats.output_files import table_format
-from trustpose.formats.tables import write_table
+from trustpose.io.coco.results import ResultsFile, read_results
+from trustpose.io.coco.truth import TruthFile
+from trustpose.io.output_files import table_format
+from trustpose.io.tables import write_table
 from trustpose.poses import Area
 from trustpose.predict.second_results import SecondSource, opinions_of_calibrator
 from trustpose.skeletons import COCO_WHOLEBODY_133, parse_sigmas, skeleton_of

@@ -14,11 +14,11 @@ from jaxtyping import UInt8
 
 from trustpose.extras import not_installed
 from trustpose.files import InputError
+from trustpose.models.runtime.backends import BoxDetector, PeopleNetwork
 from trustpose.models.spec import DEFAULT, ModelSpec, detector_folder, output_kind
 from trustpose.predict.bottom_up import BottomUpNetwork
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
 from trustpose.predict.single_stage import PeopleDetector
-from trustpose.runtime.backends import BoxDetector, PeopleNetwork
 
 WHOLE = "whole"
 TORCHVISION = (

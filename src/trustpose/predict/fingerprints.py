@@ -6,7 +6,7 @@ from pathlib import Path
 from trustpose.files import read_bytes
 from trustpose.models.spec import DEFAULT, MODEL_JSON, MODEL_ONNX, MODEL_TRUST, ModelSpec, default_folder
 from trustpose.predict.adapters import ADAPTERS
-from trustpose.predict.base import BasePredictor
+from trustpose.predict.base_predictor import BasePredictor
 
 
 def fingerprint(model: Path | str | None) -> str | None:

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import InputError
-from trustpose.formats.download import download, is_address
-from trustpose.formats.photos import MAX_PIXELS, SUFFIXES, UNREAD_SUFFIXES, decode_photo, read_image
-from trustpose.formats.video import SUFFIXES as VIDEO_SUFFIXES
+from trustpose.io.download import download, is_address
+from trustpose.io.photos import MAX_PIXELS, SUFFIXES, UNREAD_SUFFIXES, decode_photo, read_image
+from trustpose.io.video import SUFFIXES as VIDEO_SUFFIXES
 
 CHANNELS = ("RGB", "BGR")
 GLOB = frozenset("*?[")

@@ -12,25 +12,24 @@ from trustpose.files import InputError
 from trustpose.geometry.crops import Boxes
 from trustpose.grouping.association import association_of
 from trustpose.grouping.suppression import suppressor
-from trustpose.models.field_output import FieldOutput
 from trustpose.models.hub import PREFIX, download_model
-from trustpose.models.outputs import PHOTO_MAPS
+from trustpose.models.outputs.fields import FieldOutput
+from trustpose.models.outputs.kinds import PHOTO_MAPS
+from trustpose.models.runtime.backends import BoxDetector, PeopleNetwork, open_runtime
+from trustpose.models.runtime.sessions import AUTO, onnx_device
 from trustpose.models.spec import DEFAULT, ModelSpec, detector_folder
 from trustpose.names import closest, unknown_option
 from trustpose.options import changed_options
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
-from trustpose.predict.base import BasePredictor
+from trustpose.predict.base_predictor import BasePredictor
 from trustpose.predict.bottom_up import BottomUpNetwork
-from trustpose.predict.calibrated import Calibrated, calibrated
+from trustpose.predict.calibrated import Calibrated, calibrated, named
 from trustpose.predict.detectors import PEOPLE_MIN_SCORE, load_detector
 from trustpose.predict.options import PredictOptions
-from trustpose.predict.second_opinion import named
+from trustpose.predict.predictor import Predictor
 from trustpose.predict.single_stage import SingleStagePredictor
-from trustpose.predict.top_down import Predictor
 from trustpose.predict.whole_body import WholeBody
-from trustpose.runtime.backends import BoxDetector, PeopleNetwork, open_runtime
-from trustpose.runtime.sessions import AUTO, onnx_device
 
 AnyPredictor = Predictor | SingleStagePredictor | EstimatorPredictor | WholeBody
 

@@ -8,11 +8,11 @@ from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.shipped import PREFIX, shipped_calibrators
 from trustpose.extras import install_line, not_installed
 from trustpose.files import InputError
+from trustpose.models.outputs.trust import TrustOutput
+from trustpose.models.runtime.sessions import open_session, output_names, trust_names
 from trustpose.models.spec import ModelSpec, shipped_folders
-from trustpose.models.trust_output import TrustOutput
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.bottom_up import GroupHead
-from trustpose.runtime.sessions import open_session, output_names, trust_names
 
 Row = dict[str, Any]
 

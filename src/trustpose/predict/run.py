@@ -3,10 +3,13 @@
 Nothing here prints or draws: callers pass a callback for each photo and an object that draws.
 """
 
+import signal
+import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -16,33 +19,119 @@ from typing import Any
 import numpy as np
 
 from trustpose.calibration.applied_record import InSampleWarning, record_path, write_record
-from trustpose.file_names import shown
-from trustpose.files import InputError, write_json
-from trustpose.formats.download import download_files
-from trustpose.formats.tables import check_format, write_table
-from trustpose.formats.video import Video
+from trustpose.files import DiskError, InputError, shown, write_json
 from trustpose.geometry.crops import NO_BOXES, Boxes
 from trustpose.grouping.association import association_of
 from trustpose.grouping.suppression import default_threshold, distance_of
 from trustpose.images import Images
+from trustpose.io.download import download_files
+from trustpose.io.tables import FORMATS, check_format, write_table
+from trustpose.io.video import Video
 from trustpose.models.spec import DEFAULT, detector_folder
 from trustpose.options import settings_in
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
-from trustpose.predict.base import BasePredictor, PhotoCalibration
-from trustpose.predict.drawn import Stream, finished
-from trustpose.predict.earlier_run import IMAGES, JOURNAL, check_earlier, left_files
+from trustpose.predict.base_predictor import BasePredictor, PhotoCalibration
+from trustpose.predict.calibrated import named
 from trustpose.predict.fingerprints import fingerprint, model_fingerprint
-from trustpose.predict.interruption import interruption
-from trustpose.predict.journal import Journal
+from trustpose.predict.journal import Done, Drawings, Journal, Step, Tell
 from trustpose.predict.load import DefaultDetector
 from trustpose.predict.options import PredictOptions, RunOptions
-from trustpose.predict.origins import VideoFrame, WebcamFrame
-from trustpose.predict.photos import Image
-from trustpose.predict.run_records import Done, Drawings, Step, Tell
-from trustpose.predict.second_opinion import named
+from trustpose.predict.photos import Image, Prediction, VideoFrame, WebcamFrame, prefetch
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
 from trustpose.predict.tracked import FrameTracker, check_flow, check_tracked, flow_function_named
+
+Stream = Callable[[Iterable[Image]], Iterable[Prediction]]
+_AHEAD = 6  # photos drawn while others are predicted
+
+
+def finished(
+    predictor: BasePredictor,
+    photos: Iterable[Image],
+    journal: Journal,
+    drawings: Drawings | None,
+    stream: Stream | None,
+) -> Iterator[tuple[Prediction, Any, InputError | None]]:
+    """Yield each prediction without its pixels, its drawing, made in threads, and the error if drawing failed."""
+
+    def finish(prediction: Prediction) -> tuple[Prediction, Any, InputError | None]:
+        photo = prediction.photo
+        drawn = problem = None
+        try:
+            if drawings is not None and prediction.error is None:
+                drawn = drawings.draw(prediction)
+        except DiskError:  # later drawings and the journal would fail too
+            raise
+        except InputError as error:  # keep its poses, and continue with the other photos
+            problem = error
+        light = replace(photo, source="") if isinstance(photo.source, np.ndarray) else photo
+        return replace(prediction, photo=light, pixels=None), drawn, problem
+
+    def followed() -> Iterator[Prediction]:
+        for prediction in (stream or predictor.stream)(photos):
+            journal_poses = journal.done.get(prediction.photo.image_id)
+            complete = prediction if journal_poses is None else replace(prediction, poses=journal_poses)
+            if drawings is not None and complete.error is None:
+                drawings.follow(complete)
+            yield complete
+
+    with ThreadPoolExecutor(predictor.threads, "trustpose-draw") as drawers:
+        yield from prefetch(drawers, finish, followed(), _AHEAD)
+
+
+IMAGES, JOURNAL = "images.json", "results.json.journal"  # file names in the folder of a run
+TABLES = [f"results.{format_}" for format_ in FORMATS]
+_DRAWINGS = (".jpg", ".mp4")
+
+
+def earlier_result(folder: Path, results: str) -> str | None:
+    """Return the name of a file of an earlier run that a run with this results file would replace, if there is one."""
+    return next((name for name in (results, JOURNAL, IMAGES) if (folder / name).exists()), None)
+
+
+def check_earlier(folder: Path, options: RunOptions, results: str) -> None:
+    """Raise InputError if a folder has an earlier run's results and the options neither resume nor overwrite them."""
+    earlier = None if options.resume or options.overwrite else earlier_result(folder, results)
+    if earlier is not None:
+        raise InputError(
+            f"{folder}: holds {earlier} of an earlier run; --resume continues it, --overwrite replaces it, or choose "
+            "another --out"
+        )
+
+
+def left_files(folder: Path, current_files: Iterable[Path]) -> list[Path]:
+    """Return what may be of an earlier run in a folder, in order: drawings, results, and folders of a video's results,
+    without `current_files`, the files and folders of this run."""
+    current_paths = {path.resolve() for path in current_files}
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in entries if path.resolve() not in current_paths and _is_of_a_run(path)]
+
+
+def _is_of_a_run(path: Path) -> bool:
+    if path.is_dir():
+        return any((path / name).exists() for name in TABLES)
+    return path.name in TABLES or path.suffix in _DRAWINGS
+
+
+@contextmanager
+def interruption() -> Iterator[Event]:
+    """Yield an event that Ctrl-C sets; a second Ctrl-C interrupts as usual. Signals reach only the main thread."""
+    event = Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
+
 
 RESULTS = "results.json"  # its name in the folder of a run
 DOWNLOADS = "downloads"  # its folder of files from addresses

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.calibration.card import Card
-from trustpose.calibration.opinion_card import matching
-from trustpose.calibration.second import Second, second_opinion_on
+from trustpose.calibration.opinions import Second, matching, second_opinion_on
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results
-from trustpose.formats.output_files import model_files
+from trustpose.io.coco.results import ResultsFile, read_results
+from trustpose.io.coco.truth import TruthFile
+from trustpose.io.output_files import model_files
 from trustpose.models.spec import DEFAULT
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
+from trustpose.predict.calibrated import named, opinion_on
 from trustpose.predict.fingerprints import model_fingerprint
 from trustpose.predict.load import load
-from trustpose.predict.second_opinion import named, opinion_on
 
 
 @dataclass(frozen=True)

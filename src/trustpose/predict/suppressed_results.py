@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.files import InputError, read_json, write_json
-from trustpose.formats.coco import ResultsFile, read_results
 from trustpose.grouping.suppression import Suppressed, suppressor
+from trustpose.io.coco.results import ResultsFile, read_results
 from trustpose.skeletons import Skeleton, skeleton_of
 
 

@@ -19,7 +19,7 @@ from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.crops import Boxes
 from trustpose.grouping.suppression import greedy_nms
 from trustpose.poses import Poses
-from trustpose.predict.base import BasePredictor
+from trustpose.predict.base_predictor import BasePredictor
 from trustpose.predict.boxes import whole_photo
 from trustpose.predict.options import RunOptions
 from trustpose.predict.photos import Image, Prediction, prefetch

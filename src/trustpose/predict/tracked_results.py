@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Int
 
 from trustpose.files import InputError, is_stdout, write_json
-from trustpose.formats.clips import read_clips
-from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
-from trustpose.formats.video import Video
 from trustpose.grouping.suppression import PoseArea
 from trustpose.images import Images
+from trustpose.io.clips import read_clips
+from trustpose.io.coco.results import ResultsFile
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
+from trustpose.io.video import Video
 from trustpose.predict.options import TrackOptions
 from trustpose.predict.tracked import flow_function_named
 from trustpose.skeletons import Skeleton
@@ -85,7 +86,7 @@ def track_results(
         results: COCO results with frames as images.
         out: the file to write.
         options: how poses are linked.
-        images: lists the frames, see `formats.clips.read_clips`.
+        images: lists the frames, see `io.clips.read_clips`.
         video: whose frames move earlier poses by optical flow; instead of `images`.
         flow_method: see `predict.tracked.flow_function_named`.
         skeleton: with the sigmas for OKS, NAME or FILE.json.
@@ -128,7 +129,7 @@ def read_tracked_truth(gt: Path, out: Path) -> TruthFile:
     """Read a ground truth that the tracks written to `out` are measured by. Raises InputError if it has no tracks."""
     if is_stdout(out):
         raise InputError("--gt: measures the file that is written, and so expects a file as --out")
-    truth = read_truth(gt)
+    truth = read_coco_truth(gt)
     if truth.truth.track_id is None:
         raise InputError(f"{gt}: field 'track_id' is missing in every annotation, --gt expects it")
     return truth

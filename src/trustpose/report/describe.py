@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from trustpose.poses import MISSING_ID, Poses, Visibility
-from trustpose.report.numbers import has_tracks, has_visible_joint, person_numbers
+from trustpose.report.scene import has_tracks, has_visible_joint, person_numbers
 from trustpose.skeletons import Skeleton, difference
 
 TRUSTED = 0.75  # minimum expected OPKS of a keypoint called reliable
@@ -29,7 +29,7 @@ def skeleton_to_show(poses: Poses, skeleton: Skeleton | None) -> Skeleton:
 def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
     """Return one paragraph on the poses of a photo, most trusted people first. Missing keypoints, poses without a
     visible joint and poses without trust are mentioned. Of several people, each has the number that drawings show
-    (`report.numbers.person_numbers`).
+    (`report.scene.person_numbers`).
 
     Names are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have
     different joints.

@@ -2,32 +2,130 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 import onnxruntime
 
 from trustpose.files import InputError
-from trustpose.formats.download import is_address
-from trustpose.formats.output_files import check_outputs, model_files
+from trustpose.io.download import is_address
+from trustpose.io.output_files import check_outputs, model_files
 from trustpose.models.spec import DEFAULT, ModelSpec, shipped_folder
 from trustpose.names import unknown_option
 from trustpose.options import settings_in
 from trustpose.predict.adapters import ADAPTERS
-from trustpose.predict.base import BasePredictor
-from trustpose.predict.earlier_run import IMAGES, JOURNAL, check_earlier
+from trustpose.predict.base_predictor import BasePredictor
+from trustpose.predict.calibrated import named
+from trustpose.predict.journal import Done, Drawings
 from trustpose.predict.load import load
 from trustpose.predict.options import PredictFiles, PredictOptions, RunOptions
-from trustpose.predict.run import results_name, sources_of
-from trustpose.predict.run_records import Done, Drawings
-from trustpose.predict.second_opinion import named
+from trustpose.predict.photos import Prediction
+from trustpose.predict.run import IMAGES, JOURNAL, check_earlier, results_name, sources_of
 from trustpose.predict.sources import Sources
 from trustpose.report import window
+from trustpose.report.draw import draw_poses
 from trustpose.report.options import DrawingOptions
-from trustpose.report.predictions import PoseDrawings
-from trustpose.report.run_watcher import RunWatcher
+from trustpose.report.pictures import picture_names, write_picture
+from trustpose.report.scene import check_style
+from trustpose.report.video import MPEG4_NOTE, FrameColours, H264Writer, VideoWriter, has_h264, is_readable
+from trustpose.skeletons import Skeleton
+
+if TYPE_CHECKING:
+    from trustpose.predict.journal import Tell
+
+
+class PoseDrawings:
+    """The `drawings` argument of `predictor.run`: draws into the folder `out` in a style of `draw_poses`; joints below
+    `min_score` are left out.
+
+    `paths` are the files written: pictures in threads, a video after its last frame. Raises InputError if one cannot be
+    written.
+    """
+
+    def __init__(
+        self, sources: Sources, out: Path, skeleton: Skeleton, min_score: float | None = None, style: str = "trust"
+    ) -> None:
+        self._skeleton, self._min_score, self._style = skeleton, min_score, check_style(style)
+        self._frame_rate = sources.frame_rate
+        self._pictures = picture_names(sources.files, out) if sources.video is None else {}
+        name = f"webcam-{sources.video}" if isinstance(sources.video, int) else getattr(sources.video, "stem", "")
+        self._video = None if sources.video is None else out / f"{name}.mp4"
+        self.paths: Sequence[Path] = [*self._pictures.values()] if self._video is None else [self._video]
+        self._source = sources.video if isinstance(sources.video, Path) else None
+        self._frame_colours, self._colour_indices = FrameColours(), dict[int, np.ndarray]()
+        self._open = ExitStack()
+        self._writer: VideoWriter | H264Writer | None = None
+
+    @property
+    def note(self) -> str | None:
+        """A note for the user about the files, before the run; None if there is none."""
+        if self._video is None:
+            return None
+        if not has_h264():
+            return f"{self._video}: {MPEG4_NOTE}"
+        if self._source is None or is_readable(self._source):
+            return None
+        return f"{self._video}: is written without sound, at a constant frame rate: {self._source} is damaged"
+
+    def follow(self, prediction: Prediction) -> None:
+        """Keep the colours of a video's people, if there is one each; to be called with every frame before `draw`."""
+        if self._video is not None and self._style == "people":
+            self._colour_indices[prediction.photo.image_id] = self._frame_colours.next(prediction.poses)
+
+    def draw(self, prediction: Prediction) -> np.ndarray | None:
+        """Return a drawn frame of a video; write the drawing of a photo at once."""
+        assert prediction.pixels is not None
+        drawn = draw_poses(
+            prediction.pixels,
+            prediction.poses,
+            self._skeleton,
+            style=self._style,
+            min_score=self._min_score,
+            is_frame=self._video is not None,
+            colour_indices=self._colour_indices.pop(prediction.photo.image_id, None),
+        )
+        if self._video is not None:
+            return drawn
+        assert isinstance(prediction.photo.source, Path)
+        write_picture(self._pictures[prediction.photo.source], drawn)
+        return None
+
+    def add(self, drawn: np.ndarray) -> None:
+        """Add the next frame of the video."""
+        assert self._video is not None
+        height, width = drawn.shape[:2]
+        if self._writer is None:
+            writer = (
+                H264Writer(self._video, width, height, self._frame_rate, self._source)
+                if has_h264()
+                else VideoWriter(self._video, width, height, self._frame_rate)
+            )
+            self._writer = self._open.enter_context(writer)
+        self._writer.write(drawn)
+
+    def __enter__(self) -> "PoseDrawings":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+
+class RunWatcher:
+    """Is told how a run goes on; this one shows nothing."""
+
+    def loaded(self, predictor: "BasePredictor") -> None:
+        """The model is loaded."""
+
+    def noted(self, note: str) -> None:
+        """There is something that the user should know before the run starts."""
+
+    def running(self, sources: "Sources") -> "AbstractContextManager[Tell | None]":  # noqa: ARG002
+        """The run starts: the context gives a function to call after each photo or frame."""
+        return nullcontext()
 
 
 def run(

@@ -1,15 +1,18 @@
 """The page's section on joints in the right place: curves and tables of PCK, PCKh, PDJ, FCK and PCP."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from trustpose.evaluation.comparison import outcome
-from trustpose.evaluation.joints_only import JointsAudit
+from trustpose.evaluation.localisation import JointsAudit
 from trustpose.evaluation.record import Audit, Comparison, Localisation, PartRate
-from trustpose.report.summary import number
-from trustpose.report.svg import COLOURS, axes, colour, inline, label
+from trustpose.report.plots import COLOURS, SERIES, axes, colour, inline, label
+from trustpose.report.summary import file_labels, number
+from trustpose.report.templates import TEMPLATES, letter
+from trustpose.version import __version__
 
 _SIZE = (250, 226)
 _MARGINS = {"left": 42, "right": 10, "top": 8, "bottom": 40}
@@ -148,3 +151,35 @@ def _plot(localisations: Sequence[Localisation], group: str | None, name: str) -
 
 def _words(name: str) -> str:
     return name.replace("_", " ").capitalize()
+
+
+def joints_page(audits: Sequence[JointsAudit]) -> str:
+    """Return the page as HTML. Raises ValueError without an audit."""
+    if not audits:
+        raise ValueError("audits: expected at least one, got none")
+    labels = file_labels(audits)
+    return TEMPLATES.get_template("joints_page.html.jinja").render(
+        version=__version__,
+        audits=audits,
+        labels=labels,
+        colours=[SERIES[index % len(SERIES)] for index in range(len(audits))],
+        letters=[letter(index) for index in range(len(audits))],
+        sentences=[_sentence(audit, label) for audit, label in zip(audits, labels, strict=True)],
+        joints=joint_sections(audits),
+    )
+
+
+def _sentence(audit: JointsAudit, label: str) -> str:
+    """Return a file's headlines, and how its first metric's differs from the other files'."""
+    rates = [
+        f"{localisation.title} {number(getattr(localisation, localisation.headline))}"
+        for localisation in audit.localisation.values()
+    ]
+    text = f"{label}: {', '.join(rates)}."
+    name, first = next(iter(audit.localisation.items()))
+    for difference in audit.compare:
+        if difference.metric == f"localisation.{name}.{first.headline}" and difference.low is not None:
+            change = number(difference.difference, sign=True)
+            against = Path(difference.against).name
+            text += f" {first.title} {change} against {against}: {describe_difference(difference)}."
+    return text

@@ -5,19 +5,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trustpose.evaluation.joints_only import JointsAudit
+from trustpose.evaluation.localisation import JointsAudit
 from trustpose.evaluation.record import Audit
 from trustpose.files import InputError
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.report import plots
-from trustpose.report.comparison import Differences, Headlines, among_the_best, comparison, differences, table
-from trustpose.report.conclusions import conclusion
-from trustpose.report.examples import KINDS
-from trustpose.report.gallery import MAX_PICTURES, Gallery, gallery
-from trustpose.report.joints import joint_sections
-from trustpose.report.joints_page import joints_page
+from trustpose.report.comparison import Differences, Headlines, among_the_best, comparison, differences, table, versus
+from trustpose.report.gallery import KINDS, MAX_PICTURES, Gallery, gallery
+from trustpose.report.joints import joint_sections, joints_page
+from trustpose.report.plots import SERIES
 from trustpose.report.summary import (
     bias,
+    conclusion,
     file_labels,
     number,
     opening,
@@ -25,10 +24,7 @@ from trustpose.report.summary import (
     verdict,
     why_none,
 )
-from trustpose.report.svg import SERIES
-from trustpose.report.templates import TEMPLATES, letter
-from trustpose.report.terms import TERMS
-from trustpose.report.versus import versus
+from trustpose.report.templates import TEMPLATES, TERMS, letter
 from trustpose.version import __version__
 
 DASH_PAIR = "– / –"

@@ -1,9 +1,13 @@
 """The output of `Poses`: `draw`, `save`, and the HTML of notebooks. See `poses.display`."""
 
 import base64
+import sys
+import tempfile
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import InputError
-from trustpose.formats.records import PosesSource, poses_of
-from trustpose.formats.tables import FORMATS, write_table
 from trustpose.images import Images
+from trustpose.io.read_poses import PosesSource, poses_of
+from trustpose.io.tables import FORMATS, write_table
 from trustpose.notebook import html_line, html_table
 from trustpose.poses import Photo, Poses, Visibility
 from trustpose.predict.images import as_rgb, read_pixels
@@ -192,3 +196,37 @@ def _least_reliable(pose: Poses) -> str | None:
 
 def _number(value: Any) -> str:
     return "" if value != value else str(int(value)) if isinstance(value, np.integer) else f"{float(value):.2f}"
+
+
+def show_picture(pixels: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Show a picture (H, W, 3), RGB."""
+    path = _new_folder() / "poses.jpg"
+    write_picture(path, pixels)
+    notebook = _notebook()
+    if notebook is None:
+        webbrowser.open(path.as_uri())
+    else:
+        notebook.display(notebook.Image(filename=str(path)))
+
+
+def show_page(html: str) -> None:
+    """Show a page of HTML that needs no other file."""
+    notebook = _notebook()
+    if notebook is not None:
+        notebook.display(notebook.HTML(html))
+        return
+    path = _new_folder() / "page.html"
+    path.write_text(html, encoding="utf-8")
+    webbrowser.open(path.as_uri())
+
+
+def _new_folder() -> Path:
+    """Return a new temporary folder. It stays, since the browser reads it after this process has ended."""
+    return Path(tempfile.mkdtemp(prefix="trustpose-"))
+
+
+def _notebook() -> Any:
+    """Return `IPython.display` in a notebook, None elsewhere."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return import_module("IPython.display") if hasattr(shell, "kernel") else None

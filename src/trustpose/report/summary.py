@@ -1,4 +1,4 @@
-"""Summarise an audit in plain text: the page's opening, formatted numbers, reasons for missing ones."""
+"""Summarise an audit in plain text: in one sentence, in the page's opening, in formatted numbers."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from trustpose.evaluation.joints_only import JointsAudit
+from trustpose.evaluation.localisation import JointsAudit
 from trustpose.evaluation.record import Audit
 from trustpose.metrics.reliability import calibration_error_by_chance, scale_to_unit
 
@@ -195,3 +195,48 @@ def _calibration(audit: Audit) -> str:
 def count(number: int, thing: str = "") -> str:
     """Format as 1,496 or "1 photo", "365 photos"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}" if thing else f"{number:,}"
+
+
+FEW_POSES = 30
+LITTLE_AP = 0.1
+MUCH_AP = 0.02
+WELL = 0.6  # from this correlation on, ranking is good news: a fault in calibration follows with "but"
+
+
+def conclusion(audit: Audit) -> str:
+    """Return the verdict on one audit: a sentence without names of files or fields."""
+    poses, ap = audit.pose.n, audit.number("ap.AP")
+    if not poses:
+        return "No pose is matched to a labelled person: check that results and ground truth belong together."
+    if poses < FEW_POSES:
+        return f"Only {count(poses, 'pose')} matched to labelled people: too few for a verdict."
+    if ap is not None and ap < LITTLE_AP:
+        return (
+            f"Hardly any pose is near its label (AP {ap:.2f}): check image ids, the order of the keypoints and "
+            "their coordinates before reading scores."
+        )
+    r = audit.pose.pearson
+    if r is None:
+        return "All scores are equal, or all poses equally good, so the score separates nothing."
+    return _on_scores(audit, r)
+
+
+def _on_scores(audit: Audit, r: float) -> str:
+    ranking = "The score " + next(words for limit, words in HOW_WELL if r < limit)
+    if verdict(audit) != "honest":
+        return f"{ranking} {'but' if r >= WELL else 'and'} is {_fault(audit)}: calibrate it."
+    link = "and" if r >= WELL else "but"
+    headroom = audit.headroom
+    if headroom is not None and headroom > MUCH_AP:
+        return f"{ranking} {link} is calibrated; the ranking still costs {headroom:.2f} of AP."
+    return f"{ranking} {link} is calibrated: use it as it is."
+
+
+def _fault(audit: Audit) -> str:
+    """Describe how the scores of an audit are not calibrated, after "is"."""
+    means, ece = bias(audit), audit.pose.ece
+    if ece is None or means is None:
+        return "not on a scale from 0 to 1"
+    off = f"{abs(means[0] - means[1]):.2f}"
+    phrases = {"overconfident": f"too high by {off}", "underconfident": f"too low by {off}"}
+    return phrases.get(verdict(audit), f"too high in places and too low in others, by {ece:.2f} on average")

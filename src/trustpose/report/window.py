@@ -16,7 +16,7 @@ from trustpose.predict.photos import Prediction
 from trustpose.predict.run import Drawings
 from trustpose.predict.sources import Sources
 from trustpose.report.draw import draw_poses
-from trustpose.report.frame_colours import FrameColours
+from trustpose.report.video import FrameColours
 from trustpose.skeletons import Skeleton
 
 TITLE = "trustpose (q closes)"

@@ -12,7 +12,7 @@ from typing import Any
 
 from trustpose.extras import not_installed
 from trustpose.files import InputError
-from trustpose.runtime.sessions import cpu_count
+from trustpose.models.runtime.sessions import cpu_count
 from trustpose.scale.options import LOCAL
 
 _CPUS = 4  # of a worker without a GPU, where its machine has as many

@@ -8,8 +8,7 @@ from typing import Any
 
 from trustpose.files import InputError, json_bytes, parse_json
 from trustpose.predict.journal import check_same_settings
-from trustpose.scale.attempts import Attempt
-from trustpose.scale.storage import StoragePath
+from trustpose.scale.storage import Attempt, StoragePath
 from trustpose.scale.table import Counts, Unread, errors_content, read_counts
 from trustpose.scale.units import LAST
 

@@ -5,28 +5,88 @@ with a predictor each.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from trustpose.formats.error_files import write_errors
+from trustpose.io.companions import write_errors
+from trustpose.models.runtime.sessions import AUTO
 from trustpose.models.spec import DEFAULT
-from trustpose.predict.base import BasePredictor
+from trustpose.predict.base_predictor import BasePredictor
 from trustpose.predict.load import load
 from trustpose.predict.options import PredictOptions, RunOptions
 from trustpose.predict.run import settings_of
-from trustpose.runtime.sessions import AUTO
-from trustpose.scale.blocks import remaining, write_blocks
-from trustpose.scale.cluster import Cluster, Share, cluster, import_ray, unwrap_error
+from trustpose.scale.cluster import Cluster, ClusterChangedError, Share, cluster, import_ray, unwrap_error
 from trustpose.scale.folder import POSES, RunFolder, Total
 from trustpose.scale.options import ScaleOptions
 from trustpose.scale.stages import Predict, Read, Work, counts_of
 from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import Counts
-from trustpose.scale.units import Inputs, Unit, find_inputs
+from trustpose.scale.units import LAST, Inputs, Unit, find_inputs
+
+
+class Part(Protocol):
+    """A dataclass that describes what one task reads: its number in the run, the digest in its blocks' names, and the
+    numbers of the blocks that an earlier run finished."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def done(self) -> tuple[int, ...]: ...
+
+
+P = TypeVar("P", bound=Part)
+
+
+def write_blocks(
+    machines: Cluster,
+    workers: tuple[int | None, str | None],
+    parts: list[P],
+    finished: Iterable[str],
+    write: Callable[[Share, list[P]], Iterator[tuple[str, Counts]]],
+) -> Iterator[Counts]:
+    """Yield the counts of each block that is not among the finished ones, as soon as its file is written.
+
+    workers: their number, None for the cluster's, and their device. write: processes some of the parts, and yields each
+    block's name and counts; raises ClusterChangedError if machines leave or join. The rest is then divided among the
+    machines of the cluster: Ray would let the blocks of a worker whose machine is lost wait until another machine has
+    room for it.
+    """
+    done = set(finished)
+    share = machines.share(*workers)
+    while todo := remaining(parts, done):
+        try:
+            for name, counts in write(share, todo):
+                done.add(name)
+                yield counts
+        except ClusterChangedError:
+            share = machines.share_again(*workers)
+
+
+def remaining(parts: Iterable[P], finished: Iterable[str]) -> list[P]:
+    """Return the parts with missing blocks, each with the numbers of its finished blocks. Blocks of other inputs, which
+    have other names, do not count."""
+    done: dict[str, list[int]] = {}
+    last: dict[str, int] = {}
+    for name in finished:
+        part, number, digest, is_last = name[:7], int(name[8:13]), name[14:26], name.endswith(LAST)
+        done.setdefault(f"{part}-{digest}", []).append(number)
+        if is_last:
+            last[f"{part}-{digest}"] = number
+    parts_left = []
+    for part in parts:
+        key = f"{part.number:07d}-{part.digest}"
+        done_numbers = sorted(done.get(key, []))
+        if key not in last or len(done_numbers) <= last[key]:
+            parts_left.append(replace(part, done=tuple(done_numbers)))  # type: ignore every part is a dataclass
+    return parts_left
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One block's poses as a Parquet file, a row a pose: the columns of `formats.tables`, all of them in every file.
+"""One block's poses as a Parquet file, a row a pose: the columns of `io.tables`, all of them in every file.
 
 Blocks without people, or without a field that others have, could not be read as one table otherwise. The file's
 metadata has the counts of its photos, and which of them could not be read and why: a block leaves one file.

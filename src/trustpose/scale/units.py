@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from trustpose.files import InputError
-from trustpose.formats.coco.names import number_in_name
-from trustpose.formats.photos import SUFFIXES, UNREAD_SUFFIXES
-from trustpose.formats.video import SUFFIXES as VIDEO_SUFFIXES
+from trustpose.io.coco.labels import number_in_name
+from trustpose.io.photos import SUFFIXES, UNREAD_SUFFIXES
+from trustpose.io.video import SUFFIXES as VIDEO_SUFFIXES
 from trustpose.poses.tables import package
 from trustpose.scale.storage import StoragePath, find_files
 

@@ -1,7 +1,7 @@
 """Skeletons: the joints of a data set or estimator, their connections, mirror pairs and sigmas for OKS.
 
-`skeleton.py` has the record `Skeleton`, `registry.py` the skeletons by name (`SKELETONS`), and `reader.py` reads custom
-skeletons from JSON. Read `skeleton.py` first.
+`skeleton.py` has the record `Skeleton` and reads custom ones from JSON, `registry.py` has the skeletons by name
+(`SKELETONS`). Read `skeleton.py` first.
 """
 
 from trustpose.skeletons.animals import AP10K_17
@@ -24,9 +24,16 @@ from trustpose.skeletons.bodies import (
     OPENPOSE_MPI_15,
     POSETRACK18_17,
 )
-from trustpose.skeletons.reader import parse_sigmas, read_skeleton, sigmas_of, skeleton_of_object, skeleton_value
 from trustpose.skeletons.registry import SKELETONS, find_skeleton, name_or_object, skeleton_of
-from trustpose.skeletons.skeleton import Skeleton, difference
+from trustpose.skeletons.skeleton import (
+    Skeleton,
+    difference,
+    parse_sigmas,
+    read_skeleton,
+    sigmas_of,
+    skeleton_of_object,
+    skeleton_value,
+)
 from trustpose.skeletons.whole_body import COCO_WHOLEBODY_133, FACE_68, FACE_70, FACE_98, HALPE_136, HAND_21
 
 __all__ = [

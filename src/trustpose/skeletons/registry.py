@@ -8,8 +8,7 @@ from typing import Any
 from trustpose.files import InputError
 from trustpose.names import did_you_mean
 from trustpose.skeletons import animals, bodies, whole_body
-from trustpose.skeletons.reader import read_skeleton, skeleton_value
-from trustpose.skeletons.skeleton import Skeleton
+from trustpose.skeletons.skeleton import Skeleton, read_skeleton, skeleton_value
 
 SKELETONS: dict[str, Skeleton] = {
     skeleton.name: skeleton

@@ -6,8 +6,8 @@ from pathlib import PurePath
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.formats.coco.names import number_in_name
 from trustpose.images import Images
+from trustpose.io.coco.labels import number_in_name
 
 
 @dataclass(frozen=True, eq=False)

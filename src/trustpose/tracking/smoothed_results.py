@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from trustpose.files import InputError, write_json
-from trustpose.formats.clips import read_clips
-from trustpose.formats.coco import ResultsFile, read_images
+from trustpose.io.clips import read_clips
+from trustpose.io.coco.results import ResultsFile
+from trustpose.io.coco.truth import read_images
 from trustpose.tracking.smoothing import Smoothed, smooth
 
 
@@ -26,7 +27,7 @@ def smooth_results(
     Args:
         results: COCO results with frames as images, and `track_id`.
         out: the file to write; new rows, for frames in which a track was not found, come last.
-        images: lists the frames, see `formats.clips.read_clips`.
+        images: lists the frames, see `io.clips.read_clips`.
         skeleton: of the keypoints, NAME or FILE.json.
         note: is called with what the user should know of the file.
         options: those of `smooth`.

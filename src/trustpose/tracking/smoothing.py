@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.formats.records import ImagesSource, PosesSource, images_of, poses_of
 from trustpose.geometry.expected_error import AREA_OF_BOX, expected_error
+from trustpose.io.read_poses import ImagesSource, PosesSource, images_of, poses_of
 from trustpose.names import expected_one_of
 from trustpose.poses import Poses
 from trustpose.tracking.gross_errors import Measured, estimate_noise, smooth_measured

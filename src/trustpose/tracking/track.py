@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from trustpose.formats.records import ImagesSource, PosesSource, images_of, poses_of
+from trustpose.io.read_poses import ImagesSource, PosesSource, images_of, poses_of
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.tracking.distances import Distance, both_distance
 from trustpose.tracking.flow import FlowFunction, FlowOfFrames

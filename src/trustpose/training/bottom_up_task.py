@@ -1,36 +1,251 @@
 """The Task for system "bottom-up": a network that sees all people of a photo, trained on whole photos."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from trustpose.codecs.boxes import encode_centres
+from trustpose.codecs.fields import FieldCodec
+from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.datasets.labelled_photos import LabelledPhotos, PhotoView, PhotoViews, labelled_photos
-from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
-from trustpose.models.outputs import PHOTO_MAPS
-from trustpose.models.spec import ModelSpec, output_kind
-from trustpose.networks.bottom_up import BottomUpNetwork
+from trustpose.export.model_folder import write_tensors
+from trustpose.export.onnx import export_maps
+from trustpose.files import InputError, new_folder, write_json
+from trustpose.heads.stages import Stage
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.metrics.average_precision import evaluate
+from trustpose.models.outputs.centres import CentreOutput
+from trustpose.models.outputs.fields import FieldOutput
+from trustpose.models.outputs.kinds import PHOTO_MAPS, PhotoMapOutputs
+from trustpose.models.outputs.tags import TagOutput
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, InputSpec, ModelSpec, output_kind
+from trustpose.networks.bottom_up import OFFSET_SCALE, BottomUpNetwork, Kind
 from trustpose.networks.checkpoint_files import read_own_tensors
-from trustpose.networks.layers import PoseNetwork
+from trustpose.networks.layers import STRIDE, PoseNetwork
 from trustpose.networks.zoo import build
+from trustpose.poses import Poses, Truth
 from trustpose.predict import bottom_up
+from trustpose.skeletons import COCO_17, COCO_17_REDUNDANT, Skeleton
 from trustpose.training import distributed
-from trustpose.training.bottom_up_models import MULTIPLE, limbs_of, numbers_on, save_maps_folder
-from trustpose.training.bottom_up_targets import BottomUpTargets
-from trustpose.training.crops import normalise
+from trustpose.training.bottom_up_options import TagFormula
+from trustpose.training.crops import MEAN, STD, normalise
+from trustpose.training.detector_task import centre_loss, sides_loss
 from trustpose.training.initialization import starting_network
-from trustpose.training.people import coco_layout, rows_by_fold
-from trustpose.training.photos import are_complete
+from trustpose.training.losses import stage_loss, tag_losses
+from trustpose.training.people import are_complete, coco_layout, rows_by_fold
 from trustpose.training.recipe import Recipe
-from trustpose.trust.stages import Stage
+
+MAX_PEOPLE = 30  # of a view, for tags
+_NEAR = 0.1  # height of a target's Gaussian above which a cell counts though it lies in an ignored place
+WEIGHTS = {"heatmaps": 1.0, "fields": 8.0, "pull": 5.0, "push": 5.0, "centres": 0.5, "sides": 1.0, "offsets": 1.0}
+"""Of the losses: with these all begin between 1 and 10. Those of tags are about HigherHRNet's 0.001, as its heatmaps'
+loss is a mean over all cells and ours a sum for each joint."""
 
 Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class BottomUpTargets:
+    """Targets of views of `size` pixels for a network with these kinds of maps.
+
+    sigma: of heatmaps, width: of fields, in map pixels. tag_formula: of the tags' losses, see `tag_losses`.
+    """
+
+    kinds: Sequence[Kind]
+    limbs: tuple[tuple[int, int], ...]
+    size: int
+    stride: int = 4
+    sigma: float = 2.0
+    width: float = 2.0
+    tag_formula: TagFormula = "higherhrnet"
+
+    @property
+    def cells(self) -> int:
+        return self.size // self.stride
+
+    @property
+    def heatmaps(self) -> HeatmapCodec:
+        return HeatmapCodec(self.cells, self.cells, float(self.stride), self.sigma, "dark")
+
+    def collate(self, views: list[PhotoView]) -> dict[str, np.ndarray]:
+        """Return the targets of views, stacked; `counted` (B, h, w): cells in which all joints are labelled."""
+        targets = [self._of_view(view) for view in views]
+        return {name: np.stack([view_targets[name] for view_targets in targets]) for name in targets[0]}
+
+    def _of_view(self, view: PhotoView) -> dict[str, np.ndarray]:
+        codec, cells = self.heatmaps, self.cells
+        heatmaps = codec.encode_people(view.xy, view.labelled)
+        ignored = view.ignored[self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
+        targets = {"heatmaps": heatmaps, "counted": ~ignored | (heatmaps > _NEAR).any(axis=0)}
+        targets["joints"] = np.array(view.labelled.sum())
+        if "fields" in self.kinds:
+            fields = FieldCodec(self.limbs, codec.grid, self.width)
+            targets["fields"] = fields.encode(view.xy, view.labelled, cells, cells)
+        if "tags" in self.kinds:
+            targets |= self._tags(view)
+        if "centres" in self.kinds:
+            targets |= self._centres(view, ignored)
+        return targets
+
+    def _tags(self, view: PhotoView) -> dict[str, np.ndarray]:
+        """Return cell (30, K), row × w + column, and is_tagged (30, K) of the first 30 people's labelled joints."""
+        keypoints = view.xy.shape[1]
+        cells = np.rint(self.heatmaps.grid.cells(view.xy)).astype(np.int64).clip(0, self.cells - 1)[:MAX_PEOPLE]
+        cell = np.zeros((MAX_PEOPLE, keypoints), np.int64)
+        cell[: len(cells)] = cells[..., 1] * self.cells + cells[..., 0]
+        is_tagged = np.zeros((MAX_PEOPLE, keypoints), np.bool_)
+        is_tagged[: len(cells)] = view.labelled[:MAX_PEOPLE]
+        return {"cell": cell, "is_tagged": is_tagged}
+
+    def _centres(self, view: PhotoView, ignored: Bool[np.ndarray, "h w"]) -> dict[str, np.ndarray]:
+        """Return bumps, sides, weight (`encode_centres`), of all people with a box; centred (h, w): cells where these
+        count; offsets (2 × K, h, w) and learnt (K, h, w): the offsets to joints from all cells that teach sides."""
+        cells, stride = self.cells, self.stride
+        box = np.concatenate([view.box, view.unlabelled])
+        bumps, sides, weight = encode_centres(box, cells, cells, stride)
+        owner = (sides[None] == box.astype(np.float32)[:, :, None, None]).all(axis=1) & (weight > 0)  # (P, h, w)
+        middle = (np.stack(np.meshgrid(np.arange(cells), np.arange(cells))) + 0.5) * stride  # x, y
+        keypoints = view.xy.shape[1]
+        joint_offsets = np.zeros((keypoints, 2, cells, cells), np.float32)
+        learnt = np.zeros((keypoints, cells, cells), np.float32)
+        for person, is_own in enumerate(owner[: len(view.xy)]):
+            joint_offsets[:, :, is_own] = view.xy[person][..., None] - middle[:, is_own]
+            learnt[:, is_own] = view.labelled[person][:, None]
+        counted = ~ignored
+        for x0, y0, x1, y1 in np.rint(view.unlabelled / stride).astype(int):
+            counted[y0:y1, x0:x1] = True
+        return {
+            "bumps": bumps,
+            "sides": sides,
+            "weight": weight,
+            "centred": (counted | (bumps == 1)).astype(np.float32),
+            "offsets": joint_offsets.reshape(-1, cells, cells),
+            "learnt": learnt * weight,
+        }
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """Return what the losses are divided by."""
+        counts = {"joints": batch["joints"].sum(), "views": torch.tensor(len(batch["joints"]))}
+        if "fields" in self.kinds:
+            counts["on_limbs"] = (batch["fields"] != 0).sum()
+        if "centres" in self.kinds:
+            counts["people"] = (batch["bumps"] == 1).sum()
+            counts["weight"], counts["learnt"] = batch["weight"].sum(), batch["learnt"].sum()
+        return counts
+
+    def losses(self, maps: Mapping[str, Tensor], batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weighted terms of a batch's maps, each a sum divided by the whole batch's count."""
+        counted, totals = batch["counted"], {name: total.clamp(min=1) for name, total in totals.items()}
+        terms = {"heatmaps": stage_loss([maps["heatmaps"]], batch["heatmaps"], counted).sum() / totals["joints"]}
+        if "fields" in self.kinds:
+            terms["fields"] = stage_loss([maps["fields"]], batch["fields"], counted).sum() / totals["on_limbs"]
+        if "tags" in self.kinds:
+            pull, push = tag_losses(maps["tags"], batch["cell"], batch["is_tagged"], self.tag_formula)
+            terms |= {"pull": pull.sum() / totals["views"], "push": push.sum() / totals["views"]}
+        if "centres" in self.kinds:
+            terms |= self._centre_losses(maps, batch, totals)
+        return {name: WEIGHTS[name] * term for name, term in terms.items()}
+
+    def _centre_losses(
+        self, maps: Mapping[str, Tensor], batch: Batch, totals: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        centres = centre_loss(maps["centre"][:, 0], batch["bumps"], batch["centred"]) / totals["people"]
+        sides = sides_loss(maps["sides"], batch["sides"], batch["weight"], self.stride) / totals["weight"]
+        distance = (maps["joints"] - batch["offsets"]).abs().unflatten(1, (-1, 2)).sum(dim=2)  # (B, K, h, w)
+        offset_loss = (distance * batch["learnt"]).sum() / totals["learnt"] / OFFSET_SCALE
+        return {"centres": centres, "sides": sides, "offsets": offset_loss}
+
+
+MULTIPLE = 32  # a photo's sides must be multiples of this
+
+
+def limbs_of(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
+    """Return the limbs of part affinity fields: the skeleton's edges, for COCO's joints with the redundant ones."""
+    more = COCO_17_REDUNDANT if skeleton.keypoints == COCO_17.keypoints else ()
+    return (*skeleton.edges, *more)
+
+
+def maps_spec(recipe: Recipe, kind: Kind, folder: Path) -> ModelSpec:
+    """Return the spec for prediction with one kind of maps of the recipe's network."""
+    side = recipe.bottom_up.longest
+    return ModelSpec(
+        onnx=folder / MODEL_ONNX,
+        name=recipe.name,
+        licence="unknown",
+        source=f"trustpose train {recipe.name}",
+        input=InputSpec(
+            "image", "NCHW", "float32", side, side, "RGB", 1 / 255, MEAN, STD, multiple=MULTIPLE, longest=side
+        ),
+        output=_output(recipe, kind),
+        skeleton=recipe.data.joints,
+    )
+
+
+def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
+    """Return the decoding options of maps, as chosen by AP on the held-out photos of `train` for the recipes
+    "bottom-up" and "bottom-up-tags"."""
+    skeleton, sigma = recipe.data.joints, recipe.bottom_up.sigma
+    if kind == "fields":
+        limbs = limbs_of(skeleton)
+        more = tuple(range(len(skeleton.edges), len(limbs)))
+        links: dict[str, Any] = {"min_value": 0.005, "min_share": 0.6, "matching": "optimal", "order": "scores"}
+        links |= {"redundant": more, "min_parts": 3, "min_score": 0.1}
+        return FieldOutput(len(skeleton), float(STRIDE), limbs, sigma=sigma, **links)
+    if kind == "tags":
+        order = tuple(range(len(skeleton)))
+        return TagOutput(len(skeleton), float(STRIDE), order, sigma=sigma, min_peak=0.3, fill=True)
+    return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma, reach=0.5, overlap=0.4)
+
+
+def save_maps_folder(out: Path, network: BottomUpNetwork, recipe: Recipe, kind: Kind) -> ModelSpec:
+    """Write the network, with one kind of its maps, as the new model folder `out`; return its spec. Raises
+    InputError."""
+    with new_folder(out) as folder:
+        side = recipe.bottom_up.longest
+        export_maps(network, kind, folder / MODEL_ONNX, side, side, free_size=MULTIPLE)
+        write_tensors(folder / MODEL_WEIGHTS, network)
+        write_json(folder / MODEL_JSON, maps_spec(recipe, kind, folder).to_json())
+        ModelSpec.read(folder)  # validate before publishing
+    return ModelSpec.read(out)
+
+
+def numbers_on(network: bottom_up.BottomUpNetwork, photos: LabelledPhotos) -> dict[str, float]:
+    """Return COCO's AP and AR, by the audit's names, of the people that a network finds in whole photos.
+
+    People without labelled joints are ignored; everybody's area is 0.53 of the box's, as segments are not kept.
+    """
+    parts: list[Poses] = []
+    for index, image_id in enumerate(photos.photos.image_id.tolist()):
+        pixels, scale = photos.photos.photo(index)
+        detected = network(pixels)
+        shift = (scale - 1) / 2  # positions are those of pixels' middles
+        image_ids = np.full(len(detected), image_id)
+        parts.append(Poses((detected.xy - shift) / scale, detected.score, detected.pose_score, image_id=image_ids))
+    poses, truth = Poses.concatenate(parts), _truth(photos)
+    assert poses.pose_score is not None
+    sigmas = network.spec.skeleton.sigmas
+    scores = evaluate(poses, truth, poses.pose_score, sigmas=sigmas, area="box*0.53").summary()
+    return {f"ap.{name}": getattr(scores, name) for name in ("AP", "AP50", "AP75", "AR")}
+
+
+def _truth(photos: LabelledPhotos) -> Truth:
+    counts = [len(xy) for xy in photos.xy]
+    v, box = np.concatenate(photos.v), np.concatenate(photos.photos.box)
+    return Truth(
+        xy=np.concatenate(photos.xy),
+        v=v,
+        box=box,
+        iscrowd=np.zeros(len(v), np.bool_),
+        image_id=np.repeat(photos.photos.image_id, counts),
+        annotation_id=np.arange(len(v)) + 1,
+    )
 
 
 class Learner(nn.Module):
@@ -128,7 +343,7 @@ def bottom_up_task(recipe: Recipe, data: Path, model: Path | None) -> BottomUpTa
     layout = coco_layout(data)
     if layout is None:
         raise InputError(f"{data}: holds no photos with keypoints in one of COCO's layouts")
-    file = read_truth(layout[0])
+    file = read_coco_truth(layout[0])
     if file.keypoint_names != recipe.data.joints.keypoints:
         raise InputError(f"data.skeleton: {recipe.data.skeleton} has other joints than {layout[0]}")
     photos = labelled_photos(file, layout[1], are_complete(file))

@@ -23,13 +23,13 @@ from trustpose.codecs import DecodedKeypoints, Outputs
 from trustpose.datasets.augment import NOTHING, Augmentation, TrainingCrop, TrainingCrops
 from trustpose.export.inner_tensors import ESTIMATES, TOKENS, InnerTensor, expose, find_maps
 from trustpose.files import InputError, cannot_write, read_json, write_json
+from trustpose.heads.heads import Tensors
 from trustpose.models.flip_test import average_flipped
+from trustpose.models.runtime.sessions import cpu_count, run_session, session_of, to_tensor
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.poses import Area
 from trustpose.predict.photos import prefetch
-from trustpose.runtime.sessions import cpu_count, run_session, session_of, to_tensor
 from trustpose.training.crops import labels_of
-from trustpose.trust.heads import Tensors
 
 INDEX = "index.json"
 _FORMAT = "trustpose features, 4"

@@ -7,6 +7,8 @@ from torch import nn
 
 from trustpose.export.onnx import evaluation_mode
 from trustpose.files import InputError
+from trustpose.heads.hpcvnet import add_heatmap_layers
+from trustpose.models.runtime.weights import load_module
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.checkpoints import convert
@@ -15,9 +17,7 @@ from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.symmetric_transformer import SymmetricTransformer, frozen_branch, symmetric
 from trustpose.networks.zoo import NETWORKS, build
-from trustpose.runtime.weights import load_module
 from trustpose.training.recipe import Recipe, check_network
-from trustpose.trust.hpcvnet import add_heatmap_layers
 
 
 def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:

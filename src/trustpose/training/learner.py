@@ -9,22 +9,24 @@ Every term is a mean over people, keypoints and, for maps, pixels, in which unla
 scaled from a part of the batch to the whole (`task.Task`).
 """
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float, Real
+from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
+from trustpose.codecs.coordinates import soft_argmax
 from trustpose.codecs.heatmaps import HeatmapCodec
-from trustpose.codecs.integral import soft_argmax
 from trustpose.files import InputError
+from trustpose.heads.heads import TrustHead, estimates_of
+from trustpose.heads.network import run
 from trustpose.networks.symmetric_transformer import SymmetricTransformer
 from trustpose.training.losses import plain
 from trustpose.training.recipe import Objective, Recipe, TrainOptions
-from trustpose.trust.heads import TrustHead, estimates_of
-from trustpose.trust.network import run
 
 PARTWISE: tuple[Objective, ...] = ("cascade", "coarse-to-fine")
 FINE_SHARE = 0.1
@@ -213,3 +215,47 @@ def _distance(xy: Float[Tensor, "B K 2"], batch: Mapping[str, Tensor], codec: He
     sides = xy.new_tensor([codec.width * codec.stride, codec.height * codec.stride])
     distance = ((xy - batch["xy"]).abs() / sides).sum(dim=2)
     return (distance * batch["weights"]).mean()
+
+
+_MIN_BATCH = 2  # samples that batch norm needs
+
+
+class HeadLearner(nn.Module):
+    """A head on pooled maps; with `folds`, also a copy for each fold, which learns from the people of the others.
+
+    A call returns plain dicts and tensors.
+    """
+
+    def __init__(self, head: TrustHead, folds: int = 0):
+        super().__init__()
+        self.head = head
+        self.without = nn.ModuleList(copy.deepcopy(head) for _ in range(folds))
+
+    @property
+    def heads(self) -> list[TrustHead]:
+        """The head, then its copies by fold."""
+        return [self.head, *self.without]  # type: ignore a ModuleList's items are of any kind
+
+    def forward(self, *pooled: Tensor, fold: Int[Tensor, " B"]) -> list[Any]:
+        """Return for each of `learning` the input of its losses, a dataclass as a dict of its fields."""
+        return [
+            plain(self.heads[number].logits(tuple(part[rows] for part in pooled)))
+            for number, rows in self.learning(fold)
+        ]
+
+    def learning(self, fold: Int[Tensor, " B"]) -> list[tuple[int, Bool[Tensor, " B"]]]:
+        """Return the number of each head that learns from a batch, and from which rows, given each row's fold: the
+        first from all, the others from the other folds', if they are enough for batch norm."""
+        rows = [torch.ones_like(fold, dtype=torch.bool), *(fold != number for number in range(len(self.without)))]
+        return [(number, is_used) for number, is_used in enumerate(rows) if number == 0 or is_used.sum() >= _MIN_BATCH]
+
+    def unseen(
+        self, rows: Int[np.ndarray, " N"], fold: Int[np.ndarray, " N"]
+    ) -> Iterator[tuple[TrustHead, Int[np.ndarray, " M"]]]:
+        """Yield each head with the indices into `rows` of people that it has not learnt from, by their folds: all of
+        them for a single head."""
+        if not len(self.without):
+            yield self.head, np.arange(len(rows))
+        for number, head in enumerate(self.heads[1:]):
+            if len(positions := np.flatnonzero(fold == number)):
+                yield head, positions

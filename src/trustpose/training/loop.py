@@ -11,30 +11,149 @@ has no equivalent, and the equality holds for networks without batch norm in tra
 a head without it). `accumulate` divides a batch in the same way in one process; there batch norm always uses the parts.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from trustpose.files import InputError, write_json
+from trustpose.heads.stages import Stage, Strategy
 from trustpose.training import distributed
-from trustpose.training.checkpoint import RunPosition, random_state, read_checkpoint, restore, write_checkpoint
-from trustpose.training.ema import Ema
-from trustpose.training.interrupts import InterruptedRun, NonFiniteLossError, OutOfTime, stop_on_signals
-from trustpose.training.loading import load_batches, single_opencv_thread
+from trustpose.training.checkpoint import (
+    InterruptedRun,
+    NonFiniteLossError,
+    OutOfTime,
+    RunPosition,
+    random_state,
+    read_checkpoint,
+    restore,
+    stop_on_signals,
+    write_checkpoint,
+)
 from trustpose.training.logs import Logs, progress
+from trustpose.training.people import load_batches, single_opencv_thread
 from trustpose.training.recipe import Recipe, TrainOptions, to_json
-from trustpose.training.schedule import batch_parts, learning_rate, sample_order, steps_per_epoch
 from trustpose.training.task import Task
-from trustpose.trust.stages import Stage, Strategy
+
+
+class Ema:
+    """average ← average + (1 − d) (weights − average) after each step, d = min(decay, (1 + n) / (10 + n)) at step n.
+
+    The lower decay of the first steps (as in TensorFlow's ExponentialMovingAverage with num_updates) removes the random
+    initialisation. Values that training does not change stay bit-identical in the average. Integers (batch norm's
+    counter) are copied. decay 0: no average, the weights themselves.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay = decay
+        self.updates = 0
+        self.average = {name: value.detach().clone() for name, value in model.state_dict().items()} if decay else {}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Update the average with the weights of one step."""
+        if not self.decay:
+            return
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        state = model.state_dict()
+        moving = [name for name, value in state.items() if value.is_floating_point()]
+        follow = get_ema_multi_avg_fn(decay)  # all tensors in one call
+        follow([self.average[name] for name in moving], [state[name] for name in moving], self.updates)
+        for name in state.keys() - set(moving):
+            self.average[name].copy_(state[name])
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Use the average's weights inside the block and the model's own after it."""
+        if not self.decay:
+            yield
+            return
+        weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        model.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            model.load_state_dict(weights)
+
+    def state_dict(self) -> dict[str, Tensor | int | dict[str, Tensor]]:
+        """Return the state for a checkpoint."""
+        return {"updates": self.updates, "average": self.average}
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Restore the state from a checkpoint. Raises ValueError if it is from another model."""
+        shapes = {name: value.shape for name, value in state["average"].items()}
+        if shapes != {name: value.shape for name, value in self.average.items()}:
+            raise ValueError("ema: its tensors are from another model")
+        self.updates = state["updates"]
+        for name, value in state["average"].items():
+            self.average[name].copy_(value)
+
+
+_ORDER = 17  # a random stream separate from those of the augmentation
+
+
+def steps_per_epoch(samples: int, options: TrainOptions) -> int:
+    """Return the number of full batches in an epoch; the remaining samples vary. Raises InputError for less than
+    one."""
+    if samples < options.batch_size:
+        raise InputError(f"train.batch_size: {options.batch_size} is more than the {samples} available samples")
+    return samples // options.batch_size
+
+
+def sample_order(seed: int, epoch: int, samples: int) -> Int[np.ndarray, " N"]:
+    """Return the samples' indices in the order of an epoch."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, _ORDER]))).permutation(samples)
+
+
+def batch_parts(order: Int[np.ndarray, " n"], options: TrainOptions, rank: int, processes: int) -> list[list[int]]:
+    """Return the indices of each part that process `rank` of `processes` computes, in order: `accumulate` parts per
+    batch.
+
+    A batch is divided into parts, and each part into a slice for every process.
+    """
+    batches = len(order) // options.batch_size
+    slice_size = options.batch_size // (options.accumulate * processes)
+    cut = order[: batches * options.batch_size].reshape(-1, processes, slice_size)  # of no batches, no parts
+    return cut[:, rank].tolist()
+
+
+def learning_rate(plan: Strategy, options: TrainOptions, epoch: int, step: int, steps: int) -> float:
+    """Return the learning rate of step `step`, counted from 0 over all epochs of `steps` each.
+
+    The cosine falls to 0 over all epochs, or over each stage's if stages train different parts of a network.
+    """
+    if options.schedule == "cosine":
+        first, epochs = _span(plan, epoch)
+        rate = plan.learning_rate * (1 + math.cos(math.pi * (step - first * steps) / (epochs * steps))) / 2
+    else:
+        rate = plan.learning_rate * 0.1 ** sum(epoch >= drop for drop in plan.drops)
+    return rate * min(1.0, (step + 1) / options.warmup) if options.warmup else rate
+
+
+def _span(plan: Strategy, epoch: int) -> tuple[int, int]:
+    """Return the first epoch and the number of epochs of one fall of the rate."""
+    if all(stage.part is None for stage in plan.stages):
+        return 0, plan.epochs
+    first = 0
+    for stage in plan.stages:
+        if epoch < first + stage.epochs:
+            return first, stage.epochs
+        first += stage.epochs
+    raise ValueError(f"epoch: expected 0 to {plan.epochs - 1}, got {epoch}")
+
 
 CHECKPOINT = "checkpoint.pt"
 NON_FINITE = "non-finite.json"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
@@ -16,29 +17,159 @@ from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.joint_candidates import joint_candidate_targets
 from trustpose.datasets.augment import TrainingCrop, TrainingCrops
 from trustpose.datasets.dataset_ops import subset
+from trustpose.datasets.detected_boxes import PRESENT
 from trustpose.datasets.people import People
+from trustpose.datasets.proposals import ProposalGenerator, fit_proposals
+from trustpose.export.model_folder import write_tensors
+from trustpose.export.onnx import export_coordinates, export_onnx
 from trustpose.export.trust_folder import Fitted, save_trust_network
-from trustpose.files import InputError
-from trustpose.models.spec import ModelSpec
+from trustpose.files import InputError, new_folder, write_json
+from trustpose.geometry.boxes import paired_iou
+from trustpose.geometry.crops import Boxes, invert_affine, transform
+from trustpose.heads.heads import Trust, TrustHead
+from trustpose.heads.network import TrustNetwork, attach
+from trustpose.heads.stages import Stage
+from trustpose.heads.targets import TrustTargets, trust_targets
+from trustpose.models.outputs.crops import CoordinateOutput
+from trustpose.models.runtime.weights import load_trust_network
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, InputSpec, ModelSpec
 from trustpose.names import expected_one_of
 from trustpose.poses import describe_sources
-from trustpose.runtime.weights import load_trust_network
-from trustpose.training.alphapose import centred_targets, fit_detector_proposals
-from trustpose.training.crops import Batch, CropLabels, codec_of, collate, normalise, training_crops
-from trustpose.training.decoding import decode_keypoints
+from trustpose.predict.boxes import boxes_from_detections
+from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalise, training_crops
 from trustpose.training.initialization import parallel_branch, starting_network
 from trustpose.training.interference import OtherPeople
 from trustpose.training.learner import PARTWISE, Learner, check_parts, heatmap_loss, lesson_of, network_terms, parts_of
 from trustpose.training.losses import HEAD_LOSSES, loss_options
-from trustpose.training.network_model import gives_coordinates, model_spec, save_network
 from trustpose.training.people import area_of, open_training, require_sigmas
 from trustpose.training.recipe import Recipe
 from trustpose.training.teacher import CACHE, open_teacher, with_teacher
 from trustpose.training.validation import Validation, ValidationOptions
-from trustpose.trust.heads import Trust, TrustHead
-from trustpose.trust.network import TrustNetwork, attach
-from trustpose.trust.stages import Stage
-from trustpose.trust.targets import TrustTargets, trust_targets
+
+
+def decode_keypoints(codec: HeatmapCodec, heatmaps: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K 2"]:
+    """Return the keypoints (B, K, 2) in crop pixels of `codec.decode`, on the heatmaps' device, without gradients.
+
+    Argmax + quarter, which trains the head in every recipe of the papers, is computed on the device; the other decoders
+    use numpy, so their maps go to the CPU and back.
+    """
+    heatmaps = heatmaps.detach().float()
+    if codec.decoding != "argmax-quarter" or codec.smoothing is not None:
+        return torch.from_numpy(codec.decode(Outputs([heatmaps.cpu().numpy()])).xy).to(heatmaps)
+    height, width = heatmaps.shape[2:]
+    flat = heatmaps.flatten(2)  # (B, K, h × w)
+    peak = flat.argmax(dim=2, keepdim=True)  # the first in ties
+    x, y = peak % width, peak // width  # (B, K, 1)
+    inside = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
+    last = height * width - 1
+    slopes = [
+        flat.gather(2, (peak + step).clamp(max=last)) - flat.gather(2, (peak - step).clamp(min=0))
+        for step in (1, width)  # along x, along y
+    ]
+    quarter = 0.25 * torch.cat(slopes, dim=2).sign() * inside  # (B, K, 2)
+    strides = heatmaps.new_tensor(codec.strides)
+    return (torch.cat([x, y], dim=2) + quarter) * strides + codec.offset
+
+
+def gives_coordinates(recipe: Recipe) -> bool:
+    """Whether the network's pose is in its coordinates, not in its heatmaps."""
+    return recipe.train.objective in ("coordinates", "cascade", "coarse-to-fine")
+
+
+def model_spec(recipe: Recipe, codec: HeatmapCodec, folder: Path) -> ModelSpec:
+    """Return the spec of the trained network, for prediction."""
+    return ModelSpec(
+        onnx=folder / MODEL_ONNX,
+        name=recipe.name,
+        licence="unknown",
+        source=f"trustpose train {recipe.name}",
+        input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
+        output=_output(recipe, codec),
+        skeleton=recipe.data.joints,
+        padding=recipe.data.padding,
+        network=recipe.network,
+        deepen=recipe.deepen,
+        localisation=recipe.transformer.localisation,
+    )
+
+
+def _output(recipe: Recipe, codec: HeatmapCodec) -> HeatmapOutput | CoordinateOutput:
+    keypoints = len(recipe.data.joints)
+    if gives_coordinates(recipe):
+        return CoordinateOutput(keypoints, ("x", "y", "score"), normalised=True, name="coordinates")
+    return HeatmapOutput(
+        keypoints=keypoints,
+        height=codec.height,
+        width=codec.width,
+        stride=codec.stride,
+        name="heatmaps",
+        decoding=codec.decoding,
+        convention=codec.convention,
+        sigma=codec.sigma,
+        temperature=codec.temperature,
+    )
+
+
+def save_network(folder: Path, spec: ModelSpec, network: nn.Module) -> None:
+    """Write a network without a head as the new folder `folder`."""
+    with new_folder(folder) as temporary:
+        writes = export_coordinates if isinstance(spec.output, CoordinateOutput) else export_onnx
+        writes(network, temporary / MODEL_ONNX, spec.input.height, spec.input.width)
+        write_tensors(temporary / MODEL_WEIGHTS, network)
+        write_json(temporary / MODEL_JSON, spec.to_json())
+        ModelSpec.read(temporary)  # validate before publishing
+
+
+def fit_detector_proposals(people: People, detections: str) -> ProposalGenerator:
+    """Learn the errors of a detector from its boxes of these people, a file of COCO results.
+
+    A person's box is the one that overlaps the labelled one most, and by half at least (IoU). Raises InputError.
+    """
+    rows, detected_boxes = matched_boxes(people, boxes_from_detections(Path(detections)))
+    labels = people.labels[rows]
+    try:
+        return fit_proposals(labels.xy, labels.v > 0, labels.box, detected_boxes, people.skeleton)
+    except ValueError as error:
+        reason = str(error).removeprefix("fit_proposals: ")
+        raise InputError(
+            f"data.proposals: {detections}, whose boxes fit {len(rows)} of {len(people)} people: {reason}"
+        ) from None
+
+
+def matched_boxes(people: People, boxes: Boxes) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows (L,) of people whom a box overlaps by half, and the best box of each (L, 4), xyxy."""
+    order = np.argsort(boxes.image_id, kind="stable")
+    ids, xyxy = boxes.image_id[order], boxes.xyxy[order]
+    rows, boxes_found = [], []
+    for row, (image, box) in enumerate(zip(people.image_id, people.labels.box, strict=True)):
+        near = xyxy[np.searchsorted(ids, image) : np.searchsorted(ids, image, side="right")]
+        overlap = paired_iou(near, box[None])
+        if overlap.max(initial=0) >= PRESENT:
+            rows.append(row)
+            boxes_found.append(near[overlap.argmax()])
+    return np.array(rows, np.int64), np.array(boxes_found, np.float64).reshape(-1, 4)
+
+
+def centred_targets(
+    crops: list[TrainingCrop], codec: HeatmapCodec, other_people: OtherPeople, interference: float
+) -> dict[str, Tensor]:
+    """Return the parallel branch's targets, "centred" (B, K, h, w) with "centred_weights" (B, K): heatmaps of the crops
+    as they would be by the labelled boxes alone."""
+    xy, affines = [], []
+    for crop in crops:
+        assert crop.centred is not None  # `TrainingCrops` sets it
+        xy.append(transform(crop.centred, transform(invert_affine(crop.affine), crop.xy)))
+        affines.append(crop.centred)
+    centred_xy, labelled = np.stack(xy), np.stack([crop.v for crop in crops]) > 0
+    heatmaps = codec.encode(centred_xy, labelled)
+    if interference:
+        joints = [other_people.of(crop, affine) for crop, affine in zip(crops, affines, strict=True)]
+        heatmaps = joint_candidate_targets(codec, heatmaps, joints, interference)
+    return {
+        "centred": torch.from_numpy(heatmaps),
+        "centred_weights": torch.from_numpy(np.asarray(codec.weights(centred_xy, labelled))),
+    }
+
 
 _EXTRA = 23  # a random stream separate from those of the order and the augmentation
 

@@ -1,11 +1,16 @@
 """Read the people of a data folder in a known layout, and divide them into training and validation."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
+import cv2
 import numpy as np
-from jaxtyping import Int
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import nn
 
 from trustpose.datasets.dataset_ops import join, map_joints, subset
 from trustpose.datasets.detected_boxes import detected_people
@@ -15,12 +20,17 @@ from trustpose.datasets.layouts import LAYOUTS, find_layout
 from trustpose.datasets.lsp import is_extended
 from trustpose.datasets.lspet import clean, lspet_people, read_lspet
 from trustpose.datasets.people import People
+from trustpose.datasets.photo_boxes import BoxedPhotos, boxed_photos
 from trustpose.datasets.photo_people import coco_people
 from trustpose.datasets.shards import INDEX, shard_people
-from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
+from trustpose.files import InputError, read_json
+from trustpose.geometry.boxes import paired_iou
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
+from trustpose.models.spec import BoxListOutput, BoxOutput, ModelSpec
+from trustpose.networks.picodet import ListedBoxes
 from trustpose.poses import SEGMENT, Area
 from trustpose.predict.boxes import boxes_from_detections
+from trustpose.training.crops import normalise
 from trustpose.training.recipe import DataOptions, Recipe
 
 COCO_LAYOUTS = (  # labels, photos
@@ -71,7 +81,7 @@ def detector_people(people: People, folder: Path, options: DataOptions) -> tuple
     layout = coco_layout(folder)
     if layout is None:
         raise InputError(f"data.detections: expected a data set in one of COCO's layouts, {folder} is in none")
-    file = read_truth(layout[0])
+    file = read_coco_truth(layout[0])
     boxes = boxes_from_detections(Path(options.detections), file.category_id, truth=file)
     if photos is not None:
         boxes = boxes[np.flatnonzero(np.isin(boxes.image_id, photos))]
@@ -85,7 +95,7 @@ def _on_photos(people: People, folder: Path, options: DataOptions) -> tuple[Peop
     """Return the people on photos of `data.photos`, and these photos' ids; all people and None if it is not given."""
     if options.photos is None:
         return people, None
-    photos = read_truth(Path(options.photos)).images.id
+    photos = read_coco_truth(Path(options.photos)).images.id
     rows = np.flatnonzero(np.isin(people.image_id, photos))
     if not len(rows):
         raise InputError(f"data.photos: {options.photos}: none of its photos has people in {folder}")
@@ -149,7 +159,7 @@ def _open(folder: Path, min_keypoints: int) -> People:
         return _enough(shard_people(folder), min_keypoints, folder)
     layout = coco_layout(folder)
     if layout is not None:
-        return coco_people(read_truth(layout[0]), layout[1], min_keypoints=min_keypoints)
+        return coco_people(read_coco_truth(layout[0]), layout[1], min_keypoints=min_keypoints)
     layout_found = find_layout(folder)
     if layout_found is not None and layout_found.dataset == "LSP" and is_extended(folder / layout_found.labels):
         return _enough(lspet_people(clean(read_lspet(folder / _LSPET[0])), folder / _LSPET[1]), min_keypoints, folder)
@@ -184,3 +194,90 @@ def area_of(people: People, area: Area) -> Area:
     """Return the convention for OKS in the targets: "segment" if all people's own areas are from segments."""
     sources = people.labels.area_source
     return "segment" if area == "file" and sources is not None and (sources == SEGMENT).all() else area
+
+
+_SAME = 0.4  # IoU of a detected and a labelled box above which they are one person
+_PERSON, _PERHAPS = 0.4, 0.1  # minimum score of a pseudo-label, and of a box to ignore
+
+Found = tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"]]
+
+
+def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
+    """Return the training photos in one of COCO's layouts, and which have boxes of all people (I,). Raises
+    InputError."""
+    layout = coco_layout(folder)
+    if layout is None:
+        expected = f"{COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/"
+        raise InputError(f"{folder}: holds no photos with boxes, expected {expected}")
+    file = read_coco_truth(layout[0])
+    return boxed_photos(file, layout[1]), are_complete(file)
+
+
+def are_complete(file: TruthFile) -> Bool[np.ndarray, " I"]:
+    """Return which photos of a COCO ground truth have boxes of all people, in the file's order: all but those with
+    `all_people_boxed` false. Raises InputError."""
+    content = cast(Any, read_json(file.path))
+    return np.array([bool(image.get("all_people_boxed", True)) for image in content["images"]])
+
+
+def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpec, min_score: float) -> Found:
+    """Detect boxes xyxy (N, 4) in a photo with a torch detector, in pixels of the photo, with their scores (N,)."""
+    pixels, scale = photos.photo(index)
+    ready, affine = spec.input.fit(pixels)
+    blob = torch.from_numpy(ready[None]).to(next(model.parameters()).device)
+    with torch.no_grad():
+        answer = model(normalise(blob))
+    if isinstance(answer, ListedBoxes):
+        arrays = [answer.scores.float().cpu().numpy(), answer.boxes[0].float().cpu().numpy()]
+    else:
+        arrays = [answer[0].float().cpu().numpy()]
+        arrays[0][0] = 1 / (1 + np.exp(-arrays[0][0]))
+    output = replace(spec.expect(BoxOutput, BoxListOutput), min_score=min_score)
+    box, score = output.codec(spec.input).decode(*arrays)
+    return box / np.tile(np.diagonal(affine) * scale, 2), score
+
+
+def with_pseudo_labels(photos: BoxedPhotos, rows: np.ndarray, model: nn.Module, spec: ModelSpec) -> BoxedPhotos:
+    """Add pseudo-labels to the photos at `rows`, whose people do not all have boxes.
+
+    Detections that match no labelled box count as people if their score is high, and are ignored if it is medium; the
+    rest is background.
+    """
+    box, crowd = list(photos.box), list(photos.crowd)
+    for row in rows:
+        detected, score = find_boxes(model, photos, int(row), spec, _PERHAPS)
+        labelled = np.concatenate([box[row], crowd[row]])
+        iou = paired_iou(detected[:, None], labelled[None]).max(axis=1, initial=0)  # (N,)
+        is_new = iou < _SAME
+        box[row] = np.concatenate([box[row], detected[is_new & (score >= _PERSON)]])
+        crowd[row] = np.concatenate([crowd[row], detected[is_new & (score < _PERSON)]])
+    return replace(photos, box=box, crowd=crowd)
+
+
+T = TypeVar("T")
+_NAME = f"{InputError.__module__}.{InputError.__name__}: "
+
+
+def load_batches(loader: Iterable[T]) -> Iterator[T]:
+    """Yield the loader's batches. Raises InputError with the original message, without torch's traceback."""
+    try:
+        yield from loader
+    except InputError as error:
+        (message,) = error.args  # with torch's traceback, whole
+        raise InputError(message.rpartition(_NAME)[2].strip()) from None
+
+
+@contextmanager
+def single_opencv_thread(workers: int) -> Iterator[None]:
+    """Inside the block OpenCV uses one thread in worker processes, as torch does; 0 workers changes nothing.
+
+    The number is set before the fork: a forked process that changes it hangs.
+    """
+    before = cv2.getNumThreads()
+    if workers:
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        if workers:
+            cv2.setNumThreads(before)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from trustpose.files import InputError
 from trustpose.grouping.suppression import THRESHOLD, Method
+from trustpose.heads.stages import MAX_EPOCHS, Strategy
 from trustpose.json_records import read_record
 from trustpose.names import expected_one_of
 from trustpose.notebook import html_record
@@ -13,7 +14,6 @@ from trustpose.poses import Area
 from trustpose.training.bottom_up_options import BottomUpOptions
 from trustpose.training.options import DataOptions, TransformerOptions
 from trustpose.training.values import expect_within, to_plain, with_changes
-from trustpose.trust.stages import MAX_EPOCHS, Strategy
 
 System = Literal["network", "frozen", "detector", "bottom-up", "groups"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
@@ -216,7 +216,7 @@ def check_head_options(recipe: Recipe) -> None:
         return
     from inspect import Parameter, signature
 
-    from trustpose.trust.network import HEADS
+    from trustpose.heads.network import HEADS
 
     if recipe.head is None:
         raise InputError("head_options: expected none, as the recipe has no head")
@@ -242,7 +242,7 @@ def _with_words(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         return recipe
     from typing import get_args, get_type_hints
 
-    from trustpose.trust.network import HEADS
+    from trustpose.heads.network import HEADS
 
     hints = get_type_hints(HEADS[recipe.head].__init__) if recipe.head in HEADS else {}
     words = {name: text for name, text in texts.items() if text in get_args(hints.get(name))}

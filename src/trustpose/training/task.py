@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from trustpose.trust.stages import Stage
+from trustpose.heads.stages import Stage
 
 
 @runtime_checkable

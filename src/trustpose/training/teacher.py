@@ -20,17 +20,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from trustpose.datasets.dataset_ops import with_pseudo_labels
 from trustpose.datasets.people import People, PersonSample
-from trustpose.datasets.pseudo_labels import with_pseudo_labels
 from trustpose.files import InputError, atomic_write
-from trustpose.formats.npz import read_npz
 from trustpose.geometry.oks import opks
+from trustpose.io.arrays import read_npz
+from trustpose.models.runtime.sessions import cpu_count
 from trustpose.poses import box_size
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image, prefetch
-from trustpose.predict.top_down import Predictor
-from trustpose.runtime.sessions import cpu_count
+from trustpose.predict.predictor import Predictor
 from trustpose.skeletons import Skeleton
 from trustpose.training import distributed
 from trustpose.training.logs import progress

@@ -118,8 +118,8 @@ def _train(
     on: tuple[str, int],
     until: float | None,
 ) -> dict[str, float]:
+    from trustpose.training.checkpoint import time_limit
     from trustpose.training.devices import launch_fabric
-    from trustpose.training.interrupts import time_limit
     from trustpose.training.loop import fit
     from trustpose.training.tasks import make_task
 

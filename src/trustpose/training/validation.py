@@ -15,17 +15,18 @@ from trustpose.datasets.augment import TrainingCrops
 from trustpose.datasets.people import PersonSample
 from trustpose.evaluation.audit import audit_numbers
 from trustpose.evaluation.record import AuditNumbers
-from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.coco.visibility import without_occlusion
 from trustpose.geometry.crops import affine_to_crop, box_share, cut_out, grow_box, invert_affine, transform
+from trustpose.heads.heads import Trust, average_flipped
 from trustpose.images import Images
-from trustpose.models.crop_outputs import CropCodec
+from trustpose.io.coco.labels import without_occlusion
+from trustpose.io.coco.results import ResultsFile
+from trustpose.io.coco.truth import TruthFile
+from trustpose.models.outputs.crops import CropCodec
 from trustpose.poses import Area, Poses, Truth, box_size
 from trustpose.skeletons import Skeleton
 from trustpose.training import distributed
 from trustpose.training.crops import normalise
-from trustpose.training.loading import load_batches
-from trustpose.trust.heads import Trust, average_flipped
+from trustpose.training.people import load_batches
 
 Predict = Callable[[Tensor, Tensor], tuple[Outputs, Trust | None]]
 

@@ -18,10 +18,12 @@ from trustpose.calibration.fit import fit
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.comparison import with_comparisons
 from trustpose.files import InputError, parse_json
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth, write_results
+from trustpose.io.coco.results import ResultsFile, read_results
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
+from trustpose.poses import write_results
 from trustpose.report.page import page
-from trustpose.web.limits import Limits
-from trustpose.web.people import people_json, skeleton_json
+from trustpose.web.photos import people_json, skeleton_json
+from trustpose.web.requests import Limits
 from trustpose.web.uploads import Budget, Share, Store, StoredUpload, read_body, save_body
 
 _MOST_JSON = 10_000
@@ -131,7 +133,7 @@ def _read_results(path: Path) -> tuple[ResultsFile, dict[str, Any]]:
 
 
 def _read_truth(path: Path) -> tuple[TruthFile, dict[str, Any]]:
-    truth_file = read_truth(path)
+    truth_file = read_coco_truth(path)
     return truth_file, {"people": len(truth_file.truth), "images": len(truth_file.images)}
 
 

@@ -3,13 +3,35 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from trustpose.web.limits import Limits
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one request: the most bytes of a photo, a video and another file, pixels of a photo or frame, and
+    frames of a video. Limits of the whole server: requests in progress, connections, bytes of photos in memory, bytes
+    and number of files in the temporary folder. Times are in seconds, the slowest upload in bytes per second.
+    """
+
+    photo_bytes: int = 32_000_000
+    video_bytes: int = 500_000_000
+    file_bytes: int = 500_000_000
+    pixels: int = 50_000_000
+    frames: int = 3000
+    requests: int = 24
+    connections: int = 200
+    memory_bytes: int = 200_000_000
+    kept_bytes: int = 2_000_000_000
+    kept_files: int = 256
+    keep_seconds: float = 600  # before a file that nobody has used may make room for others
+    stall_seconds: float = 20
+    bytes_per_second: int = 20_000
+
 
 _RETRY_SECONDS = 2
 _DISCARD_SECONDS = 5.0

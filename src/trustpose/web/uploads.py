@@ -16,8 +16,7 @@ from typing import Any
 from fastapi import Request
 
 from trustpose.files import InputError
-from trustpose.web.limits import Limits
-from trustpose.web.requests import Busy, discard
+from trustpose.web.requests import Busy, Limits, discard
 
 
 class TooLarge(Exception):

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from trustpose.formats.coco import read_truth
+from trustpose.io.coco.truth import read_coco_truth
 from trustpose.poses import Truth
 
 
 def labelled_photo(data_dir: Path) -> tuple[Path, Truth]:
     """A `dev` photo whose only labelled person fills most of it, with nearly all keypoints and a true area."""
-    file = read_truth(data_dir / "coco" / "dev_gt.json")
+    file = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     truth = file.truth
     assert truth.image_id is not None and truth.box is not None and truth.area_source is not None
     ids, counts = np.unique(truth.image_id, return_counts=True)

@@ -16,8 +16,8 @@ from tests.predict.adapters.test_rtmlib import write_simcc
 from tests.predict.adapters.tiny_task import write_task
 from tests.predict.torchvision_operators import stand_in
 from trustpose.extras import install_line
-from trustpose.formats.coco import read_truth, write_results
-from trustpose.poses import Poses
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.poses import Poses, write_results
 from trustpose.predict.adapters import ADAPTERS
 
 PAGES = REPOSITORY / "docs" / "adapters"
@@ -99,7 +99,7 @@ PREPARE = {
 
 def _fit(data_dir, poses, path):
     """A calibrator for scores like these: labelled people, found a little beside their places, each score by chance."""
-    truth = read_truth(data_dir / "coco" / "dev_gt.json").truth
+    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json").truth
     people = np.flatnonzero(truth.num_keypoints > 5)[:300]
     rng = np.random.default_rng(0)
     size = np.sqrt(truth.area[people])[:, None, None]

@@ -9,7 +9,7 @@ import pytest
 from tests.predict.adapters.people import labelled_photo
 from tests.predict.torchvision_operators import stand_in
 from trustpose.files import InputError
-from trustpose.formats.photos import read_image
+from trustpose.io.photos import read_image
 from trustpose.predict.load import load
 
 torch = pytest.importorskip("torch", reason="needs torch and torchvision: pip install '.[train]'")

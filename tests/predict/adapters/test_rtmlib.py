@@ -5,7 +5,7 @@ import pytest
 
 from tests.predict.adapters.people import labelled_photo
 from trustpose.files import InputError
-from trustpose.formats.photos import read_image
+from trustpose.io.photos import read_image
 from trustpose.predict.load import load
 
 onnx = pytest.importorskip("onnx", reason="needs onnx, to write the networks: pip install '.[train]'")

@@ -11,7 +11,7 @@ import pytest
 from tests.predict.adapters.people import labelled_photo
 from tests.predict.torchvision_operators import stand_in
 from trustpose.files import InputError
-from trustpose.formats.photos import read_image
+from trustpose.io.photos import read_image
 from trustpose.predict.adapters.boxes import separate
 from trustpose.predict.adapters.ultralytics import GREY, letterbox, read_raw
 from trustpose.predict.load import load

@@ -8,8 +8,8 @@ import pytest
 from tests.predict.adapters.people import labelled_photo
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
-from trustpose.formats.photos import read_image
 from trustpose.geometry.boxes import xyxy_to_xywh
+from trustpose.io.photos import read_image
 from trustpose.predict.load import load
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install '.[transformers]'")

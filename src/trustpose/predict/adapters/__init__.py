@@ -13,7 +13,7 @@ from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.names import did_you_mean
 from trustpose.predict.adapters.estimator import EstimatorPredictor
-from trustpose.predict.top_down import Predictor
+from trustpose.predict.predictor import Predictor
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import UInt8
 
 from trustpose.files import InputError
-from trustpose.models.crop_outputs import PeopleFrom
+from trustpose.models.outputs.crops import PeopleFrom
+from trustpose.models.runtime.torch_network import best_device
 from trustpose.networks.checkpoint_files import read_own_tensors
 from trustpose.poses import Poses
 from trustpose.predict.adapters.estimator import EstimatorPredictor, check_no_boxes, package
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.detectors import torchvision_of_this_torch
-from trustpose.runtime.torch_network import best_device
 from trustpose.skeletons import COCO_17, Skeleton
 
 _PERSON = 1

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from trustpose.files import InputError, read_bytes
-from trustpose.models.crop_outputs import PeopleFrom
+from trustpose.models.outputs.crops import PeopleFrom
 from trustpose.poses import Poses
 from trustpose.predict.adapters.estimator import EstimatorPredictor, package
 from trustpose.predict.boxes import Boxes

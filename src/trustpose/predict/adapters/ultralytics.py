@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from trustpose.files import InputError
-from trustpose.models.crop_outputs import PeopleFrom
+from trustpose.models.outputs.crops import PeopleFrom
 from trustpose.poses import Poses
 from trustpose.predict.adapters.boxes import separate
 from trustpose.predict.adapters.estimator import EstimatorPredictor, check_no_boxes, package

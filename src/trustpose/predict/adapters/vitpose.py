@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
+from trustpose.models.runtime.torch_network import TorchNetwork
 from trustpose.models.spec import HeatmapOutput, InputSpec, ModelSpec
 from trustpose.predict.adapters.estimator import package
-from trustpose.predict.top_down import Predictor
-from trustpose.runtime.torch_network import TorchNetwork
+from trustpose.predict.predictor import Predictor
 from trustpose.skeletons import COCO_17
 
 PADDING = 1.25  # as in its own image processor

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from trustpose.heads.stages import Stage, Strategy
 from trustpose.training.bottom_up_options import BottomUpOptions
 from trustpose.training.recipe import DataOptions, Recipe, TrainOptions
 from trustpose.training.recipes.rows import by_name
-from trustpose.trust.stages import Stage, Strategy
 
 _FIELDS = Recipe(
     name="bottom-up-fields",

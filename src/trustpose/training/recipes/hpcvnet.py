@@ -4,16 +4,16 @@ Jiang et al., 2D Human Pose Estimation Calibration and Keypoint Visibility Class
 schedule: 234 epochs from a trained pose network, learning rates, warm-up, batches (of one device), box area and the
 one-stack Hourglass at 256 × 256 are from the authors' public fork of mmpose (zhyjiang/mmpose, Apache-2.0). Its final
 configuration neither scales nor rotates; here HRNet's augmentation does. It ranks poses by keypoints' scores above 0.2
-and the box's score (`trust/hpcvnet.py`), the recipes by `pose_quality`. Rows without HPCVNet are the plain networks:
+and the box's score (`heads/hpcvnet.py`), the recipes by `pose_quality`. Rows without HPCVNet are the plain networks:
 mmpose's schedule of 210 epochs, with HRNet's row as also printed in the OKS-Net paper.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 
+from trustpose.heads.stages import HPCVNET, OKS_NET, Stage, Strategy
 from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
 from trustpose.training.recipes.rows import AP_AND_AR, by_name, printed_numbers
-from trustpose.trust.stages import HPCVNET, OKS_NET, Stage, Strategy
 
 DEEPEN = 4  # 1×1 convolutions before the heatmap layer
 NETWORKS = {"hrnet": "hrnet-w32", "resnet50": "simple-baseline-r50", "hourglass": "hourglass-1"}

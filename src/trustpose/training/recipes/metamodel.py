@@ -5,7 +5,7 @@ Section 4: COCO 2017, ground-truth boxes, heatmaps with a deviation of 1 map pix
 "were trained successively while freezing the feature extractor", which is S3, the best of table 1, also used for tables
 2 to 4. MSPN starts from public weights, so only S3's last 80 epochs remain. Not in the text, and taken from
 SimpleBaseline's own configuration: crops of 256 × 192, batches of 32, augmentation, flip test. The EfficientNets are
-the wide ones, which match the printed parameters (`trust/visibility.py`); MSPN's printed 104.6 M include 10.5 M unused
+the wide ones, which match the printed parameters (`heads/visibility.py`); MSPN's printed 104.6 M include 10.5 M unused
 ones. Printed parameters are millions.
 
 DriPE's rows are fine-tuned from table 1's S3, network and head, on DriPE's labels as a COCO keypoint file:
@@ -15,9 +15,9 @@ train_gt.json with train/ in the folder of --data, and its test split for the nu
 from collections.abc import Mapping
 from dataclasses import replace
 
+from trustpose.heads.stages import ALPHA, METAMODEL, Stage, Strategy
 from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
 from trustpose.training.recipes.rows import AP_AND_AR, by_name, printed_numbers
-from trustpose.trust.stages import ALPHA, METAMODEL, Stage, Strategy
 
 F1 = tuple(f"visibility.ternary.{name}.f1" for name in ("absent", "occluded", "visible", "total"))
 PARTS = ("head", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "mean")

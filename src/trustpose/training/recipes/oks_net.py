@@ -10,9 +10,9 @@ score. Tables XIV and III, IV differ by 0.1 for the same rows; both are given as
 from collections.abc import Mapping
 from dataclasses import replace
 
+from trustpose.heads.stages import OKS_NET
 from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
 from trustpose.training.recipes.rows import AP, by_name, printed_numbers
-from trustpose.trust.stages import OKS_NET
 
 TABLES: tuple[str, ...] = tuple("I II III IV V VI VII VIII IX X XI XII XIII XIV".split())
 LABELS = {

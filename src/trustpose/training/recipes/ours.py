@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from trustpose.heads.stages import Stage, Strategy
 from trustpose.training.options import TransformerOptions
 from trustpose.training.recipe import DataOptions, FrozenOptions, Recipe, TrainOptions
 from trustpose.training.recipes.rows import by_name
-from trustpose.trust.stages import Stage, Strategy
 
 _ANY = Recipe(
     name="frozen-trust",

@@ -5,9 +5,9 @@ Batch, workers and epochs follow from estimates: one core cuts 770 crops a secon
 yet.
 """
 
+from trustpose.heads.stages import LAMBDA_HEATMAP, Stage, Strategy
 from trustpose.training.recipe import DataOptions, Recipe, TrainOptions
 from trustpose.training.recipes.rows import by_name
-from trustpose.trust.stages import LAMBDA_HEATMAP, Stage, Strategy
 
 _NETWORK = Recipe(
     name="default-network-gpu",

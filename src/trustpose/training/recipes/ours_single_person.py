@@ -6,9 +6,9 @@ held out. `docs/benchmarks/single-person.md` has their results.
 
 from dataclasses import replace
 
+from trustpose.heads.stages import Stage, Strategy
 from trustpose.training.recipe import DataOptions, Recipe, TrainOptions
 from trustpose.training.recipes.rows import by_name
-from trustpose.trust.stages import Stage, Strategy
 
 EPOCHS = 5
 _HEATMAPS = Recipe(

@@ -16,9 +16,9 @@ translation and flip, and Tompson's λ of 0.1; by how much DeepPose translates i
 from collections.abc import Mapping
 from dataclasses import replace
 
+from trustpose.heads.stages import Stage, Strategy
 from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
 from trustpose.training.recipes.rows import by_name, printed_numbers
-from trustpose.trust.stages import Stage, Strategy
 
 _USUAL = Strategy((Stage(140, 1.0, 0.0),), 1e-3, (90, 120), "scratch")
 _PRETRAINED = replace(_USUAL, starts_from="imagenet")

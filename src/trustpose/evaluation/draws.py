@@ -1,0 +1,414 @@
+"""What sections share: the bootstrap's draws of photos, curves over a stream, and rows ordered by a score.
+
+Rows that are needed again at the end stay in memory while they are few, and go to a temporary file otherwise.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Real
+
+from trustpose.evaluation.batch import Batch
+from trustpose.files import cannot_write
+from trustpose.metrics import bootstrap
+from trustpose.metrics.average_precision import (
+    OKS_THRESHOLDS,
+    Evaluation,
+    PrecisionRecall,
+    PrecisionRecallDraws,
+    numbers_of_draws,
+)
+
+HELD_BYTES = 2**22  # of one spill in memory
+SPILL_BLOCK = 2**16  # rows that are read back at a time
+_DIGIT = 11  # bits of a number that one pass of `quantiles` looks at
+
+
+class TemporaryRows:
+    """A temporary file of rows of one type, removed with the object. Raises DiskError if there is no space."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="trustpose-")  # noqa: SIM115 - closed with the object
+        self.rows = 0
+        self._row: tuple[Any, tuple[int, ...]] = (None, ())
+
+    def write(self, rows: np.ndarray) -> None:
+        """Append rows (n, …)."""
+        self._row = rows.dtype, rows.shape[1:]
+        try:
+            np.ascontiguousarray(rows).tofile(self._file)
+            self._file.flush()
+        except OSError as error:
+            raise cannot_write(tempfile.gettempdir(), error) from None
+        self.rows += len(rows)
+
+    def read(self, start: int, end: int) -> np.ndarray:
+        """Return the rows from `start` to before `end`."""
+        kind, shape = self._row
+        width = kind.itemsize * int(np.prod(shape))
+        content = bytearray(width * (min(end, self.rows) - start))
+        os.preadv(self._file.fileno(), [content], width * start)
+        return np.frombuffer(content, kind).reshape(-1, *shape)
+
+
+class Spill:
+    """Rows of numbers of one type, appended batch by batch. `blocks` yields them in order, as many at a time for any
+    batches."""
+
+    def __init__(self, kind: type[np.float64 | np.int64] = np.float64) -> None:
+        self._kind = kind
+        self._waiting: list[np.ndarray] = []
+        self._file: TemporaryRows | None = None
+        self._rows = 0
+
+    def append(self, rows: np.ndarray) -> None:
+        """Append rows (n, …) of the same shape as before."""
+        if not len(rows):
+            return
+        self._waiting.append(rows.astype(self._kind))
+        self._rows += len(rows)
+        if sum(part.nbytes for part in self._waiting) > HELD_BYTES:
+            self._file = self._file or TemporaryRows()
+            for part in self._waiting:
+                self._file.write(part)
+            self._waiting = []
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def blocks(self, size: int | None = None) -> Iterator[np.ndarray]:
+        """Yield all rows, `size` (`BLOCK`) at a time, the last block with the rest."""
+        size = size or SPILL_BLOCK
+        if self._file is not None:
+            for part in self._waiting:
+                self._file.write(part)
+            self._waiting = []
+            for start in range(0, self._rows, size):
+                yield self._file.read(start, start + size)
+        elif self._waiting:
+            self._waiting = [np.concatenate(self._waiting)]
+            for start in range(0, self._rows, size):
+                yield self._waiting[0][start : start + size]
+
+    def array(self) -> np.ndarray:
+        """Return all numbers in memory."""
+        return np.concatenate([np.zeros(0, self._kind), *self.blocks()])
+
+
+def quantiles(values: Spill, shares: Float[np.ndarray, " Q"]) -> Float[np.ndarray, " Q"]:
+    """Return quantiles (Q,) of numbers without NaN, interpolated as by `numpy.quantile`; NaN without numbers.
+
+    Exact, in memory that does not grow with the numbers: a radix search among their bits, a few of them in each pass.
+    """
+    count = len(values)
+    if not count:
+        return np.full(len(shares), np.nan)
+    position = (count - 1) * shares
+    low = np.floor(position).astype(np.int64)
+    high = np.minimum(low + 1, count - 1)
+    ranks, inverse = np.unique(np.concatenate([low, high]), return_inverse=True)
+    numbers = _at_ranks(values, ranks)[inverse.reshape(-1)]
+    below, above, share = numbers[: len(shares)], numbers[len(shares) :], position - low
+    gap = above - below
+    return np.where(share >= 0.5, above - gap * (1 - share), below + gap * share)
+
+
+def _at_ranks(values: Spill, ranks: np.ndarray) -> np.ndarray:
+    """Return the numbers at these ranks (R,), ascending from 0, of the sorted numbers."""
+    prefix, rest = np.zeros(len(ranks), np.uint64), ranks.copy()
+    shift = 64
+    while shift:
+        bits = min(_DIGIT, shift)
+        shift -= bits
+        prefixes = np.unique(prefix)
+        count = np.zeros((len(prefixes), 2**bits), np.int64)
+        for block in values.blocks():
+            key = _sortable(block) >> np.uint64(shift)
+            digit, before = (key & np.uint64(2**bits - 1)).astype(np.int64), key >> np.uint64(bits)
+            row = np.minimum(np.searchsorted(prefixes, before), len(prefixes) - 1)
+            inside = prefixes[row] == before
+            cell = row[inside] * 2**bits + digit[inside]
+            count += np.bincount(cell, minlength=count.size).reshape(count.shape)
+        row = np.searchsorted(prefixes, prefix)
+        upto = np.cumsum(count, axis=1)[row]
+        digit = (upto <= rest[:, None]).sum(axis=1)
+        rest -= np.where(digit > 0, upto[np.arange(len(row)), digit - 1], 0)
+        prefix = (prefix << np.uint64(bits)) | digit.astype(np.uint64)
+    return _number(prefix)
+
+
+_SIGN = np.uint64(1 << 63)
+
+
+def _sortable(values: np.ndarray) -> np.ndarray:
+    """Return whole numbers in the order of the doubles."""
+    bits = np.ascontiguousarray(values + 0.0).view(np.uint64)  # + 0.0: -0 equals 0
+    return np.where(bits & _SIGN, ~bits, bits | _SIGN)
+
+
+def _number(key: np.ndarray) -> np.ndarray:
+    return np.where(key & _SIGN, key ^ _SIGN, ~key).view(np.float64)
+
+
+_COUNT_BYTES = 2**26  # of draws at a time
+_PHOTOS = 2**16  # of which sums are in memory at a time
+
+
+class PhotoTable:
+    """Sums (I, *shape) of each photo, appended batch by batch; photos ascend."""
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = shape
+        self._rows = Spill()
+
+    def append(self, sums: Real[np.ndarray, " I *S"]) -> None:
+        """Append the sums of the next photos."""
+        self._rows.append(sums)
+
+    def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the sums of all photos, each piece with the number of its first."""
+        first = 0
+        for rows in self._rows.blocks(_PHOTOS):
+            yield first, rows
+            first += len(rows)
+
+
+class Resampling:
+    """B draws with replacement of the photos `image_id` (I,), ascending; the same for the same photos and `seed`."""
+
+    def __init__(self, image_id: Int[np.ndarray, " I"], draws: int, seed: int) -> None:
+        self.image_id, self.draws, self.seed = image_id, draws, seed
+        self._counts: list[np.ndarray] | None = None
+
+    def blocks(self) -> Iterator[tuple[slice, Int[np.ndarray, "b I"]]]:
+        """Yield how often each photo occurs in each draw, some draws at a time."""
+        photos, start = len(self.image_id), 0
+        if not (self.draws and photos):
+            return
+        size = max(1, _COUNT_BYTES // photos)
+        if size < self.draws:
+            counts: Iterable[np.ndarray] = bootstrap.resample_blocks(photos, self.draws, self.seed, size)
+        else:
+            self._counts = self._counts or [bootstrap.resample_counts(photos, self.draws, self.seed)]
+            counts = self._counts
+        for rows in counts:
+            yield slice(start, start + len(rows)), rows
+            start += len(rows)
+
+    def sums(
+        self, table: PhotoTable, convert: Callable[[np.ndarray], np.ndarray] = lambda rows: rows
+    ) -> Float[np.ndarray, " B *S"]:
+        """Return the sums of a table, its rows converted, in each draw."""
+        drawn = np.zeros((self.draws, *table.shape))
+        for draws, counts in self.blocks():
+            for first, rows in table.pieces():
+                drawn[draws] += bootstrap.replicate_sums(counts[:, first : first + len(rows)], convert(rows))
+        return drawn
+
+
+@dataclass
+class Findings:
+    """What sections collect beside their numbers: draws and their intervals by dotted name, and notes."""
+
+    resampling: Resampling
+    draws: dict[str, Float[np.ndarray, " B"]] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def interval(self, name: str, values: Float[np.ndarray, " B"]) -> None:
+        """Store a number's draws, and their 95 % interval if it is defined in any draw."""
+        self.draws[name] = values
+        if len(values) and not np.isnan(values).all():
+            self.intervals[name] = bootstrap.interval(values)
+
+
+RUN = 2**20  # rows that are sorted at a time
+BLOCK = 2**17  # rows of a block
+
+_Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # −score (n,), photo (n,), bits (n, bytes)
+
+
+class Ranking:
+    """Collects rows with F flags. `blocks` yields them by descending score, then by photo, then as they came, as many
+    at a time whatever the batches. The rows of a photo must come in one batch."""
+
+    def __init__(self, flags: int) -> None:
+        self._flags = flags
+        self._waiting: list[_Rows] = []
+        self._count = 0  # of rows that wait
+        self._runs: list[tuple[TemporaryRows, TemporaryRows, TemporaryRows]] = []
+        self._samples: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, score: Float[np.ndarray, " D"], photo: Int[np.ndarray, " D"], flags: Bool[np.ndarray, "D F"]) -> None:
+        """Add the rows of a batch of whole photos. Raises DiskError if there is no space for temporary files."""
+        for start in range(0, len(score), RUN):
+            part = slice(start, start + RUN)
+            rows = (-np.asarray(score[part], np.float64), photo[part].astype(np.int64))
+            self._waiting.append((*rows, np.packbits(flags[part], axis=1)))
+            self._count += len(rows[0])
+            if self._count >= RUN:
+                self._write_run()
+
+    def blocks(self) -> Iterator[tuple[Float[np.ndarray, " D"], Int[np.ndarray, " D"], Bool[np.ndarray, "D F"]]]:
+        """Yield score, photo and flags of all rows in order."""
+        pending, count = list[_Rows](), 0
+        for rows in self._ordered():
+            pending.append(rows)
+            count += len(rows[0])
+            if count >= BLOCK:
+                joined = _joined(pending)
+                for start in range(0, count - BLOCK + 1, BLOCK):
+                    yield self._opened(joined, start, start + BLOCK)
+                rest = count - count % BLOCK
+                pending, count = [(joined[0][rest:], joined[1][rest:], joined[2][rest:])], count % BLOCK
+        if count:
+            yield self._opened(_joined(pending), 0, count)
+
+    def _opened(self, rows: _Rows, start: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        flags = np.unpackbits(rows[2][start:end], axis=1, count=self._flags).view(bool)
+        return -rows[0][start:end], rows[1][start:end], flags
+
+    def _ordered(self) -> Iterator[_Rows]:
+        """Yield all rows in order, in pieces of any size."""
+        if not self._runs:
+            if self._waiting:
+                self._waiting = [_sorted(self._waiting)]
+                yield self._waiting[0]
+            return
+        if self._waiting:
+            self._write_run()
+        before = [0] * len(self._runs)
+        for cut in [*self._cuts(), None]:
+            ends = [run[0].rows if cut is None else _up_to(run, *cut) for run in self._runs]
+            pieces = [
+                (run[0].read(start, end), run[1].read(start, end), run[2].read(start, end))
+                for run, start, end in zip(self._runs, before, ends, strict=True)
+                if end > start
+            ]
+            before = ends
+            if pieces:
+                yield _sorted(pieces)
+
+    def _write_run(self) -> None:
+        rows, files = _sorted(self._waiting), (TemporaryRows(), TemporaryRows(), TemporaryRows())
+        for file, column in zip(files, rows, strict=True):
+            file.write(column)
+        step = max(1, BLOCK // 128)
+        self._samples.append((rows[0][::step].copy(), rows[1][::step].copy()))
+        self._runs.append(files)
+        self._waiting, self._count = [], 0
+
+    def _cuts(self) -> list[tuple[float, int]]:
+        """Return the −scores and photos at which pieces of about `BLOCK` rows end, from a sample of each run:
+        everything up to them, in all runs, comes before everything behind them."""
+        key, photo = (np.concatenate([sample[column] for sample in self._samples]) for column in range(2))
+        step = BLOCK // max(1, BLOCK // 128)
+        order = np.lexsort((photo, key))[step::step]
+        return list(zip(key[order].tolist(), photo[order].tolist(), strict=True))
+
+
+def _joined(parts: list[_Rows]) -> _Rows:
+    if len(parts) == 1:
+        return parts[0]
+    key, photo, bits = (np.concatenate([part[column] for part in parts]) for column in range(3))
+    return key, photo, bits
+
+
+def _sorted(parts: list[_Rows]) -> _Rows:
+    key, photo, bits = _joined(parts)
+    order = np.lexsort((photo, key))  # stable
+    return key[order], photo[order], bits[order]
+
+
+def _up_to(run: tuple[TemporaryRows, TemporaryRows, TemporaryRows], key: float, photo: int) -> int:
+    """Return how many rows of a run come up to this key and photo, inclusive: a binary search on the disk."""
+    low, high = 0, run[0].rows
+    while low < high:
+        middle = (low + high) // 2
+        if (run[0].read(middle, middle + 1)[0], run[1].read(middle, middle + 1)[0]) <= (key, photo):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+STEPS = len(OKS_THRESHOLDS)
+
+
+class Curves:
+    """G groups of curves, such as area ranges, each at every OKS threshold, over poses ranked by one score.
+
+    Matching is within photos, so that a batch of whole photos says of each of its poses whether it is right at every
+    threshold, and the poses of all batches in order give precision and recall.
+    """
+
+    def __init__(self, groups: int) -> None:
+        self.groups = groups
+        self._ranking = Ranking(2 * groups * STEPS)
+        self._people = PhotoTable(groups)
+        self._count = np.zeros(groups, np.int64)
+
+    def add(
+        self,
+        batch: Batch,
+        evaluations: Sequence[Evaluation],
+        score: Float[np.ndarray, " N"],
+        poses: Int[np.ndarray, " N"] | None = None,
+        people: Int[np.ndarray, " M"] | None = None,
+        within: Sequence[Bool[np.ndarray, " i"]] = (),
+    ) -> None:
+        """Count evaluations of the same poses by the same score, whose area ranges are the groups, and the first range
+        once more for each `within`, in those photos of the batch alone. `poses` and `people` are their rows in the
+        batch, all if None."""
+        order = evaluations[0].order
+        pose_image = batch.pose_image[order if poses is None else poses[order]]
+        person_image = batch.person_image if people is None else batch.person_image[people]
+        hits = [_by_pose(evaluation.true_positive) for evaluation in evaluations]
+        ignored = [_by_pose(evaluation.pose_ignored) for evaluation in evaluations]
+        counted = [~row for evaluation in evaluations for row in evaluation.person_ignored]
+        for photos in within:
+            inside = photos[pose_image][:, None]
+            hits.append(hits[0][:, :STEPS] & inside)
+            ignored.append(ignored[0][:, :STEPS] | ~inside)
+            counted.append(counted[0] & photos[person_image])
+        photos_of_people = [np.bincount(person_image[row], minlength=len(batch.image_id)) for row in counted]
+        table = np.stack(photos_of_people, axis=1)
+        self._people.append(table)
+        self._count += table.sum(axis=0)
+        self._ranking.add(score[order], batch.first + pose_image, np.concatenate([*hits, *ignored], axis=1))
+
+    def precision_recall(self) -> tuple[Float[np.ndarray, "G T R"], Float[np.ndarray, "G T"]]:
+        """Return interpolated precision and highest recall; −1 if no person counts."""
+        curves = PrecisionRecall(np.repeat(self._count, STEPS))
+        for _, _, flags in self._ranking.blocks():
+            curves.add(*np.split(flags, 2, axis=1))
+        return curves.precision().reshape(self.groups, STEPS, -1), curves.recall().reshape(self.groups, STEPS)
+
+    def people(self) -> Int[np.ndarray, " G"]:
+        """Return how many people count in each group."""
+        return self._count
+
+    def draws(self, resampling: Resampling, names: Sequence[str], groups: Sequence[int]) -> dict[str, np.ndarray]:
+        """Return COCO's numbers of groups in every draw, each (B,), NaN where no person counts; `names` are those of
+        area ranges."""
+        people = resampling.sums(self._people)[:, list(groups)]
+        columns = (np.array(groups)[:, None] * STEPS + np.arange(STEPS)).ravel()
+        parts = []
+        for draws, counts in resampling.blocks():
+            curves = PrecisionRecallDraws(np.repeat(people[draws], STEPS, axis=1))
+            for _, photo, flags in self._ranking.blocks():
+                hits, ignored = np.split(flags, 2, axis=1)
+                curves.add(counts, photo, hits[:, columns], ignored[:, columns])
+            parts.append(numbers_of_draws(curves, tuple(names)))
+        if not parts:
+            return numbers_of_draws(PrecisionRecallDraws(np.zeros((0, len(columns)))), tuple(names))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _by_pose(flags: np.ndarray) -> np.ndarray:
+    """Return flags (A, D, T) as (D, A · T)."""
+    return np.moveaxis(flags, 1, 0).reshape(flags.shape[1], flags.shape[0] * flags.shape[2])
