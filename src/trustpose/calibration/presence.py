@@ -29,8 +29,8 @@ _LEAST = 1e-6  # of a product of probabilities, for its logarithm
 
 @dataclass(frozen=True, eq=False)
 class PresenceTargets:
-    """Of N results: whether each is the one box for a boxed person (`metrics.classification`), and for one with labelled
-    keypoints, of whom there are `people` in these photos."""
+    """Of N results: whether each is the one box for a boxed person (`metrics.classification`), and for
+    one with labelled keypoints, of whom there are `people` in these photos."""
 
     present: Bool[np.ndarray, " N"]
     labelled: Bool[np.ndarray, " N"]

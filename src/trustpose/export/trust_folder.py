@@ -137,7 +137,7 @@ def save_trust_folder(
     those, in its order, {"features": tensor, …}; {} for a head that reads heatmaps only (`inner_tensors.find_maps`
     finds them). Input and estimates stay the source's; the graph is compared with the source's and with the head in
     torch before the folder is written. `is_half` stores the head's weights as float16, the network's unchanged.
-    `reads_xy`: see `export.trust_folder.export_onnx`. Raises InputError if `out` exists, a tensor does not exist, an operator
+    `reads_xy`: see `export_onnx`. Raises InputError if `out` exists, a tensor does not exist, an operator
     cannot be converted to the head's opset, or the numbers differ; ValueError if positions are requested for a head
     that reads whole maps.
     """
@@ -169,7 +169,7 @@ def save_trust_network(
     """Write a zoo network with its head atomically as the new model folder `out`; return its spec.
 
     `spec` is the network's: its input, skeleton, padding, licence and zoo name (`spec.network`). `reads_xy`: see
-    `export.trust_folder.export_onnx`. Raises InputError if `out` exists or `spec` names no zoo network; ValueError if the
+    `export_onnx`. Raises InputError if `out` exists or `spec` names no zoo network; ValueError if the
     network's heatmaps have another size, or positions are requested for a head that reads whole maps.
     """
     check_reads_xy(network.head, reads_xy=reads_xy)

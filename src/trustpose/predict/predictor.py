@@ -173,8 +173,8 @@ class Predictor(BasePredictor):
     one person. A network with a trust head fills `quality`, `visibility` and `pose_quality`, as far as its head
     predicts them; with `flip` they are means of both views too, calibrated for that if the spec has `trust.flip`. In
     boxes with a detector's score `presence` is filled too; people below `min_presence` are left out
-    (`predict.base_predictor.present_people`). If the head was fitted with another decoding, it warns. Photo files with more than
-    `max_pixels` are refused.
+    (`predict.base_predictor.present_people`). If the head was fitted with another decoding, it
+    warns. Photo files with more than `max_pixels` are refused.
     """
 
     def __init__(

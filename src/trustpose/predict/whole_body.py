@@ -155,7 +155,7 @@ _FIRST = {"face": "face_0", "left_hand": "left_hand_root", "right_hand": "right_
 
 
 class WholeBody(BasePredictor):
-    """Predicts bodies by `body`, then each person's hands and face (`predict.whole_body`): joints after the body's, with the
+    """Predicts bodies by `body`, then each person's hands and face: joints after the body's, with the
     names of COCO-WholeBody.
 
     A part's scores are its network's own. Parts that were not looked for are missing. Trust and the scores of poses are
