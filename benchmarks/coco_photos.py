@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import Interval
 
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.precision import rescoring
@@ -14,7 +15,6 @@ from trustpose.evaluation.record import Audit
 from trustpose.io.coco.results import ResultsFile
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.metrics.average_precision import AveragePrecision, average_precision_replicates, evaluate
-from trustpose.metrics.bootstrap import interval
 from trustpose.metrics.crowding import crowd_index
 from trustpose.poses import Area, Poses, Truth
 from trustpose.predict.boxes import boxes_from_truth
@@ -23,7 +23,6 @@ from trustpose.skeletons import COCO_17
 
 ESTIMATORS = {"SimplePose": "simplepose_flip", "MoveNet thunder": "movenet-thunder"}
 """Files of `DATA/results` by name, read where --results names none."""
-Interval = list[float]  # a number and the ends of its 95 % interval
 
 
 def ground_truth(data: Path, split: str) -> TruthFile:
@@ -106,11 +105,6 @@ def average_precision(
 def ap_of(poses: Poses, score: np.ndarray, truth: Truth) -> float:
     """Return COCO's AP."""
     return evaluate(poses, truth, score, sigmas=COCO_17.sigmas, area="file").summary().AP
-
-
-def with_interval(value: float, drawn: np.ndarray) -> Interval:
-    """Return a number and its 95 % interval over the draws (B,)."""
-    return [value, *interval(drawn)]
 
 
 def of_photos(truth: Truth, image_ids: Sequence[int] | np.ndarray) -> Truth:

@@ -30,8 +30,8 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from coco_photos import ap_of, average_precision, ground_truth, of_photos, photos_of, thirds_by_crowding, with_interval
-from harness import parser, percent, run, table
+from coco_photos import ap_of, average_precision, ground_truth, of_photos, photos_of, thirds_by_crowding
+from harness import parser, percent, run, table, with_interval
 
 from trustpose.datasets.folds import fold_of
 from trustpose.geometry.crops import Boxes, transform

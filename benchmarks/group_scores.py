@@ -15,8 +15,8 @@ COCO's AP with 95 % intervals from drawing photos, and gains over the method's o
 """
 
 import numpy as np
-from coco_photos import average_precision, ground_truth, photos_of, predict_all, with_interval
-from harness import parser, run, table
+from coco_photos import average_precision, ground_truth, photos_of, predict_all
+from harness import parser, run, table, with_interval
 
 import trustpose as tp
 from trustpose.metrics.bootstrap import resample_counts

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from trustpose.files import InputError
+from trustpose.metrics.bootstrap import interval, resample_counts
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 COMMON: dict[str, dict[str, Any]] = {
@@ -41,7 +42,8 @@ COMMON: dict[str, dict[str, Any]] = {
     },
     "mediapipe": {"type": Path, "help": "MediaPipe's pose landmarker bundle, to measure it too"},
 }
-Cell = Any  # a number, a text, None, or a number with the ends of its interval
+Interval = list[float]  # a number and the ends of its 95 % interval
+Cell = float | str | Interval | None
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -134,6 +136,16 @@ def identifier(name: Any) -> str:
 def percent(value: Cell) -> Cell:
     """Return a share, or a share with its interval, in hundredths."""
     return None if value is None else [100 * part for part in value] if isinstance(value, Sequence) else 100 * value
+
+
+def with_interval(value: float, drawn: np.ndarray) -> Interval:
+    """Return a number and its 95 % interval over the draws (B,)."""
+    return [value, *interval(drawn)]
+
+
+def mean_with_interval(values: np.ndarray, draws: int) -> Interval:
+    """Return the mean of independent values (N,), such as photos or people, and its interval from drawing them."""
+    return with_interval(float(values.mean()), resample_counts(len(values), draws) @ values / len(values))
 
 
 @dataclass(frozen=True)

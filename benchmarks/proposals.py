@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coco_photos import average_precision, ground_truth, photos_of, predict_all, with_interval
-from harness import parser, percent, run, table
+from coco_photos import average_precision, ground_truth, photos_of, predict_all
+from harness import parser, percent, run, table, with_interval
 
 from trustpose.datasets.augment import HRNET
 from trustpose.datasets.detected_boxes import PRESENT

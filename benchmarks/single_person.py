@@ -22,8 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from coco_photos import with_interval
-from harness import parser, run, table
+from harness import parser, run, table, with_interval
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -30,6 +30,7 @@ from moving_clips import HEIGHT, WIDTH, Clip, clips_of
 import trustpose as tp
 from trustpose.images import Images
 from trustpose.io.cameras import read_cameras
+from trustpose.metrics.bootstrap import resample_counts
 from trustpose.multiview.triangulation import triangulate_points
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
@@ -123,8 +124,7 @@ def measure(
 
 
 def on_clips(model: str, clips: list[Clip], draws: int) -> dict[str, dict[str, object]]:
-    rows = np.random.default_rng(0).integers(0, len(clips), (draws, len(clips)))
-    counts = np.array([np.bincount(row, minlength=len(clips)) for row in rows])
+    counts = resample_counts(len(clips), draws).astype(np.float64)
     numbers: dict[str, dict[str, object]] = {}
     drawn: dict[str, dict[str, np.ndarray]] = {}
     for method in METHODS:

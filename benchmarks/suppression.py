@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coco_photos import ap_of, average_precision, ground_truth, of_photos, predict_all, with_interval
-from harness import parser, percent, run, table, timed
+from coco_photos import ap_of, average_precision, ground_truth, of_photos, predict_all
+from harness import parser, percent, run, table, timed, with_interval
 
 from trustpose.files import InputError
 from trustpose.grouping.suppression import Method, suppress

@@ -28,7 +28,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from harness import parser, run, table, timed
+from harness import mean_with_interval, parser, run, table, timed
 
 import trustpose as tp
 from trustpose.geometry.cameras import Cameras
@@ -43,7 +43,8 @@ from trustpose.multiview.triangulation import METHODS, triangulate_points
 from trustpose.poses import ExpectedError, Poses
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25B
 
-FRAMES = 100
+FRAMES, BLOCK = 100, 10
+DRAWS = 2000
 BONES = (
     "left_shoulder left_elbow, left_elbow left_wrist, right_shoulder right_elbow, right_elbow right_wrist, "
     "left_hip left_knee, left_knee left_ankle, right_hip right_knee, right_knee right_ankle, "
@@ -150,21 +151,13 @@ def measured(columns: dict[str, Any], cameras: Cameras, method: str, weight: str
     }
 
 
-def interval_over_blocks(first: np.ndarray, second: np.ndarray, draws: int = 2000) -> tuple[float, float]:
-    """95 % of the mean difference, drawing blocks of ten frames."""
-    blocks = (first - second).reshape(-1, 10).mean(axis=1)
-    drawn = np.random.default_rng(0).integers(0, len(blocks), (draws, len(blocks)))
-    low, high = np.quantile(blocks[drawn].mean(axis=1), (0.025, 0.975))
-    return float(low), float(high)
-
-
 def methods_on(title: str, columns: dict[str, Any], cameras: Cameras) -> dict[str, Any]:
     """Print and return every method's numbers, and the intervals of their differences from the base."""
     rows = {f"{method}, {weight}": measured(columns, cameras, method, weight) for method, weight in ROWS}
     base = rows[BASE]["by frame"]
     for row in rows.values():
         by_frame = row.pop("by frame")
-        row["against"] = [float((by_frame - base).mean()), *interval_over_blocks(by_frame, base)]
+        row["against"] = mean_with_interval((by_frame - base).reshape(-1, BLOCK).mean(axis=1), DRAWS)
     print(f"\n{title}; the cameras' own error {columns['camera error']:.1f} px")
     table(f"pixels; against {BASE}", rows, ".1f", bones=".2%")
     return rows

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 from coco_photos import ground_truth
-from harness import parser, run, table
+from harness import mean_with_interval, parser, run, table
 from scipy.stats import chi2
-from triangulation import triangulated
+from triangulation import DRAWS, triangulated
 
 from trustpose.calibration.fit import fit
 from trustpose.calibration.options import FitOptions
@@ -138,15 +138,6 @@ def by_person(views: dict[str, Any], xyz: np.ndarray, cameras: Cameras, chosen: 
     return {row[0]: mean for row, mean in zip(ROWS, means, strict=True)}
 
 
-def interval_over_people(difference: np.ndarray, draws: int = 2000) -> list[float]:
-    """Mean and 95 % interval of differences (people, draws), drawing people."""
-    by_person = np.nanmean(difference, axis=1)
-    by_person = by_person[np.isfinite(by_person)]
-    drawn = np.random.default_rng(0).integers(0, len(by_person), (draws, len(by_person)))
-    low, high = np.quantile(by_person[drawn].mean(axis=1), (0.025, 0.975))
-    return [float(by_person.mean()), float(low), float(high)]
-
-
 def coverage(views: dict[str, Any], xyz: np.ndarray, cameras: Cameras, chosen: list[int]) -> np.ndarray:
     """Squared Mahalanobis distance of the true joints, by robust with trust."""
     world = solve(views, cameras, chosen, next(row for row in ROWS if row[0] == "robust, trust"))
@@ -176,7 +167,8 @@ def main(options):
     gains = {}
     for better, base in PAIRS:
         differences = {n: np.stack(errors[n][base], axis=1) - np.stack(errors[n][better], axis=1) for n in COUNTS}
-        gains[better] = {str(n): interval_over_people(difference) for n, difference in differences.items()}
+        means_of_people = {str(n): np.nanmean(difference, axis=1) for n, difference in differences.items()}
+        gains[better] = {n: mean_with_interval(v[np.isfinite(v)], DRAWS) for n, v in means_of_people.items()}
     table("gain of trust in mm", gains, ".1f")
     squared = np.concatenate(distances)
     shares = {f"{level:.0%}": float((squared <= chi2(3).ppf(level)).mean()) for level in (0.5, 0.8, 0.95)}
