@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.cases import as_bytes, mutated, run
 from tests.coco_cases import NAMES, pycocotools_numbers
-from tests.formats import samples
+from tests.io import samples
 from trustpose.io.coco.results import read_results
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25
 

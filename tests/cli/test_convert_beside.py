@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.cases import run
 from tests.cli.test_convert import labelled, tool_files
-from tests.formats import samples
+from tests.io import samples
 from trustpose.skeletons import COCO_17, SKELETONS, Skeleton, read_skeleton, skeleton_value
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.cli.cases import run
-from tests.formats.test_label_tools import V, cvat_images, via_csv
+from tests.io.test_label_tools import V, cvat_images, via_csv
 from trustpose.datasets.ground_truth import read_ground_truth
 from trustpose.io.truth_stream import open_truth
 

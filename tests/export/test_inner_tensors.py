@@ -10,9 +10,9 @@ import torch
 from onnx import helper
 
 from tests import tiny_onnx
+from tests.heads.small import crops as images
+from tests.heads.small import shared_network
 from tests.predict.tiny_trust import BACKBONE, FEATURES, crops, in_torch, normalised, real_crops, write_network
-from tests.trust.small import crops as images
-from tests.trust.small import shared_network
 from trustpose.export.inner_tensors import InnerTensor, expose, find_maps
 from trustpose.export.onnx import export_onnx
 from trustpose.export.onnx_graphs import chain_graphs, load_graph, opset_of, upgrade_opset, with_prefix

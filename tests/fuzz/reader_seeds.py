@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.formats import samples, test_label_tools, test_sleap, test_tensorflow_samples, test_videopose3d
+from tests.io import samples, test_label_tools, test_sleap, test_tensorflow_samples, test_videopose3d
 
 _TITLE, _SIDES, _FRAMES = "fuzzed title", (64, 48), 6
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from tests.calibration.cases import fit, made_up
-from tests.formats import samples
 from tests.fuzz.reader_seeds import write_reader_seeds, write_videos
+from tests.io import samples
 from tests.multiview.rings import ring
 from tests.people_cases import write_coco
 from tests.predict.tiny_boxes import photo_of_dots, write_boxes

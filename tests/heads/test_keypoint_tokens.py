@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.heads.small import network
 from tests.networks.random_weights import randomise
-from tests.trust.small import network
 from trustpose.export.onnx import export_onnx as export_network
 from trustpose.export.trust_folder import export_onnx
 from trustpose.heads.heads import TrustHead

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tests.heads.small import KEYPOINTS, NETWORKS, boxes, crops, network, shared_network, with_head
 from tests.networks.random_weights import randomise
-from tests.trust.small import KEYPOINTS, NETWORKS, boxes, crops, network, shared_network, with_head
 from trustpose.export.trust_folder import export_onnx
 from trustpose.heads.heads import Trust, average_flipped
 from trustpose.heads.hpcvnet import HPCVNet, KeypointOutputs, add_heatmap_layers

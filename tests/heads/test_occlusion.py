@@ -6,8 +6,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, log_loss
 
+from tests.heads.small import KEYPOINTS, crops, network
 from tests.networks.random_weights import randomise
-from tests.trust.small import KEYPOINTS, crops, network
 from trustpose.export.trust_folder import export_onnx
 from trustpose.heads.keypoint_tokens import KeypointTokens
 from trustpose.heads.network import attach

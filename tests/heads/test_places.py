@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.trust.small import crops, network
+from tests.heads.small import crops, network
 from trustpose.heads.heads import Trust
 from trustpose.heads.network import TrustNetwork, attach
 from trustpose.heads.peaks import peaks, pixels_at

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.formats import samples
+from tests.io import samples
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.io.pose_files import Assembled, Photos, ToolPoses, assemble, find_files, read_pose_files
 from trustpose.skeletons import COCO_17

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.formats import samples
-from tests.formats.reading import FIRST, PEOPLE, gather, image_ids, truth
+from tests.io import samples
+from tests.io.reading import FIRST, PEOPLE, gather, image_ids, truth
 from trustpose.files import InputError
 from trustpose.io.coco.results import read_results
 from trustpose.io.coco.truth import read_coco_truth

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.formats import samples
-from tests.formats.reading import PEOPLE, read
+from tests.io import samples
+from tests.io.reading import PEOPLE, read
 from trustpose.files import InputError
 from trustpose.io.pose_files import find_files, read_pose_files
 from trustpose.skeletons import OPENPOSE_BODY_25

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.formats import samples
+from tests.io import samples
 from trustpose.files import InputError
 from trustpose.io.plain_pickle import read_plain_pickle
 from trustpose.io.pose_files import ToolPoses, find_files, read_pose_files

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.cases import run
 from tests.conftest import REPOSITORY
-from tests.formats import samples
+from tests.io import samples
 from trustpose.io.pose_files import FORMATS
 
 PAGE = (REPOSITORY / "docs" / "files.md").read_text()

@@ -12,7 +12,7 @@ import pytest
 from tests.calibration.cases import as_json, made_up
 from tests.cli.cases import run, small_files
 from tests.coco_cases import NAMES, pycocotools_numbers
-from tests.formats import samples
+from tests.io import samples
 from trustpose.evaluation.audit import audit
 from trustpose.files import InputError
 from trustpose.io.coco.results import read_results

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.formats import samples
-from tests.formats.reading import gather
+from tests.io import samples
+from tests.io.reading import gather
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.io.openpose import which_body_25
 from trustpose.io.pose_files import Photos

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.formats import samples
-from tests.formats.reading import FIRST, PEOPLE, gather, image_ids, truth
+from tests.io import samples
+from tests.io.reading import FIRST, PEOPLE, gather, image_ids, truth
 from trustpose.files import InputError
 from trustpose.io.pose_files import Photos, ToolPoses
 from trustpose.skeletons import OPENPOSE_BODY_25

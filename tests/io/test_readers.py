@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.formats import samples
-from tests.formats.reading import PEOPLE, read
+from tests.io import samples
+from tests.io.reading import PEOPLE, read
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17, HALPE_26, OPENPOSE_BODY_25, OPENPOSE_COCO_18, OPENPOSE_MPI_15

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.formats.reading import read
+from tests.io.reading import read
 from trustpose.files import InputError
 
 NODES = ("nose", "left_ear", "tail")

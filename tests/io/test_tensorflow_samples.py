@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.formats import samples
-from tests.formats.reading import read
+from tests.io import samples
+from tests.io.reading import read
 from trustpose.files import InputError
 from trustpose.skeletons import BLAZEPOSE_33, COCO_17
 

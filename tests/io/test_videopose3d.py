@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.formats.reading import read
+from tests.io.reading import read
 from trustpose.files import InputError
 from trustpose.skeletons import COCO_17
 

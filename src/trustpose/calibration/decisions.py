@@ -85,7 +85,8 @@ class Decision:
 
 def choose_rule(visibility: Float[np.ndarray, "n K 3"], v: Int[np.ndarray, "n K"], goal: str) -> DecisionRule:
     """Choose the rule with the best F1 of occluded keypoints, or total F1, over keypoints whose true class is `v`
-    (`metrics.classification`); for the goal "likelihood", the likeliest class. Raises InputError if no keypoint is occluded."""
+    (`metrics.classification`); for the goal "likelihood", the likeliest class. Raises InputError if no keypoint is
+    occluded."""
     if goal == "likelihood":
         return DecisionRule(None)
     if not (v == Visibility.OCCLUDED).any():
