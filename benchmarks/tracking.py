@@ -14,6 +14,7 @@ as well, for the defaults: on `train` only. --scale only measures `track` on 12,
 import json
 import tempfile
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,10 @@ from trustpose.files import InputError
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.poses import Poses
 from trustpose.predict.photos import Image
-from trustpose.predict.tracked import FrameTracker
+from trustpose.predict.tracked import default_tracker, tracked_predictions
 from trustpose.skeletons import COCO_17
 from trustpose.tracking import (
     Distance,
-    Flow,
     FlowOfFrames,
     Tracker,
     both_distance,
@@ -106,19 +106,28 @@ def with_min_weight(min_weight: float) -> Distance:
 def predicted(predictor: Any, clip: Clip, *, follow: bool) -> tuple[list[Poses], float]:
     """Return the poses of each frame, with tracks if they are followed, and the CPU seconds."""
     frames = [Image(pixels, image_id=number) for number, pixels in enumerate(clip.frames)]
-    stream = FrameTracker(predictor, flow=True).stream if follow else predictor.stream
+    tracker = default_tracker(predictor)
+    stream = partial(tracked_predictions, predictor, tracker=tracker, flow=True) if follow else predictor.stream
     timing = timed(lambda: [replace(prediction.poses, photos=None) for prediction in stream(frames)])
     return timing.result, timing.cpu_seconds
 
 
-def flows_of(clip: Clip, frames: list[int]) -> list[Flow | None]:
+def flows_of(clip: Clip, frames: list[int]) -> list[np.ndarray]:
+    """Return the optical flow from each frame to the next, as `FlowOfFrames` computes it of small frames."""
     motions = FlowOfFrames()
-    return [motions(clip.frames[number]) for number in frames]
+    flows = [motions(clip.frames[number]) for number in frames]
+    return [flow.field for flow in flows if flow is not None]
 
 
-def linked(poses: list[Poses], flows: list[Flow | None], options: Options) -> list[Poses]:
-    tracker = Tracker(**options)
-    return [tracker(frame, flow) for frame, flow in zip(poses, flows, strict=True)]
+def linked(poses: list[Poses], clip: Clip, frames: list[int], flows: list[np.ndarray] | None, options: Options) -> Any:
+    """Return the poses of some frames of a clip with tracks; with `flows`, earlier poses are moved by them."""
+    remaining = iter(flows or ())
+    tracker = Tracker(**options, flow_function=lambda last, current: next(remaining))  # noqa: ARG005
+    tracked_poses = []
+    for step, frame in enumerate(frames):
+        photos = None if flows is None else [(step, clip.frames[frame])]
+        tracked_poses.append(tracker(poses[frame], photos, frame=np.full(len(poses[frame]), step)))
+    return tracked_poses
 
 
 def measured(truth: TruthFile, poses: list[Poses]) -> dict[str, float]:
@@ -187,8 +196,8 @@ def follow_clips(options, predictor: Any, trackers: dict[str, tuple[Options, boo
                 for name, (settings, is_moved) in trackers.items():
                     if poses[0].quality is None and settings.get("distance") is trust_distance:
                         continue
-                    flows = flow.result if is_moved else [None] * len(frames)
-                    tracked = timed(lambda: linked([poses[frame] for frame in frames], flows, settings))  # noqa: B023
+                    flows = flow.result if is_moved else None
+                    tracked = timed(lambda: linked(poses, clip, frames, flows, settings))  # noqa: B023
                     seconds[name] += tracked.cpu_seconds * (step == 1)
                     by_tracker.setdefault(name, []).append(measured(people, tracked.result))
                 if step == 1 and predictor.people != "photo" and not options.choose:

@@ -84,7 +84,7 @@ def test_a_skeleton_without_sigmas_is_tracked_by_boxes(results: Path, capsys: py
     skeleton.write_text(json.dumps({"name": "mine", "keypoints": [f"k{at}" for at in range(17)]}))
     assert run("track", results, "--skeleton", skeleton, "--out", out) == 0
     said = capsys.readouterr()
-    assert "mine.json' has no sigmas for OKS: poses are compared by their boxes" in said.err
+    assert "skeleton 'mine' has no sigmas for OKS: poses are compared by their boxes" in said.err
     assert "2 tracks of 24 poses" in said.out
     assert run("track", results, "--skeleton", skeleton, "--distance", "oks", "--out", out) == 2
     assert "sigmas" in capsys.readouterr().err

@@ -9,10 +9,11 @@ import pytest
 from tests.tiny_onnx import photo_of_people, write_network
 from tests.tracking.cases import walking
 from trustpose.geometry.crops import Boxes
+from trustpose.poses import Poses
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image
-from trustpose.predict.tracked import FrameTracker, inside, joined
-from trustpose.tracking import Tracker, both_distance, box_distance
+from trustpose.predict.tracked import default_tracker, inside, joined, tracked_predictions
+from trustpose.tracking import both_distance, box_distance
 
 LAST = replace(walking([0, 300], [0, 0], 1), box_score=np.array([0.9, 0.99]))
 AROUND = LAST.keypoint_box()
@@ -73,13 +74,17 @@ def frames(tmp_path):
     return predictor, [Image(pixels, image_id=at) for at, pixels in enumerate(moved)]
 
 
+def _tracked(predictor, photos, **options) -> list[Poses]:
+    tracker = default_tracker(predictor)
+    return [prediction.poses for prediction in tracked_predictions(predictor, photos, tracker, **options)]
+
+
 def test_people_are_followed_where_the_detector_misses_them(frames) -> None:
     predictor, photos = frames
-    without = [one.poses for one in FrameTracker(predictor).stream(photos)]
+    without = _tracked(predictor, photos)
     assert [len(one) for one in without] == [2, 2, 2, 0, 0, 0, 2, 2]
-    linked = FrameTracker(predictor, flow=True)
-    followed = [one.poses for one in linked.stream(photos)]
-    assert [len(one) for one in followed] == [2] * 8 and linked.seconds > 0
+    followed = _tracked(predictor, photos, flow=True)
+    assert [len(one) for one in followed] == [2] * 8
     assert all(set(one.track_id.tolist()) == {1, 2} for one in followed)
     for at in range(3, 6):  # they stand still in the photo
         order = np.argsort(followed[at].track_id)
@@ -91,11 +96,11 @@ def test_people_are_followed_where_the_detector_misses_them(frames) -> None:
 
 def test_known_frames_give_the_same_ids(frames) -> None:
     predictor, photos = frames
-    whole = [one.poses for one in FrameTracker(predictor, flow=True).stream(photos)]
+    whole = _tracked(predictor, photos, flow=True)
     known = {at: replace(whole[at], skeleton=None) for at in range(4)}
     blank = Boxes(np.zeros((0, 4)), np.zeros(0, np.int64))
     again = [replace(one, boxes=blank) if at in known else one for at, one in enumerate(photos)]
-    resumed = [one.poses for one in FrameTracker(predictor, Tracker(), True, known).stream(again)]
+    resumed = _tracked(predictor, again, flow=True, earlier_poses=known)
     for one, other in zip(whole, resumed, strict=True):
         np.testing.assert_array_equal(one.track_id, other.track_id)
         np.testing.assert_array_equal(one.xy, other.xy)
@@ -103,6 +108,6 @@ def test_known_frames_give_the_same_ids(frames) -> None:
 
 def test_without_sigmas_boxes_are_compared(frames) -> None:
     predictor, _ = frames
-    assert FrameTracker(predictor)._tracker.distance is both_distance
+    assert default_tracker(predictor).distance is both_distance
     predictor.skeleton = replace(predictor.skeleton, _sigmas=None, sigmas_source=None)
-    assert FrameTracker(predictor)._tracker.distance is box_distance
+    assert default_tracker(predictor).distance is box_distance

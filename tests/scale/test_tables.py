@@ -10,9 +10,8 @@ import pytest
 from tests.calibration.cases import made_up
 from tests.cli.cases import run
 from tests.cli.test_in_batches import rows_in
-from tests.cli.test_track_batches import VIDEOS, clips, rows_of
 from tests.parquet_cases import write_parts
-from tests.tracking.cases import same_partition
+from tests.tracking.cases import rows_of_clips, same_partition
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.files import DiskError, InputError, read_json
 from trustpose.io.companions import read_errors
@@ -43,7 +42,7 @@ def folder(tmp_path_factory) -> Path:
     rows = [row | {"file_name": f"{row['image_id']}.jpg"} for row in results.poses.to_coco()]
     write_parts(folder / "parts", rows, np.random.default_rng(2), cuts=[20, 20, 44])
     Calibrator.fit(truth, results, method="platt", folds=2).save(folder / "one.cal")
-    videos = [row for name, poses in zip(VIDEOS, clips(), strict=True) for row in rows_of(poses, name)]
+    videos = rows_of_clips()
     write_parts(folder / "videos", videos, np.random.default_rng(0), cuts=[10, 59])
     return folder
 

@@ -1,5 +1,8 @@
 """People who walk through made-up clips."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from trustpose.poses import Poses
@@ -26,6 +29,30 @@ def walking(start: list[float], speed: list[float], frames: int, seed: int = 0, 
         annotation_id=np.tile(np.arange(people), frames),
         skeleton=COCO_17,
     )
+
+
+VIDEOS = ("a/one.mp4", "a/two.mp4", "b/three.MOV")
+
+
+def three_clips() -> list[Poses]:
+    """Frames of three videos: every second one of the second, and people who leave for a while in the third."""
+    clips = []
+    for number, (start, speed) in enumerate((([0, 300], [3, -3]), ([50, 200, 400], [0, 2, -4]), ([10], [5]))):
+        poses = walking(start, speed, 12, seed=number)
+        assert poses.image_id is not None
+        image = poses.image_id * (2 if number == 1 else 1) + 10_000_000 * number
+        clips.append(replace(poses, image_id=image, annotation_id=None))
+    away = clips[2][np.isin(clips[2].image_id % 100, (0, 1, 2, 8, 9))]
+    return [clips[0], clips[1], away]
+
+
+def rows_of_clips(*, named: bool = True) -> list[dict[str, Any]]:
+    """The rows of `three_clips`, with their videos' names in `file_name`."""
+    return [
+        row | ({"file_name": name} if named else {})
+        for name, poses in zip(VIDEOS, three_clips(), strict=True)
+        for row in poses.to_coco()
+    ]
 
 
 def same_partition(one: np.ndarray, other: np.ndarray) -> bool:

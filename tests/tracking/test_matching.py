@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trustpose.tracking.matching import MATCHINGS, match
+from trustpose.tracking.tracker import MATCHINGS, match
 
 sizes = st.tuples(st.integers(0, 5), st.integers(0, 5))
 distances = sizes.flatmap(lambda shape: arrays(np.float64, shape, elements=st.floats(0, 1), unique=True))

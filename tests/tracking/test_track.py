@@ -10,6 +10,7 @@ from trustpose.images import Images
 from trustpose.poses import Poses
 from trustpose.tracking import Tracker, box_distance, oks_distance, order_frames, track
 
+BLANK = np.zeros((200, 320, 3), np.uint8)
 PASSING = walking([0, 600, 300], [8, -8, 0], 60)  # the first two pass each other, and the one who stands
 
 
@@ -57,14 +58,15 @@ def test_by_default_a_track_outlives_thirty_frames() -> None:
         assert len(np.unique(track(still[rows]).track_id)) == tracks, gap
 
 
-def test_the_last_poses_are_those_of_the_last_frame() -> None:
+def test_the_poses_that_are_followed_are_those_of_the_frame_before() -> None:
     tracker, people = Tracker(), walking([0, 300], [0, 0], 2)
-    assert tracker.last() is None
+    assert tracker.follow(0, BLANK) is None
     tracker(people[:2])
     tracker(people[2:3])
-    seen = tracker.last()
+    seen = tracker.follow(2, BLANK)
     assert seen is not None
     np.testing.assert_array_equal(seen.xy, people.xy[2:3])
+    assert len(tracker.follow(3, BLANK) or ()) == 0  # nobody was found in frame 2
 
 
 def test_every_fifth_frame_is_the_next_one() -> None:
@@ -219,28 +221,45 @@ def test_frames_go_by_time_then_by_number_in_the_name_then_by_id() -> None:
     assert order_frames(ids, Images(ids, ["x.jpg", "y.jpg", "z.jpg"])).image_id.tolist() == [10, 20, 30]
 
 
-def test_frame_by_frame_is_as_all_at_once() -> None:
-    tracker = Tracker()
-    ids = [tracker(PASSING[PASSING.image_id == frame]).track_id for frame in range(60)]
+@pytest.mark.parametrize("sizes", [[1] * 60, [7, 1, 40, 12], [60]])
+def test_batches_are_as_all_at_once(sizes: list[int]) -> None:
+    tracker, ids, frame = Tracker(), [], 0
+    for size in sizes:
+        ids.append(tracker(PASSING[(PASSING.image_id >= frame) & (PASSING.image_id < frame + size)]).track_id)
+        frame += size
     np.testing.assert_array_equal(np.concatenate(ids), track(PASSING).track_id)
 
 
-def _turn(xy: np.ndarray) -> np.ndarray:
-    return xy + np.array([120.0, 0.0])
+def _turn(last: np.ndarray, current: np.ndarray) -> np.ndarray:  # noqa: ARG001
+    return np.full((*current.shape[:2], 2), [120.0, 0.0], np.float32)
 
 
-def test_motion_moves_what_is_remembered() -> None:
+@pytest.mark.parametrize("distance", [oks_distance, box_distance])
+def test_flow_moves_what_is_remembered(distance) -> None:
     """The camera turns by more than a person's width a frame: only moved poses are near."""
     turning = walking([0, 300], [120, 120], 10)
-    tracker = Tracker(distance=oks_distance)
-    frames = [turning[turning.image_id == frame] for frame in range(10)]
-    ids = np.concatenate([tracker(one, _turn).track_id for one in frames])
-    assert same_partition(ids, turning.annotation_id)
-    assert not same_partition(track(turning).track_id, turning.annotation_id)
-    tracker = Tracker(distance=box_distance)
-    boxed = [replace(one, box=one.keypoint_box()) for one in frames]
-    ids = np.concatenate([tracker(one, _turn).track_id for one in boxed])
-    assert same_partition(ids, turning.annotation_id)
+    boxed = replace(turning, box=turning.keypoint_box() if distance is box_distance else None)
+    for batches in ([20], [6, 14], [2] * 10):
+        tracker, ids, row, photos = Tracker(distance=distance, flow_function=_turn), [], 0, iter(range(10))
+        for count in batches:
+            batch = boxed[row : row + count]
+            frames = [(next(photos), BLANK) for _ in range(count // 2)]
+            ids.append(tracker(batch, frames).track_id)
+            row += count
+        assert same_partition(np.concatenate(ids), turning.annotation_id)
+    assert not same_partition(track(turning, distance=distance).track_id, turning.annotation_id)
+
+
+def test_flow_needs_every_frame_in_order() -> None:
+    people = walking([0], [0], 4)
+    for photos, message in (
+        ([(0, BLANK), (1, BLANK)], "image_id: there is no frame 2, the last one is 1"),
+        ([(0, BLANK), (2, BLANK), (3, BLANK)], "image_id: there is no frame 1, the last one is 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Tracker()(people, photos)
+    with pytest.raises(ValueError, match="frame 0 comes after frame 3, expected frames in order"):
+        Tracker()(people[[3, 0]])
 
 
 def test_frames_without_poses_and_no_poses_at_all() -> None:

@@ -1,6 +1,6 @@
 """`trustpose track`: link the poses of a results file, of any estimator, to tracks."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,10 +8,11 @@ import typer
 
 from trustpose.cli.cluster import check_table, run_on_cluster
 from trustpose.cli.command import command
+from trustpose.cli.in_batches import check_not_inside
 from trustpose.cli.outputs import check_outputs, print_note, say_written
+from trustpose.cli.progress import progress_bar
 from trustpose.cli.records import FrameOptions, skeleton_names
-from trustpose.cli.track_batches import check_in_memory, track_parts
-from trustpose.files import InputError
+from trustpose.files import InputError, is_stdout
 from trustpose.io.output_files import skeleton_file
 from trustpose.options import argument, option
 from trustpose.predict.options import FlowOptions, TrackOptions
@@ -55,59 +56,72 @@ def track(files: TrackFiles, options: TrackOptions, cluster: ClusterOptions) -> 
     inputs = {"RESULTS": files.results, "--images": files.images, "--video": files.video, "--gt": files.gt}
     inputs |= {"--skeleton": skeleton_file(files.skeleton)}
     check_outputs({} if cluster.engine else {"--out": files.out}, inputs)
-    from trustpose.io.pose_stream import is_table
-    from trustpose.predict.tracked_results import read_tracked_truth, track_results
-
-    truth = None if files.gt is None else read_tracked_truth(files.gt, files.out)
     if files.video is not None and files.images is not None:
         raise InputError("--video and --images: the frames are those of a video, or those of a list; give one of them")
     if files.flow_method != "dis" and files.video is None:
         raise InputError("--flow-method: the flow is between frames, and so expects --video")
     if cluster.is_cluster:
         check_table(files.results)
-    of_frames = {"--images": files.images, "--video": files.video, "--gt": files.gt}
-    if cluster.engine or files.results.is_dir() or (is_table(files.results) and not any(of_frames.values())):
-        check_in_memory(of_frames)
-        _track_table(files, options, cluster)
+    if cluster.engine:
+        _track_on_cluster(files, options, cluster)
         return
-    done = track_results(
-        files.results,
-        files.out,
-        options,
-        images=files.images or (files.gt if files.video is None else None),
-        video=files.video,
-        flow_method=files.flow_method,
-        skeleton=files.skeleton,
-        note=print_note,
-    )
+    from trustpose.predict.tracked import flow_function_named
+    from trustpose.tracking.tracked_results import track_results
+
+    check_not_inside(files.out, files.results)
+    truth = None if files.gt is None else _tracked_truth(files)
+    with progress_bar("poses", description="tracking") as advance:
+        done = track_results(
+            files.results,
+            files.out,
+            images=files.images or (files.gt if files.video is None else None),
+            video=files.video,
+            flow_function=flow_function_named(files.flow_method),
+            skeleton=files.skeleton,
+            note=print_note,
+            tell=lambda count, total: advance(0, completed=count, total=total),
+            **asdict(options),
+        )
+    clips = f" in {done.clips} clips" if done.clips > 1 else ""
     replaced = ", in the place of the file's own" if done.had_tracks else ""
     typer.echo(
-        f"{done.tracks} tracks of {done.tracked} poses{replaced}, {done.rows - done.tracked} without a track, in "
-        f"{done.seconds:.2f} s ({done.rows / max(done.seconds, 1e-9):.0f} poses/s)"
+        f"{done.tracks} tracks of {done.tracked} poses{clips}{replaced}, {done.rows - done.tracked} without a track, "
+        f"in {done.seconds:.2f} s ({done.rows / max(done.seconds, 1e-9):.0f} poses/s)"
     )
     say_written(files.out, "results with track_id")
     if truth is not None:
         _print_quality(truth, files.out)
 
 
-def _track_table(files: TrackFiles, links: TrackOptions, cluster: ClusterOptions) -> None:
-    """Track Parquet that may not fit into memory, here or on a cluster."""
-    from trustpose.predict.tracked_results import compares_boxes, no_sigmas, tracker_options
-    from trustpose.skeletons import skeleton_of
-
-    skeleton = skeleton_of(files.skeleton)
-    if compares_boxes(links, skeleton):
-        print_note(no_sigmas(files.skeleton))
-    options = tracker_options(links, skeleton)
-    if not cluster.engine:
-        track_parts(files.results, files.out, skeleton, options)
-        return
+def _track_on_cluster(files: TrackFiles, options: TrackOptions, cluster: ClusterOptions) -> None:
+    """Track Parquet on a cluster. Raises InputError."""
+    for name in ("images", "video", "gt"):
+        if getattr(files, name) is not None:
+            raise InputError(f"--{name}: is for one process, not for --engine ray")
     from trustpose.scale.cluster import import_ray
     from trustpose.scale.tables import Track
+    from trustpose.skeletons import skeleton_of
+    from trustpose.tracking.tracked_results import tracker_options
 
     import_ray()
-    settings = options | {"distance": links.distance, "area": links.area, "skeleton": list(skeleton.keypoints)}
-    run_on_cluster(Track.of(files.results, skeleton, options, settings), files.results, files.out, cluster)
+    skeleton = skeleton_of(files.skeleton)
+    arguments = tracker_options(skeleton, **asdict(options), note=print_note)
+    settings = asdict(options) | {"skeleton": list(skeleton.keypoints)}
+    run_on_cluster(Track.of(files.results, skeleton, arguments, settings), files.results, files.out, cluster)
+
+
+def _tracked_truth(files: TrackFiles) -> "TruthFile":
+    """Read a ground truth that tracks are measured by. Raises InputError if it has no tracks."""
+    from trustpose.io.coco.truth import read_coco_truth
+    from trustpose.io.pose_stream import is_table
+
+    assert files.gt is not None
+    if is_stdout(files.out) or (is_table(files.results) and not files.out.suffix):
+        raise InputError("--gt: measures the file that is written, and so expects a file as --out")
+    truth = read_coco_truth(files.gt)
+    if truth.truth.track_id is None:
+        raise InputError(f"{files.gt}: field 'track_id' is missing in every annotation, --gt expects it")
+    return truth
 
 
 def _print_quality(truth: "TruthFile", out: Path) -> None:

@@ -1,6 +1,6 @@
 """Results whose images are the frames of clips: which frames are of one clip, and in which order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path, PurePath
@@ -93,9 +93,33 @@ def find_clips(parts: ParquetParts) -> list[Clip]:
     `file_name` all are one clip. Frames are ordered by image id. Raises InputError for a clip whose ids have those of
     another between them.
     """
+    return _joined(_pieces(parts), parts.path, {file: number for number, file in enumerate(parts.files)})
+
+
+def clips_of_rows(rows: Sequence[Mapping[str, Any]], image_id: Int[np.ndarray, " N"], path: str) -> list[Clip]:
+    """Return the clips of rows in memory, as `find_clips` does. Raises InputError."""
+    names = [clip_name(row.get("file_name")) for row in rows]
+    clips = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    number = np.array([clips[name] for name in names])
+    return _joined(
+        ((name, image_id[number == clip], Path(path)) for name, clip in clips.items()), path, {Path(path): 0}
+    )
+
+
+def places_in(
+    clips: Sequence[Clip], image_id: Int[np.ndarray, " N"]
+) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    """Return the number of each image's clip among `clips`, which are by their first image ids, and the number of its
+    frame there, counted from the first."""
+    first = np.array([clip.first for clip in clips])
+    clip = np.searchsorted(first, image_id, "right") - 1
+    return clip, (image_id - first[clip]) // np.maximum([clip.step for clip in clips], 1)[clip]
+
+
+def _joined(pieces: Iterable[tuple[str, np.ndarray, Path]], path: str, number: Mapping[Path, int]) -> list[Clip]:
+    """Return the clips of pieces of one clip in one file; `number` is that of each file."""
     clip_of_name: dict[str, Clip] = {}
-    number = {file: index for index, file in enumerate(parts.files)}
-    for name, ids, file in _pieces(parts):
+    for name, ids, file in pieces:
         before = clip_of_name.get(name) or Clip(name, int(ids[0]), int(ids[0]))
         clip_of_name[name] = replace(
             before,
@@ -108,7 +132,7 @@ def find_clips(parts: ParquetParts) -> list[Clip]:
     for earlier, later in pairwise(clips):
         if later.first <= earlier.last:
             raise InputError(
-                f"{parts.path}: field 'file_name': frames of {earlier.name!r} have image ids on both sides of those of "
+                f"{path}: field 'file_name': frames of {earlier.name!r} have image ids on both sides of those of "
                 f"{later.name!r}, expected each clip's ids together"
             )
     return clips

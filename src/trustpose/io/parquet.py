@@ -13,6 +13,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+from jaxtyping import Int
 
 from trustpose.files import InputError, cannot_write
 from trustpose.io.table_rows import FROM_FILE, FROM_ROW, SortedRows, TableRows
@@ -244,10 +245,11 @@ def _drop_rows(pending: list[tuple[Any, str, int]], row: int) -> list[tuple[Any,
 _RUNS_AT_ONCE = 4_000_000  # ids of runs compared at a time
 
 
-def is_ascending(parts: ParquetParts) -> bool:
-    """Return whether photos come in ascending order of their ids, each once."""
+def is_ascending(parts: ParquetParts, rank: Callable[[np.ndarray], np.ndarray] | None = None) -> bool:
+    """Return whether photos come in ascending order of their ids, or of the ids' `rank`, each once."""
     last: Any = None
-    for ids in runs(parts):
+    for run_ids in runs(parts):
+        ids = run_ids if rank is None else rank(run_ids)
         ordered = ids if last is None else np.concatenate([[last], ids])
         if (ordered[1:] <= ordered[:-1]).any():
             return False
@@ -313,21 +315,27 @@ _AT_ONCE = 2**16  # rows read at a time, and about as many of a sorted file
 _MOST_FILES = 512  # open at a time; with more rows than 2**16 in each, the files are larger
 
 
-def sort_by_photo(parts: ParquetParts, folder: Path) -> ParquetParts:
-    """Return the rows in ascending order of their image ids, whole numbers, those of a photo in their order: the parts
-    themselves if they are so, else sorted parts in `folder`, which exists and takes about the size of all columns.
+Rank = Callable[[Int[np.ndarray, " N"]], Int[np.ndarray, " N"]]
+"""Image ids (N,) to numbers, by which they are ordered."""
+
+
+def sort_by_photo(parts: ParquetParts, folder: Path, rank: Rank | None = None) -> ParquetParts:
+    """Return the rows in ascending order of their image ids, whole numbers, or of the ids' `rank`, those of a photo in
+    their order: the parts themselves if they are so, else sorted parts in `folder`, which exists and takes about the
+    size of all columns.
 
     Memory does not grow with the rows up to 30 million; beyond, a 512th of them is sorted at a time. Raises InputError
     for an id that is not a whole number, DiskError if there is no space.
     """
-    if is_ascending(parts):
+    if is_ascending(parts, rank):
         return parts
+    rank = rank or (lambda image_id: image_id)
     arrow = package("pyarrow")
     origins = parts.schema.append(arrow.field(FROM_FILE, arrow.int32())).append(arrow.field(FROM_ROW, arrow.int64()))
     try:
-        files = _distribute_rows(parts, origins, _file_limits(parts), folder)
+        files = _distribute_rows(parts, origins, _file_limits(parts, rank), folder, rank)
         for file in files:
-            _sort(file)
+            _sort(file, rank)
     except OSError as error:
         raise cannot_write(folder, error) from None
     return replace(
@@ -335,15 +343,15 @@ def sort_by_photo(parts: ParquetParts, folder: Path) -> ParquetParts:
     )
 
 
-def _file_limits(parts: ParquetParts) -> np.ndarray:
-    """Return the ids at which files begin, so that each has about `_AT_ONCE` rows."""
+def _file_limits(parts: ParquetParts, rank: Rank) -> np.ndarray:
+    """Return the ranks at which files begin, so that each has about `_AT_ONCE` rows."""
     files = min(_MOST_FILES, -(-parts.rows // _AT_ONCE))
     step = 1 + parts.rows // (1000 * files)
-    ids = np.sort(np.concatenate([run_ids[::step] for run_ids in runs(parts)]))
+    ids = np.sort(np.concatenate([rank(run_ids[::step]) for run_ids in runs(parts)]))
     return np.unique(ids[np.arange(1, files) * len(ids) // files])
 
 
-def _distribute_rows(parts: ParquetParts, schema: Any, limits: np.ndarray, folder: Path) -> list[Path]:
+def _distribute_rows(parts: ParquetParts, schema: Any, limits: np.ndarray, folder: Path, rank: Rank) -> list[Path]:
     """Write each row to the file of its id, with where it comes from."""
     arrow = package("pyarrow")
     files = [folder / f"{number:05}.arrow" for number in range(len(limits) + 1)]
@@ -355,7 +363,7 @@ def _distribute_rows(parts: ParquetParts, schema: Any, limits: np.ndarray, folde
             numbers = [arrow.array(np.full(len(table), parts.files.index(Path(file)), np.int32))]
             numbers.append(arrow.array(np.arange(row, row + len(table))))
             whole = arrow.Table.from_arrays([*table.columns, *numbers], schema=schema)
-            file_number = np.searchsorted(limits, image, side="right")
+            file_number = np.searchsorted(limits, rank(image), side="right")
             whole = whole.take(arrow.array(np.argsort(file_number, kind="stable")))
             ends = np.cumsum(np.bincount(file_number, minlength=len(files)))
             for writer, start, end in zip(writers, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
@@ -364,12 +372,12 @@ def _distribute_rows(parts: ParquetParts, schema: Any, limits: np.ndarray, folde
     return files
 
 
-def _sort(file: Path) -> None:
+def _sort(file: Path, rank: Rank) -> None:
     """Replace a file of rows by the same, sorted, as Parquet."""
     arrow = package("pyarrow")
     with arrow.ipc.open_stream(str(file)) as stream:
         table = stream.read_all()
-    order = np.argsort(table.column("image_id").to_numpy(), kind="stable")
+    order = np.argsort(rank(table.column("image_id").to_numpy()), kind="stable")
     package("pyarrow.parquet").write_table(
         table.take(arrow.array(order)), file.with_suffix(".parquet"), compression="none", row_group_size=ROWS
     )

@@ -275,7 +275,7 @@ def open_poses(
     header = truth.header
     if is_table(path) or Path(path).is_dir():
         parts = open_results(path, keypoint_count=len(header.keypoint_names), score_field=score_field, is_ordered=False)
-        if not truth.has_text_ids and all(_is_whole(parts, name) for name in ("image_id", "annotation_id")):
+        if not truth.has_text_ids and has_whole_ids(parts.parts) and has_whole_ids(parts.parts, "annotation_id"):
             folder = tempfile.TemporaryDirectory(prefix="trustpose-")
             ordered = replace(parts, parts=sort_by_photo(parts.parts, Path(folder.name)))
             digest = results_sha256(Path(path)) or ""
@@ -303,13 +303,14 @@ def with_photos_together(results: ResultsParts, folder: Path) -> ResultsParts:
     """
     if find_scattered(results.parts) is None:
         return results
-    if not _is_whole(results, "image_id"):
+    if not has_whole_ids(results.parts):
         check_photos(results.parts)
     return replace(results, parts=sort_by_photo(results.parts, folder))
 
 
-def _is_whole(parts: ResultsParts, name: str) -> bool:
-    schema = parts.parts.schema
+def has_whole_ids(parts: ParquetParts, name: str = "image_id") -> bool:
+    """Return whether a column of ids holds whole numbers, if it is there."""
+    schema = parts.schema
     return name not in schema.names or str(schema.field(name).type) in ("int64", "int32", "int16", "int8", "null")
 
 

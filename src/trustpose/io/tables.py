@@ -258,9 +258,9 @@ def with_track_id(source_schema: Any) -> Any:
     return arrow.schema([*fields, arrow.field("track_id", arrow.int64())])
 
 
-def tracked_rows(rows: list[dict[str, Any]], ids: list[int], names: list[str]) -> list[dict[str, Any]]:
-    """Return rows with these columns and track ids, none for -1."""
-    columns = set(names) - {"track_id"}
+def tracked_rows(rows: list[dict[str, Any]], ids: list[int], names: list[str] | None = None) -> list[dict[str, Any]]:
+    """Return rows with track ids, none for -1; with `names` only these columns."""
+    columns = set(names or frozenset[str]().union(*rows)) - {"track_id"}
     return [
         {name: cell for name, cell in row.items() if name in columns} | ({} if track_id < 0 else {"track_id": track_id})
         for row, track_id in zip(rows, ids, strict=True)

@@ -16,7 +16,7 @@ _STRIDE, _MIN_SIDE = 8, 128  # of the features; sides below this have no coarses
 
 
 class Raft:
-    """The flow of two frames, as `tracking.FlowOfFrames(flow_function=Raft())` takes it.
+    """The flow of two frames, as `tracking.Tracker(flow_function=Raft())` takes it.
 
     weights: a file (.safetensors or a state dict) of `raft_small`; None: torchvision's own, trained on FlyingChairs and
     FlyingThings3D, which it downloads once (4 MB). Raises InputError.

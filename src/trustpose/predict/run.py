@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from threading import Event
@@ -39,7 +40,13 @@ from trustpose.predict.load import DefaultDetector
 from trustpose.predict.options import PredictOptions, RunOptions
 from trustpose.predict.photos import Image, Prediction, VideoFrame, WebcamFrame, prefetch
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
-from trustpose.predict.tracked import FrameTracker, check_flow, check_tracked, flow_function_named
+from trustpose.predict.tracked import (
+    check_flow,
+    check_tracked,
+    default_tracker,
+    flow_function_named,
+    tracked_predictions,
+)
 
 Stream = Callable[[Iterable[Image]], Iterable[Prediction]]
 _AHEAD = 6  # photos drawn while others are predicted
@@ -280,20 +287,25 @@ def _video(
     """
     assert sources.video is not None
     limit = options.frames
-    linked = None
+    stream: Stream | None = None
     if options.track:
-        flow_function = flow_function_named(options.flow_method)
         body_joints = predictor.skeleton.body_count  # of the joints: a person is followed by the body
         earlier_poses = {
             image_id: poses.take_keypoints(np.arange(body_joints)) for image_id, poses in journal.done.items()
         }
-        linked = FrameTracker(predictor.body, flow=options.flow, known_poses=earlier_poses, flow_function=flow_function)
+        tracked = partial(
+            tracked_predictions,
+            predictor.body,
+            tracker=default_tracker(predictor.body, flow_function_named(options.flow_method)),
+            flow=options.flow,
+            earlier_poses=earlier_poses,
+        )
+        stream = lambda photos: map(predictor.with_parts, tracked(photos))  # noqa: E731
     with ExitStack() as stack:
         video = stack.enter_context(Video(sources.video))
         total = min((number for number in (limit, video.count) if number is not None), default=None)
         is_over = stack.enter_context(interruption()) if video.is_webcam else Event()
         frames = takewhile(lambda _: not is_over.is_set(), _frames(video, limit, sources.frame_boxes, journal))
-        stream = None if linked is None else lambda photos: map(predictor.with_parts, linked.stream(photos))
         done = _predict(predictor, frames, total, journal, drawings, tell, stream)
         if not done.poses:
             raise InputError(f"{video.source}: holds no frame that can be read")

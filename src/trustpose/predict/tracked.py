@@ -5,11 +5,11 @@ section 3: boxes around the last frame's joints, moved by the flow, join the det
 poses and the last ones, moved by the flow.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -24,73 +24,67 @@ from trustpose.predict.boxes import whole_photo
 from trustpose.predict.options import RunOptions
 from trustpose.predict.photos import Image, Prediction, prefetch
 from trustpose.predict.sources import Sources
-from trustpose.tracking import FlowOfFrames, Tracker, both_distance, box_distance
+from trustpose.tracking import Tracker, both_distance, box_distance
 from trustpose.tracking.flow import FlowFunction
-from trustpose.tracking.tracker import Motion
 
 _AROUND = 1.15  # of the box around the joints, as in the paper
 _NMS = 0.5  # IoU above which two boxes are one person's
 _FADE, _LEAST = 0.9, 0.7  # a carried box's score falls by this with each frame, and below the other it is dropped
 
 
-@dataclass(eq=False)
-class FrameTracker:
-    """Predicts the frames of one clip and links their people; `stream` takes the frames in order.
+def default_tracker(predictor: BasePredictor, flow_function: FlowFunction | None = None) -> Tracker:
+    """Return a tracker for the poses of a predictor, which compares boxes alone if they have no sigmas for OKS."""
+    distance = both_distance if predictor.skeleton.has_sigmas else box_distance
+    return Tracker(distance=distance, flow_function=flow_function)
 
-    flow: link poses where optical flow takes the last ones, and, if people are detected for the predictor, add boxes
-    around those. flow_function: the flow of two frames, as `FlowOfFrames` takes it. known_poses: the poses of frames
-    that are not predicted again, by image id. `seconds` is the time spent on linking and flow. tracker: None for the
-    default, which compares boxes alone if the skeleton has no sigmas for OKS.
+
+def tracked_predictions(
+    predictor: BasePredictor,
+    photos: Iterable[Image],
+    tracker: Tracker,
+    *,
+    flow: bool = False,
+    earlier_poses: Mapping[int, Poses] = MappingProxyType({}),
+) -> Iterator[Prediction]:
+    """Yield the prediction of each frame of one clip, with `track_id`.
+
+    Args:
+        predictor: of the poses.
+        photos: the frames, in order.
+        tracker: of this clip, such as `default_tracker`.
+        flow: link poses where optical flow takes the last ones, and, if people are detected for the predictor, add
+            boxes around those.
+        earlier_poses: by image id, the poses of frames that are not predicted again.
     """
+    predictions = _followed(predictor, photos, tracker) if flow else predictor.stream(photos)
+    with closing(predictions):
+        for prediction in predictions:
+            poses = earlier_poses.get(prediction.photo.image_id)
+            poses = prediction.poses if poses is None else replace(poses, skeleton=predictor.skeleton)
+            yield replace(prediction, poses=tracker(poses))
 
-    predictor: BasePredictor
-    tracker: Tracker | None = None
-    flow: bool = False
-    known_poses: Mapping[int, Poses] = field(default_factory=dict)
-    seconds: float = 0.0
-    flow_function: FlowFunction | None = None
 
-    def __post_init__(self) -> None:
-        distance = both_distance if self.predictor.skeleton.has_sigmas else box_distance
-        self._tracker = self.tracker or Tracker(distance=distance)
+def _followed(predictor: BasePredictor, photos: Iterable[Image], tracker: Tracker) -> Generator[Prediction, None, None]:
+    """Yield each frame's prediction, with boxes around the last frame's poses where flow has moved them."""
+    for photo, detected in _detected(predictor, photos):
+        last = tracker.follow(photo.image_id, photo.source)
+        if detected is not None:
+            boxes = joined(detected, last, photo.image_id)
+            photo = replace(photo, boxes=inside(boxes, *photo.source.shape[1::-1]))
+        yield from predictor.stream([photo])
 
-    def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        """Yield each frame's prediction, with `track_id`."""
-        if not self.flow:
-            with closing(self.predictor.stream(photos)) as predictions:
-                for prediction in predictions:
-                    yield self._linked(prediction, None)
-            return
-        motions = FlowOfFrames(self.flow_function)
-        for photo, detected in self._detected(photos):
-            started = time.perf_counter()
-            motion = motions(photo.source)
-            if detected is not None:
-                boxes = joined(detected, self._tracker.last(motion), photo.image_id)
-                photo = replace(photo, boxes=inside(boxes, *photo.source.shape[1::-1]))
-            self.seconds += time.perf_counter() - started
-            prediction = next(iter(self.predictor.stream([photo])))
-            yield self._linked(prediction, motion)
 
-    def _detected(self, photos: Iterable[Image]) -> Iterator[tuple[Image, Boxes | None]]:
-        """Yield each frame with its people's boxes, detected ahead in threads; None if they were given or the predictor
-        finds people by itself."""
-        needs_boxes = self.predictor.people != "photo"
-        find: Callable[[np.ndarray], Boxes] = self.predictor.detector or whole_photo
+def _detected(predictor: BasePredictor, photos: Iterable[Image]) -> Iterator[tuple[Image, Boxes | None]]:
+    """Yield each frame with its people's boxes, detected ahead in threads; None if they were given or the predictor
+    finds people by itself."""
+    needs_boxes = predictor.people != "photo"
+    find: Callable[[np.ndarray], Boxes] = predictor.detector or whole_photo
 
-        def look(photo: Image) -> tuple[Image, Boxes | None]:
-            return photo, find(photo.source) if needs_boxes and photo.boxes is None else None
+    def look(photo: Image) -> tuple[Image, Boxes | None]:
+        return photo, find(photo.source) if needs_boxes and photo.boxes is None else None
 
-        with ThreadPoolExecutor(2, "trustpose-detect") as workers:
-            yield from prefetch(workers, look, photos, 3)
-
-    def _linked(self, prediction: Prediction, motion: Motion | None) -> Prediction:
-        earlier_poses = self.known_poses.get(prediction.photo.image_id)
-        poses = prediction.poses if earlier_poses is None else replace(earlier_poses, skeleton=self.predictor.skeleton)
-        started = time.perf_counter()
-        linked = self._tracker(poses, motion)
-        self.seconds += time.perf_counter() - started
-        return replace(prediction, poses=linked)
+    with ThreadPoolExecutor(2, "trustpose-detect") as workers:
+        yield from prefetch(workers, look, photos, 3)
 
 
 def flow_function_named(method: str) -> FlowFunction | None:

@@ -23,7 +23,7 @@ import orjson
 from trustpose.calibration.calibrator import Calibrator, CalibratorStream
 from trustpose.calibration.rows import calibrated_rows, calibrated_schema
 from trustpose.files import InputError
-from trustpose.io.clips import Clip, find_clips
+from trustpose.io.clips import Clip, find_clips, places_in
 from trustpose.io.parquet import ParquetParts, sort_by_photo
 from trustpose.io.pose_stream import ResultsParts, open_results
 from trustpose.io.tables import Write, tracked_rows, with_track_id
@@ -37,7 +37,7 @@ from trustpose.scale.storage import StoragePath
 from trustpose.scale.table import KEY, Counts, parquet_bytes
 from trustpose.scale.units import LAST
 from trustpose.skeletons import Skeleton
-from trustpose.tracking.in_batches import TracksInBatches
+from trustpose.tracking import Tracker
 
 _OUTPUT_KEY = b"trustpose found"
 
@@ -326,18 +326,21 @@ class Track(TableTask):
     def rows(self, part: TablePart, write: Write) -> tuple[Counts, bytes]:
         """Write the part's rows with track ids. Raises InputError."""
         clips = [self.clips[number] for number in part.clips]
-        begins = [number * CLIP_IDS + 1 for number in part.clips]
-        tracks = TracksInBatches([(clip.first, clip.step) for clip in clips], begins, **self.options)
+        tracker, tracked_clip = Tracker(**self.options), -1
         frames = people = 0
         with tempfile.TemporaryDirectory(prefix="trustpose-") as folder:
             results_parts = self.of_files(part)
             results_parts = replace(results_parts, parts=sort_by_photo(results_parts.parts, Path(folder)))
             for batch, rows in results_parts.batches():
-                if len(categories := np.unique(batch.category_id)) > 1:
-                    raise InputError(
-                        f"{rows.place(0)} and later: field 'category_id': expected one, got {categories[:2]}"
-                    )
-                write(tracked_rows(rows.rows, tracks(batch.poses).tolist(), self.schema.names))
+                clip, frame = places_in(clips, batch.poses.image_id)  # type: ignore[arg-type]
+                ids = []
+                for number in np.unique(clip).tolist():
+                    if number != tracked_clip:
+                        tracked_clip, tracker.next_id = number, part.clips[number] * CLIP_IDS + 1
+                    in_clip = np.flatnonzero(clip == number)
+                    columns = {"frame": frame[in_clip], "clip": clip[in_clip], "group": batch.category_id[in_clip]}
+                    ids += tracker(batch.poses[in_clip], **columns).track_id.tolist()  # type: ignore[union-attr]
+                write(tracked_rows(rows.rows, ids, self.schema.names))
                 people += len(batch.poses)
                 frames += len(np.unique(batch.poses.image_id))  # type: ignore[arg-type]
         return Counts(photos=frames, people=people), b""

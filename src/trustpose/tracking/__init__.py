@@ -1,7 +1,8 @@
 """People over time: poses of successive frames are linked to tracks.
 
-`track` links the poses of whole clips, `Tracker` those of one frame after the other. Poses are linked by a distance, a
-function of two records; any function of that form can replace it. `smooth` smooths the keypoints of tracks.
+`Tracker` links the poses of one batch of frames after the other, and `track` those of whole clips. Poses are linked by
+a distance, a function of two records; any function of that form can replace it. `smooth` smooths the keypoints of
+tracks.
 
 Read `tracker.py` first.
 """
@@ -9,10 +10,9 @@ Read `tracker.py` first.
 from trustpose.tracking.distances import Distance, both_distance, box_distance, oks_distance, trust_distance
 from trustpose.tracking.flow import Flow, FlowOfFrames
 from trustpose.tracking.frames import Frames, order_frames
-from trustpose.tracking.matching import MATCHINGS, match
 from trustpose.tracking.smoothing import Smoothed, smooth
-from trustpose.tracking.track import track, track_by_flow
-from trustpose.tracking.tracker import EARLIER, Tracker
+from trustpose.tracking.track import track
+from trustpose.tracking.tracker import EARLIER, MATCHINGS, Tracker, match
 
 __all__ = [
     "EARLIER",
@@ -30,6 +30,5 @@ __all__ = [
     "order_frames",
     "smooth",
     "track",
-    "track_by_flow",
     "trust_distance",
 ]

@@ -6,6 +6,8 @@ A distance is any function of two `Poses`, so that a new one takes one line:
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +16,7 @@ from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.crops import grow_box
 from trustpose.geometry.oks import opks
 from trustpose.grouping.suppression import ASPECT, PADDING, PoseArea, check_area, pose_area
+from trustpose.names import expected_one_of
 from trustpose.poses import Poses
 
 _UNTRUSTED_WEIGHT = 0.1  # weight of a keypoint of which nothing is expected; 1.1 is that of a sure one
@@ -60,6 +63,21 @@ def both_distance(past: Poses, current: Poses, *, area: PoseArea = "crop") -> Fl
     """
     joints = oks_distance if past.quality is None or current.quality is None else trust_distance
     return (joints(past, current, area=area) + box_distance(past, current)) / 2
+
+
+def named_distance(name: str, area: str = "crop") -> Distance:
+    """Return the distance of that name, one of `DISTANCES`, its OKS by that area (`area_of`)."""
+    if name not in DISTANCES:
+        raise ValueError(f"distance: {expected_one_of(DISTANCES, name)}")
+    return DISTANCES[name] if name == "box" else partial(DISTANCES[name], area=area)
+
+
+DISTANCES: dict[str, Callable[..., Any]] = {
+    "both": both_distance,
+    "oks": oks_distance,
+    "trust": trust_distance,
+    "box": box_distance,
+}
 
 
 def _distance(past: Poses, current: Poses, area: PoseArea, weight: np.ndarray | None) -> np.ndarray:

@@ -1,10 +1,11 @@
 """The order of frames: which images belong to one clip, and which comes after which."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from trustpose.images import Images
 from trustpose.io.coco.labels import number_in_name
@@ -25,6 +26,24 @@ class Frames:
     def __len__(self) -> int:
         return len(self.image_id)
 
+    @cached_property
+    def _by_id(self) -> Int[np.ndarray, " F"]:
+        return np.argsort(self.image_id, kind="stable")
+
+    def rows_of(self, image_id: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+        """Return the row of each image's frame. Raises ValueError for an id that is not among the frames."""
+        places = np.searchsorted(self.image_id, image_id, sorter=self._by_id)
+        is_listed = places < len(self)
+        rows = self._by_id[np.where(is_listed, places, 0)] if len(self) else places
+        is_listed[is_listed] = self.image_id[rows[is_listed]] == image_id[is_listed]
+        _check_listed(image_id, is_listed, len(self))
+        return rows
+
+    def places(self, image_id: Int[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+        """Return the number of each image's clip, and its step there. Raises ValueError as `rows_of` does."""
+        rows = self.rows_of(image_id)
+        return self.clip[rows], self.step[rows]
+
 
 def order_frames(image_id: Int[np.ndarray, " N"], images: Images | None = None) -> Frames:
     """Return the frames that these image ids name, in order.
@@ -38,11 +57,7 @@ def order_frames(image_id: Int[np.ndarray, " N"], images: Images | None = None) 
     if images is None:
         ids = np.unique(image_id)
         return Frames(ids, np.zeros(len(ids), np.int64), _steps(ids), ("",) if len(ids) else ())
-    if len(image_id) and (images.rows_of(image_id) < 0).any():
-        unknown = int(image_id[images.rows_of(image_id) < 0][0])
-        raise ValueError(
-            f"image_id: {unknown} is not among the {len(images)} images, so its place in a clip is unknown"
-        )
+    _check_listed(image_id, images.rows_of(image_id) >= 0, len(images))
     names, clip_of_image = _clips(images)
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for clip, name in enumerate(names):
@@ -64,6 +79,12 @@ def order_frames(image_id: Int[np.ndarray, " N"], images: Images | None = None) 
         np.concatenate([steps for _, steps in parts]) if parts else np.zeros(0, np.int64),
         tuple(names),
     )
+
+
+def _check_listed(image_id: Int[np.ndarray, " N"], is_listed: Bool[np.ndarray, " N"], count: int) -> None:
+    if not is_listed.all():
+        unknown = image_id[~is_listed][0]
+        raise ValueError(f"image_id: {unknown} is not among the {count} images, so its place in a clip is unknown")
 
 
 def _clips(images: Images) -> tuple[list[str], Int[np.ndarray, " I"]]:

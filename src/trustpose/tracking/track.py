@@ -1,16 +1,17 @@
 """`track`: link the poses of whole clips, from any estimator's results, to tracks."""
 
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 
 from trustpose.io.read_poses import ImagesSource, PosesSource, images_of, poses_of
+from trustpose.io.video import Video
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.tracking.distances import Distance, both_distance
-from trustpose.tracking.flow import FlowFunction, FlowOfFrames
+from trustpose.tracking.flow import FlowFunction
 from trustpose.tracking.frames import order_frames
 from trustpose.tracking.tracker import MAX_DISTANCE, MEMORY, Tracker
 
@@ -28,6 +29,8 @@ def track(
     start_score: float | Literal["auto"] | None = "auto",
     weigh: bool = True,
     groups: Int[np.ndarray, " N"] | None = None,
+    video: str | Path | None = None,
+    flow_function: FlowFunction | None = None,
 ) -> Poses:
     """Track people through the frames of one clip or several.
 
@@ -45,6 +48,9 @@ def track(
             with expected OKS, any for others.
         weigh: whether links of poses with sure boxes count more.
         groups: (N,) rows with different numbers, such as categories, are never linked.
+        video: whose frames move earlier poses by optical flow before they are compared; `image_id` is the number of its
+            frame. Instead of `images`.
+        flow_function: the optical flow of two frames, see `FlowOfFrames`.
 
     Returns:
         The same poses with `track_id`, counted from 1 over all clips; -1 for a pose of no track.
@@ -59,56 +65,29 @@ def track(
         [1, 2]
     """
     poses, images = poses_of(poses), None if images is None else images_of(images)
-    options: dict[str, Any] = {"distance": distance, "matching": matching, "max_distance": max_distance}
-    options |= {"memory": memory, "history": history, "earlier": earlier, "start_score": start_score, "weigh": weigh}
     if poses.image_id is None:
         raise ValueError("track: Poses.image_id is None, nothing says which poses are of one frame")
-    frames = order_frames(poses.image_id, images)
-    by_id = np.argsort(frames.image_id, kind="stable")
-    frame_of_pose = by_id[np.searchsorted(frames.image_id[by_id], poses.image_id)]  # (N,) the row of each pose's frame
-    kind = np.zeros(len(poses), np.int64) if groups is None else np.unique(groups, return_inverse=True)[1]
-    order = np.lexsort((frame_of_pose, kind, frames.clip[frame_of_pose])) if len(poses) else np.zeros(0, np.int64)
-    sorted_ = poses[order]
-    key = np.stack([frames.clip[frame_of_pose], kind, frame_of_pose])[:, order]  # (3, N)
-    starts = np.flatnonzero(np.r_[True, (np.diff(key, axis=1) != 0).any(axis=0)]) if len(poses) else []
-    ends = np.r_[starts[1:], len(poses)] if len(poses) else []
-    ids = np.full(len(poses), MISSING_ID)
-    tracker, current, step = Tracker(**options), None, 0
-    for start, end in zip(starts, ends, strict=True):
-        clip_and_kind = tuple(key[:2, start].tolist())
-        if clip_and_kind != current:
-            tracker = Tracker(**options, next_id=tracker.next_id)
-            current, step = clip_and_kind, int(frames.step[key[2, start]]) - 1
-        current_step = int(frames.step[key[2, start]])
-        ids[order[start:end]] = tracker(sorted_[start:end], gap=current_step - step).track_id
-        step = current_step
-    return replace(poses, track_id=ids)
-
-
-def track_by_flow(
-    poses: Poses,
-    frames: Iterable[tuple[int, UInt8[np.ndarray, "H W 3"]]],
-    *,
-    flow_function: FlowFunction | None = None,
-    **options: Any,
-) -> Poses:
-    """Return the same poses with `track_id`, as `track` does for one clip, each frame compared with earlier poses moved
-    by optical flow.
-
-    frames: the number and pixels, RGB, of every frame of the clip, in order; `image_id` is the frame's number.
-    flow_function: that of `FlowOfFrames`. options: those of `Tracker`. Raises ValueError if `image_id` is None or is
-    not among the frames, and as `track` does.
-    """
-    if poses.image_id is None:
-        raise ValueError("track: Poses.image_id is None, nothing says which poses are of one frame")
-    tracker, motions, last = Tracker(**options), FlowOfFrames(flow_function), -1
+    if video is not None and images is not None:
+        raise ValueError("track: the frames are those of a video, or those of a list of images; give one of them")
+    tracker = Tracker(
+        distance=distance,
+        matching=matching,
+        max_distance=max_distance,
+        memory=memory,
+        history=history,
+        earlier=earlier,
+        start_score=start_score,
+        weigh=weigh,
+        flow_function=flow_function,
+    )
+    groups = np.zeros(len(poses), np.int64) if groups is None else groups
     order = np.argsort(poses.image_id, kind="stable")
-    sorted_ids, ids = poses.image_id[order], np.full(len(poses), MISSING_ID)
-    seen = np.zeros(len(poses), bool)
-    for number, pixels in frames:
-        rows = order[slice(*np.searchsorted(sorted_ids, [number, number + 1]))]
-        ids[rows] = tracker(poses[rows], motions(pixels)).track_id
-        seen[rows], last = True, number
-    if not seen.all():
-        raise ValueError(f"image_id: there is no frame {poses.image_id[~seen][0]}, the last one is {last}")
+    ids = np.full(len(poses), MISSING_ID)
+    if video is not None:
+        with Video(video) as opened:
+            ids[order] = tracker(poses[order], opened.frames(), group=groups[order]).track_id
+        return replace(poses, track_id=ids)
+    clip, frame = order_frames(poses.image_id, images).places(poses.image_id)
+    order = np.lexsort((frame, clip))
+    ids[order] = tracker(poses[order], frame=frame[order], clip=clip[order], group=groups[order]).track_id
     return replace(poses, track_id=ids)

@@ -1,19 +1,20 @@
 """`Tracker`: link the poses of each new frame to the tracks of the frames before."""
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.optimize import linear_sum_assignment
 
 from trustpose.names import expected_one_of
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.tracking.distances import Distance, both_distance, box_distance, oks_distance
-from trustpose.tracking.matching import MATCHINGS, match
+from trustpose.tracking.flow import Flow, FlowFunction, FlowOfFrames
 
-Motion = Callable[[Float[np.ndarray, "N 2"]], Float[np.ndarray, "N 2"]]
-"""Where points (N, 2) of the last frame, image pixels, are in this one: `flow.Flow.move`."""
+MATCHINGS = ("hungarian", "greedy")
 EARLIER = ("nearest", "decayed")
 MAX_DISTANCE, MEMORY, START_QUALITY = 0.95, 30, 0.3
 _DECAY = 0.7  # of an earlier pose's weight, for each frame that it is older
@@ -36,17 +37,34 @@ _COLUMNS = (  # beside xy
 
 @dataclass(eq=False)
 class Tracker:
-    """Links the poses of successive frames of one clip; call it with each frame's poses, in order.
+    """Links the poses of successive frames; call it with batches of whole frames, in order.
 
-    distance: any function of (earlier poses, the frame's poses), see `distances`. matching, max_distance: as in
-    `match`. A track that was not seen in the last `memory` frames has ended. Each track's last `history` poses are
-    compared, and by `earlier` the nearest of them counts ("nearest"), or their mean, older ones weighing less
-    ("decayed", × 0.7 for each frame of age). With `weigh` a link counts by how sure both poses are, the root of the
-    product of their `presence` (without it of their boxes' scores, the poses' own without boxes), and × 0.7 for each
-    frame in which the track was not seen; otherwise all count alike, and two doubtful links can outweigh a sure one.
-    Only a pose whose `ranking_score` is at least `start_score` begins a track (None: any; "auto": 0.3 for poses with
-    expected OKS, `pose_quality`, any for others), weaker ones may continue one. Ids are counted from `next_id`. Raises
-    ValueError for a number out of its range.
+    Memory is that of a batch and of the tracks that have not ended.
+
+    Args:
+        distance: any function of (earlier poses, a frame's poses), see `distances`.
+        matching, max_distance: as in `match`.
+        memory: a track that was not seen in so many frames has ended.
+        history: how many of each track's last poses are compared.
+        earlier: whether the "nearest" of them counts, or their mean, older ones weighing less ("decayed", × 0.7 for
+            each frame of age).
+        start_score: only a pose whose `ranking_score` is at least this begins a track, weaker ones may continue one.
+            None: any; "auto": 0.3 for poses with expected OKS (`pose_quality`), any for others.
+        weigh: a link counts by how sure both poses are, the root of the product of their `presence` (without it of
+            their boxes' scores, the poses' own without boxes), and × 0.7 for each frame in which the track was not
+            seen; otherwise all count alike, and two doubtful links can outweigh a sure one.
+        next_id: the id of the next track that begins.
+        flow_function: the optical flow of two frames, see `FlowOfFrames`.
+
+    Raises:
+        ValueError: for a number out of its range.
+
+    Example:
+        >>> tracker = Tracker(memory=10)
+        >>> for batch in (poses[:60], poses[60:]):
+        ...     tracked = tracker(batch)
+        >>> tracker.next_id
+        3
     """
 
     distance: Distance = both_distance
@@ -58,9 +76,14 @@ class Tracker:
     start_score: float | Literal["auto"] | None = "auto"
     weigh: bool = True
     next_id: int = 1
+    flow_function: FlowFunction | None = None
     past: Poses | None = field(default=None, init=False)
     _track: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
     _age: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
+    _group: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
+    _clip: int = field(default=0, init=False)
+    _frame: int | None = field(default=None, init=False)
+    _flow: FlowOfFrames | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if self.matching not in MATCHINGS:
@@ -73,31 +96,111 @@ class Tracker:
         if self.earlier not in EARLIER:
             raise ValueError(f"earlier: {expected_one_of(EARLIER, self.earlier)}")
 
-    def __call__(self, poses: Poses, motion: Motion | None = None, *, gap: int = 1) -> Poses:
-        """Return the frame's poses (n) with their `track_id`; -1 for a pose that neither continues nor begins a track.
+    def __call__(
+        self,
+        poses: Poses,
+        photos: Iterable[tuple[int, UInt8[np.ndarray, "H W 3"]]] | None = None,
+        *,
+        frame: Int[np.ndarray, " N"] | None = None,
+        clip: Int[np.ndarray, " N"] | None = None,
+        group: Int[np.ndarray, " N"] | None = None,
+    ) -> Poses:
+        """Link the poses of some frames to the tracks of the frames before.
 
-        motion: moves points of the last frame to this one, before poses are compared. gap: frames since the last call,
-        more than 1 after frames without poses.
+        Args:
+            poses: of whole frames, in order.
+            photos: the number and pixels, RGB, of every frame from the first of the batch to the last, also of those
+                without poses: optical flow moves earlier poses before they are compared.
+            frame: (N,) the number of each pose's frame in its clip; without, its `image_id`.
+            clip: (N,) the number of each pose's clip; poses of different clips are never linked. Without, all calls are
+                of one clip.
+            group: (N,) poses with different numbers, such as categories, are never linked.
+
+        Returns:
+            The same poses with `track_id`; -1 for a pose that neither continues nor begins a track.
+
+        Raises:
+            ValueError: if the poses' frames are unknown, not in order, or not among the photos.
         """
-        self._age = self._age + gap
-        self._keep(self._age <= self.memory)
-        if motion is not None and self.past is not None:
-            self.past = _moved(self.past, motion)
-        ids = self._ids(poses)
-        self._remember(poses, ids)
+        frame = poses.image_id if frame is None else frame
+        if frame is None:
+            raise ValueError("track: Poses.image_id is None, nothing says which poses are of one frame")
+        clip = np.zeros(len(poses), np.int64) if clip is None else clip
+        group = np.zeros(len(poses), np.int64) if group is None else group
+        ids = np.full(len(poses), MISSING_ID)
+        for start, end in self._frames(frame, clip, photos):
+            ids[start:end] = self._link(poses[start:end], group[start:end])
         return replace(poses, track_id=ids)
 
-    def last(self, motion: Motion | None = None) -> Poses | None:
-        """Return the poses that the last call gave an id, moved by `motion`; None before the first call."""
+    def follow(self, frame: int, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses | None:
+        """Go on to a frame: optical flow moves the earlier poses there.
+
+        Args:
+            frame: its number.
+            pixels: of the frame, RGB.
+
+        Returns:
+            The tracks' poses of the frame before, where the flow has moved them; None before the first pose.
+        """
+        self._advance(frame)
+        self._flow = self._flow or FlowOfFrames(self.flow_function)
+        motion = self._flow(pixels)
         if self.past is None:
             return None
-        seen = self.past[self._age == 0]
-        return seen if motion is None else _moved(seen, motion)
+        if motion is not None:
+            self.past = _moved(self.past, motion)
+        return self.past[self._age == 1]
 
-    def _ids(self, poses: Poses) -> Int[np.ndarray, " n"]:
+    def _frames(
+        self,
+        frame: Int[np.ndarray, " N"],
+        clip: Int[np.ndarray, " N"],
+        photos: Iterable[tuple[int, UInt8[np.ndarray, "H W 3"]]] | None,
+    ) -> Iterator[tuple[int, int]]:
+        """Go on from frame to frame; yield the first row of each frame's poses, and the row after their last."""
+        if photos is not None:
+            row = 0
+            for number, pixels in photos:
+                self.follow(number, pixels)
+                end = int(np.searchsorted(frame, number, "right"))
+                if end > row and frame[row] != number:
+                    break
+                yield row, end
+                row = end
+            if row < len(frame):
+                raise ValueError(f"image_id: there is no frame {frame[row]}, the last one is {self._frame}")
+            return
+        changes = 1 + np.flatnonzero((np.diff(frame) != 0) | (np.diff(clip) != 0))
+        for start, end in pairwise([0, *changes.tolist(), len(frame)] if len(frame) else []):
+            if clip[start] != self._clip:
+                self._forget(int(clip[start]))
+            self._advance(int(frame[start]))
+            yield start, end
+
+    def _forget(self, clip: int) -> None:
+        """Begin another clip."""
+        self._keep(np.zeros(len(self._track), np.bool_))
+        self._clip, self._frame, self._flow = clip, None, None
+
+    def _advance(self, frame: int) -> None:
+        """Go on to a frame, and forget the tracks that have ended by then."""
+        passed = 0 if self._frame is None else frame - self._frame
+        if passed < 0:
+            raise ValueError(f"frame {frame} comes after frame {self._frame}, expected frames in order")
+        self._age, self._frame = self._age + passed, frame
+        self._keep(self._age <= self.memory)
+
+    def _link(self, poses: Poses, group: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        """Return the track ids of a frame's poses, and remember them."""
+        ids = self._ids(poses, group)
+        self._remember(poses, ids, group)
+        return ids
+
+    def _ids(self, poses: Poses, group: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         ids, is_sure = np.full(len(poses), MISSING_ID), self._is_sure(poses)
         if self.past is not None and len(self.past) and len(poses):
             tracks, latest, distance = self._distances(poses)
+            distance = np.where(self._group[latest][:, None] == group, distance, np.inf)
             # A doubtful pose is good evidence where the track was a frame ago. Elsewhere it is the background's:
             # tracks of people who left went on there.
             distance = np.where((self._age[latest] > 1)[:, None] & ~is_sure, np.inf, distance)
@@ -105,7 +208,7 @@ class Tracker:
                 distance, self.max_distance, self.matching, self._weights(latest, poses) if self.weigh else None
             )
             ids[row >= 0] = tracks[row[row >= 0]]
-        begins = self._without_doubles(poses, ids, np.flatnonzero(is_sure & (ids == MISSING_ID)))
+        begins = self._without_doubles(poses, ids, np.flatnonzero(is_sure & (ids == MISSING_ID)), group)
         ids[begins] = np.arange(self.next_id, self.next_id + len(begins))
         self.next_id += len(begins)
         return ids
@@ -118,7 +221,7 @@ class Tracker:
         return np.ones(len(poses), np.bool_) if start is None else poses.ranking_score >= start
 
     def _without_doubles(
-        self, poses: Poses, ids: Int[np.ndarray, " n"], begins: Int[np.ndarray, " b"]
+        self, poses: Poses, ids: Int[np.ndarray, " n"], begins: Int[np.ndarray, " b"], group: Int[np.ndarray, " n"]
     ) -> Int[np.ndarray, " c"]:
         """Return the rows of `begins` without duplicates: of poses with a track, and of better poses in `begins`."""
         if len(poses) < 2 or not len(begins):
@@ -127,6 +230,7 @@ class Tracker:
             distance = oks_distance(poses, poses[begins], area="box")  # (n, b)
         else:
             distance = box_distance(poses, poses[begins])
+        distance = np.where(group[:, None] == group[begins], distance, np.inf)
         has_track, begun = ids != MISSING_ID, np.zeros(len(begins), np.bool_)
         for candidate in np.argsort(-_sureness(poses[begins]), kind="stable"):
             begun[candidate] = not (distance[has_track, candidate] < _DUPLICATE_DISTANCE).any()
@@ -163,7 +267,7 @@ class Tracker:
         np.add.at(total, row_of_track, single * weight[:, None])
         return tracks, latest, total / np.bincount(row_of_track, weight)[:, None]
 
-    def _remember(self, poses: Poses, ids: np.ndarray) -> None:
+    def _remember(self, poses: Poses, ids: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"]) -> None:
         """Add the poses with an id, and forget what is more than `history` poses back in its track."""
         if self.history == 1:
             self._keep(~np.isin(self._track, ids))
@@ -175,6 +279,7 @@ class Tracker:
         self.past = new if self.past is None or not len(self.past) else Poses.concatenate([self.past, new])
         self._track = np.concatenate([self._track, ids[seen]])
         self._age = np.concatenate([self._age, np.zeros(len(new), np.int64)])
+        self._group = np.concatenate([self._group, group[seen]])
         if self.history > 1:
             order = np.lexsort((self._age, self._track))  # within a track, the latest first
             _, first, count = np.unique(self._track[order], return_index=True, return_counts=True)
@@ -184,7 +289,45 @@ class Tracker:
 
     def _keep(self, rows: np.ndarray) -> None:
         if self.past is not None and not rows.all():
-            self.past, self._track, self._age = self.past[rows], self._track[rows], self._age[rows]
+            self.past, self._track = self.past[rows], self._track[rows]
+            self._age, self._group = self._age[rows], self._group[rows]
+
+
+def match(
+    distance: Float[np.ndarray, "T n"],
+    max_distance: float,
+    matching: str = "hungarian",
+    weight: Float[np.ndarray, "T n"] | None = None,
+) -> Int[np.ndarray, " n"]:
+    """Return the row (track) of each of n columns (poses); -1 for a column without one.
+
+    No pair is farther apart than `max_distance`. A pair's gain is how far it stays below `max_distance`, times its
+    `weight`, above 0 (None: 1). "greedy" takes the pair that gains most, then the best of the rest, and so on, the
+    earlier row and column in ties; "hungarian" the pairs that gain most in sum. NaN and infinite distances are never
+    matched. Raises ValueError for an unknown `matching`.
+    """
+    if matching not in MATCHINGS:
+        raise ValueError(f"matching: {expected_one_of(MATCHINGS, matching)}")
+    row_of_column = np.full(distance.shape[1], -1)
+    if not distance.size:
+        return row_of_column
+    is_near = distance <= max_distance  # NaN is not
+    # 1e-9: a pair at exactly `max_distance` is matched too
+    gain = np.where(is_near, max_distance - distance + 1e-9, 0.0)
+    gain = gain if weight is None else gain * weight
+    if matching == "hungarian":
+        rows, columns = linear_sum_assignment(gain, maximize=True)
+        is_match = is_near[rows, columns]
+        row_of_column[columns[is_match]] = rows[is_match]
+        return row_of_column
+    rows, columns = np.nonzero(is_near)
+    free = np.ones(len(distance), dtype=bool)
+    order = distance if weight is None else -gain  # tiny differences of distances vanish in the gains
+    for pair in np.argsort(order[rows, columns], kind="stable"):
+        row, column = rows[pair], columns[pair]
+        if free[row] and row_of_column[column] < 0:
+            row_of_column[column], free[row] = row, False
+    return row_of_column
 
 
 def _sureness(poses: Poses) -> Float[np.ndarray, " n"]:
@@ -202,7 +345,7 @@ def _sureness(poses: Poses) -> Float[np.ndarray, " n"]:
     return np.ones(len(poses)) if score is None else np.maximum(np.nan_to_num(score.astype(np.float64)), _MIN_SCORE)
 
 
-def _moved(poses: Poses, motion: Motion) -> Poses:
+def _moved(poses: Poses, motion: Flow) -> Poses:
     """Return poses whose joints, and boxes as a whole, are where the frame's motion takes them."""
     xy = motion(poses.xy.reshape(-1, 2)).reshape(poses.xy.shape)
     box = poses.box
