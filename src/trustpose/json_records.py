@@ -8,12 +8,12 @@ record's `__post_init__`, as a ValueError "field: expected …"; one that needs 
 import dataclasses
 import reprlib
 import types
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -24,12 +24,13 @@ from trustpose.names import did_you_mean, expected_one_of
 T = TypeVar("T")
 LARGEST = 1e12
 _LONGEST = 4000  # bits; Python refuses to print numbers of more than 4300 digits
+_UNIONS = (Union, types.UnionType)
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 _SHAPES: dict[Any, str] = {tuple: "a list", list: "a list", Mapping: "an object", dict: "an object"}
 
 
-def within(minimum: float, maximum: float = LARGEST) -> Meta:
-    """The range of a number that a field declares: `Annotated[float, within(0, 1)]`."""
+def within(minimum: float, maximum: float | None = None) -> Meta:
+    """The range of a number that a field declares: `Annotated[float, within(0, 1)]`; None for no maximum."""
     return Meta(ge=minimum, le=maximum)
 
 
@@ -38,9 +39,13 @@ def described(text: str) -> Meta:
     return Meta(description=text)
 
 
-Number = Annotated[float, within(-LARGEST)]
+Number = Annotated[float, within(-LARGEST, LARGEST)]
 Count = Annotated[int, within(1, 16384)]
 Text = Annotated[str, Meta(min_length=1)]
+NumberOrText = Annotated[int | float | str, described("a number or a text")]
+FileName = Annotated[
+    str, Meta(pattern=r"^(?!\.{1,2}$|.:)[^/\\]+$", description="the bare name of a file next to this one")
+]  # without folders, so that a JSON cannot refer to a file elsewhere
 
 
 def read_record(kind: type[T], value: Any, path: str | Path = "", prefix: str = "", **derived: Any) -> T:
@@ -63,6 +68,21 @@ def read_record(kind: type[T], value: Any, path: str | Path = "", prefix: str = 
         raise InputError(_line(path, name, error.message)) from None
 
 
+def read_part(kind: type[T], value: Any, path: str | Path = "", prefix: str = "") -> T:
+    """Convert those fields of a JSON object that the dataclass `kind` has, and ignore the others; as `read_record`."""
+    if isinstance(value, Mapping):
+        value = {name: value[name] for name in declared_fields(kind) if name in value}
+    return read_record(kind, value, path, prefix)
+
+
+def read_value(kind: Any, value: Any, path: str | Path, name: str) -> Any:
+    """Convert the value of the field `name` to a type such as `FileName`; as `read_record`."""
+    try:
+        return _converted(kind, value, name)
+    except _WrongField as error:
+        raise InputError(_line(path, error.name, error.message)) from None
+
+
 @contextmanager
 def naming(path: str | Path, prefix: str = "") -> Iterator[None]:
     """Turn a ValueError "field: expected …" of the block into an InputError that names the file and the whole field."""
@@ -81,7 +101,7 @@ def short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Return whether a JSON value is a number of at most 1e12; true and false are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
 
@@ -118,7 +138,7 @@ class _WrongField(Exception):
 def _line(path: str | Path, name: str, message: str) -> str:
     gap = " " if message.startswith("is ") else ": "
     if not path:
-        return f"{name}{gap}{message}"
+        return f"{name}{gap}{message}" if name else message
     return f"{path}: field '{name}'{gap}{message}" if name else f"{path}: {message}"
 
 
@@ -138,11 +158,11 @@ def _record(kind: type[T], value: Any, name: str, derived: Mapping[str, Any]) ->
     if unknown is not None:
         message = f"is unknown, expected one of {', '.join(hints)}{did_you_mean(unknown, hints)}"
         raise _WrongField(join_names(name, str(unknown)), message)
+    converted = {field: _converted(hints[field], item, join_names(name, field)) for field, item in value.items()}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         is_required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if field.name in hints and field.name not in value and is_required:
             raise _WrongField(join_names(name, field.name), f"is missing, expected {_expected(hints[field.name])}")
-    converted = {field: _converted(hints[field], item, join_names(name, field)) for field, item in value.items()}
     try:
         return kind(**converted, **derived)
     except InputError:
@@ -153,15 +173,21 @@ def _record(kind: type[T], value: Any, name: str, derived: Mapping[str, Any]) ->
 
 def _converted(kind: Any, value: Any, name: str) -> Any:
     """Convert to a field's type. Raises _WrongField for the first wrong part of it."""
-    if kind is Any:
+    if kind is Any or (get_origin(kind) is Annotated and get_args(kind)[0] is Any):
         return value
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _record(kind, value, name, {})
     origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
+    if origin is Annotated and get_origin(arguments[0]) in _UNIONS:
+        try:
+            return _converted(arguments[0], value, name)
+        except _WrongField:
+            raise _WrongField(name, _mismatch(kind, value)) from None
+    if origin in _UNIONS:
         kinds = [argument for argument in arguments if argument is not types.NoneType]
-        if len(kinds) == 1:
-            return None if value is None else _converted(kinds[0], value, name)
+        if value is None and len(kinds) < len(arguments):
+            return None
+        return _converted(kinds[0], value, name) if len(kinds) == 1 else _one_of_types(kind, kinds, value, name)
     if origin is tuple and arguments[-1] is Ellipsis and isinstance(value, list | tuple):
         return tuple(_converted(arguments[0], item, join_names(name, str(index))) for index, item in enumerate(value))
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
@@ -173,6 +199,15 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
     if isinstance(converted, float) and not isfinite(converted):
         raise _WrongField(name, f"expected a finite number, got {value}")
     return converted
+
+
+def _one_of_types(kind: Any, kinds: Sequence[Any], value: Any, name: str) -> Any:
+    """Convert to the first of several types that takes the value. Not by msgspec, which 0.22 crashes for unions such as
+    `Annotated[float, within(0, 1)] | tuple[float, float]`."""
+    for member in kinds:
+        with suppress(_WrongField):
+            return _converted(member, value, name)
+    raise _WrongField(name, _mismatch(kind, value))
 
 
 def _mismatch(kind: Any, value: Any) -> str:
@@ -191,7 +226,7 @@ def _expected(kind: Any) -> str:
         return text
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
-    if origin in (Union, types.UnionType):
+    if origin in _UNIONS:
         return " or ".join(_expected(argument) for argument in arguments if argument is not types.NoneType)
     shape = next(
         (text for shape, text in _SHAPES.items() if isinstance(origin, type) and issubclass(origin, shape)), ""

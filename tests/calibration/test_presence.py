@@ -19,6 +19,7 @@ from trustpose.calibration.presence import (
     presence_features,
 )
 from trustpose.io.coco.truth import TruthFile
+from trustpose.json_records import read_record
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 
@@ -105,16 +106,16 @@ def test_scores_on_another_scale_and_poses_without_trust_are_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({}, "expected an object with"),
-        ({"slopes": {"age": 1.0}, "offset": 0.0, "min_presence": 0.5, "fitted_on": {}}, "slopes of 'age'"),
-        ({"slopes": {"rank": "1"}, "offset": 0.0, "min_presence": 0.5, "fitted_on": {}}, "must be numbers"),
-        ({"slopes": {"rank": 1e999}, "offset": 0.0, "min_presence": 0.5, "fitted_on": {}}, "must be finite"),
-        ({"slopes": {"rank": 1.0}, "offset": 0.0, "min_presence": 1.5, "fitted_on": {}}, "from 0 to 1"),
+        ({"slopes": {"age": 1.0}}, "slopes.age: expected one of box score, .*, got 'age'"),
+        ({"slopes": {"rank": "1"}}, "slopes.rank: expected a number, got '1'"),
+        ({"slopes": {"rank": 1e999}}, "slopes.rank: expected a finite number"),
+        ({"min_presence": 1.5}, "min_presence: expected 0 to 1, got 1.5"),
+        ({"minimum": 1}, "minimum is unknown, expected one of slopes, offset, min_presence, fitted_on"),
     ],
 )
-def test_what_is_no_model_is_refused(value: object, message: str) -> None:
+def test_what_is_no_model_is_refused(value: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        PresenceModel.of_json(value)
+        read_record(PresenceModel, {"slopes": {"rank": 1}, "offset": 0, "min_presence": 0.5, "fitted_on": {}} | value)
 
 
 def test_the_threshold_has_the_best_f1() -> None:

@@ -107,7 +107,7 @@ def test_measured_must_be_numbers_and_texts(tmp_path):
     for wrong in ([1], {"AP": [1]}, {"AP": None}, 3):
         write_network(tmp_path, measured=wrong)
         code, output = _run("--dir", tmp_path)
-        assert code == 1 and "colours.json: field 'measured'" in output
+        assert code == 1 and "colours.json: field 'measured" in output and "expected a" in output
 
 
 @pytest.mark.slow

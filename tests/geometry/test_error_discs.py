@@ -149,13 +149,17 @@ def test_json_round_trip_and_wrong_values() -> None:
     depths = [list(cell) for cell in value["depths"][0]]
     depths[0][3] = 0.0
     wrong = (
-        ({"version": 2}, "errors.version: expected 1, got '2'"),
-        ({"more": 1}, "errors.more: is missing or unknown"),
+        ({"version": 2}, "errors.version: expected 1, got 2"),
+        ({"more": 1}, "errors.more is unknown, expected one of shares, joints"),
         ({"shares": [0.5, 0.4]}, "errors.shares: expected ascending"),
         ({"depths": [depths, *value["depths"][1:]]}, "errors.depths: expected numbers from 0 to 10000 that never"),
-        ({"quality": [[0.5, float("nan")], *value["quality"][1:]]}, "errors.quality: expected ascending"),
+        (
+            {"quality": [[0.5, float("nan")], *value["quality"][1:]]},
+            "errors.quality.0.1: expected a finite",
+        ),
+        ({"quality": [[0.5, 0.5], *value["quality"][1:]]}, "errors.quality: expected ascending"),
         ({"joints": [["nose"], ["nose"]]}, "errors.joints: expected each joint in one group"),
-        ({"shares": None}, "errors: "),
+        ({"shares": None}, "errors.shares: expected a list, got None"),
     )
     for change, message in wrong:
         with pytest.raises(ValueError, match=message):

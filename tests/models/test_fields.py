@@ -58,7 +58,7 @@ def test_wrong_fields_are_named(path, field, value):
     text = json.loads(json_path.read_text())
     text["output"][field] = value
     json_path.write_text(json.dumps(text))
-    with pytest.raises(InputError, match=f"fields.json: field 'output.{field}'"):
+    with pytest.raises(InputError, match=rf"fields.json: field 'output\.{field}['.]"):
         ModelSpec.read(path)
 
 
@@ -119,5 +119,5 @@ WRONG_OTHERS = [
 @pytest.mark.parametrize(("write", "field", "value"), WRONG_OTHERS)
 def test_wrong_fields_of_tags_and_centres_are_named(tmp_path, write, field, value):
     path = write(tmp_path, *made_up_people(1), **{field: value})
-    with pytest.raises(InputError, match=f"{path.stem}.json: field 'output.{field}'"):
+    with pytest.raises(InputError, match=rf"{path.stem}\.json: field 'output\.{field}['.]"):
         ModelSpec.read(path)

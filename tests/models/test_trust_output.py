@@ -71,7 +71,7 @@ def test_a_decoding_without_a_name_is_not_written(tmp_path):
     ],
 )
 def test_wrong_fields_are_named(tmp_path, field, value):
-    with pytest.raises(InputError, match=rf"colours\.json: field 'trust\.{field}'"):
+    with pytest.raises(InputError, match=rf"colours\.json: field 'trust\.{field}['.]"):
         _spec(tmp_path, trust=TRUST | {field: value})
 
 
@@ -150,7 +150,10 @@ def test_presence_and_lines_in_detected_boxes_there_and_back(tmp_path):
     ("fields", "message"),
     [
         ({"min_presence": 0.2}, r"field 'trust\.min_presence': expected none, that was of an earlier version"),
-        ({"presence": PRESENCE | {"slopes": {"age": 1}}}, r"field 'trust\.presence': expected .*slopes of 'age'"),
+        (
+            {"presence": PRESENCE | {"slopes": {"age": 1}}},
+            r"field 'trust\.presence\.slopes\.age': expected one of box score, ",
+        ),
         ({"presence": 0.2}, r"field 'trust\.presence'"),
     ],
 )
@@ -195,5 +198,5 @@ def test_discs_of_expected_errors_there_and_back(tmp_path):
     assert json.loads(json.dumps(trust.to_json()["errors"])) == json.loads(json.dumps(model.to_json()))
     assert TrustOutput({"quality": "q"}, "ours", "segment", 12).error_model(flip=True) is None
     wrong = TRUST | {"errors": model.to_json() | {"version": 9}}
-    with pytest.raises(InputError, match=r"errors': expected an error model .*expected 1, got '9'"):
+    with pytest.raises(InputError, match=r"field 'trust\.errors\.version': expected 1, got 9"):
         _spec(tmp_path, trust=wrong)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.calibration.card import LABELS, CalibratorParts, Number
+from trustpose.calibration.card import LABELS, CalibratorParts
 from trustpose.calibration.features import PART, NormalisedPoses, pose_features, read_people
+from trustpose.calibration.metrics import PlainValue
 from trustpose.calibration.opinions import OpinionCard, Second, Seconds, matching, read_opinion, seconds_of
 from trustpose.calibration.options import MAX_RESULTS
 from trustpose.calibration.score_maps import Probabilities
@@ -391,12 +392,12 @@ class Calibrator(CalibratorParts):
         return read_people(poses, card.skeleton, card.source)
 
 
-def _first(number: Number) -> str:
+def _first(number: PlainValue) -> str:
     """Return a number of a card, which has its interval too."""
     return "–" if number is None else f"{number[0]:.3f}"
 
 
-def _change(before: Number, after: Number) -> str:
+def _change(before: PlainValue, after: PlainValue) -> str:
     return f"{_first(before)} → {_first(after)}"
 
 

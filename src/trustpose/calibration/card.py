@@ -4,11 +4,11 @@ reason, numbers.
 Reading it runs no code.
 """
 
-import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -17,7 +17,7 @@ from jaxtyping import Int
 from trustpose.calibration.arrays import expect_names, expect_numbers
 from trustpose.calibration.decisions import Decision
 from trustpose.calibration.features import FeatureInputs
-from trustpose.calibration.metrics import is_value
+from trustpose.calibration.metrics import PlainValue
 from trustpose.calibration.opinions import OpinionCard
 from trustpose.calibration.presence import PresenceModel
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps, Recalibration, maps_of_arrays
@@ -25,13 +25,13 @@ from trustpose.calibration.shift import Domain, OpinionDomain
 from trustpose.calibration.trees import Trees
 from trustpose.files import InputError, atomic_write, json_bytes
 from trustpose.io.arrays import read_npz
-from trustpose.io.coco.labels import LABELLED, TERNARY
-from trustpose.poses import AREAS, ErrorModel
+from trustpose.io.coco.labels import TERNARY
+from trustpose.json_records import naming, read_record, short
+from trustpose.poses import Area, ErrorModel
 from trustpose.skeletons import Skeleton, find_skeleton
 
 FORMAT = "trustpose calibrator 2"
 EARLIER = "trustpose calibrator 1"  # its trust included P(somebody is there) where results matched no person
-Number = list[float] | None
 LABELS = {  # of a card's numbers, for people
     "pose.pearson": "pose r, score with OKS",
     "keypoint.pearson": "keypoint r, with OPKS",
@@ -68,7 +68,7 @@ class Card:
     keypoints: tuple[str, ...]
     edges: tuple[tuple[int, int], ...]
     sigmas: tuple[float, ...]
-    area: str
+    area: Area
     folds: int
     seed: int
     estimator: str | None
@@ -77,17 +77,17 @@ class Card:
     truth: FittedOn
     results: FittedOn
     unmatched: int
-    before: dict[str, Number]
-    after: dict[str, Number]
-    explained: dict[str, Number]
+    before: dict[str, PlainValue]
+    after: dict[str, PlainValue]
+    explained: dict[str, PlainValue]
     skipped: dict[str, str] = field(default_factory=dict)
-    change: dict[str, Number] = field(default_factory=dict)
+    change: dict[str, PlainValue] = field(default_factory=dict)
     decision: Decision | None = None
     opinions: tuple[OpinionCard, ...] = ()
     presence: PresenceModel | None = None
     no_presence: str = ""
     networks: tuple[str, ...] = ()
-    visibility: str = TERNARY
+    visibility: Literal["ternary", "labelled"] = TERNARY
     version: str = ""
     format: str = FORMAT
 
@@ -103,59 +103,16 @@ class Card:
         return asdict(self)
 
     @classmethod
-    def of_dict(cls, value: dict[str, Any]) -> "Card":
-        """Build a card from `as_dict`'s output. Raises KeyError, TypeError or ValueError if it is incomplete or
-        wrong."""
-        if not isinstance(value, dict) or value.get("format") not in (FORMAT, EARLIER):
-            value = value if isinstance(value, dict) else {}
-            raise ValueError(f"format: expected {FORMAT!r}, got {str(value.get('format'))[:40]!r}")
-        (low, high), decision = value["score_range"], value.get("decision")
-        edges = tuple((int(a), int(b)) for a, b in value["edges"])
-        card = cls(
-            **value
-            | {
-                "keypoints": tuple(map(str, value["keypoints"])),
-                "edges": edges,
-                "sigmas": tuple(map(float, value["sigmas"])),
-                "source": FeatureInputs(bool(value["source"]["box"]), bool(value["source"]["box_score"])),
-                "score_range": (float(low), float(high)),
-                "truth": FittedOn(**value["truth"]),
-                "results": FittedOn(**value["results"]),
-                "networks": tuple(value.get("networks", ())),
-                "opinions": tuple(OpinionCard.of_dict(opinion) for opinion in value.get("opinions", ())),
-                "decision": None if decision is None else Decision.of_dict(decision),
-                "presence": None if value.get("presence") is None else PresenceModel.of_json(value["presence"]),
-            }
-        )
-        _ = card.skeleton  # raises if names, edges and sigmas do not match
-        card._check()
+    def of_dict(cls, value: Any) -> "Card":
+        """Build a card from `as_dict`'s output. Raises InputError naming the field."""
+        version = value.get("format") if isinstance(value, Mapping) else None
+        with naming("", "card"):
+            if version not in (FORMAT, EARLIER):
+                raise ValueError(f"format: expected {FORMAT!r}, got {short(version)}")
+        card = read_record(cls, value, "", "card")
+        with naming("", "card"):
+            _ = card.skeleton  # raises if names, edges and sigmas do not match
         return card
-
-    def _check(self) -> None:
-        """Raise ValueError, naming the field, for values that would fail later, when printed or compared."""
-        texts = {"no_presence": self.no_presence, "why": self.why, "version": self.version, "method": self.method}
-        texts |= {"truth.file": self.truth.file, "truth.sha256": self.truth.sha256}
-        texts |= {"results.file": self.results.file, "results.sha256": self.results.sha256}
-        texts |= {f"networks.{index}": network for index, network in enumerate(self.networks)}
-        texts |= {} if self.estimator is None else {"estimator": self.estimator}
-        texts |= {f"skipped.{name}": reason for name, reason in self.skipped.items()}
-        counts = {"folds": self.folds, "seed": self.seed, "unmatched": self.unmatched}
-        counts |= {"truth.used": self.truth.used, "results.used": self.results.used}
-        for name, text in texts.items():
-            if not isinstance(text, str):
-                raise ValueError(f"card: field '{name}': expected a text")
-        for name, count in counts.items():
-            if type(count) is not int or not -(2**63) <= count < 2**64:
-                raise ValueError(f"card: field '{name}': expected a whole number")
-        for name in ("before", "after", "explained"):
-            if not all(map(is_value, getattr(self, name).values())):
-                raise ValueError(f"card: field '{name}': expected a number and its interval for each name")
-        if self.visibility not in (TERNARY, LABELLED):
-            raise ValueError(f"card: field 'visibility': expected {TERNARY} or {LABELLED}")
-        if self.area not in AREAS:
-            raise ValueError(f"card: field 'area': expected one of {', '.join(AREAS)}")
-        if not all(map(math.isfinite, self.score_range)):
-            raise ValueError("card: field 'score_range': expected two finite numbers")
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,18 +11,28 @@ is chosen on the other folds, so that no keypoint is evaluated with a rule that 
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.calibration.metrics import Drawn, Sample, differences, is_value, plain_values, with_intervals
+from trustpose.calibration.metrics import (
+    Drawn,
+    PlainValue,
+    Sample,
+    differences,
+    expect_names,
+    plain_values,
+    with_intervals,
+)
 from trustpose.files import InputError
+from trustpose.json_records import within
 from trustpose.metrics.bootstrap import confusion_replicates
 from trustpose.metrics.classification import confusion, ternary_scores
 from trustpose.poses import Visibility
 
-GOALS = ("occluded-f1", "total-f1", "likelihood")
+Goal = Literal["occluded-f1", "total-f1", "likelihood"]
+GOALS: tuple[Goal, ...] = get_args(Goal)
 _OCCLUDED = np.arange(1, 500) / 500  # thresholds on P(occluded) to choose from
 _ABSENT = np.arange(40, 161) / 200  # the same on P(absent) / (P(absent) + P(visible))
 _EVEN = int(np.argmin(np.abs(_ABSENT - 0.5)))
@@ -34,8 +44,8 @@ class DecisionRule:
     """A keypoint is occluded where P(occluded) is at least `occluded` (None: where it is the likeliest); of the others,
     absent where P(absent) is at least the share `absent` of P(absent) + P(visible), else visible."""
 
-    occluded: float | None
-    absent: float = 0.5
+    occluded: Annotated[float, within(0, 1)] | None
+    absent: Annotated[float, within(0, 1)] = 0.5
 
     def __call__(self, visibility: Float[np.ndarray, "*S 3"]) -> Int[np.ndarray, "*S"]:
         """Return the class (…) int8 of each triple of probabilities, as `poses.Visibility`."""
@@ -59,28 +69,14 @@ class Decision:
     """The rule chosen for a goal, and its F1 of absent, occluded, visible and their weighted total: `before` of the
     likeliest class, `after` of the rule, cross-fitted, and their paired `change`, each with its 95 % interval."""
 
-    goal: str
+    goal: Goal
     rule: DecisionRule
-    before: dict[str, list[float] | None] = field(default_factory=dict)
-    after: dict[str, list[float] | None] = field(default_factory=dict)
-    change: dict[str, list[float] | None] = field(default_factory=dict)
+    before: dict[str, PlainValue] = field(default_factory=dict)
+    after: dict[str, PlainValue] = field(default_factory=dict)
+    change: dict[str, PlainValue] = field(default_factory=dict)
 
-    @classmethod
-    def of_dict(cls, value: dict[str, Any]) -> "Decision":
-        """Build from JSON values. Raises KeyError, TypeError or ValueError if they are incomplete or wrong."""
-        rule = DecisionRule(**value["rule"])
-        remaining_fields = {name: field for name, field in value.items() if name != "rule"}
-        decision = cls(rule=rule, **remaining_fields)
-        if decision.goal not in GOALS:
-            raise ValueError(f"decision: field 'goal': expected one of {', '.join(GOALS)}")
-        for name, threshold in (("occluded", 0.5 if rule.occluded is None else rule.occluded), ("absent", rule.absent)):
-            if type(threshold) is not float or not (math.isfinite(threshold) and 0 <= threshold <= 1):
-                raise ValueError(f"decision: field '{name}': expected a number from 0 to 1")
-        for name in ("before", "after", "change"):
-            numbers = getattr(decision, name)
-            if set(numbers) - set(_NUMBERS) or not all(map(is_value, numbers.values())):
-                raise ValueError(f"decision: field '{name}': expected numbers and intervals of {', '.join(_NUMBERS)}")
-        return decision
+    def __post_init__(self) -> None:
+        expect_names(self, _NUMBERS)
 
 
 def choose_rule(visibility: Float[np.ndarray, "n K 3"], v: Int[np.ndarray, "n K"], goal: str) -> DecisionRule:
@@ -115,7 +111,7 @@ def _confusions(visibility: Float[np.ndarray, "N 3"], v: Int[np.ndarray, " N"]) 
 
 
 def decide(
-    goal: str,
+    goal: Goal,
     visibility: Float[np.ndarray, "N K 3"],
     fold: Int[np.ndarray, " N"],
     rows: Int[np.ndarray, " n"],

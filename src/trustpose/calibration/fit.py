@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from trustpose.calibration.card import CalibratorParts, Card, FittedOn
-from trustpose.calibration.decisions import GOALS, Decision, decide
+from trustpose.calibration.decisions import GOALS, Decision, Goal, decide
 from trustpose.calibration.features import FeatureInputs, pose_features, read_people
 from trustpose.calibration.metrics import (
     Sample,
@@ -181,7 +181,8 @@ def fit(
     decision = None
     if options.goal is not None:
         assert corrected_poses.visibility is not None
-        decision, label = decide(options.goal, corrected_poses.visibility, task.fold, task.targets.rows, task.sample)
+        goal = cast(Goal, options.goal)
+        decision, label = decide(goal, corrected_poses.visibility, task.fold, task.targets.rows, task.sample)
         corrected_poses = replace(corrected_poses, visibility_label=label)
     tick(f"{choice.method}, all folds")
     parts = CalibratorParts(
@@ -323,7 +324,7 @@ def _card(
         keypoints=task.skeleton.keypoints,
         edges=task.skeleton.edges,
         sigmas=tuple(task.skeleton.sigmas.tolist()),
-        area=options.area,
+        area=cast(Area, options.area),
         folds=options.folds,
         seed=options.seed,
         estimator=options.estimator,

@@ -2,15 +2,17 @@
 intervals over photos.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from msgspec import Meta
 
 from trustpose.geometry.boxes import paired_overlap
 from trustpose.geometry.oks import oks, opks
+from trustpose.json_records import described
 from trustpose.metrics import bootstrap, reliability
 from trustpose.metrics.matching import pair_with_people, same_image_pairs
 from trustpose.metrics.reliability import average_opks_pearson, pearson
@@ -85,18 +87,21 @@ def _on_ignored(poses: Poses, truth: Truth, ignored: np.ndarray) -> np.ndarray:
 
 
 Value = tuple[float, float, float] | None  # a number with its 95 % interval; None if undefined
+PlainValue = Annotated[list[float], Meta(min_length=3, max_length=3), described("a number and its interval")] | None
+"""A `Value` as it is stored."""
 
 
-def plain_values(values: Mapping[str, Value]) -> dict[str, list[float] | None]:
+def plain_values(values: Mapping[str, Value]) -> dict[str, PlainValue]:
     """Return numbers with their intervals as JSON values."""
     return {name: None if value is None else [float(number) for number in value] for name, value in values.items()}
 
 
-def is_value(value: Any) -> bool:
-    """Return whether a JSON value is None or a list of three numbers: a number and its interval's limits."""
-    return value is None or (
-        isinstance(value, list) and len(value) == 3 and all(isinstance(number, (int, float)) for number in value)
-    )
+def expect_names(record: Any, names: Sequence[str]) -> None:
+    """Raise ValueError if a value in the fields `before`, `after` or `change` of a record has another name."""
+    for field in ("before", "after", "change"):
+        unknown = next((name for name in getattr(record, field) if name not in names), None)
+        if unknown is not None:
+            raise ValueError(f"{field}.{unknown}: is unknown, expected one of {', '.join(names)}")
 
 
 @dataclass(frozen=True, eq=False)

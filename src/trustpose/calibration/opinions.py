@@ -7,13 +7,12 @@ Two networks that disagree are wrong more often than their own scores say.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.calibration.arrays import NOWHERE
-from trustpose.calibration.metrics import is_value
+from trustpose.calibration.metrics import PlainValue, expect_names
 from trustpose.files import InputError
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks
@@ -343,9 +342,9 @@ class OpinionCard:
     people: int
     trust: bool
     kept: bool
-    before: dict[str, list[float] | None]
-    after: dict[str, list[float] | None]
-    change: dict[str, list[float] | None]
+    before: dict[str, PlainValue]
+    after: dict[str, PlainValue]
+    change: dict[str, PlainValue]
 
     @property
     def label(self) -> str:
@@ -364,24 +363,8 @@ class OpinionCard:
             f"{self.label}: {'is read' if self.kept else 'improves too little and is left out'} (out of fold {gains})"
         )
 
-    @classmethod
-    def of_dict(cls, value: dict[str, Any]) -> "OpinionCard":
-        """Build from JSON values. Raises TypeError or ValueError if they are incomplete or wrong."""
-        card = cls(**value)
-        texts = {"file": card.file, "sha256": card.sha256}
-        texts |= {name: text for name, text in (("name", card.name), ("model", card.model)) if text is not None}
-        for name, text in texts.items():
-            if not isinstance(text, str):
-                raise ValueError(f"card: field 'opinions.{name}': expected a text")
-        if type(card.people) is not int or type(card.trust) is not bool or type(card.kept) is not bool:
-            raise ValueError("card: field 'opinions': expected a whole number of people, and true or false")
-        for name in ("before", "after", "change"):
-            numbers = getattr(card, name)
-            if set(numbers) - set(BROUGHT) or not all(map(is_value, numbers.values())):
-                raise ValueError(
-                    f"card: field 'opinions.{name}': expected numbers and intervals of {', '.join(BROUGHT)}"
-                )
-        return card
+    def __post_init__(self) -> None:
+        expect_names(self, BROUGHT)
 
 
 def matching(cards: Sequence[OpinionCard], seconds: Sequence[Second]) -> tuple[Second, ...]:

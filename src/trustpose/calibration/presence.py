@@ -16,9 +16,11 @@ from trustpose.calibration.score_maps import fit_logistic, logit, sigmoid
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks as object_keypoint_similarity
 from trustpose.io.coco.truth import TruthFile
+from trustpose.json_records import NumberOrText
 from trustpose.metrics.classification import binary_ranking, presence_targets
 from trustpose.metrics.matching import same_image_pairs
 from trustpose.metrics.reliability import expected_calibration_error
+from trustpose.names import expected_one_of
 from trustpose.poses import Poses, Truth, box_size
 
 Features = dict[str, Float[np.ndarray, " N"]]
@@ -65,16 +67,16 @@ class PresenceModel:
     slopes: Mapping[str, float]
     offset: float
     min_presence: float
-    fitted_on: Mapping[str, float | int | str] = field(default_factory=dict)
+    fitted_on: Mapping[str, NumberOrText] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.slopes if name not in FEATURES]
         if unknown:
-            raise ValueError(f"presence: slopes of {unknown[0]!r}, expected names among {', '.join(FEATURES)}")
+            raise ValueError(f"slopes.{unknown[0]}: {expected_one_of(FEATURES, unknown[0])}")
         if not np.isfinite([*self.slopes.values(), self.offset]).all():
-            raise ValueError("presence: slopes and offset must be finite numbers")
+            raise ValueError("slopes: expected finite numbers, and an offset that is one")
         if not 0 <= self.min_presence <= 1:
-            raise ValueError(f"presence: min_presence must be from 0 to 1, got {self.min_presence}")
+            raise ValueError(f"min_presence: expected 0 to 1, got {self.min_presence}")
 
     def __call__(self, poses: Poses, person: Float[np.ndarray, " N"] | None = None) -> Float[np.ndarray, " N"]:
         """Return the presence (N,) of poses of whole photos with `pose_quality`; without `image_id` all are of one.
@@ -113,22 +115,9 @@ class PresenceModel:
         return cls(named, float(offset), best_threshold(out_of_fold, targets), fitted_on), out_of_fold
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON that `of_json` reads."""
+        """Return the JSON that `read_record` reads."""
         numbers = {"slopes": dict(self.slopes), "offset": self.offset, "min_presence": self.min_presence}
         return numbers | {"fitted_on": dict(self.fitted_on)}
-
-    @classmethod
-    def of_json(cls, value: Any) -> "PresenceModel":
-        """Read `to_json`'s output. Raises ValueError naming what is wrong."""
-        expected = {"slopes", "offset", "min_presence", "fitted_on"}
-        if not isinstance(value, dict) or set(value) != expected or not isinstance(value["slopes"], dict):
-            raise ValueError(f"presence: expected an object with {', '.join(sorted(expected))}")
-        numbers = [*value["slopes"].values(), value["offset"], value["min_presence"]]
-        if not all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers):
-            raise ValueError("presence: slopes, offset and min_presence must be numbers")
-        if not isinstance(value["fitted_on"], dict):
-            raise ValueError("presence: fitted_on must be an object")
-        return cls(**value)
 
 
 def fit_presence(

@@ -17,7 +17,6 @@ from trustpose.grouping.groups import Groups
 Matching = Literal["greedy", "optimal"]
 MATCHINGS: tuple[Matching, ...] = get_args(Matching)
 Order = Literal["limbs", "scores"]
-ORDERS: tuple[Order, ...] = get_args(Order)
 OPENPOSE_MIN_PARTS, OPENPOSE_MIN_SCORE = 4, 0.4
 
 

@@ -129,7 +129,4 @@ def read_errors(results: str | Path, sha256: str | None = None) -> ErrorModel | 
     value = read_json(path)
     if not isinstance(value, dict) or value.get("sha256") != (sha256 or results_sha256(Path(results))):
         return None
-    try:
-        return ErrorModel.of_json(value.get("errors"))
-    except ValueError as error:
-        raise InputError(f"{path}: field {error}") from None
+    return ErrorModel.of_json(value.get("errors"), path)

@@ -10,8 +10,8 @@ a person share `parentID`, the region that they were put into, or have relations
 from typing import Any, cast
 
 from trustpose.files import InputError
-from trustpose.io.json_reader import is_number, short
 from trustpose.io.labelled import LabelledPeople, LabelledPerson, check_point, photo_name, side
+from trustpose.json_records import is_number, short
 
 _KIND = "keypointlabels"
 _OLD = "completions"  # its name for `annotations` before version 1

@@ -14,8 +14,8 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.io.csv_rows import check_width, first_row, numbers, read_rows
-from trustpose.io.json_reader import short
 from trustpose.io.tool_poses import ToolPoses, default_scores, no_people
+from trustpose.json_records import short
 from trustpose.poses import Poses
 from trustpose.skeletons import BLAZEPOSE_33
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from trustpose.files import InputError, parse_json
 from trustpose.io.csv_rows import check_width, first_row, read_rows
-from trustpose.io.json_reader import is_number, short
 from trustpose.io.labelled import LabelledPeople, LabelledPerson, check_point, photo_name
+from trustpose.json_records import is_number, short
 
 _PROJECT = "_via_img_metadata"
 _COLUMNS = ("filename", "region_shape_attributes", "region_attributes")

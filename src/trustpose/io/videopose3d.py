@@ -13,9 +13,9 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.io.arrays import read_npz_objects
-from trustpose.io.json_reader import short
 from trustpose.io.plain_pickle import PickledArray
 from trustpose.io.tool_poses import ToolPoses, default_scores
+from trustpose.json_records import short
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17, Skeleton
 

@@ -1,14 +1,15 @@
 """`InputSpec`: a network's input pixels, and their size, fixed or variable."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from trustpose.geometry.crops import cut_out, stretch
-from trustpose.io.json_reader import Fields
+from trustpose.json_records import Count, Text, described, naming, read_record, short, within
 
 Layout = Literal["NCHW", "NHWC"]
 Sizes = Literal["fixed", "free", "either"]
@@ -17,7 +18,9 @@ LONGEST_SIDE = 384
 """Size in pixels of a photo's longest side for a network with variable input size: AP of MoveNet MultiPose on 400 of
 the `train` photos is 0.290, 0.327, 0.358, 0.355 for 256, 320, 384, 448; its time grows with the square."""
 
-_DTYPES = ("float32", "float16", "uint8", "int32")
+_Mean = Annotated[float, within(-1e6, 1e6)]
+Factor = Annotated[float, within(1e-6, 1e6)]
+Scale = Annotated[Factor, described('a number from 1e-06 to 1e+06, or a fraction as a text such as "1/255"')]
 _MULTIPLE = re.compile(r"multiple of (\d{1,5})(?:, (\d{1,5}) usual)?")
 
 
@@ -30,45 +33,36 @@ class InputSpec:
     photo's proportions, "stretched" fills the input.
     """
 
-    name: str
+    name: Text
     layout: Layout
-    dtype: str
-    height: int
-    width: int
+    dtype: Literal["float32", "float16", "uint8", "int32"]
+    height: Count
+    width: Count
     channels: Literal["RGB", "BGR"]
-    scale: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    scale: Scale
+    mean: Annotated[tuple[_Mean, _Mean, _Mean], described("three numbers from -1e+06 to 1e+06, one for each channel")]
+    std: Annotated[tuple[Factor, Factor, Factor], described("three numbers from 1e-06 to 1e+06, one for each channel")]
     multiple: int | None = None
-    longest: int = 0
+    longest: Count = 0
     resize: Resize = "letterbox"
 
+    def __post_init__(self) -> None:
+        if self.multiple is not None and self.resize == "stretched":
+            raise ValueError(f"resize: expected letterbox for an input of any size, got {self.resize!r}")
+
     @classmethod
-    def read(cls, fields: Fields, sizes: Sizes) -> "InputSpec":
-        """Read the field 'input' of a network whose sizes are `sizes`. Raises InputError naming the field."""
-        multiple, usual = (None, {}) if sizes == "fixed" else _read_multiples(fields)
-        if multiple is None and sizes == "free":
-            raise fields.fail("height", 'a text such as "multiple of 32, 384 usual"', fields.value.get("height"))
-        longest = 0 if multiple is None else fields.count("longest", default=LONGEST_SIDE)
-        spec = cls(
-            name=fields.text("name"),
-            layout=fields.choice("layout", ("NCHW", "NHWC")),
-            dtype=fields.choice("dtype", _DTYPES),
-            height=usual.get("height") or fields.count("height"),
-            width=usual.get("width") or fields.count("width"),
-            channels=fields.choice("channels", ("RGB", "BGR")),
-            scale=fields.scale("scale"),
-            mean=fields.triple("mean", minimum=-1e6, maximum=1e6),
-            std=fields.triple("std", minimum=1e-6, maximum=1e6),
-            multiple=multiple,
-            longest=longest,
-            resize=fields.choice("resize", get_args(Resize), default="letterbox"),
-        )
-        if multiple is not None and spec.resize == "stretched":
-            raise fields.fail("resize", "letterbox for an input of any size", spec.resize)
-        fields.seen |= set(usual)
-        fields.close()
-        return spec
+    def read(cls, value: Mapping[str, Any], path: str, sizes: Sizes) -> "InputSpec":
+        """Read the field 'input' of the spec in `path`, of a network whose sizes are `sizes`. Raises InputError naming
+        the field."""
+        with naming(path, "input"):
+            multiple, usual = (None, {}) if sizes == "fixed" else _multiples(value)
+            if multiple is None and sizes == "free":
+                got = short(value.get("height"))
+                raise ValueError(f'height: expected a text such as "multiple of 32, 384 usual", got {got}')
+        value = with_fraction({**value, **usual}, "scale")
+        if multiple is None:
+            return read_record(cls, value, path, "input", multiple=None, longest=0)
+        return read_record(cls, {"longest": LONGEST_SIDE, **value}, path, "input", multiple=multiple)
 
     def fit(self, pixels: UInt8[np.ndarray, "H W 3"]) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
         """Resize a whole photo, RGB, to the input's size; also return the affine from its boxes to input pixels."""
@@ -125,19 +119,34 @@ class InputSpec:
         return f"any multiple of {self.multiple}, longest side {self.longest}"
 
 
-def _read_multiples(fields: Fields) -> tuple[int | None, dict[str, int]]:
-    """Return the multiple for variable sides, None for fixed ones, and the usual size of each."""
+def with_fraction(value: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    """Return a JSON object with the number that a text such as "1/255" in its `field` stands for."""
+    text = value.get(field)
+    if not isinstance(text, str):
+        return value
+    numerator, slash, denominator = text.partition("/")
+    try:
+        return {**value, field: float(numerator) / float(denominator if slash else 1)}
+    except (ValueError, ZeroDivisionError):
+        return value  # `read_record` refuses the text
+
+
+def _multiples(value: Mapping[str, Any]) -> tuple[int | None, dict[str, int]]:
+    """Return the multiple for variable sides, None for fixed ones, and the usual size of each. Raises ValueError."""
     multiples: list[int] = []
     usual: dict[str, int] = {}
     for side in ("height", "width"):
-        text = fields.value.get(side)
+        text = value.get(side)
         if not isinstance(text, str):
             continue
         match = _MULTIPLE.fullmatch(text)
         if match is None or not 1 <= int(match[1]) <= 1024 or not 1 <= int(match[2] or match[1]) <= 16384:
-            raise fields.fail(side, 'a whole number, or a text such as "multiple of 32, 256 usual"', text)
+            expected = 'a whole number, or a text such as "multiple of 32, 256 usual"'
+            raise ValueError(f"{side}: expected {expected}, got {short(text)}")
         multiples.append(int(match[1]))
         usual[side] = int(match[2] or match[1])
     if multiples and multiples != [multiples[0]] * 2:
-        raise fields.fail("width", "a multiple of the same number as in 'height'", fields.value.get("width"))
+        raise ValueError(
+            f"width: expected a multiple of the same number as in 'height', got {short(value.get('width'))}"
+        )
     return (multiples[0] if multiples else None), usual

@@ -6,19 +6,33 @@ A pose network with its trust head and a person detector are bundled with the pa
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar
 
 from trustpose.files import InputError, read_json
 from trustpose.geometry.crops import Cutting, Padding
-from trustpose.grouping.suppression import METHODS, POSE_AREAS, Suppression
-from trustpose.io.json_reader import Fields
+from trustpose.grouping.suppression import Suppression
+from trustpose.json_records import (
+    Count,
+    FileName,
+    Number,
+    NumberOrText,
+    Text,
+    described,
+    naming,
+    read_part,
+    read_record,
+    read_value,
+    short,
+    within,
+)
 from trustpose.models.inputs import InputSpec
 from trustpose.models.outputs.crops import CoordinateOutput, CropCodec, PeopleFrom, SimCCOutput
 from trustpose.models.outputs.dense import BoxListOutput, BoxOutput, HeatmapOutput
 from trustpose.models.outputs.kinds import BOX_KINDS, CROP_KINDS, KINDS, PHOTO_MAPS, CropOutputs, Output, PeopleOutput
-from trustpose.models.outputs.trust import TrustOutput, read_trust
-from trustpose.names import did_you_mean
-from trustpose.skeletons import Skeleton, name_or_object
+from trustpose.models.outputs.spec_fields import OutputFields
+from trustpose.models.outputs.trust import TrustOutput
+from trustpose.names import did_you_mean, expected_one_of
+from trustpose.skeletons import SKELETONS, Skeleton, name_or_object, read_skeleton, skeleton_of_object
 
 
 @dataclass(frozen=True)
@@ -29,9 +43,9 @@ class FastSetting:
     numbers of the faster models, each with the model's own number, numbers and texts by name.
     """
 
-    network: str
-    detector: str | None = None
-    costs: Mapping[str, float | int | str] = field(default_factory=dict)
+    network: FileName
+    detector: FileName | None = None
+    costs: Mapping[str, NumberOrText] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the field's JSON."""
@@ -66,6 +80,7 @@ _CHECKOUT = _SHIPPED.parents[2]
 NO_KEYPOINTS = Skeleton("none", (), ())
 """The skeleton of a model that only detects boxes."""
 K = TypeVar("K", bound=Output)
+_SKELETON = f"one of {', '.join(SKELETONS)}, or the name of a JSON file next to this one"
 
 
 @dataclass(frozen=True)
@@ -151,31 +166,32 @@ class ModelSpec:
         Unknown fields are refused. Raises InputError naming the file and the field.
         """
         files = find_model(path)
-        top = Fields(read_json(files.json), str(files.json), "")
-        onnx = files.onnx or files.json.parent / top.file_name("onnx", default=f"{files.json.stem}.onnx")
-        top.seen.add("onnx")
-        kind = KINDS[top.object("output").choice("kind", tuple(KINDS))]
-        skeleton = top.skeleton("skeleton") if kind not in BOX_KINDS else NO_KEYPOINTS
-        inputs = InputSpec.read(top.object("input"), kind.sizes)
-        if inputs.resize != "letterbox" and kind is not BoxListOutput:
-            raise top.object("input").fail("resize", f"letterbox with output kind {kind.kind}", inputs.resize)
+        value, json = read_json(files.json), str(files.json)
+        kind = KINDS[_kind(value, json)]
+        file = read_record(_file_of(kind), value, json)
+        onnx = files.onnx or files.json.parent / (file.onnx or f"{files.json.stem}.onnx")
+        skeleton = _skeleton(file.skeleton, files.json) if isinstance(file, _PoseFile) else NO_KEYPOINTS
+        inputs = InputSpec.read(file.input, json, kind.sizes)
+        with naming(json, "input"):
+            if inputs.resize != "letterbox" and kind is not BoxListOutput:
+                raise ValueError(f"resize: expected letterbox with output kind {kind.kind}, got {inputs.resize!r}")
+        output_value = {name: item for name, item in file.output.items() if name != "kind"}
+        codec = file.codec if isinstance(file, _CropFile) else ""
         spec = cls(
             onnx=onnx,
-            name=top.text("name", default=onnx.stem),
-            licence=top.text("licence", default="unknown"),
-            source=top.text("source", default="unknown"),
+            name=file.name or onnx.stem,
+            licence=file.licence,
+            source=file.source,
             input=inputs,
-            output=kind.read(top, inputs, skeleton),
+            output=kind.read(OutputFields(json, output_value, inputs, skeleton, codec)),
             skeleton=skeleton,
-            measured=top.values("measured"),
+            measured=file.measured,
         )
-        if kind in CROP_KINDS:
-            spec = _read_crop(top, spec)
-        elif kind in PHOTO_MAPS:
-            spec = replace(spec, trust=read_trust(top, is_separate=True))
-            spec = replace(spec, network=top.text("network") if "network" in top.value else None)
-        top.close()
-        return spec
+        if isinstance(file, _PhotoMapsFile):
+            is_separate = not isinstance(file, _CropFile)
+            trust = None if file.trust is None else TrustOutput.read(file.trust, json, is_separate=is_separate)
+            spec = replace(spec, network=file.network, trust=trust)
+        return _with_crop(spec, file, json) if isinstance(file, _CropFile) else spec
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that `read` reads. Raises ValueError if decoding and convention have no common codec name."""
@@ -196,50 +212,127 @@ class ModelSpec:
         return value | ({"measured": dict(self.measured)} if self.measured else {})
 
 
-def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
-    """Read the fields for networks on one person's crop: cutting, weights for training, a trust head."""
-    crop, proportions = top.object("crop"), spec.input.width / spec.input.height
-    aspect = crop.number("aspect", default=proportions)
-    if abs(aspect - proportions) > 1e-3:
-        raise crop.fail("aspect", f"the input's width / height, {proportions:g}", aspect)
-    padding = crop.number_or_pair("padding", minimum=0.1, maximum=10.0)
-    cutting = crop.choice("cutting", get_args(Cutting), default="affine")
-    if cutting != "affine" and spec.crop_output.is_unbiased:
-        raise crop.fail("cutting", "affine with codec udp", cutting)
-    flip_padding = crop.number("flip_padding", minimum=0.1, maximum=10.0) if "flip_padding" in crop.value else None
-    if flip_padding is not None and not (isinstance(spec.output, HeatmapOutput) and isinstance(padding, float)):
-        raise crop.fail("flip_padding", "none, it is for heatmaps of crops with one padding", flip_padding)
-    crop.close()
+@dataclass(frozen=True)
+class _Output:
+    """The field of a spec that says of which kind the model is."""
+
+    output: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The kind in the field 'output'."""
+
+    kind: str
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind: {expected_one_of(KINDS, self.kind)}")
+
+
+def _kind(value: Any, path: str) -> str:
+    """Return the kind that a spec names. Raises InputError if it names none."""
+    return read_part(_Kind, read_part(_Output, value, path).output, path, "output").kind
+
+
+_Padding = Annotated[float, within(0.1, 10)]
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """The field 'crop' of a spec."""
+
+    padding: Annotated[
+        _Padding | tuple[_Padding, _Padding],
+        described("a number from 0.1 to 10, or two, across and down"),
+    ]
+    aspect: Number | None = None
+    cutting: Cutting = "affine"
+    flip_padding: _Padding | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """The JSON of a spec: the fields of a model of any kind, all that a detector of boxes has."""
+
+    input: Mapping[str, Any]
+    output: Mapping[str, Any]
+    onnx: FileName | None = None
+    name: Text | None = None
+    licence: Text = "unknown"
+    source: Text = "unknown"
+    measured: Mapping[str, NumberOrText] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PoseFile(_File):
+    """The JSON of a network that finds poses."""
+
+    skeleton: Annotated[Any, described(_SKELETON)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PhotoMapsFile(_PoseFile):
+    """The JSON of a network whose maps group to the people of a photo."""
+
+    network: Text | None = None
+    trust: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _CropFile(_PhotoMapsFile):
+    """The JSON of a network on one person's crop."""
+
+    crop: _Crop
+    codec: Text = ""
+    deepen: Count = 0
+    localisation: Text | None = None
+    suppression: Suppression | None = None
+    fast: FastSetting | None = None
+
+
+def _file_of(kind: type[Output]) -> type[_File]:
+    """Return the record of the JSON of a model of this kind."""
+    if kind in CROP_KINDS:
+        return _CropFile
+    if kind in PHOTO_MAPS:
+        return _PhotoMapsFile
+    return _File if kind in BOX_KINDS else _PoseFile
+
+
+def _skeleton(value: Any, json: Path) -> Skeleton:
+    """Return a skeleton, given by its name, the bare name of a JSON file next to the spec, or the content of one."""
+    if isinstance(value, Mapping):
+        return skeleton_of_object(value, json, "skeleton")
+    if isinstance(value, str) and value in SKELETONS:
+        return SKELETONS[value]
+    if not isinstance(value, str) or not value.lower().endswith(".json"):
+        raise InputError(f"{json}: field 'skeleton': expected {_SKELETON}, got {short(value)}")
+    return read_skeleton(json.parent / read_value(FileName, value, json, "skeleton"))
+
+
+def _with_crop(spec: ModelSpec, file: _CropFile, path: str) -> ModelSpec:
+    """Return the spec with the fields for networks on one person's crop. Raises InputError if they do not fit it."""
+    crop, proportions = file.crop, spec.input.width / spec.input.height
+    with naming(path, "crop"):
+        if crop.aspect is not None and abs(crop.aspect - proportions) > 1e-3:
+            raise ValueError(f"aspect: expected the input's width / height, {proportions:g}, got {crop.aspect:g}")
+        if crop.cutting != "affine" and spec.crop_output.is_unbiased:
+            raise ValueError(f"cutting: expected affine with codec udp, got {crop.cutting!r}")
+        is_one_padding = isinstance(spec.output, HeatmapOutput) and isinstance(crop.padding, float)
+        if crop.flip_padding is not None and not is_one_padding:
+            expected = "expected none, it is for heatmaps of crops with one padding"
+            raise ValueError(f"flip_padding: {expected}, got {crop.flip_padding:g}")
     return replace(
         spec,
-        padding=padding,
-        cutting=cutting,
-        flip_padding=flip_padding,
-        network=top.text("network") if "network" in top.value else None,
-        deepen=top.count("deepen") if "deepen" in top.value else 0,
-        localisation=top.text("localisation") if "localisation" in top.value else None,
-        trust=read_trust(top, is_separate=False),
-        suppression=_read_suppression(top.object("suppression")) if "suppression" in top.value else None,
-        fast=_read_fast(top.object("fast")) if "fast" in top.value else None,
+        padding=crop.padding,
+        cutting=crop.cutting,
+        flip_padding=crop.flip_padding,
+        deepen=file.deepen,
+        localisation=file.localisation,
+        suppression=file.suppression,
+        fast=file.fast,
     )
-
-
-def _read_fast(fields: Fields) -> FastSetting:
-    network = fields.file_name("network")
-    detector = fields.file_name("detector") if "detector" in fields.value else None
-    setting = FastSetting(network, detector, fields.values("costs"))
-    fields.close()
-    return setting
-
-
-def _read_suppression(fields: Fields) -> Suppression:
-    method = fields.choice("method", METHODS)
-    try:
-        suppression = Suppression(method, fields.number("threshold"), fields.choice("area", POSE_AREAS, default="crop"))
-    except ValueError as error:
-        raise fields.fail("threshold", str(error).removeprefix("threshold: "), fields.value["threshold"]) from None
-    fields.close()
-    return suppression
 
 
 def output_kind(path: str | Path) -> str | None:

@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from trustpose.json_records import naming, read_record, short
+
 VERSION = 1
 DEEPEST = 1e4  # of a stored depth: 140 standard deviations
-_FIELDS = {"version", "shares", "joints", "quality", "depths", "people", "keypoints", "fitted_on"}
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,19 @@ class ErrorModel:
 
     def __post_init__(self) -> None:
         if not self.shares or not _is_ascending((0.0, *self.shares, 1.0)):
-            raise ValueError("errors.shares: expected ascending numbers between 0 and 1")
+            raise ValueError("shares: expected ascending numbers between 0 and 1")
         names = [name for group in self.joints for name in group]
         if len(set(names)) < len(names):
-            raise ValueError("errors.joints: expected each joint in one group")
+            raise ValueError("joints: expected each joint in one group")
         if not len(self.joints) == len(self.quality) == len(self.depths):
-            raise ValueError("errors: expected joints, quality and depths of the same number of groups")
+            raise ValueError("expected joints, quality and depths of the same number of groups")
         for borders, cells in zip(self.quality, self.depths, strict=True):
             if not _is_ascending(borders):
-                raise ValueError("errors.quality: expected ascending borders of each group")
+                raise ValueError("quality: expected ascending borders of each group")
             if len(cells) != len(borders) + 1 or any(len(depth) != len(self.shares) for depth in cells):
-                raise ValueError("errors.depths: expected a number for each share in each cell of each group")
+                raise ValueError("depths: expected a number for each share in each cell of each group")
             if not all(_is_rising((0.0, *depth, DEEPEST)) for depth in cells):
-                raise ValueError(f"errors.depths: expected numbers from 0 to {DEEPEST:g} that never fall")
+                raise ValueError(f"depths: expected numbers from 0 to {DEEPEST:g} that never fall")
 
     @cached_property
     def _curves(self) -> tuple[Float[np.ndarray, " Q"], Float[np.ndarray, "C Q"]]:
@@ -93,25 +95,13 @@ class ErrorModel:
         return {"version": VERSION, "shares": self.shares, **groups, **counts}
 
     @classmethod
-    def of_json(cls, value: Any) -> "ErrorModel":
-        """Read `to_json`'s value. Raises ValueError naming what is wrong."""
-        if not isinstance(value, Mapping) or value.get("version") != VERSION:
-            number = value.get("version") if isinstance(value, Mapping) else None
-            raise ValueError(f"errors.version: expected {VERSION}, got {str(number)[:40]!r}")
-        if unknown := sorted(set(value) ^ _FIELDS):
-            raise ValueError(f"errors.{unknown[0]}: is missing or unknown")
-        try:
-            return cls(
-                shares=tuple(map(float, value["shares"])),
-                joints=tuple(tuple(map(str, group)) for group in value["joints"]),
-                quality=tuple(tuple(map(float, group)) for group in value["quality"]),
-                depths=tuple(tuple(tuple(map(float, cell)) for cell in group) for group in value["depths"]),
-                people=int(value["people"]),
-                keypoints=int(value["keypoints"]),
-                fitted_on=str(value["fitted_on"]),
-            )
-        except (TypeError, OverflowError) as error:
-            raise ValueError(f"errors: {error}") from None
+    def of_json(cls, value: Any, path: str | Path = "", field: str = "errors") -> "ErrorModel":
+        """Read `to_json`'s value, the `field` of the file `path`. Raises InputError naming what is wrong."""
+        version = value.get("version") if isinstance(value, Mapping) else None
+        with naming(path, field):
+            if version != VERSION:
+                raise ValueError(f"version: expected {VERSION}, got {short(version)}")
+        return read_record(cls, {name: item for name, item in value.items() if name != "version"}, path, field)
 
 
 def _is_ascending(numbers: Sequence[float]) -> bool:

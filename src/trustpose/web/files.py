@@ -13,8 +13,9 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from trustpose.calibration.applied_record import fitted_photos, in_sample_sentence, is_same_file, photo_ids
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.card import LABELS, Number
+from trustpose.calibration.card import LABELS
 from trustpose.calibration.fit import fit
+from trustpose.calibration.metrics import PlainValue
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.comparison import with_comparisons
 from trustpose.files import InputError, parse_json
@@ -177,7 +178,7 @@ def _fit(truth: StoredUpload, results: StoredUpload, out: Path) -> tuple[Calibra
     return calibrator, {"method": card.method, "rows": rows}
 
 
-def _value(number: Number) -> float | None:
+def _value(number: PlainValue) -> float | None:
     return None if number is None else round(number[0], 3)
 
 

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from trustpose.files import InputError
 from trustpose.geometry.cameras import Camera, Lens
 from trustpose.io.columns import LARGEST
-from trustpose.io.json_reader import short
+from trustpose.json_records import short
 
 _NUMBERS = 10_000  # no field of a camera is longer
 

@@ -1,7 +1,7 @@
 """The output kind "centres": people of a photo as points, with the offset from each to its joints, and heatmaps."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int
@@ -9,10 +9,9 @@ from jaxtyping import Int
 from trustpose.codecs.centres import MAX_PEOPLE, CentreMaps, CentrePoseCodec
 from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
 from trustpose.codecs.people import DetectedPeople
-from trustpose.io.json_reader import Fields
-from trustpose.models.inputs import InputSpec
-from trustpose.models.outputs.photo_maps import Decoding, PhotoMaps, read_maps, read_names, read_peaks
-from trustpose.skeletons import Skeleton
+from trustpose.json_records import Count, Text, within
+from trustpose.models.outputs.photo_maps import Decoding, Least, Offset, PhotoMaps, Sigma
+from trustpose.models.outputs.spec_fields import OutputFields
 
 
 @dataclass(frozen=True)
@@ -26,37 +25,24 @@ class CentreOutput(PhotoMaps):
 
     kind: ClassVar[str] = "centres"
 
-    centre: str = "centre"
-    sides: str = "sides"
-    joints: str = "joints"
-    heatmaps: str = "heatmaps"
-    offset: float = 0.0
-    sigma: float = 1.0
+    centre: Text = "centre"
+    sides: Text = "sides"
+    joints: Text = "joints"
+    heatmaps: Text = "heatmaps"
+    offset: Offset = 0.0
+    sigma: Sigma = 1.0
     decoding: Decoding = "dark"
-    min_peak: float = 0.1
-    reach: float = 0.3
-    most: int = MAX_PEOPLE
-    min_score: float = 0.1
-    overlap: float = 1.0
+    min_peak: Least = 0.1
+    reach: Least = 0.3
+    most: Count = MAX_PEOPLE
+    min_score: Least = 0.1
+    overlap: Annotated[float, within(0, 1)] = 1.0
 
-    @classmethod
-    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "CentreOutput":
-        """Read the field 'output' of a spec. Raises InputError naming the field."""
-        fields, keypoints, stride = read_maps(top, cls.kind, inputs, skeleton)
-        if stride != int(stride):
-            raise fields.fail("stride", "a whole number", stride)
-        output = cls(
-            keypoints,
-            stride,
-            **read_names(fields, centre=cls.centre, sides=cls.sides, joints=cls.joints, heatmaps=cls.heatmaps),
-            **read_peaks(fields, cls.offset, cls.sigma, cls.decoding, cls.min_peak),
-            reach=fields.number("reach", minimum=0.0, default=cls.reach),
-            most=fields.count("most", default=cls.most),
-            min_score=fields.number("min_score", minimum=0.0, default=cls.min_score),
-            overlap=fields.number("overlap", minimum=0.0, maximum=1.0, default=cls.overlap),
-        )
-        fields.close()
-        return output
+    def check(self, fields: OutputFields) -> None:
+        """Raise ValueError, naming the field, for what does not fit the spec's input or skeleton."""
+        super().check(fields)
+        if self.stride % 1:
+            raise ValueError(f"stride: expected a whole number, got {self.stride:g}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the field 'output' of a spec."""

@@ -4,8 +4,8 @@ The kind "heatmaps" is in `dense_outputs`.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
@@ -15,12 +15,15 @@ from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.simcc import Score, SimCCCodec
 from trustpose.files import InputError
 from trustpose.geometry.crops import Grid
-from trustpose.io.json_reader import Fields
+from trustpose.json_records import Count, Text, described, is_number, naming, within
 from trustpose.models.inputs import InputSpec, Sizes
-from trustpose.skeletons import Skeleton
+from trustpose.models.outputs.spec_fields import OutputFields
 
 PeopleFrom = Literal["photo", "boxes", "either"]
 """A model's input for people: none, it finds them in the photo; their boxes; or either."""
+_SIMCC = ("simcc", "simcc-dark")
+_ORDER = 'x, y and score in the network\'s order, e.g. ["y", "x", "score"]'
+_Sigma = Annotated[float, within(0.1, 16384)]
 
 
 @runtime_checkable
@@ -46,7 +49,7 @@ class CropOutput(ABC):
     is_from_tokens: ClassVar[bool] = False
     """Whether its last layers read one token per keypoint instead of a map."""
 
-    keypoints: int
+    keypoints: Count
 
     @abstractmethod
     def codec(self, inputs: InputSpec) -> CropCodec:
@@ -94,26 +97,20 @@ class CoordinateOutput(CropOutput):
     kind: ClassVar[str] = "coordinates"
     is_shaped: ClassVar[bool] = False
 
-    keypoints: int
-    order: tuple[str, str, str]
+    keypoints: Count
+    order: Annotated[tuple[str, str, str], described(_ORDER)]
     normalised: bool
-    name: str | None = None
+    name: Text | None = None
+
+    def __post_init__(self) -> None:
+        if sorted(self.order) != ["score", "x", "y"]:
+            raise ValueError(f"order: expected {_ORDER}, got {list(self.order)}")
 
     @classmethod
-    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "CoordinateOutput":  # noqa: ARG003
+    def read(cls, fields: OutputFields) -> "CoordinateOutput":
         """Read the fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
-        fields = top.object("output")
-        fields.choice("kind", (cls.kind,))
-        keypoints = fields.keypoints(skeleton)
-        name = fields.text("name") if "name" in fields.value else None
-        top.choice("codec", ("coordinates",), default="coordinates")
-        order = fields.value.get("order")
-        if not isinstance(order, list) or sorted(map(str, order)) != ["score", "x", "y"]:
-            raise fields.fail("order", 'x, y and score in the network\'s order, e.g. ["y", "x", "score"]', order)
-        fields.seen.add("order")
-        output = cls(keypoints, (order[0], order[1], order[2]), fields.boolean("normalised"), name)
-        fields.close()
-        return output
+        fields.expect_codec("coordinates")
+        return fields.read(cls)
 
     def to_json(self) -> dict[str, Any]:
         value = asdict(self) | {"order": list(self.order)}
@@ -153,47 +150,30 @@ class SimCCOutput(CropOutput):
     kind: ClassVar[str] = "simcc"
     is_from_tokens: ClassVar[bool] = True
 
-    keypoints: int
-    x: str = "simcc_x"
-    y: str = "simcc_y"
-    split: float = 2.0
-    sigma: tuple[float, float] = (4.9, 5.66)
+    keypoints: Count
+    x: Text = "simcc_x"
+    y: Text = "simcc_y"
+    split: Annotated[float, within(0.1, 16)] = 2.0
+    sigma: Annotated[tuple[_Sigma, _Sigma], described("a number from 0.1 to 16384, or two, across and down")] = (
+        4.9,
+        5.66,
+    )
     normalised: bool = False
     subbin: bool = False
     score: Score = "lower"
-    flip_shift: int | None = None
+    flip_shift: Annotated[int, within(0), described("a whole number of bins")] | None = None
 
     @classmethod
-    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "SimCCOutput":
+    def read(cls, fields: OutputFields) -> "SimCCOutput":
         """Read the fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
-        fields = top.object("output")
-        fields.choice("kind", (cls.kind,))
-        keypoints = fields.keypoints(skeleton)
-        codec = top.choice("codec", _SIMCC, default=_SIMCC[0])
-        split = fields.number("split", minimum=0.1, maximum=16.0, default=2.0)
-        sigma = cls.sigma
-        if "sigma" in fields.value:
-            pair = fields.number_or_pair("sigma", minimum=0.1, maximum=16384.0)
-            sigma = pair if isinstance(pair, tuple) else (pair, pair)
-        shift = None
-        if "flip_shift" in fields.value:
-            shift = int(fields.number("flip_shift", minimum=0.0, maximum=min(inputs.width * split - 1, 64.0)))
-            if shift != fields.value["flip_shift"]:
-                raise fields.fail("flip_shift", "a whole number of bins", fields.value["flip_shift"])
-        output = cls(
-            keypoints,
-            x=fields.text("x", default="simcc_x"),
-            y=fields.text("y", default="simcc_y"),
-            split=split,
-            sigma=sigma,
-            normalised=fields.boolean("normalised") if "normalised" in fields.value else False,
-            subbin=codec == _SIMCC[1],
-            score=fields.choice("score", ("lower", "mean"), default="lower"),
-            flip_shift=shift,
-        )
-        if output.x == output.y:
-            raise fields.fail("y", "another output than in 'x'", output.y)
-        fields.close()
+        sigma = fields.value.get("sigma")
+        pair = {"sigma": [sigma, sigma]} if is_number(sigma) else {}
+        fields = replace(fields, value={**fields.value, **pair})
+        output = fields.read(cls, subbin=fields.expect_codec(*_SIMCC) == _SIMCC[1])
+        most = min(fields.inputs.width * output.split - 1, 64.0)
+        with naming(fields.path, "output"):
+            if output.flip_shift is not None and output.flip_shift > most:
+                raise ValueError(f"flip_shift: expected a whole number from 0 to {most:g}, got {output.flip_shift}")
         return output
 
     def to_json(self) -> dict[str, Any]:
@@ -230,6 +210,3 @@ class SimCCOutput(CropOutput):
     def describe(self) -> str:
         refinement = ", read between the bins" if self.subbin else ""
         return f"SimCC logits of one person, {self.split:g} bins a pixel{refinement}"
-
-
-_SIMCC = ("simcc", "simcc-dark")

@@ -2,7 +2,7 @@
 those of detectors for a whole photo, "boxes", as maps, and "box-list", as lists before NMS."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -10,14 +10,15 @@ from trustpose.codecs import Outputs
 from trustpose.codecs.boxes import BoxListCodec, CentreCodec
 from trustpose.codecs.heatmaps import CODECS, DECODINGS, Convention, Decoding, HeatmapCodec
 from trustpose.files import InputError
-from trustpose.io.json_reader import Fields
-from trustpose.models.inputs import InputSpec, Sizes
+from trustpose.json_records import Count, Number, Text, described, is_number, naming, within
+from trustpose.models.inputs import InputSpec, Scale, Sizes, with_fraction
 from trustpose.models.outputs.crops import CropOutput, PeopleFrom
+from trustpose.models.outputs.spec_fields import OutputFields
 from trustpose.names import expected_one_of
-from trustpose.skeletons import Skeleton
 
 _MOST_TAPS = 31
 _PLAIN = {"offset": 0.0, "score_scale": 1.0, "score_offset": 0.0, "background": False}  # their defaults
+MinScore = Annotated[float, within(1e-6, 1)]
 _OVERLAP = 0.6  # PaddleDetection's for PicoDet
 
 
@@ -34,44 +35,67 @@ class HeatmapOutput(CropOutput):
     kind: ClassVar[str] = "heatmaps"
     sizes: ClassVar[Sizes] = "either"
 
-    keypoints: int
-    height: int
-    width: int
-    stride: float
-    name: str | None = None
+    keypoints: Count
+    height: Count
+    width: Count
+    stride: Annotated[float, within(0.01, 16384)]
+    name: Text | None = None
     decoding: Decoding = "argmax-quarter"
     convention: Convention = "ordinary"
-    sigma: float = 2.0
-    temperature: float | None = None
-    smoothing: int | None = None
-    offset: float = 0.0
-    score_scale: float = 1.0
-    score_offset: float = 0.0
+    sigma: Annotated[float, within(0.1, 16384)] = 2.0
+    temperature: Annotated[float, within(1e-3, 1e3)] | None = None
+    smoothing: Annotated[int, within(1, _MOST_TAPS), described(f"an odd number up to {_MOST_TAPS}")] | None = None
+    offset: Number = 0.0
+    score_scale: Scale = 1.0
+    score_offset: Annotated[float, within(-1e6, 1e6)] = 0.0
     background: bool = False
 
     @classmethod
-    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "HeatmapOutput":
+    def read(cls, fields: OutputFields) -> "HeatmapOutput":
         """Read the fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
-        fields = top.object("output")
-        fields.choice("kind", (cls.kind,))
-        keypoints = fields.keypoints(skeleton)
-        name = fields.text("name") if "name" in fields.value else None
-        decoding, convention = CODECS[top.choice("codec", tuple(CODECS), default="argmax-quarter")]
-        for side, length in (("height", inputs.height), ("width", inputs.width)):
-            if inputs.multiple is not None and length % inputs.multiple:
-                text = f'"multiple of {inputs.multiple}, M usual", where M is one'
-                raise top.object("input").fail(side, text, top.object("input").value[side])
-        height, width, stride = _read_size(fields, inputs, convention)
-        sigma = fields.number("sigma", minimum=0.1, maximum=16384.0, default=2.0)
-        if sigma > max(height, width):
-            raise fields.fail("sigma", "the trained bumps' in map pixels, less than the map", sigma)
-        temperature = None
-        if decoding == "integral" and "temperature" in fields.value:
-            temperature = fields.number("temperature", minimum=1e-3, maximum=1e3)
-        trained = (decoding, convention, sigma, temperature)
-        decoded = _read_decoding(fields, stride, convention)
-        fields.close()
-        return cls(keypoints, height, width, stride, name, *trained, **decoded)
+        inputs = fields.inputs
+        decoding, convention = CODECS[fields.expect_codec("argmax-quarter", *CODECS)]
+        derived: dict[str, Any] = {"decoding": decoding, "convention": convention}
+        if decoding != "integral":
+            derived["temperature"] = None
+        if convention == "unbiased":
+            derived["offset"] = 0.0
+        defaults = {}
+        with naming(fields.path, "input"):
+            if inputs.multiple is not None:
+                for side, length in (("height", inputs.height), ("width", inputs.width)):
+                    if length % inputs.multiple:
+                        text = f'"multiple of {inputs.multiple}, M usual", where M is one'
+                        raise ValueError(f"{side}: expected {text}, got {length}")
+                stride = fields.value.get("stride")
+                if is_number(stride) and stride > 0:
+                    defaults = {"height": round(inputs.height / stride), "width": round(inputs.width / stride)}
+        fields = replace(fields, value=with_fraction(fields.value, "score_scale"))
+        output = fields.read(cls, defaults, **derived)
+        with naming(fields.path, "output"):
+            output._check(inputs)
+        return output
+
+    def _check(self, inputs: InputSpec) -> None:
+        """Raise ValueError, naming the field, if the maps do not fit the input, or a number the maps."""
+        height, width, stride = self.height, self.width, self.stride
+        if inputs.multiple is not None and inputs.multiple % stride:
+            raise ValueError(
+                f"stride: expected a number that divides the input's multiple, {inputs.multiple}, got {stride:g}"
+            )
+        if abs(height * stride - inputs.height) >= stride or abs(width * stride - inputs.width) >= stride:
+            sizes = f"({inputs.height} / {height}, {inputs.width} / {width})"
+            raise ValueError(f"stride: expected about input size / map size {sizes}, got {stride:g}")
+        if self.is_unbiased and min(height, width) < 2:
+            raise ValueError(f"width: expected maps of at least 2 × 2 pixels with codec udp, got {width}")
+        if self.is_unbiased and (height * stride, width * stride) != (inputs.height, inputs.width):
+            raise ValueError(f"stride: expected exactly input size / map size with codec udp, got {stride:g}")
+        if self.sigma > max(height, width):
+            raise ValueError(f"sigma: expected the trained bumps' in map pixels, less than the map, got {self.sigma:g}")
+        if self.smoothing is not None and self.smoothing % 2 == 0:
+            raise ValueError(f"smoothing: expected an odd number up to {_MOST_TAPS}, got {self.smoothing}")
+        if abs(self.offset) > stride:
+            raise ValueError(f"offset: expected a number from {-stride:g} to {stride:g}, got {self.offset:g}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that `read` reads. Raises ValueError if decoding and convention have no common codec name."""
@@ -140,43 +164,6 @@ class HeatmapOutput(CropOutput):
         return f"heatmaps {self.width}×{self.height} of one person, {self.decoding}"
 
 
-def _read_size(fields: Fields, inputs: InputSpec, convention: Convention) -> tuple[int, int, float]:
-    """Return height and width of the maps, and their stride, which determines both for a variable input size."""
-    stride = fields.number("stride", minimum=0.01, maximum=16384.0)
-    usual: tuple[int | None, int | None] = None, None
-    if inputs.multiple is not None:
-        if inputs.multiple % stride:
-            raise fields.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
-        usual = round(inputs.height / stride), round(inputs.width / stride)
-    height, width = fields.count("height", default=usual[0]), fields.count("width", default=usual[1])
-    if abs(height * stride - inputs.height) >= stride or abs(width * stride - inputs.width) >= stride:
-        expected = f"about input size / map size ({inputs.height} / {height}, {inputs.width} / {width})"
-        raise fields.fail("stride", expected, stride)
-    if convention == "unbiased" and min(height, width) < 2:
-        raise fields.fail("width", "maps of at least 2 × 2 pixels with codec udp", width)
-    if convention == "unbiased" and (height * stride, width * stride) != (inputs.height, inputs.width):
-        raise fields.fail("stride", "exactly input size / map size with codec udp", stride)
-    return height, width, stride
-
-
-def _read_decoding(fields: Fields, stride: float, convention: Convention) -> dict[str, Any]:
-    """Return the optional fields that are given: for positions of map pixels, scores of peaks, maps left out."""
-    options: dict[str, Any] = {}
-    if "smoothing" in fields.value:
-        options["smoothing"] = fields.count("smoothing")
-        if options["smoothing"] % 2 == 0 or options["smoothing"] > _MOST_TAPS:
-            raise fields.fail("smoothing", f"an odd number up to {_MOST_TAPS}", options["smoothing"])
-    if "offset" in fields.value and convention == "ordinary":
-        options["offset"] = fields.number("offset", minimum=-stride, maximum=stride)
-    if "score_scale" in fields.value:
-        options["score_scale"] = fields.scale("score_scale")
-    if "score_offset" in fields.value:
-        options["score_offset"] = fields.number("score_offset", minimum=-1e6, maximum=1e6)
-    if "background" in fields.value:
-        options["background"] = fields.boolean("background")
-    return options
-
-
 @dataclass(frozen=True)
 class BoxOutput:
     """Boxes of the people of a whole photo as maps of centres and sides (1, 5, h, w): see `codecs.boxes`.
@@ -188,21 +175,18 @@ class BoxOutput:
     people_from: ClassVar[PeopleFrom] = "photo"
     sizes: ClassVar[Sizes] = "free"
 
-    stride: int
-    min_score: float
-    name: str | None = None
+    stride: Count
+    min_score: MinScore
+    name: Text | None = None
 
     @classmethod
-    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "BoxOutput":  # noqa: ARG003
+    def read(cls, fields: OutputFields) -> "BoxOutput":
         """Read the field 'output' of a spec. Raises InputError naming the field."""
-        fields = top.object("output")
-        fields.choice("kind", (cls.kind,))
-        stride = fields.count("stride")
-        if (inputs.multiple or 0) % stride:
-            raise fields.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
-        name = fields.text("name") if "name" in fields.value else None
-        output = cls(stride, fields.number("min_score", minimum=1e-6, maximum=1.0), name)
-        fields.close()
+        output, multiple = fields.read(cls), fields.inputs.multiple or 0
+        with naming(fields.path, "output"):
+            if multiple % output.stride:
+                expected = f"a number that divides the input's multiple, {multiple}"
+                raise ValueError(f"stride: expected {expected}, got {output.stride}")
         return output
 
     def to_json(self) -> dict[str, Any]:
@@ -244,28 +228,16 @@ class BoxListOutput:
     people_from: ClassVar[PeopleFrom] = "photo"
     sizes: ClassVar[Sizes] = "either"
 
-    scores: str
-    boxes: str
-    min_score: float
-    overlap: float = _OVERLAP
-    person: int = 0
+    scores: Text
+    boxes: Text
+    min_score: MinScore
+    overlap: Annotated[float, within(0, 1)] = _OVERLAP
+    person: Annotated[int, within(0, 9999), described("a whole number, 0 for the first class")] = 0
 
     @classmethod
-    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "BoxListOutput":  # noqa: ARG003
+    def read(cls, fields: OutputFields) -> "BoxListOutput":
         """Read the field 'output' of a spec. Raises InputError naming the field."""
-        fields = top.object("output")
-        fields.choice("kind", (cls.kind,))
-        scores, boxes = fields.text("scores"), fields.text("boxes")
-        if scores == boxes:
-            raise fields.fail("boxes", "another output than 'scores'", boxes)
-        min_score = fields.number("min_score", minimum=1e-6, maximum=1.0)
-        overlap = fields.number("overlap", minimum=0.0, maximum=1.0, default=_OVERLAP)
-        person = fields.value.get("person", 0)
-        if type(person) is not int or not 0 <= person < 10_000:
-            raise fields.fail("person", "a whole number, 0 for the first class", person)
-        fields.seen.add("person")
-        fields.close()
-        return cls(scores, boxes, min_score, overlap, person)
+        return fields.read(cls)
 
     def to_json(self) -> dict[str, Any]:
         """Return the field 'output' of a spec."""

@@ -1,7 +1,7 @@
 """The output kind "fields": keypoint heatmaps and part affinity fields of a photo, with the options of grouping."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,10 +11,10 @@ from trustpose.codecs.fields import FieldCodec, Support, limb_support
 from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
 from trustpose.codecs.people import DetectedPeople
 from trustpose.files import InputError
-from trustpose.grouping.paf import MATCHINGS, ORDERS, LimbGrouping, Matching, Order
-from trustpose.io.json_reader import Fields
-from trustpose.models.inputs import InputSpec
-from trustpose.models.outputs.photo_maps import Decoding, PhotoMaps, read_boolean, read_maps, read_names, read_peaks
+from trustpose.grouping.paf import MATCHINGS, LimbGrouping, Matching, Order
+from trustpose.json_records import Count, Number, Text, described, short, within
+from trustpose.models.outputs.photo_maps import Decoding, Least, Offset, PhotoMaps, Sigma
+from trustpose.models.outputs.spec_fields import OutputFields, expect_permutation
 from trustpose.names import expected_one_of
 from trustpose.skeletons import Skeleton
 
@@ -33,48 +33,42 @@ class FieldOutput(PhotoMaps):
 
     kind: ClassVar[str] = "fields"
 
-    limbs: tuple[tuple[int, int], ...]
-    heatmaps: str = "heatmaps"
-    fields: str = "fields"
+    limbs: tuple[Annotated[tuple[int, int], described("a pair of joints")], ...]
+    heatmaps: Text = "heatmaps"
+    fields: Text = "fields"
     background: bool = False
-    offset: float = 0.0
-    sigma: float = 1.0
+    offset: Offset = 0.0
+    sigma: Sigma = 1.0
     decoding: Decoding = "dark"
-    min_peak: float = 0.1
-    min_value: float = 0.05
-    min_share: float = 0.8
+    min_peak: Least = 0.1
+    min_value: Annotated[float, within(0, 1)] = 0.05
+    min_share: Annotated[float, within(0, 0.99)] = 0.8
     long_penalty: bool = True
     matching: Matching = "greedy"
     order: Order = "limbs"
     redundant: tuple[int, ...] = ()
-    min_parts: int = 4
-    min_score: float = 0.4
+    min_parts: Count = 4
+    min_score: Number = 0.4
     field_order: tuple[int, ...] | None = None
 
     @classmethod
-    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "FieldOutput":
-        """Read the field 'output' of a spec. Raises InputError naming the field."""
-        fields, keypoints, stride = read_maps(top, cls.kind, inputs, skeleton)
-        limbs = _read_limbs(fields, skeleton)
-        output = cls(
-            keypoints,
-            stride,
-            limbs,
-            **read_names(fields, heatmaps=cls.heatmaps, fields=cls.fields),
-            background=read_boolean(fields, "background", default=cls.background),
-            **read_peaks(fields, cls.offset, cls.sigma, cls.decoding, cls.min_peak),
-            min_value=fields.number("min_value", minimum=0.0, maximum=1.0, default=cls.min_value),
-            min_share=fields.number("min_share", minimum=0.0, maximum=0.99, default=cls.min_share),
-            long_penalty=read_boolean(fields, "long_penalty", default=cls.long_penalty),
-            matching=fields.choice("matching", MATCHINGS, default=cls.matching),
-            order=fields.choice("order", ORDERS, default=cls.order),
-            redundant=_read_redundant(fields, len(limbs)),
-            min_parts=fields.count("min_parts", default=cls.min_parts),
-            min_score=fields.number("min_score", default=cls.min_score),
-            field_order=_read_field_order(fields, len(limbs)),
-        )
-        fields.close()
-        return output
+    def defaults(cls, skeleton: Skeleton) -> dict[str, Any]:
+        """Return the skeleton's limbs."""
+        return {"limbs": skeleton.edges}
+
+    def check(self, fields: OutputFields) -> None:
+        """Raise ValueError, naming the field, for what does not fit the spec's input or skeleton."""
+        super().check(fields)
+        joints = {frozenset(limb) for limb in self.limbs}
+        is_valid = all(len(limb) == 2 and limb <= set(range(self.keypoints)) for limb in joints)
+        if not is_valid or not 0 < len(self.limbs) == len(joints):
+            expected = f"pairs of different joints from 0 to {self.keypoints - 1}, each once"
+            raise ValueError(f"limbs: expected {expected}, got {short([list(limb) for limb in self.limbs])}")
+        if not set(self.redundant) <= set(range(len(self.limbs))):
+            expected = f"numbers of limbs from 0 to {len(self.limbs) - 1}"
+            raise ValueError(f"redundant: expected {expected}, got {short(list(self.redundant))}")
+        if self.field_order is not None:
+            expect_permutation("field_order", self.field_order, len(self.limbs))
 
     def to_json(self) -> dict[str, Any]:
         """Return the field 'output' of a spec."""
@@ -182,45 +176,3 @@ class FieldOutput(PhotoMaps):
     def describe(self) -> str:
         """Describe the output for `trustpose models`."""
         return f"people of a photo, by part affinity fields of {len(self.limbs)} limbs"
-
-
-def _read_limbs(fields: Fields, skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
-    """Return pairs of different joints, each once in either direction; those of the skeleton if there are none."""
-    fields.seen.add("limbs")
-    value = fields.value.get("limbs", [list(edge) for edge in skeleton.edges])
-    expected = f"pairs of different joints from 0 to {len(skeleton) - 1}, each once"
-    if not isinstance(value, list) or not value:
-        raise fields.fail("limbs", expected, value)
-    seen: set[frozenset[int]] = set()
-    for pair in value:
-        is_pair = isinstance(pair, list) and len(pair) == 2 and all(type(end) is int for end in pair)
-        if not is_pair or not all(0 <= end < len(skeleton) for end in pair) or pair[0] == pair[1]:
-            raise fields.fail("limbs", expected, pair)
-        if frozenset(pair) in seen:
-            raise fields.fail("limbs", expected, pair)
-        seen.add(frozenset(pair))
-    return tuple((pair[0], pair[1]) for pair in value)
-
-
-def _read_redundant(fields: Fields, limbs: int) -> tuple[int, ...]:
-    """Return the numbers of limbs that never start a person."""
-    fields.seen.add("redundant")
-    value = fields.value.get("redundant", [])
-    if not isinstance(value, list) or any(type(number) is not int or not 0 <= number < limbs for number in value):
-        raise fields.fail("redundant", f"numbers of limbs from 0 to {limbs - 1}", value)
-    return tuple(value)
-
-
-def _read_field_order(fields: Fields, limbs: int) -> tuple[int, ...] | None:
-    """Return the numbers of all limbs in some order."""
-    fields.seen.add("field_order")
-    value = fields.value.get("field_order")
-    if value is None:
-        return None
-    if (
-        not isinstance(value, list)
-        or any(type(number) is not int for number in value)
-        or sorted(value) != list(range(limbs))
-    ):
-        raise fields.fail("field_order", f"the numbers 0 to {limbs - 1}, each once", value)
-    return tuple(value)

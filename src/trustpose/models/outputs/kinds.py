@@ -7,19 +7,30 @@ entry in `KINDS`.
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from trustpose.codecs.people import BOX, PeopleCodec
-from trustpose.io.json_reader import Fields
+from trustpose.json_records import Count, Text, described, naming, short
 from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.crops import CoordinateOutput, PeopleFrom, SimCCOutput
 from trustpose.models.outputs.dense import BoxListOutput, BoxOutput, HeatmapOutput
 from trustpose.models.outputs.fields import FieldOutput
+from trustpose.models.outputs.spec_fields import OutputFields
 from trustpose.models.outputs.tags import TagOutput
-from trustpose.skeletons import Skeleton
 
 _ORDER = re.compile(r"(\d{1,5}) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\w+), (\w+), (\w+)")
+
+
+@dataclass(frozen=True)
+class _PeopleFile:
+    """The JSON of `PeopleOutput`."""
+
+    keypoints: Count
+    shape: Annotated[tuple[int, int, int], described("[1, people, 3 × keypoints + 5]")]
+    order: Text
+    normalised: bool
+    name: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -41,27 +52,20 @@ class PeopleOutput:
     name: str | None = None
 
     @classmethod
-    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "PeopleOutput":  # noqa: ARG003
+    def read(cls, fields: OutputFields) -> "PeopleOutput":
         """Read the field 'output' of a spec. Raises InputError naming the field."""
-        fields = top.object("output")
-        fields.choice("kind", (cls.kind,))
-        keypoints = fields.keypoints(skeleton)
-        text = fields.text("order")
-        match = _ORDER.fullmatch(text)
-        names = match.groups() if match else ("",) * 9
-        is_row = sorted(names[1:4]) == ["score", "x", "y"] and sorted(names[4:]) == sorted((*BOX, "score"))
-        if names[0] != str(keypoints) or not is_row:
-            expected = f'a text such as "{keypoints} x (y, x, score), then ymin, xmin, ymax, xmax, score"'
-            raise fields.fail("order", expected, text)
-        shape, columns = fields.value.get("shape"), 3 * keypoints + 5
-        if not isinstance(shape, list) or len(shape) != 3 or shape[::2] != [1, columns] or type(shape[1]) is not int:
-            raise fields.fail("shape", f"[1, people, {columns}]", shape)
-        fields.seen.add("shape")
-        name = fields.text("name") if "name" in fields.value else None
+        file, count = fields.read(_PeopleFile), len(fields.skeleton)
+        with naming(fields.path, "output"):
+            match = _ORDER.fullmatch(file.order)
+            names = match.groups() if match else ("",) * 9
+            is_row = sorted(names[1:4]) == ["score", "x", "y"] and sorted(names[4:]) == sorted((*BOX, "score"))
+            if names[0] != str(count) or not is_row:
+                expected = f'a text such as "{count} x (y, x, score), then ymin, xmin, ymax, xmax, score"'
+                raise ValueError(f"order: expected {expected}, got {short(file.order)}")
+            if file.shape[::2] != (1, 3 * count + 5):
+                raise ValueError(f"shape: expected [1, people, {3 * count + 5}], got {list(file.shape)}")
         order, box_order = (names[1], names[2], names[3]), (names[4], names[5], names[6], names[7], names[8])
-        output = cls(shape[1], keypoints, order, box_order, fields.boolean("normalised"), name)
-        fields.close()
-        return output
+        return cls(file.shape[1], count, order, box_order, file.normalised, file.name)
 
     def to_json(self) -> dict[str, Any]:
         """Return the field 'output' of a spec."""

@@ -2,28 +2,24 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypedDict, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from jaxtyping import Int
 
 from trustpose.codecs.fields import Support
 from trustpose.codecs.people import DetectedPeople
-from trustpose.io.json_reader import Fields
-from trustpose.models.inputs import InputSpec, Sizes
+from trustpose.json_records import LARGEST, Count, naming, within
+from trustpose.models.inputs import Sizes
 from trustpose.models.outputs.crops import PeopleFrom
+from trustpose.models.outputs.spec_fields import OutputFields
 from trustpose.skeletons import Skeleton
 
 Decoding = Literal["argmax-quarter", "dark"]
-
-
-class Peaks(TypedDict):
-    """Options of reading candidates from heatmaps: see `codecs.heatmaps`. min_peak: a candidate's minimum height."""
-
-    offset: float
-    sigma: float
-    decoding: Decoding
-    min_peak: float
+Stride = Annotated[float, within(1, 256)]  # input pixels a cell
+Offset = Annotated[float, within(-256, 256)]  # of the first cell, in input pixels
+Sigma = Annotated[float, within(0.1, 64)]  # of a heatmap's peak, in cells
+Least = Annotated[float, within(0, LARGEST)]  # a score's or a height's minimum
 
 
 @dataclass(frozen=True)
@@ -35,8 +31,25 @@ class PhotoMaps(ABC):
     people_from: ClassVar[PeopleFrom] = "photo"
     sizes: ClassVar[Sizes] = "either"
 
-    keypoints: int
-    stride: float
+    keypoints: Count
+    stride: Stride
+
+    @classmethod
+    def read(cls, fields: OutputFields) -> Self:
+        """Read the field 'output' of a spec. Raises InputError naming the field."""
+        output = fields.read(cls, cls.defaults(fields.skeleton))
+        with naming(fields.path, "output"):
+            output.check(fields)
+        return output
+
+    @classmethod
+    def defaults(cls, skeleton: Skeleton) -> dict[str, Any]:  # noqa: ARG003
+        """Return what the JSON may leave out because the skeleton says it."""
+        return {}
+
+    def check(self, fields: OutputFields) -> None:
+        """Raise ValueError, naming the field, for what does not fit the spec's input or skeleton."""
+        fields.check_stride("stride", self.stride)
 
     @property
     @abstractmethod
@@ -85,48 +98,3 @@ class PhotoMaps(ABC):
     def cells(self, width: int, height: int) -> tuple[int, int]:
         """Return the maps' height and width in cells."""
         return round(height / self.stride), round(width / self.stride)
-
-
-def read_maps(top: Fields, kind: str, inputs: InputSpec, skeleton: Skeleton) -> tuple[Fields, int, float]:
-    """Begin to read the field 'output' of `kind`: return it, the number of keypoints, and the stride.
-
-    Raises InputError naming the field.
-    """
-    fields = top.object("output")
-    fields.choice("kind", (kind,))
-    return fields, fields.keypoints(skeleton), read_stride(fields, "stride", inputs)
-
-
-def read_stride(fields: Fields, field: str, inputs: InputSpec, default: float | None = None) -> float:
-    """Return input pixels a cell, which must divide the input's sides."""
-    stride = fields.number(field, minimum=1.0, maximum=256.0, default=default)
-    if inputs.height % stride or inputs.width % stride or (inputs.multiple or 0) % stride:
-        raise fields.fail(field, "a divisor of the input's sides", stride)
-    return stride
-
-
-def read_names(fields: Fields, /, **defaults: str) -> dict[str, str]:
-    """Return the names of a network's outputs by field; no two may be the same."""
-    names: dict[str, str] = {}
-    for field, default in defaults.items():
-        name = fields.text(field, default)
-        same_name = next((other_field for other_field, other_name in names.items() if other_name == name), None)
-        if same_name is not None:
-            raise fields.fail(field, f"another output than {same_name!r}", name)
-        names[field] = name
-    return names
-
-
-def read_peaks(fields: Fields, offset: float, sigma: float, decoding: Decoding, min_peak: float) -> Peaks:
-    """Return the options of reading candidates from peaks; the arguments are the defaults."""
-    return {
-        "offset": fields.number("offset", minimum=-256.0, maximum=256.0, default=offset),
-        "sigma": fields.number("sigma", minimum=0.1, maximum=64.0, default=sigma),
-        "decoding": fields.choice("decoding", get_args(Decoding), default=decoding),
-        "min_peak": fields.number("min_peak", minimum=0.0, default=min_peak),
-    }
-
-
-def read_boolean(fields: Fields, field: str, *, default: bool) -> bool:
-    """Return true or false."""
-    return fields.boolean(field) if field in fields.value else default

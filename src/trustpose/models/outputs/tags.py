@@ -11,17 +11,9 @@ from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
 from trustpose.codecs.people import DetectedPeople
 from trustpose.codecs.tags import best_by_tag
 from trustpose.grouping.associative_embedding import COCO_ORDER, TagGrouping, mean_tags
-from trustpose.io.json_reader import Fields
-from trustpose.models.inputs import InputSpec
-from trustpose.models.outputs.photo_maps import (
-    Decoding,
-    PhotoMaps,
-    read_boolean,
-    read_maps,
-    read_names,
-    read_peaks,
-    read_stride,
-)
+from trustpose.json_records import Count, Number, Text
+from trustpose.models.outputs.photo_maps import Decoding, Least, Offset, PhotoMaps, Sigma, Stride
+from trustpose.models.outputs.spec_fields import OutputFields, expect_permutation
 from trustpose.skeletons import COCO_17, Skeleton
 
 MAX_PER_JOINT = 30  # candidates of one joint, and people, as in HigherHRNet's evaluation
@@ -42,37 +34,29 @@ class TagOutput(PhotoMaps):
     kind: ClassVar[str] = "tags"
 
     order: tuple[int, ...]
-    heatmaps: str = "heatmaps"
-    tags: str = "tags"
-    tag_stride: float | None = None
-    offset: float = 0.0
-    sigma: float = 1.0
+    heatmaps: Text = "heatmaps"
+    tags: Text = "tags"
+    tag_stride: Stride | None = None
+    offset: Offset = 0.0
+    sigma: Sigma = 1.0
     decoding: Decoding = "dark"
-    min_peak: float = 0.1
-    tag_threshold: float = 1.0
-    most: int = MAX_PER_JOINT
+    min_peak: Least = 0.1
+    tag_threshold: Least = 1.0
+    most: Count = MAX_PER_JOINT
     fill: bool = False
-    min_score: float = 0.0
+    min_score: Number = 0.0
 
     @classmethod
-    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "TagOutput":
-        """Read the field 'output' of a spec. Raises InputError naming the field."""
-        fields, keypoints, stride = read_maps(top, cls.kind, inputs, skeleton)
-        tag_stride = read_stride(fields, "tag_stride", inputs) if "tag_stride" in fields.value else None
-        output = cls(
-            keypoints,
-            stride,
-            _read_order(fields, skeleton),
-            **read_names(fields, heatmaps=cls.heatmaps, tags=cls.tags),
-            tag_stride=tag_stride,
-            **read_peaks(fields, cls.offset, cls.sigma, cls.decoding, cls.min_peak),
-            tag_threshold=fields.number("tag_threshold", minimum=0.0, default=cls.tag_threshold),
-            most=fields.count("most", default=cls.most),
-            fill=read_boolean(fields, "fill", default=cls.fill),
-            min_score=fields.number("min_score", default=cls.min_score),
-        )
-        fields.close()
-        return output
+    def defaults(cls, skeleton: Skeleton) -> dict[str, Any]:
+        """Return HigherHRNet's order of COCO's joints, else the skeleton's."""
+        return {"order": list(COCO_ORDER if skeleton.keypoints == COCO_17.keypoints else range(len(skeleton)))}
+
+    def check(self, fields: OutputFields) -> None:
+        """Raise ValueError, naming the field, for what does not fit the spec's input or skeleton."""
+        super().check(fields)
+        if self.tag_stride is not None:
+            fields.check_stride("tag_stride", self.tag_stride)
+        expect_permutation("order", self.order, self.keypoints)
 
     def to_json(self) -> dict[str, Any]:
         """Return the field 'output' of a spec."""
@@ -143,14 +127,3 @@ def _enlarged(tags: Float[np.ndarray, "K a b"], rows: int, columns: int) -> Floa
     high, wide = tags.shape[1:]
     y, x = (2 * np.arange(rows) + 1) * high // (2 * rows), (2 * np.arange(columns) + 1) * wide // (2 * columns)
     return tags[:, y[:, None], x]
-
-
-def _read_order(fields: Fields, skeleton: Skeleton) -> tuple[int, ...]:
-    """Return all joints in some order; HigherHRNet's for COCO's joints, else the skeleton's, if there is none."""
-    fields.seen.add("order")
-    usual = COCO_ORDER if skeleton.keypoints == COCO_17.keypoints else tuple(range(len(skeleton)))
-    value = fields.value.get("order", list(usual))
-    whole = isinstance(value, list) and all(type(number) is int for number in value)
-    if not whole or sorted(value) != list(range(len(skeleton))):
-        raise fields.fail("order", f"the numbers 0 to {len(skeleton) - 1}, each once", value)
-    return tuple(value)

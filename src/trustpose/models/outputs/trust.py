@@ -3,22 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
+from msgspec import Meta
 
 from trustpose.calibration.presence import PresenceModel
 from trustpose.files import InputError
-from trustpose.io.json_reader import Fields, is_number
-from trustpose.poses import AREAS, Area, ErrorModel
+from trustpose.json_records import FileName, Number, NumberOrText, Text, described, naming, read_record, short
+from trustpose.poses import Area, ErrorModel
 
 POSE_FIELDS = ("quality", "visibility", "pose_quality")
 READ_FIELDS = (*POSE_FIELDS, "presence")  # that prediction reads for each crop
 TRUST_FIELDS = (*READ_FIELDS, "labelled")
 LINE_FIELDS = ("quality", "pose_quality")  # whose logits a spec may correct by slope and offset
 LINES = ("flip", "detected", "detected_flip")
-Lines = Mapping[str, tuple[float, float]]
+Lines = Mapping[str, Annotated[tuple[Number, Number], described("two numbers, slope and offset")]]
 ERROR_FIELDS = ("errors", "errors_flip")
 MIN_PROBABILITY = 1e-6  # for logits
 _SUM_TOLERANCE = 1e-3  # of three probabilities computed in half precision
@@ -46,54 +47,55 @@ class TrustOutput:
     `geometry.expected_error` alone.
     """
 
-    outputs: Mapping[str, str]
-    head: str
+    outputs: Mapping[str, Text]
+    head: Text
     area: Area
-    parameters: int
-    fitted_on: Mapping[str, float | int | str] = field(default_factory=dict)
+    parameters: Annotated[int, Meta(ge=0), described("how many the head has, a whole number")]
+    fitted_on: Mapping[str, NumberOrText] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    maps: Mapping[str, str] = field(default_factory=dict)
-    box: str | None = None
-    xy: str | None = None
+    maps: Mapping[str, Text] = field(default_factory=dict)
+    box: Text | None = None
+    xy: Text | None = None
     presence: PresenceModel | None = None
-    file: str | None = None
+    file: FileName | None = None
     flip: Lines = field(default_factory=dict)
     detected: Lines = field(default_factory=dict)
     detected_flip: Lines = field(default_factory=dict)
     errors: ErrorModel | None = None
     errors_flip: ErrorModel | None = None
 
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.outputs if name not in TRUST_FIELDS]
+        if unknown or not self.outputs:
+            raise ValueError(f"outputs: expected names of outputs for some of {', '.join(TRUST_FIELDS)}, got {unknown}")
+        if len(set(self.outputs.values())) < len(self.outputs):
+            raise ValueError(f"outputs: expected another output for each field, got {short(dict(self.outputs))}")
+        if self.xy is not None and self.xy == self.box:
+            raise ValueError(f"xy: expected another input than in 'box', got {self.xy!r}")
+        for lines in LINES:
+            for name in getattr(self, lines):
+                if name not in LINE_FIELDS or name not in self.outputs:
+                    raise ValueError(f"{lines}.{name}: expected one of {', '.join(LINE_FIELDS)} that 'outputs' has")
+
     @classmethod
-    def read(cls, trust: Fields) -> "TrustOutput":
-        """Read the field 'trust' of a spec; unknown fields are refused. Raises InputError naming the field."""
-        outputs = _texts(trust, "outputs")
-        unknown = [name for name in outputs if name not in TRUST_FIELDS]
-        if unknown or not outputs:
-            raise trust.fail("outputs", f"names of outputs for some of {', '.join(TRUST_FIELDS)}", outputs)
-        if len(set(outputs.values())) < len(outputs):
-            raise trust.fail("outputs", "another output for each field", outputs)
-        trust_output = cls(
-            outputs=outputs,
-            head=trust.text("head"),
-            area=trust.choice("area", AREAS),
-            parameters=_parameters(trust),
-            fitted_on=trust.values("fitted_on"),
-            options=_object(trust, "options"),
-            maps=_texts(trust, "maps"),
-            box=trust.text("box") if "box" in trust.value else None,
-            xy=trust.text("xy") if "xy" in trust.value else None,
-            presence=_read_presence(trust),
-            file=trust.file_name("file") if "file" in trust.value else None,
-            flip=_read_lines(trust, "flip", outputs),
-            detected=_read_lines(trust, "detected", outputs),
-            detected_flip=_read_lines(trust, "detected_flip", outputs),
-            errors=_read_errors(trust, "errors"),
-            errors_flip=_read_errors(trust, "errors_flip"),
-        )
-        if trust_output.xy is not None and trust_output.xy == trust_output.box:
-            raise trust.fail("xy", "another input than in 'box'", trust_output.xy)
-        trust.close()
-        return trust_output
+    def read(cls, value: Mapping[str, Any], path: str, *, is_separate: bool) -> "TrustOutput":
+        """Read the field 'trust' of the spec in `path`: of a head in the network's graph, or, for networks with maps of
+        all people, in a file of its own. Raises InputError naming the field."""
+        value = dict(value)
+        with naming(path, "trust"):
+            if "min_presence" in value:
+                remedy = "leave it out, or write 'presence' by tools/fit_presence.py"
+                raise ValueError(f"min_presence: expected none, that was of an earlier version; {remedy}")
+        errors = {name: value.pop(name) for name in ERROR_FIELDS if name in value}
+        models = {name: ErrorModel.of_json(errors[name], path, f"trust.{name}") for name in errors}
+        trust = read_record(cls, value, path, "trust", **models)
+        with naming(path, "trust"):
+            if not is_separate and trust.file is not None:
+                raise ValueError(f"file: expected none, a crop's head is in the network's graph, got {trust.file!r}")
+            if is_separate and (trust.file is None or set(trust.maps) != {"features"} or trust.inputs):
+                expected = "the head's own graph, with maps {\"features\": the network's output}, and no box or xy"
+                raise ValueError(f"file: expected {expected}, got {trust.file!r}")
+        return trust
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -112,21 +114,6 @@ class TrustOutput:
             value[name] = {field: list(line) for field, line in getattr(self, name).items()} or None
         value |= {name: None if (errors := getattr(self, name)) is None else errors.to_json() for name in ERROR_FIELDS}
         return {name: value for name, value in value.items() if value is not None}
-
-
-def read_trust(top: Fields, *, is_separate: bool) -> TrustOutput | None:
-    """Read the field 'trust' of a spec, None if it has none: of a head in the network's graph, or, for networks with
-    maps of all people, in a file of its own. Raises InputError naming the field."""
-    if "trust" not in top.value:
-        return None
-    trust_fields = top.object("trust")
-    trust = TrustOutput.read(trust_fields)
-    if not is_separate and trust.file is not None:
-        raise trust_fields.fail("file", "none, a crop's head is in the network's graph", trust.file)
-    if is_separate and (trust.file is None or set(trust.maps) != {"features"} or trust.inputs):
-        expected = "the head's own graph, with maps {\"features\": the network's output}, and no box or xy"
-        raise trust_fields.fail("file", expected, trust.file)
-    return trust
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,46 +183,6 @@ def _on_line(values: Float[np.ndarray, "*B"], line: tuple[float, float]) -> Floa
     return (1 / (1 + np.exp(-logit))).astype(values.dtype)
 
 
-def _read_errors(trust: Fields, name: str) -> ErrorModel | None:
-    """Read the field "errors" or "errors_flip" of a 'trust'. Raises InputError naming what is wrong."""
-    if name not in trust.value:
-        return None
-    trust.seen.add(name)
-    try:
-        return ErrorModel.of_json(trust.value[name])
-    except ValueError as error:
-        raise trust.fail(name, "an error model (docs/trust.md)", str(error)) from None
-
-
-def _read_presence(trust: Fields) -> PresenceModel | None:
-    """Read the field 'presence' of a 'trust'. Raises InputError naming what is wrong."""
-    if "min_presence" in trust.value:
-        expected = "none, that was of an earlier version; leave it out, or write 'presence' by tools/fit_presence.py"
-        raise trust.fail("min_presence", expected, trust.value["min_presence"])
-    if "presence" not in trust.value:
-        return None
-    trust.seen.add("presence")
-    try:
-        return PresenceModel.of_json(trust.value["presence"])
-    except ValueError as error:
-        raise trust.fail("presence", str(error).removeprefix("presence: "), trust.value["presence"]) from None
-
-
-def _read_lines(trust: Fields, name: str, outputs: Mapping[str, str]) -> dict[str, tuple[float, float]]:
-    """Read slopes and offsets by field; {} without any. Raises InputError naming what is wrong."""
-    if name not in trust.value:
-        return {}
-    line_fields, lines = trust.object(name), {}
-    for field_name, line in line_fields.value.items():
-        line_fields.seen.add(field_name)
-        if field_name not in LINE_FIELDS or field_name not in outputs:
-            raise line_fields.fail(field_name, f"one of {', '.join(LINE_FIELDS)} that 'outputs' has", field_name)
-        if not (isinstance(line, list) and len(line) == 2 and all(map(is_number, line))):
-            raise line_fields.fail(field_name, "two numbers, slope and offset", line)
-        lines[field_name] = (float(line[0]), float(line[1]))
-    return lines
-
-
 def trust_shape(name: str, keypoints: int) -> tuple[int, ...]:
     """Return the shape of a trust field without the people: (K,), (K, 3) or ()."""
     return {"visibility": (keypoints, 3), "pose_quality": (), "presence": ()}.get(name, (keypoints,))
@@ -244,28 +191,6 @@ def trust_shape(name: str, keypoints: int) -> tuple[int, ...]:
 def pose_fields(trust: Mapping[str, np.ndarray], *, is_detected: bool) -> dict[str, np.ndarray]:
     """Return the fields of `Poses` from a head's for N boxes; `presence` only if a detector found them."""
     return {name: value for name, value in trust.items() if name in POSE_FIELDS or (is_detected and name == "presence")}
-
-
-def _texts(trust: Fields, name: str) -> dict[str, str]:
-    value = _object(trust, name)
-    if not all(isinstance(text, str) and text for text in value.values()):
-        raise trust.fail(name, "an object of texts", value)
-    return value
-
-
-def _object(trust: Fields, name: str) -> dict[str, Any]:
-    trust.seen.add(name)
-    value = trust.value.get(name, {})
-    if not isinstance(value, dict):
-        raise trust.fail(name, "an object", value)
-    return value
-
-
-def _parameters(trust: Fields) -> int:
-    value = trust.number("parameters")
-    if value < 0 or value != int(value):
-        raise trust.fail("parameters", "how many the head has, a whole number", trust.value["parameters"])
-    return int(value)
 
 
 def _plain(value: Any) -> Any:
