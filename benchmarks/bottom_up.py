@@ -37,8 +37,8 @@ from matplotlib import rc_context
 
 import trustpose as tp
 from trustpose.calibration.metrics import find_targets
-from trustpose.datasets.folds import fold_of
 from trustpose.geometry.crops import Grid, invert_affine, transform
+from trustpose.images import fold_of
 from trustpose.io.coco.truth import TruthFile
 from trustpose.io.photos import MAX_PIXELS
 from trustpose.metrics.bootstrap import interval, resample_counts

@@ -33,12 +33,12 @@ import numpy as np
 from coco_photos import ap_of, average_precision, ground_truth, of_photos, photos_of, thirds_by_crowding
 from harness import parser, percent, run, table, with_interval
 
-from trustpose.datasets.folds import fold_of
 from trustpose.geometry.crops import Boxes, transform
 from trustpose.grouping.association import ASSOCIATIONS, JointAssociation
 from trustpose.grouping.crowdpose import Association, JointCandidates
 from trustpose.grouping.pose_nms import ALPHAPOSE, ALPHAPOSE_THRESHOLD, PoseDistance, choose_parameters
 from trustpose.grouping.suppression import POSE_THRESHOLD, Method, suppress
+from trustpose.images import fold_of
 from trustpose.io.photos import MAX_PIXELS
 from trustpose.metrics.bootstrap import resample_counts
 from trustpose.poses import Poses, Truth

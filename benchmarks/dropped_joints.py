@@ -19,7 +19,7 @@ from harness import parser, run, table
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.fit import fit
 from trustpose.calibration.options import FitOptions
-from trustpose.datasets.folds import fold_of
+from trustpose.images import fold_of
 from trustpose.io.coco.results import read_results
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.poses import Poses

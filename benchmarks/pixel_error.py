@@ -37,7 +37,6 @@ from scipy.optimize import minimize
 import trustpose as tp
 from trustpose.calibration.fit import fit as fit_calibrator
 from trustpose.calibration.options import FitOptions
-from trustpose.datasets.folds import fold_of
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.record import Audit
 from trustpose.geometry.expected_error import (
@@ -49,6 +48,7 @@ from trustpose.geometry.expected_error import (
     expected_error,
     gaussian_error,
 )
+from trustpose.images import fold_of
 from trustpose.io.coco.results import ResultsFile, common_photos, read_results
 from trustpose.io.coco.truth import TruthFile
 from trustpose.metrics.localisation import SHARES

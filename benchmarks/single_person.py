@@ -5,7 +5,7 @@
     python benchmarks/single_person.py MODELS
     python benchmarks/single_person.py --sizes
 
-Held out are the people of fold 0 of 10 by `datasets.folds.fold_of`, with their labels as published, not cleaned.
+Held out are the people of fold 0 of 10 by `images.fold_of`, with their labels as published, not cleaned.
 
   systems   mean over joints of PCK@0.2 by the torso (which is PDJ@0.2), PDJ@0.1, PCK@0.2 by the box, and mean over
             limbs of strict PCP, with 95 % intervals from drawing people; the stages of one network below it
@@ -28,13 +28,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
-from trustpose.datasets.folds import fold_of
 from trustpose.datasets.lspet import lspet_people, read_lspet
 from trustpose.datasets.people import People
 from trustpose.files import InputError
 from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box, invert_affine, transform
 from trustpose.geometry.oks import opks
 from trustpose.heads.network import TrustNetwork
+from trustpose.images import fold_of
 from trustpose.metrics.bootstrap import resample_counts
 from trustpose.metrics.correct_parts import body_limbs, limb_distance
 from trustpose.metrics.localisation import (

@@ -11,9 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError, find_shown, write_json
 from trustpose.geometry.boxes import xyxy_to_xywh
+from trustpose.images import fold_of
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.io.photos import read_image
 from trustpose.models.runtime.backends import BoxDetector

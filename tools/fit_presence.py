@@ -32,8 +32,8 @@ from trustpose.calibration.presence import (
     presence_features,
 )
 from trustpose.calibration.score_maps import fit_logistic, logit
-from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
+from trustpose.images import fold_of
 from trustpose.io.coco.results import read_results
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.metrics.classification import binary_ranking

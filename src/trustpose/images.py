@@ -1,12 +1,13 @@
-"""`Images`: the photos or frames of `Poses` and `Truth`, which refer to them by `image_id`."""
+"""`Images`: the photos or frames of `Poses` and `Truth`, which refer to them by `image_id`; folds and draws by id."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped, UInt64
 
 from trustpose.notebook import html_line, html_table
 
@@ -128,3 +129,20 @@ def _cells(name: str, column: np.ndarray) -> list[Any]:
     """Return the cells of a column, None for unknown ones."""
     unknown = _UNKNOWN[name]
     return [None if cell == unknown or cell != cell else cell for cell in column.tolist()]
+
+
+def fold_of(image_id: Int[np.ndarray, " N"], folds: int) -> Int[np.ndarray, " N"]:
+    """Return the fold (N,) of each image: the SHA-256 of its id, modulo `folds`. The same in every data set, and the
+    same for all people of a photo."""
+    images, inverse = np.unique(image_id, return_inverse=True)
+    digests = (hashlib.sha256(str(image).encode()).digest() for image in images.tolist())
+    return np.array([int.from_bytes(digest[:8], "big") % folds for digest in digests], dtype=np.int64)[inverse]
+
+
+def draw_number(image_id: Int[np.ndarray, " N"]) -> UInt64[np.ndarray, " N"]:
+    """Return a number (N,) for each image that is as good as drawn at random, and independent of its fold: the
+    finalizer of SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014)."""
+    mixed = image_id.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -13,8 +13,8 @@ from tests.calibration.cases import FEW, STANDING, as_json, fit, made_up
 from tests.calibration.damaged import card_with, saved_with
 from tests.cli.cases import run
 from trustpose.calibration.decisions import DecisionRule, choose_rule
-from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
+from trustpose.images import fold_of
 from trustpose.io.coco.results import read_results
 from trustpose.poses import Poses, write_results
 

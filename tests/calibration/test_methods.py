@@ -14,8 +14,8 @@ from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.fit import prepare
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.selection import METHODS, out_of_fold
-from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
+from trustpose.images import fold_of
 from trustpose.skeletons import BLAZEPOSE_33
 
 TRUST = ("quality", "visibility", "pose_quality")

@@ -7,8 +7,8 @@ import pytest
 
 from tests.calibration.cases import fit
 from trustpose.calibration.options import FitOptions
-from trustpose.datasets.folds import fold_of
 from trustpose.evaluation.audit import audit
+from trustpose.images import fold_of
 from trustpose.io.coco.results import read_results
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.poses import Poses

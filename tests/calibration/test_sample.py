@@ -10,9 +10,8 @@ import pytest
 from tests.calibration.cases import as_json, made_up
 from tests.parquet_cases import write_parts
 from trustpose.calibration.fit import DrawnPhotos, files_to_fit, limited
-from trustpose.datasets.folds import draw_number
 from trustpose.files import InputError
-from trustpose.images import Images
+from trustpose.images import Images, draw_number
 from trustpose.io import parquet as parquet_parts
 from trustpose.io.coco.results import read_results
 from trustpose.io.coco.truth import read_coco_truth

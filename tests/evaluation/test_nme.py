@@ -34,7 +34,7 @@ def faces(request, data_dir: Path, tmp_path: Path) -> tuple[Path, Path, str, flo
 
 def test_it_is_the_mean_of_all_points(faces) -> None:
     truth, results, skeleton, expected = faces
-    record = audit(truth, results, skeleton=skeleton, metrics=["nme"], draws=50)
+    record = audit(truth, results, skeleton=skeleton, metric=["nme"], draws=50)
     nme = record.localisation["nme"]
     assert nme.error == pytest.approx(expected, rel=1e-12) and nme.title == "NME" and nme.fraction == 0.1
     assert 0 < nme.total <= 1 and repr(record).endswith(f"NME {expected:.3f})")
@@ -65,7 +65,7 @@ def test_a_point_without_a_prediction_gives_no_mean(faces) -> None:
     rows = json.loads(results.read_text())
     rows[0]["keypoints"][:3] = [0, 0, 0]
     results.write_text(json.dumps(rows))
-    record = audit(truth, results, skeleton=skeleton, metrics=["nme"], draws=0)
+    record = audit(truth, results, skeleton=skeleton, metric=["nme"], draws=0)
     assert record.localisation["nme"].error is None
     assert "localisation.nme.error: null, as joints that count have no prediction" in record.notes
 

@@ -23,7 +23,7 @@ def files(data_dir: Path) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def record(files) -> Audit:
-    return audit(*files, area="file", tables=("thresholds", "scoring-errors,non-0@0.3"), draws=0)
+    return audit(*files, area="file", table=("thresholds", "scoring-errors,non-0@0.3"), draws=0)
 
 
 def test_thresholds_are_those_of_pycocotools(files, record) -> None:
@@ -75,7 +75,7 @@ def test_non_0_leaves_out_what_is_predicted_absent(files, tmp_path) -> None:
     for row in rows:
         row["visibility"] = generator.dirichlet([1, 1, 3], 17).tolist()
     (tmp_path / "results.json").write_text(json.dumps(rows))
-    record = audit(truth, tmp_path / "results.json", area="file", tables=["non-0@0.3"], draws=0)
+    record = audit(truth, tmp_path / "results.json", area="file", table=["non-0@0.3"], draws=0)
     details = record.details
     poses = read_results(tmp_path / "results.json").poses[details.measured]
     steps = np.linspace(0.5, 0.95, 10)
@@ -96,7 +96,7 @@ def test_non_0_leaves_out_what_is_predicted_absent(files, tmp_path) -> None:
     wrist = record.tables["non-0"]["wrist"]
     np.testing.assert_allclose([wrist.AP, wrist.AR, wrist.non_0_AP, wrist.non_0_AR], np.ravel(expected), rtol=1e-12)
     assert wrist.non_0_AR < wrist.AR
-    every = audit(truth, tmp_path / "results.json", area="file", tables=["non-0"], draws=0)
+    every = audit(truth, tmp_path / "results.json", area="file", table=["non-0"], draws=0)
     means = [np.mean([getattr(one, name) for one in every.keypoint_types.values()]) for name in ("AP", "AR")]
     assert [every.tables["non-0"]["mean"].AP, every.tables["non-0"]["mean"].AR] == pytest.approx(means)
 

@@ -11,8 +11,8 @@ from sklearn.metrics import average_precision_score, f1_score, precision_recall_
 
 import trustpose as tp
 from tests.cli.cases import run
-from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
+from trustpose.images import fold_of
 from trustpose.io.coco.results import read_results
 
 ABSENT, OCCLUDED = 0, 1

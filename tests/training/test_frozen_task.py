@@ -17,9 +17,9 @@ from tests.people_cases import write_training_folder
 from tests.predict.tiny_trust import crops, normalised, write_network
 from tests.training.tiny import equal, rows
 from trustpose.cli import main
-from trustpose.datasets.folds import fold_of
 from trustpose.files import write_json
 from trustpose.geometry.crops import Boxes
+from trustpose.images import fold_of
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors

@@ -12,11 +12,11 @@ from torch import nn
 
 import trustpose as tp
 from tests.training.tiny import COLOURS, one_process
-from trustpose.datasets.folds import fold_of
 from trustpose.export.inner_tensors import FEATURES, find_maps
 from trustpose.export.onnx import write_onnx
 from trustpose.files import InputError
 from trustpose.geometry.oks import oks
+from trustpose.images import fold_of
 from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import InputSpec, ModelSpec
 from trustpose.predict.bottom_up import BottomUpNetwork, GroupHead

@@ -37,10 +37,10 @@ from trustpose.calibration.selection import (
     recalibration,
 )
 from trustpose.calibration.shift import Domain, OpinionDomain
-from trustpose.datasets.folds import draw_number, fold_of
 from trustpose.datasets.ground_truth import TruthSource, open_ground_truth, truth_file_of
 from trustpose.files import InputError
 from trustpose.geometry.expected_error import LabelledErrors, fit_error_model
+from trustpose.images import draw_number, fold_of
 from trustpose.io.coco.labels import LABELLED, TERNARY
 from trustpose.io.coco.results import ResultsFile, image_ids, joined_files, of_photos, separate_categories
 from trustpose.io.coco.truth import TruthFile

@@ -1,6 +1,6 @@
 """`trustpose audit`: evaluate the poses of a results file and the reliability of their scores."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from trustpose.calibration.options import AREA, AREAS, SEED, SIGMAS, SKELETON
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file, write_together
-from trustpose.cli.records import skeleton_names
+from trustpose.evaluation.options import AuditOptions
 from trustpose.files import InputError
 from trustpose.options import argument, option
 
@@ -19,19 +18,6 @@ if TYPE_CHECKING:
     from trustpose.evaluation.comparison import AnyAudit
     from trustpose.evaluation.precision import Rescoring
     from trustpose.evaluation.record import Audit
-    from trustpose.skeletons import Skeleton
-
-
-def _metrics() -> Iterable[str]:
-    from trustpose.evaluation.localisation import METRICS
-
-    return METRICS
-
-
-def _tables() -> Iterable[str]:
-    from trustpose.evaluation.precision import TABLES
-
-    return TABLES
 
 
 @dataclass(frozen=True)
@@ -58,44 +44,6 @@ class AuditFiles:
     )
 
 
-@dataclass(frozen=True)
-class AuditOptions:
-    """How the numbers are computed: options of `tp.audit`."""
-
-    area: str = option("auto", names=AREAS, help=AREA)
-    common: bool = option(False, help="Use only the photos that the ground truth and all results have in common.")
-    draws: int = option(1000, minimum=0, help="Resamplings of photos for the 95 % intervals; 0: no intervals.")
-    category: str | None = option(
-        None,
-        panel="People",
-        help="Category to audit, by name or id, if there are several; all: each of them, and their mean.",
-    )
-    skeleton: str | None = option(None, panel="People", names=skeleton_names, help=SKELETON)
-    sigmas: str | None = option(None, panel="People", help=SIGMAS)
-    score: str | None = option(
-        None,
-        panel="Trust",
-        help="Field of a result that ranks poses and is compared with OKS. Default: score ranks; pose_quality, if the "
-        "file has it, is compared.",
-    )
-    metric: Sequence[str] = option(
-        (),
-        panel="Accuracy",
-        names=_metrics,
-        help="Further metrics of joints, each NAME or NAME@FRACTION: pckh, pck, pck-box, pck-torso, pdj, fck, nme, "
-        "pcp, pcp-loose. Default: the data set's own (MPII: pckh; LSP: pck-torso, pcp, pcp-loose; FLIC: fck, pdj, "
-        "pcp).",
-    )
-    table: Sequence[str] = option(
-        (),
-        panel="Accuracy",
-        names=_tables,
-        help="Further tables: thresholds (AP at each OKS threshold), scoring-errors, non-0 (mAPK without keypoints "
-        "predicted absent; non-0@SCORE: nor those with a lower score).",
-    )
-    seed: int = option(0, panel="Accuracy", minimum=0, help=SEED)
-
-
 @command(
     "trustpose audit --gt gt.json --results results.json",
     "trustpose audit --gt gt.json a.json b.json --report page.html --images img",
@@ -104,36 +52,13 @@ class AuditOptions:
 )
 def audit(files: AuditFiles, options: AuditOptions) -> None:
     """Evaluate the poses of COCO results and the reliability of their scores."""
-    _audit(**vars(files), **vars(options))
-
-
-def _audit(
-    gt: Path,
-    results: Sequence[Path],
-    more_results: Sequence[Path],
-    before: Path | None,
-    after: Path | None,
-    calibrator: Path | None,
-    images: Path | None,
-    report: Path | None,
-    json: Path | None,
-    area: str,
-    common: bool,
-    draws: int,
-    category: str | None,
-    skeleton: str | None,
-    sigmas: str | None,
-    score: str | None,
-    metric: Sequence[str],
-    table: Sequence[str],
-    seed: int,
-) -> None:
-    _check_images(images, report)
-    named = [*(results or []), *(more_results or [])]
-    files = _files(named, before, after)
-    input_files = {"--gt": gt, "--results": named, "--before": before, "--after": after}
-    input_files |= {"--calibrator": calibrator, "--images": images, "--skeleton": skeleton_file(skeleton)}
-    check_outputs({"--report": report, "--json": json}, input_files)
+    _check_images(files.images, files.report)
+    named = [*files.results, *files.more_results]
+    results = _files(named, files.before, files.after)
+    input_files = {"--gt": files.gt, "--results": named, "--before": files.before, "--after": files.after}
+    input_files |= {"--calibrator": files.calibrator, "--images": files.images}
+    input_files |= {"--skeleton": skeleton_file(options.skeleton)}
+    check_outputs({"--report": files.report, "--json": files.json}, input_files)
     from rich.console import Console
 
     from trustpose.cli.audit_tables import (
@@ -159,34 +84,21 @@ def _audit(
             part = f"auditing {source.name}: {done:,} of {count:,} results" if count else f"reading {source.name} …"
             status.update(part)
 
-        all_records = audits(
-            gt,
-            files,
-            area=area,
-            score=score,
-            category=category,
-            skeleton=parse_skeleton(skeleton),
-            sigmas=parse_sigmas(sigmas),
-            common=common,
-            metrics=metric or (),
-            tables=table or (),
-            draws=draws,
-            seed=seed,
-            needs_oks=_needs_oks(before, calibrator, images),
-            tell=tell,
-        )
+        all_records = audits(files.gt, results, options, needs_oks=_needs_oks(files), tell=tell)
     if joints := [record for record in all_records if isinstance(record, JointsAudit)]:
         show_joints(
-            [_noted(record, file) for record, file in zip(joints, files, strict=True)], json=json, report=report
+            [_noted(record, file) for record, file in zip(joints, results, strict=True)],
+            json=files.json,
+            report=files.report,
         )
         return
     audited = [record for record in all_records if not isinstance(record, JointsAudit)]
-    notes_of = None if calibrator is None else _notes_by(calibrator, gt)
+    notes_of = None if files.calibrator is None else _notes_by(files.calibrator, files.gt)
     records = [
         _noted(record, file) if notes_of is None else replace(record, notes=(*record.notes, *notes_of(record)))
-        for record, file in zip(audited, files, strict=True)
+        for record, file in zip(audited, results, strict=True)
     ]
-    change = None if before is None else _change(*records)
+    change = None if files.before is None else _change(*records)
     print_numbers(records)
     print_joint_calibration(records)
     print_discs(records)
@@ -199,18 +111,18 @@ def _audit(
     print_verdicts(records)
     print_notes(records)
     contents: dict[Path, bytes] = {}
-    if json is not None:
-        contents[json] = _json(records, change, is_change=before is not None)
-    with progress.status("writing the report …") if report is not None else nullcontext():
-        if report is not None:
+    if files.json is not None:
+        contents[files.json] = _json(records, change, is_change=files.before is not None)
+    with progress.status("writing the report …") if files.report is not None else nullcontext():
+        if files.report is not None:
             from trustpose.report.page import page
 
-            contents[report] = page(records, images).encode()
+            contents[files.report] = page(records, files.images).encode()
         write_together(contents)
-    if json is not None:
-        say_written(json, "the numbers as JSON")
-    if report is not None:
-        say_written(report, "the report, a page for any browser")
+    if files.json is not None:
+        say_written(files.json, "the numbers as JSON")
+    if files.report is not None:
+        say_written(files.report, "the report, a page for any browser")
 
 
 def _json(records: "list[Audit]", change: "Rescoring | None", *, is_change: bool) -> bytes:
@@ -265,11 +177,11 @@ def _notes_by(path: Path, gt: Path) -> "Callable[[Audit], tuple[str, ...]]":
     return notes
 
 
-def _needs_oks(before: Path | None, calibrator: Path | None, images: Path | None) -> str | None:
+def _needs_oks(files: AuditFiles) -> str | None:
     """Return what of these options needs OKS, for an error."""
-    if before is not None or calibrator is not None:
+    if files.before is not None or files.calibrator is not None:
         return "--before, --after and --calibrator need OKS"
-    return None if images is None else "--images, the gallery, chooses people by OKS"
+    return None if files.images is None else "--images, the gallery, chooses people by OKS"
 
 
 def _change(before: "Audit", after: "Audit") -> "Rescoring | None":
@@ -292,22 +204,3 @@ def _check_images(images: Path | None, report: Path | None) -> None:
         raise InputError("--images adds a gallery to the report, expected --report too")
     if images is not None and not images.is_dir():
         raise InputError(f"{images}: no such directory, --images expects the folder with the photos")
-
-
-def parse_skeleton(name: str | None) -> "Skeleton | None":
-    """Return the skeleton of `--skeleton`, None if not given. Raises InputError."""
-    from trustpose.skeletons import skeleton_of
-
-    return None if name is None else skeleton_of(name)
-
-
-def parse_sigmas(text: str | None):
-    """Return the numbers of `--sigmas`, None if not given. Raises InputError."""
-    if text is None:
-        return None
-    import numpy as np
-
-    try:
-        return np.array([float(part) for part in text.split(",")])
-    except ValueError:
-        raise InputError(f"--sigmas: expected numbers separated by commas, got {text[:60]!r}") from None

@@ -4,14 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trustpose.datasets.options import skeleton_names
 from trustpose.options import option
-
-
-def skeleton_names() -> Iterable[str]:
-    """Return the names of the skeletons that are built in."""
-    from trustpose.skeletons import SKELETONS
-
-    return SKELETONS
 
 
 def calibrator_names() -> Iterable[str]:

@@ -133,11 +133,17 @@ def open_ground_truth(
     return held_truth(truth_file_of(source, category=category, skeleton=skeleton))
 
 
+_OTHER_FIELDS = (b'"keypointlabels"', b'"regions"', b'"keypoint_names"')  # in JSON objects of other layouts than COCO's
+
+
 def _own_layout(path: Path) -> TruthFile | None:
     """Return the people of a file in a data set's native layout; None for COCO's, whose reader reports other errors."""
     if path.is_dir() and (path / "joints.mat").is_file():
         path /= "joints.mat"
     content = read_bytes(path)
+    start = content[:64].removeprefix(BOM).lstrip()[:1]
+    if start == b"{" and not any(field in content for field in _OTHER_FIELDS):
+        return None
     if is_hdf5(content):
         return _of_hdf5(path, content)
     if is_matlab(content):
@@ -145,7 +151,7 @@ def _own_layout(path: Path) -> TruthFile | None:
     labelled = read_labelled(content, str(path))
     if labelled is not None:
         return truth_of_labelled(labelled, content, path)
-    if content[:64].removeprefix(BOM).lstrip()[:1] == b"[" or b'"keypoint_names"' in content:
+    if start == b"[" or b'"keypoint_names"' in content:
         value = parse_finite_json(content, path)
         for layout in (mpii, ai_challenger, ochuman):
             if layout.fits_json(value):

@@ -23,6 +23,7 @@ from trustpose.evaluation.localisation import (
     chosen_metrics,
     has_joints_only,
 )
+from trustpose.evaluation.options import AuditOptions
 from trustpose.evaluation.precision import Crowding, KeypointsNotAbsent, Occlusion, Precision, parse_tables
 from trustpose.evaluation.record import Audit, AuditNumbers
 from trustpose.evaluation.tracking import PeopleTracks
@@ -37,7 +38,7 @@ from trustpose.io.truth_stream import TruthBatches
 from trustpose.metrics.bootstrap import DRAWS
 from trustpose.metrics.matching import unpaired_on_people
 from trustpose.poses import Area, Poses, describe_counts
-from trustpose.skeletons import COCO_17, Skeleton, difference
+from trustpose.skeletons import COCO_17, Skeleton, difference, parse_sigmas
 
 UNPAIRED_ON_PEOPLE = 0.05  # share of the results above which the file's boxes or joints are suspect
 _PAIRING = ("results", "unpaired", "on_people", "missing", "keypoints")
@@ -196,10 +197,10 @@ def audit(
     score: str | None = None,
     category: str | int | None = None,
     skeleton: Skeleton | str | Path | None = None,
-    sigmas: Float[np.ndarray, " L"] | None = None,
+    sigmas: Float[np.ndarray, " L"] | str | None = None,
     common: bool = False,
-    metrics: Sequence[str] = (),
-    tables: Sequence[str] = (),
+    metric: Sequence[str] | str = (),
+    table: Sequence[str] | str = (),
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Audit | JointsAudit:
@@ -219,8 +220,8 @@ def audit(
         skeleton: A Skeleton, name or file, which overrides the ground truth's.
         sigmas: (K,), or one for all keypoints, instead of the skeleton's.
         common: Use only photos that both files have; without it, results for other photos are an error.
-        metrics: Names of `localisation.METRICS`, each with @FRACTION if wished. Default: the data set's own.
-        tables: Names of `tables.TABLES`.
+        metric: Names of `localisation.METRICS`, each with @FRACTION if wished. Default: the data set's own.
+        table: Names of `precision.TABLES`.
         draws: Resamplings of photos for the 95 % intervals; 0: no intervals.
         seed: Of the resampling.
 
@@ -234,75 +235,71 @@ def audit(
     Example:
         >>> record = tp.audit("gt.json", "results.json")
     """
-    return audits(
-        ground_truth,
-        [results],
+    options = AuditOptions(
         area=area,
         score=score,
         category=category,
         skeleton=skeleton,
         sigmas=sigmas,
         common=common,
-        metrics=metrics,
-        tables=tables,
+        metric=metric,
+        table=table,
         draws=draws,
         seed=seed,
-    )[0]
+    )
+    return audits(ground_truth, [results], options)[0]
 
 
 def audits(
     ground_truth: TruthSource,
     results: Sequence[Source],
+    options: AuditOptions,
     *,
-    area: str = "auto",
-    score: str | None = None,
-    category: str | int | None = None,
-    skeleton: Skeleton | str | Path | None = None,
-    sigmas: Float[np.ndarray, " L"] | None = None,
-    common: bool = False,
-    metrics: Sequence[str] = (),
-    tables: Sequence[str] = (),
-    draws: int = DRAWS,
-    seed: int = 0,
     needs_oks: str | None = None,
     tell: Tell = lambda source, done, count: None,  # noqa: ARG005
 ) -> list[Audit] | list[JointsAudit]:
     """Audit several results files against one ground truth, and compare them on common draws of photos.
 
-    Args are those of `audit`, with `common` for the photos that all files have; `needs_oks` says what else needs OKS,
-    for the error if there are no sigmas for it; `tell` is called with a results file, how many of its results are done,
-    and how many there are. Raises InputError.
+    Args:
+        ground_truth: as for `audit`.
+        results: each as for `audit`.
+        options: as for `audit`; `common` keeps the photos that all files have.
+        needs_oks: what else needs OKS, for the error if there are no sigmas for it.
+        tell: called with a results file, how many of its results are done, and how many there are.
+
+    Raises:
+        InputError: A file, field or option is invalid.
     """
-    parsed_tables = parse_tables(tables)
-    truth = open_ground_truth(ground_truth, category, skeleton)
+    tables = parse_tables(_texts(options.table))
+    truth = open_ground_truth(ground_truth, options.category, options.skeleton)
     header = truth.header
-    chosen = chosen_metrics(metrics, header)
-    convention = area_convention(header.path, area, truth.areas, has_boxes=truth.has_boxes)
-    joints_only = has_joints_only(header, chosen, sigmas)
-    needs_oks = needs_oks or ("--table needs OKS" if parsed_tables else None)
+    metrics = chosen_metrics(_texts(options.metric), header)
+    sigmas = parse_sigmas(options.sigmas) if isinstance(options.sigmas, str) else options.sigmas
+    joints_only = has_joints_only(header, metrics, sigmas)
+    needs_oks = needs_oks or ("--table needs OKS" if tables else None)
     if joints_only and needs_oks:
         raise InputError(f"{header.path}: {needs_oks}: give --sigmas")
-    options = _Options(
-        area=convention,
-        named_area=area,
-        score=score,
+    setup = _Setup(
+        options=options,
+        area=area_convention(header.path, options.area, truth.areas, has_boxes=truth.has_boxes),
         sigmas=np.zeros(header.truth.keypoint_count) if joints_only else header.sigmas(sigmas),
-        has_sigmas=sigmas is not None,
-        metrics=chosen,
-        tables=parsed_tables,
-        draws=draws,
-        seed=seed,
+        metrics=metrics,
+        tables=tables,
     )
     streams = []
     for source in results:
         tell(source, 0, 0)
-        streams.append(_open(source, truth, score or RANKED_BY, common=common))
-    photos = common_ids(truth, streams) if common else None
+        streams.append(_open(source, truth, options.score or RANKED_BY, common=options.common))
+    photos = common_ids(truth, streams) if options.common else None
     records: list[Any] = []
     for source, stream in zip(results, streams, strict=True):
         run = _run_joints if joints_only else _run
-        records.append(run(truth, stream, options, photos, lambda done, s=source, n=stream.count: tell(s, done, n)))
-    return with_comparisons(records)
+        records.append(run(truth, stream, setup, photos, lambda done, s=source, n=stream.count: tell(s, done, n)))
+    return with_comparisons(records) if len(records) > 1 else records
+
+
+def _texts(names: Sequence[str] | str) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names
 
 
 def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = "auto") -> AuditNumbers:
@@ -317,18 +314,14 @@ def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = 
 
 
 @dataclass(frozen=True)
-class _Options:
-    """The options of an audit, checked."""
+class _Setup:
+    """What the options of an audit mean for this ground truth."""
 
+    options: AuditOptions
     area: Area
-    named_area: str
-    score: str | None
     sigmas: Float[np.ndarray, " K"]
-    has_sigmas: bool
     metrics: Sequence[Metric]
     tables: dict[str, float | None]
-    draws: int
-    seed: int
 
 
 def _open(source: Source, truth: TruthBatches, score_field: str, *, common: bool) -> PoseStream:
@@ -365,13 +358,13 @@ class _Numbers:
 
 
 def _batches(
-    truth: TruthBatches, results: PoseStream, options: _Options, photos: np.ndarray | None, tick: Callable[[int], None]
+    truth: TruthBatches, results: PoseStream, setup: _Setup, photos: np.ndarray | None, tick: Callable[[int], None]
 ):
     """Yield the batches of a stream of pairs."""
     first, done = 0, 0
     for file, results_file in paired_batches(truth, results, photos):
         batch = Batch(
-            file, results_file, sigmas=options.sigmas, area=options.area, score_field=options.score, first=first
+            file, results_file, sigmas=setup.sigmas, area=setup.area, score_field=setup.options.score, first=first
         )
         yield batch
         first, done = first + len(batch.image_id), done + len(results_file.score)
@@ -379,27 +372,27 @@ def _batches(
 
 
 def _run(
-    truth: TruthBatches, results: PoseStream, options: _Options, photos: np.ndarray | None, tick: Callable[[int], None]
+    truth: TruthBatches, results: PoseStream, setup: _Setup, photos: np.ndarray | None, tick: Callable[[int], None]
 ) -> Audit:
     """Audit one stream: every section counts every batch, then states its numbers."""
-    header, tables = truth.header, options.tables
+    header, tables = truth.header, setup.tables
     inputs, details, tracks = Inputs(), KeptPhotos(), PeopleTracks()
     precision, occlusion, crowding, errors = Precision(), Occlusion(), Crowding(), KeypointErrors()
     pose, keypoint, presence = PoseScore(), KeypointScores(header.truth.keypoint_count), Presence()
     visibility, pixels = VisibilityPrediction(is_ternary=header.has_visibility), PixelErrors()
-    localisation = JointLocalisation(options.metrics, header.path)
+    localisation = JointLocalisation(setup.metrics, header.path)
     score_errors = ScoreErrors() if "scoring-errors" in tables else None
     not_absent = KeypointsNotAbsent(tables["non-0"], header.truth.keypoint_count) if "non-0" in tables else None
     sections = [inputs, precision, occlusion, crowding, errors, pose, keypoint, visibility, presence, pixels]
     sections += [localisation, tracks, details, *filter(None, (score_errors, not_absent))]
     ids = [np.zeros(0, np.int64)]
     with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OKS is 0
-        for batch in _batches(truth, results, options, photos, tick):
+        for batch in _batches(truth, results, setup, photos, tick):
             for section in sections:
                 section.add(batch)
             ids.append(batch.image_id)
-        findings = Findings(Resampling(np.concatenate(ids), options.draws, options.seed))
-        findings.notes += _notes(truth, inputs, options)
+        findings = Findings(Resampling(np.concatenate(ids), setup.options.draws, setup.options.seed))
+        findings.notes += _notes(truth, inputs, setup)
         further: dict[str, Any] = {"thresholds": precision.thresholds()} if "thresholds" in tables else {}
         further |= {} if score_errors is None else {"scoring-errors": score_errors.result()}
         further |= {} if not_absent is None else {"non-0": not_absent.result(header, findings)}
@@ -425,8 +418,8 @@ def _run(
         categories=categories,
         keypoint_types=keypoint.types(header.keypoint_names),
         intervals=findings.intervals,
-        area=options.area,
-        score_field=options.score or RANKED_BY,
+        area=setup.area,
+        score_field=setup.options.score or RANKED_BY,
         pose_field=batch.pose_field,
         inputs=inputs.result((header.path, header.sha256), (results.path, results.sha256)),
         notes=tuple(findings.notes),
@@ -436,17 +429,17 @@ def _run(
 
 
 def _run_joints(
-    truth: TruthBatches, results: PoseStream, options: _Options, photos: np.ndarray | None, tick: Callable[[int], None]
+    truth: TruthBatches, results: PoseStream, setup: _Setup, photos: np.ndarray | None, tick: Callable[[int], None]
 ) -> JointsAudit:
     """Audit the joints of one stream without OKS."""
     header, inputs = truth.header, Inputs()
-    localisation = JointLocalisation(options.metrics, header.path)
+    localisation = JointLocalisation(setup.metrics, header.path)
     ids = [np.zeros(0, np.int64)]
-    for batch in _batches(truth, results, options, photos, tick):
+    for batch in _batches(truth, results, setup, photos, tick):
         inputs.add(batch)
         localisation.add(batch)
         ids.append(batch.image_id)
-    findings = Findings(Resampling(np.concatenate(ids), options.draws, options.seed))
+    findings = Findings(Resampling(np.concatenate(ids), setup.options.draws, setup.options.seed))
     findings.notes += [*header.notes, *inputs.left_out_notes()]
     numbers = localisation.result(findings)
     assert header.skeleton is not None
@@ -455,16 +448,20 @@ def _run_joints(
         intervals=findings.intervals,
         inputs=inputs.result((header.path, header.sha256), (results.path, results.sha256)),
         notes=(*findings.notes, NEEDS_SIGMAS.format(name=header.skeleton.name)),
-        score_field=options.score or RANKED_BY,
-        draws=Draws(findings.draws, findings.resampling.image_id, options.seed),
+        score_field=setup.options.score or RANKED_BY,
+        draws=Draws(findings.draws, findings.resampling.image_id, setup.options.seed),
     )
 
 
-def _notes(truth: TruthBatches, inputs: Inputs, options: _Options) -> list[str]:
+def _notes(truth: TruthBatches, inputs: Inputs, setup: _Setup) -> list[str]:
     """Return notes on assumptions about the files, rows left out, and differences from COCO."""
     header = truth.header
     notes = [*header.notes, *inputs.left_out_notes()]
     notes += convention_notes(
-        options.area, options.named_area, inputs.area_sources, header.skeleton, has_sigmas=options.has_sigmas
+        setup.area,
+        setup.options.area,
+        inputs.area_sources,
+        header.skeleton,
+        has_sigmas=setup.options.sigmas is not None,
     )
     return [*notes, *inputs.notes(), *inputs.pairing_notes()]

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.datasets.folds import draw_number
 from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.draws import Findings
+from trustpose.images import draw_number
 from trustpose.io.coco.results import ResultsFile, joined_files, of_photos
 from trustpose.io.coco.truth import TruthFile
 from trustpose.poses import Poses, Truth

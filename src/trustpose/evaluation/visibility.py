@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int
 
-from trustpose.datasets.folds import fold_of
 from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.draws import Findings, PhotoTable, Ranking
 from trustpose.evaluation.record import (
@@ -21,6 +20,7 @@ from trustpose.evaluation.record import (
     known,
 )
 from trustpose.evaluation.trust import ranking_draws
+from trustpose.images import fold_of
 from trustpose.metrics.classification import (
     LabelledScores,
     LabelledThreshold,

@@ -73,9 +73,10 @@ def model_files(model: Path | None) -> list[Path]:
     return [model, model.with_suffix(".json")]
 
 
-def skeleton_file(name: str | None) -> Path | None:
-    """Return the file that `--skeleton` names; None for a skeleton's name, or without the option."""
-    return None if name is None or Path(name).suffix.lower() != ".json" else Path(name)
+def skeleton_file(skeleton: object) -> Path | None:
+    """Return the file that `--skeleton` names; None for a skeleton or its name, or without the option."""
+    is_file = isinstance(skeleton, (str, Path)) and Path(skeleton).suffix.lower() == ".json"
+    return Path(str(skeleton)) if is_file else None
 
 
 def _listed(files: Files) -> Iterable[Path]:

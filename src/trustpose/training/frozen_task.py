@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from trustpose.datasets.augment import TrainingCrops
 from trustpose.datasets.dataset_ops import subset
 from trustpose.datasets.detected_boxes import PRESENT
-from trustpose.datasets.folds import fold_of
 from trustpose.export.trust_folder import Fitted, save_trust_folder
 from trustpose.files import InputError
 from trustpose.geometry.crops import invert_affine, transform
@@ -30,6 +29,7 @@ from trustpose.heads.token_calibration import (
     presence_logit,
     uncalibrated_components,
 )
+from trustpose.images import fold_of
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.models.outputs.trust import MIN_PROBABILITY
 from trustpose.models.spec import ModelSpec

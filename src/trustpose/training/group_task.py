@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from trustpose.calibration.metrics import find_targets
 from trustpose.codecs.group_tokens import GROUP_NUMBERS
-from trustpose.datasets.folds import fold_of
 from trustpose.datasets.occlusion import Photometric, change_light
 from trustpose.datasets.photo_boxes import BoxedPhotos, boxed_photos
 from trustpose.export.group_trust import save_group_trust, save_with_features
@@ -26,6 +25,7 @@ from trustpose.heads.keypoint_tokens import TokenAnswers, tokens_losses
 from trustpose.heads.stages import Stage
 from trustpose.heads.targets import TrustTargets
 from trustpose.heads.token_calibration import calibrate, calibrate_presence, presence_logit, uncalibrated_components
+from trustpose.images import fold_of
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.metrics.classification import binary_ranking
 from trustpose.metrics.reliability import pearson

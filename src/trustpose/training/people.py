@@ -14,7 +14,6 @@ from torch import nn
 
 from trustpose.datasets.dataset_ops import join, map_joints, subset
 from trustpose.datasets.detected_boxes import detected_people
-from trustpose.datasets.folds import fold_of
 from trustpose.datasets.ground_truth import read_ground_truth
 from trustpose.datasets.layouts import LAYOUTS, find_layout
 from trustpose.datasets.lsp import is_extended
@@ -25,6 +24,7 @@ from trustpose.datasets.photo_people import coco_people
 from trustpose.datasets.shards import INDEX, shard_people
 from trustpose.files import InputError, read_json
 from trustpose.geometry.boxes import paired_iou
+from trustpose.images import fold_of
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.models.spec import BoxListOutput, BoxOutput, ModelSpec
 from trustpose.networks.picodet import ListedBoxes

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trustpose.datasets.folds import fold_of
+from trustpose.images import fold_of
 
 
 def test_folds_divide_images_and_cover_them():
