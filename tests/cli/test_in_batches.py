@@ -51,28 +51,6 @@ def test_calibrated_rows_are_those_in_memory(folder: Path, tmp_path: Path, name:
     assert not list(tmp_path.glob(".*")), "something temporary is left"
 
 
-def test_scattered_photos_are_calibrated_as_those_together(folder: Path, tmp_path: Path) -> None:
-    rows = rows_in(folder / "results.json")
-    order = np.random.default_rng(5).permutation(len(rows))
-    shuffled = write_parts(tmp_path / "shuffled", [rows[row] for row in order], np.random.default_rng(2))
-    arguments = ["calibrate", "apply", "--calibrator", folder / "one.cal", "--out"]
-    assert run(*arguments, tmp_path / "whole.json", "--results", folder / "results.json") == 0
-    assert run(*arguments, tmp_path / "out.json", "--results", shuffled) == 0
-    by_keypoints = {str(row["keypoints"]): row for row in rows_in(tmp_path / "whole.json")}
-    calibrated = rows_in(tmp_path / "out.json")
-    photos = [row["image_id"] for row in calibrated]
-    assert len(set(by_keypoints)) == len(rows) and photos == sorted(photos)
-    for row in calibrated:
-        expected = by_keypoints[str(row["keypoints"])]
-        assert row.keys() == expected.keys()
-        np.testing.assert_allclose(row["pose_quality"], expected["pose_quality"], rtol=1e-12)
-        np.testing.assert_allclose(row["keypoint_quality"], expected["keypoint_quality"], rtol=1e-12)
-    texts = [row | {"image_id": f"photo {row['image_id']}"} for row in (rows[0], rows[-1], rows[0])]
-    written = write_parts(tmp_path / "texts", texts, np.random.default_rng(2))
-    assert run(*arguments, tmp_path / "refused.json", "--results", written) == 2
-    assert not (tmp_path / "refused.json").exists()
-
-
 @pytest.mark.parametrize("name", ["out.json", "out.parquet", "out"])
 def test_the_record_of_calibrated_rows_is_that_in_memory(folder: Path, tmp_path: Path, name: str) -> None:
     arguments = ["calibrate", "apply", "--calibrator", folder / "one.cal", "--out"]

@@ -1,7 +1,5 @@
 """The same rows give the same audit to the last digit in any layout: JSON, CSV, Parquet, parts in any order."""
 
-import csv
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.calibration.cases import as_json, made_up
-from tests.parquet_cases import write_parts
+from tests.parquet_cases import as_csv, write_parts
 from trustpose.evaluation import draws as ranking
 from trustpose.evaluation import draws as resampling
 from trustpose.evaluation import draws as spill
@@ -109,16 +107,6 @@ def test_all_layouts_have_the_same_audit(tmp_path: Path, trust: bool, options: s
     assert expected[".ap.AP"] is not None and expected[".intervals.ap.AP"] is not None
     for truth, file in [(gt, file) for file in files[1:]] + [(as_parquet(gt, tmp_path / "gt.parquet"), files[5])]:
         assert numbers(audit(truth, file, **chosen).as_dict()) == expected, f"{truth.name}, {file.name}"
-
-
-def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows as CSV, a JSON value a cell."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(names)
-    writer.writerows([json.dumps(row[name]) if name in row else "" for name in names] for row in rows)
-    return text.getvalue()
 
 
 def test_faults_are_named(tmp_path: Path) -> None:

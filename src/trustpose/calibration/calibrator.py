@@ -17,7 +17,7 @@ from trustpose.calibration.metrics import PlainValue
 from trustpose.calibration.opinions import OpinionCard, Second, Seconds, matching, read_opinion, seconds_of
 from trustpose.calibration.options import MAX_RESULTS
 from trustpose.calibration.score_maps import Probabilities
-from trustpose.calibration.shift import DistributionShiftWarning, Shift
+from trustpose.calibration.shift import DistributionShiftWarning, OpinionCheck, Shift
 from trustpose.calibration.shipped import calibrator_file
 from trustpose.datasets.ground_truth import TruthSource
 from trustpose.files import InputError
@@ -321,16 +321,25 @@ class Calibrator(CalibratorParts):
     def _kept_cards(self) -> list[OpinionCard]:
         return [card for card in self.card.opinions if card.kept]
 
-    def with_opinions(self, people: NormalisedPoses, poses: Poses, seconds: tuple[Second, ...]) -> NormalisedPoses:
-        """Return the people with the second opinions that the model reads. Raises InputError."""
+    def with_opinions(
+        self, people: NormalisedPoses, poses: Poses, seconds: tuple[Second, ...], *, is_checked: bool = True
+    ) -> NormalisedPoses:
+        """Return the people with the second opinions that the model reads. Raises InputError, with `is_checked` also if
+        the scores of one are on another scale than at fitting."""
         opinions = []
         for card, domain, second in zip(
             self._kept_cards, self.opinions, matching(self.card.opinions, seconds), strict=True
         ):
             opinion = read_opinion(poses, people.size, second, self.card.skeleton, trust=card.trust)
-            domain.check(opinion, card.label)
+            if is_checked:
+                domain.check(opinion, card.label)
             opinions.append(opinion)
         return replace(people, opinions=tuple(opinions))
+
+    def opinion_checks(self) -> list[OpinionCheck]:
+        """Return what compares the second opinions that the model reads with those fitted with, in its order."""
+        cards = zip(self.opinions, self._kept_cards, strict=True)
+        return [OpinionCheck(domain, card.label) for domain, card in cards]
 
     def save(self, path: str | Path) -> None:
         """Write the calibrator to one file, atomically: arrays and JSON, no code.
@@ -405,8 +414,8 @@ class CalibratorStream:
     """A calibrator that is called with batches of whole photos, `count` poses in all; then `warnings`.
 
     Scores on another scale are only known after all batches: `warnings` raises that error, and the output is to be
-    discarded. The people compared with the fitted ones are the same for any batches. Several streams may share the
-    work, each from pose `start` on; `join` then gives one of them what the others have `found`.
+    discarded. The people compared with the fitted ones are the same for any batches, ascending by photo. Several
+    streams may share the work, each from pose `start` on; `join` then gives one of them what the others have `found`.
     """
 
     def __init__(
@@ -417,24 +426,27 @@ class CalibratorStream:
         self._compared, self._done = compared_rows(count), start
         self._features: list[dict[str, np.ndarray]] = []
         self._scores: list[np.ndarray] = []
-        self._about_opinions: list[str] = []
+        self._opinion_checks = calibrator.opinion_checks()
 
     def __call__(self, poses: Poses, second: Seconds = None, tick: ProgressCallback | None = None) -> Poses:
-        """Return the poses with trust, as `Calibrator.__call__` does; with second opinions, all of them are one batch.
-        Raises InputError, for scores on another scale only if this batch is all of them."""
+        """Return the poses with trust, as `Calibrator.__call__` does, with second opinions on their photos. Raises
+        InputError, for scores on another scale only if this batch is all of them."""
         calibrator = self._calibrator
         people = calibrator.people_of(poses, self._skeleton)
         self._scale.add(poses)
         if len(poses) == self._count:
             self._scale.check()
-        people = calibrator.with_opinions(people, poses, seconds_of(second))
+        people = calibrator.with_opinions(people, poses, seconds_of(second), is_checked=False)
+        for check, opinion in zip(self._opinion_checks, people.opinions, strict=True):
+            check.add(opinion)
+        if len(poses) == self._count:
+            self._check_scales()
         applied = calibrator.trust_of(poses, people, tick)
-        self._about_opinions += calibrator.about_opinions(people)
         start, self._done = self._done, self._done + len(poses)
-        chosen = np.arange(len(poses))
+        chosen = np.arange(len(poses)) if poses.image_id is None else np.argsort(poses.image_id, kind="stable")
         if self._compared is not None:
             first, end = np.searchsorted(self._compared, [start, self._done])
-            chosen = self._compared[first:end] - start
+            chosen = chosen[self._compared[first:end] - start]
         if len(chosen):
             sample = people.rows(chosen)
             self._features.append(pose_features(sample))
@@ -462,11 +474,17 @@ class CalibratorStream:
     def warnings(self) -> tuple[str, ...]:
         """Return sentences on distribution shift, as `Calibrator.apply` does. Raises InputError for scores on another
         scale."""
-        self._scale.check()
+        self._check_scales()
         if self._done != self._count:
             raise InputError(f"{self._done:,} poses were read, expected {self._count:,}: did the files change?")
         if self._count < FEWEST:
             return ()
         features = {name: np.concatenate([part[name] for part in self._features]) for name in self._features[0]}
         shift = self._calibrator.domain.compare(features, np.concatenate(self._scores, axis=1))
-        return (*shift.warnings(), *self._about_opinions)
+        return (*shift.warnings(), *(sentence for check in self._opinion_checks for sentence in check.warnings()))
+
+    def _check_scales(self) -> None:
+        """Raise InputError for scores, of the poses or of a second opinion, on another scale than at fitting."""
+        self._scale.check()
+        for check in self._opinion_checks:
+            check.check()

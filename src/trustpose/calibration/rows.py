@@ -12,10 +12,19 @@ from trustpose.io.tables import results_schema
 
 
 def calibrated_schema(calibrator: Calibrator, parts: ParquetParts) -> Any:
-    """Return the Arrow schema of these results with trust."""
+    """Return the Arrow schema of results with trust.
+
+    Args:
+        calibrator: Which gives the trust.
+        parts: The results.
+
+    Returns:
+        The columns of the results, but unknown ones, and of the trust.
+    """
+    card = calibrator.card
     added = {"pose_score", "pose_quality", "keypoint_quality", "visibility"}
-    added |= set() if calibrator.card.presence is None else {"presence"}
-    added |= set() if calibrator.card.decision is None else {"visibility_label"}
+    added |= set() if card.presence is None else {"presence"}
+    added |= set() if card.decision is None else {"visibility_label"}
     return results_schema(parts.schema, parts.occurring | added)
 
 
@@ -27,13 +36,25 @@ def calibrated_rows(
     second: Seconds = None,
     tick: ProgressCallback | None = None,
 ) -> list[dict[str, Any]]:
-    """Return a batch's rows with trust, and with the names of their photos. Raises InputError naming the file, or the
-    row from which on something is wrong."""
+    """Return a batch's rows with trust, and with the names of their photos.
+
+    Args:
+        stream: The calibrator, called with one batch after another.
+        batch: Results on whole photos.
+        rows: The same, as they were read.
+        second: Second opinions on these photos.
+        tick: Called with the number of people done.
+
+    Returns:
+        A row for each result, in order.
+
+    Raises:
+        InputError: Naming the file, if the calibrator cannot be applied to these poses.
+    """
     try:
         poses = stream(batch.poses, second, tick)
     except InputError as error:
-        location = f"{rows.place(0)} and later" if len(rows) else rows.path
-        raise InputError(f"{location}: {error}") from None
+        raise InputError(f"{rows.path}: {error}") from None
     texts = {"image_id": batch.image_texts.text_of, "annotation_id": batch.annotation_texts.text_of}
     calibrated = poses.to_coco(category_id=batch.category_id, texts=texts)
     if "file_name" in rows.fields:

@@ -183,8 +183,28 @@ class Steps:
 
         A quantile that many fitted people share is a step, so both functions are also evaluated just below it.
         """
-        below, upto = (ordered.searchsorted(self.level, side) / len(ordered) for side in ("left", "right"))
-        return float(max(np.abs(self.below - below).max(), np.abs(self.upto - upto).max()))
+        counts = StepCounts(self)
+        counts.add(ordered)
+        return counts.distance()
+
+
+class StepCounts:
+    """How many values of a sample lie below and up to each step of a distribution function, added batch by batch."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps, self._count = steps, 0
+        self._below, self._upto = np.zeros((2, len(steps.level)), np.int64)
+
+    def add(self, ordered: Float[np.ndarray, " N"]) -> None:
+        """Count ascending values."""
+        self._below += ordered.searchsorted(self._steps.level, "left")
+        self._upto += ordered.searchsorted(self._steps.level, "right")
+        self._count += len(ordered)
+
+    def distance(self) -> float:
+        """Return `Steps.distance` of all values."""
+        below, upto = self._below / self._count, self._upto / self._count
+        return float(max(np.abs(self._steps.below - below).max(), np.abs(self._steps.upto - upto).max()))
 
 
 _OPINION_ARRAYS = ("scores", "agreement")
@@ -212,36 +232,15 @@ class OpinionDomain:
 
     def check(self, opinion: Opinion, label: str) -> None:
         """Raise InputError if the scores are on another scale than at fitting."""
-        scores = _columns(opinion)[0]
-        low, high = self.scores[[1, -2]]
-        margin = 0.5 * max(high - low, 1e-6)
-        if opinion.has_person.any() and ((scores < low - margin) | (scores > high + margin)).mean() > _OFF_SCALE:
-            raise InputError(
-                f"{label}: keypoint scores range from {scores.min():.4g} to {scores.max():.4g}, but at fitting from "
-                f"{low:.4g} to {high:.4g}: another network, or another scale"
-            )
+        compared = OpinionCheck(self, label)
+        compared.add(opinion)
+        compared.check()
 
     def warnings(self, opinion: Opinion, label: str) -> list[str]:
         """Return a sentence for each difference from the fitted opinion that chance does not explain."""
-        count = int(np.count_nonzero(opinion.has_person))
-        if not count:
-            return [f"{label}: has none of these people, so it has no effect"]
-        scores, agreement = (
-            Steps.of(levels).distance(np.sort(column))
-            for levels, column in zip((self.scores, self.agreement), _columns(opinion), strict=True)
-        )
-        chance, sentences = CHANCE / np.sqrt(count), []
-        if scores > SCORE_DISTANCE + chance:
-            sentences.append(
-                f"{label}: keypoint scores are distributed differently from those at fitting (distance {scores:.2f} "
-                "of 1): another network, or other photos; the trust may not hold here"
-            )
-        if agreement > FEATURE_DISTANCE + chance:
-            sentences.append(
-                f"{label}: its agreement with the poses is distributed differently from that at fitting (distance "
-                f"{agreement:.2f} of 1); the trust may not hold here"
-            )
-        return sentences
+        compared = OpinionCheck(self, label)
+        compared.add(opinion)
+        return compared.warnings()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to save, by name."""
@@ -252,6 +251,61 @@ class OpinionDomain:
         """Build from `arrays`. Raises KeyError or ValueError for a missing or wrong array."""
         expect_names(arrays, _OPINION_ARRAYS)
         return cls(**arrays)
+
+
+class OpinionCheck:
+    """Compares a second opinion on people, added batch by batch, with the one on the fitted people.
+
+    Args:
+        domain: The one on the fitted people.
+        label: Of the second opinion, for messages.
+    """
+
+    def __init__(self, domain: OpinionDomain, label: str) -> None:
+        self._label = label
+        self._low, self._high = domain.scores[[1, -2]]
+        self._scores, self._agreement = (StepCounts(Steps.of(levels)) for levels in (domain.scores, domain.agreement))
+        self._people = self._outside = self._score_count = 0
+        self._lowest, self._highest = np.inf, -np.inf
+
+    def add(self, opinion: Opinion) -> None:
+        """Count the people of a batch."""
+        if not opinion.has_person.any():
+            return
+        scores, agreement = _columns(opinion)
+        margin = 0.5 * max(self._high - self._low, 1e-6)
+        self._outside += int(((scores < self._low - margin) | (scores > self._high + margin)).sum())
+        self._score_count += len(scores)
+        self._lowest, self._highest = min(self._lowest, scores.min()), max(self._highest, scores.max())
+        self._people += int(np.count_nonzero(opinion.has_person))
+        self._scores.add(np.sort(scores))
+        self._agreement.add(np.sort(agreement))
+
+    def check(self) -> None:
+        """Raise InputError if the scores are on another scale than at fitting."""
+        if self._outside > _OFF_SCALE * self._score_count:
+            raise InputError(
+                f"{self._label}: keypoint scores range from {self._lowest:.4g} to {self._highest:.4g}, but at fitting "
+                f"from {self._low:.4g} to {self._high:.4g}: another network, or another scale"
+            )
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each difference from the fitted opinion that chance does not explain."""
+        if not self._people:
+            return [f"{self._label}: has none of these people, so it has no effect"]
+        scores, agreement = self._scores.distance(), self._agreement.distance()
+        chance, sentences = CHANCE / np.sqrt(self._people), []
+        if scores > SCORE_DISTANCE + chance:
+            sentences.append(
+                f"{self._label}: keypoint scores are distributed differently from those at fitting (distance "
+                f"{scores:.2f} of 1): another network, or other photos; the trust may not hold here"
+            )
+        if agreement > FEATURE_DISTANCE + chance:
+            sentences.append(
+                f"{self._label}: its agreement with the poses is distributed differently from that at fitting "
+                f"(distance {agreement:.2f} of 1); the trust may not hold here"
+            )
+        return sentences
 
 
 def _columns(opinion: Opinion) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from trustpose.calibration.options import FitOptions
 from trustpose.cli.cluster import check_table, run_on_cluster
 from trustpose.cli.command import add_command, command, new_app
-from trustpose.cli.in_batches import apply_in_batches
 from trustpose.cli.outputs import check_outputs, print_notes, print_warnings, say_written
 from trustpose.cli.progress import progress_bar
 from trustpose.cli.records import calibrator_names, skeleton_names
@@ -124,8 +123,7 @@ def apply(options: ApplyOptions, cluster: ClusterOptions) -> None:
     visible.
     """
     from trustpose.calibration.applied_record import record_path
-    from trustpose.io.pose_stream import is_table
-    from trustpose.predict.calibrated_results import apply_calibrator, load_calibrator
+    from trustpose.predict.calibrated_results import apply_calibrator
     from trustpose.predict.second_results import second_sources
 
     results, out = options.results, options.out
@@ -134,20 +132,20 @@ def apply(options: ApplyOptions, cluster: ClusterOptions) -> None:
     inputs |= {"--second": [file for source in sources for file in source.files], "--images": options.images}
     outputs = [out, *([] if is_stdout(out) else [record_path(out)])]
     check_outputs({} if cluster.engine else {"--out": outputs}, inputs)
-    calibrator = load_calibrator(options.calibrator, options.estimator, options.sigmas)
     if cluster.is_cluster:
         check_table(results)
-    if cluster.engine or (is_table(results) and not (options.second and results.is_file())):
-        _apply_to_table(options, cluster)
+    if cluster.engine:
+        _apply_on_cluster(options, cluster)
         return
-    with progress_bar(description="reading") as advance:
+    with progress_bar("people", description="reading") as advance:
         applied = apply_calibrator(
             options.calibrator,
-            calibrator,
             results,
             out,
+            estimator=options.estimator,
             skeleton=options.skeleton,
-            seconds=sources,
+            sigmas=options.sigmas,
+            second=sources,
             images=options.images,
             progress=advance,
         )
@@ -156,28 +154,24 @@ def apply(options: ApplyOptions, cluster: ClusterOptions) -> None:
     print_warnings(results, applied.warnings)
 
 
-def _apply_to_table(options: ApplyOptions, cluster: ClusterOptions) -> None:
-    """Apply a calibrator to Parquet that may not fit into memory, here or on a cluster."""
+def _apply_on_cluster(options: ApplyOptions, cluster: ClusterOptions) -> None:
+    """Apply a calibrator to Parquet on a cluster."""
     from trustpose.calibration.applied_record import write_record
+    from trustpose.io.companions import write_errors
     from trustpose.io.parquet import open_parts, runs
     from trustpose.predict.calibrated_results import load_calibrator
+    from trustpose.scale.cluster import import_ray
+    from trustpose.scale.tables import Calibrate
     from trustpose.skeletons import skeleton_of
 
-    results, out = options.results, options.out
+    results = options.results
     if options.second:
-        raise InputError(f"--second: is not read in batches, as {results} is; expected results in one smaller file")
+        raise InputError("--second: is not read on a cluster, expected no --engine ray")
     calibrator = load_calibrator(options.calibrator, options.estimator, options.sigmas)
     skeleton = None if options.skeleton is None else skeleton_of(options.skeleton)
-    if cluster.engine:
-        from trustpose.io.companions import write_errors
-        from trustpose.scale.cluster import import_ray
-        from trustpose.scale.tables import Calibrate
-
-        import_ray()
-        out = run_on_cluster(Calibrate.of(calibrator, results, skeleton), results, out, cluster)
-        write_errors(out, calibrator.errors)
-    else:
-        apply_in_batches(calibrator, results, out, skeleton)
+    import_ray()
+    out = run_on_cluster(Calibrate.of(calibrator, results, skeleton), results, options.out, cluster)
+    write_errors(out, calibrator.errors)
     print_warnings(results, write_record(out, results, options.calibrator, calibrator, runs(open_parts(results))))
 
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from trustpose.cli.in_batches import check_not_inside
 from trustpose.cli.outputs import print_warnings
 from trustpose.cli.progress import progress_bar, resumable
 from trustpose.files import InputError
+from trustpose.io.output_files import check_not_inside
 
 if TYPE_CHECKING:
     from trustpose.scale.options import ClusterOptions

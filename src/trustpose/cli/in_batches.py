@@ -1,56 +1,21 @@
 """Commands on Parquet results that do not fit into memory: read, and written, in batches of whole photos."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trustpose.cli.outputs import print_warnings, say_written
+from trustpose.cli.outputs import say_written
 from trustpose.files import InputError
+from trustpose.io.output_files import check_not_inside as check_not_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trustpose.calibration.calibrator import Calibrator
     from trustpose.skeletons import Skeleton
 
 
 _TRUTH_ROWS = 50_000  # of a row group
-
-
-def check_not_inside(out: Path, results: Path) -> None:
-    """Raise InputError if an output would become a part of the folder that is read."""
-    if results.is_dir() and results.resolve() in out.resolve().parents:
-        raise InputError(f"{out}: lies in the folder that is read, choose another place for --out")
-
-
-def apply_in_batches(calibrator: "Calibrator", results: Path, out: Path, skeleton: "Skeleton | None") -> None:
-    """Write the results with trust, as `trustpose calibrate apply` does of results in memory. Raises InputError."""
-    from trustpose.calibration.rows import calibrated_rows, calibrated_schema
-    from trustpose.io.companions import write_errors
-    from trustpose.io.pose_stream import open_results, with_photos_together
-    from trustpose.io.tables import row_writer
-
-    check_not_inside(out, results)
-    stream = open_results(results, is_ordered=False)
-    applied = calibrator.stream(len(stream), skeleton)
-    schema = calibrated_schema(calibrator, stream.parts)
-    with (
-        tempfile.TemporaryDirectory(prefix="trustpose-") as folder,
-        bar("calibrating", len(stream)) as advance,
-        row_writer(out, schema) as write,
-    ):
-        for batch, rows in with_photos_together(stream, Path(folder)).batches():
-            write(calibrated_rows(applied, batch, rows))
-            advance(len(batch.poses))
-        try:
-            warnings = applied.warnings()
-        except InputError as error:
-            raise InputError(f"{results}: {error}") from None
-    write_errors(out, calibrator.errors)
-    say_written(out, f"{len(stream):,} poses with expected OKS, expected OPKS and visibility")
-    print_warnings(results, warnings)
 
 
 @contextmanager

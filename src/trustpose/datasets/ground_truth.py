@@ -16,7 +16,7 @@ from trustpose.io.coco.labels import is_ternary
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.io.columns import parse_finite_json
 from trustpose.io.hdf5 import is_hdf5
-from trustpose.io.pose_stream import is_table
+from trustpose.io.parquet import is_table
 from trustpose.io.recognise import read_labelled
 from trustpose.io.truth_stream import TruthBatches, held_truth, open_truth
 from trustpose.poses import Truth

@@ -50,6 +50,12 @@ def check_outputs(outputs: Mapping[str, Files], inputs: Mapping[str, Files]) -> 
             written_by[identity] = option
 
 
+def check_not_inside(out: Path, results: Path) -> None:
+    """Raise InputError if an output would become a part of the folder that is read."""
+    if results.is_dir() and results.resolve() in out.resolve().parents:
+        raise InputError(f"{out}: lies in the folder that is read, choose another place for --out")
+
+
 def table_format(out: Path) -> str:
     """Return the format of results written to a file: Parquet or CSV by its suffix, else JSON."""
     return {".parquet": "parquet", ".csv": "csv"}.get(out.suffix.lower(), "json")

@@ -140,6 +140,17 @@ def open_parts(path: str | Path, noun: str = "result") -> ParquetParts:
     return ParquetParts(str(path), tuple(files), schema.with_metadata(metadata), rows, noun)
 
 
+def is_table(path: str | Path) -> bool:
+    """Return whether a path is Parquet: a file, or a folder of parts."""
+    path = Path(path)
+    return path.suffix.lower() == ".parquet" or (path.is_dir() and bool(parts_in(path)))
+
+
+def rows_in(file: Path) -> int:
+    """Return the number of rows of a Parquet file."""
+    return package("pyarrow.parquet").read_metadata(file).num_rows
+
+
 def parts_in(folder: Path) -> list[Path]:
     """Return the Parquet files of a folder and its subfolders by path, without hidden ones and `errors.parquet`.
 
@@ -312,6 +323,7 @@ def _part(ids: np.ndarray, share: int) -> np.ndarray:
 
 
 _AT_ONCE = 2**16  # rows read at a time, and about as many of a sorted file
+_KEY = "key"  # column of the rows' keys in temporary files
 _MOST_FILES = 512  # open at a time; with more rows than 2**16 in each, the files are larger
 
 
@@ -330,17 +342,15 @@ def sort_by_photo(parts: ParquetParts, folder: Path, rank: Rank | None = None) -
     if is_ascending(parts, rank):
         return parts
     rank = rank or (lambda image_id: image_id)
-    arrow = package("pyarrow")
+    arrow, files = package("pyarrow"), list[Path]()
     origins = parts.schema.append(arrow.field(FROM_FILE, arrow.int32())).append(arrow.field(FROM_ROW, arrow.int64()))
     try:
-        files = _distribute_rows(parts, origins, _file_limits(parts, rank), folder, rank)
-        for file in files:
-            _sort(file, rank)
+        for table in _distribute_rows(parts, origins, _file_limits(parts, rank), folder, rank).sorted_tables():
+            files.append(folder / f"{len(files):05}.parquet")
+            package("pyarrow.parquet").write_table(table, files[-1], compression="none", row_group_size=ROWS)
     except OSError as error:
         raise cannot_write(folder, error) from None
-    return replace(
-        parts, files=tuple(file.with_suffix(".parquet") for file in files), schema=origins, origins=parts.files
-    )
+    return replace(parts, files=tuple(files), schema=origins, origins=parts.files)
 
 
 def _file_limits(parts: ParquetParts, rank: Rank) -> np.ndarray:
@@ -351,34 +361,67 @@ def _file_limits(parts: ParquetParts, rank: Rank) -> np.ndarray:
     return np.unique(ids[np.arange(1, files) * len(ids) // files])
 
 
-def _distribute_rows(parts: ParquetParts, schema: Any, limits: np.ndarray, folder: Path, rank: Rank) -> list[Path]:
+def _distribute_rows(parts: ParquetParts, schema: Any, limits: np.ndarray, folder: Path, rank: Rank) -> "RowFiles":
     """Write each row to the file of its id, with where it comes from."""
     arrow = package("pyarrow")
-    files = [folder / f"{number:05}.arrow" for number in range(len(limits) + 1)]
-    with ExitStack() as opened:
-        writers = [opened.enter_context(arrow.ipc.new_stream(str(file), schema)) for file in files]
+    with RowFiles(folder, schema, limits) as files:
         for table, file, row in parts.tables(parts.schema.names, _AT_ONCE):
             image = TableRows(parts.path, parts.noun, table, ((0, file, row),)).integers("image_id")
             assert image is not None
             numbers = [arrow.array(np.full(len(table), parts.files.index(Path(file)), np.int32))]
             numbers.append(arrow.array(np.arange(row, row + len(table))))
-            whole = arrow.Table.from_arrays([*table.columns, *numbers], schema=schema)
-            file_number = np.searchsorted(limits, rank(image), side="right")
-            whole = whole.take(arrow.array(np.argsort(file_number, kind="stable")))
-            ends = np.cumsum(np.bincount(file_number, minlength=len(files)))
-            for writer, start, end in zip(writers, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-                if end > start:
-                    writer.write_table(whole.slice(start, end - start))
+            files.add(arrow.Table.from_arrays([*table.columns, *numbers], schema=schema), rank(image))
     return files
 
 
-def _sort(file: Path, rank: Rank) -> None:
-    """Replace a file of rows by the same, sorted, as Parquet."""
-    arrow = package("pyarrow")
-    with arrow.ipc.open_stream(str(file)) as stream:
-        table = stream.read_all()
-    order = np.argsort(rank(table.column("image_id").to_numpy()), kind="stable")
-    package("pyarrow.parquet").write_table(
-        table.take(arrow.array(order)), file.with_suffix(".parquet"), compression="none", row_group_size=ROWS
-    )
-    file.unlink()
+class RowFiles:
+    """Files of rows by ranges of a number, the key of a row, so that each file can be sorted in memory.
+
+    Args:
+        folder: An existing folder.
+        schema: Of the rows.
+        limits: (f,) ascending, the keys at which files begin, but the first.
+    """
+
+    def __init__(self, folder: Path, schema: Any, limits: Int[np.ndarray, " f"]) -> None:
+        arrow = package("pyarrow")
+        self._schema, self._limits = schema, limits
+        self._files = [folder / f"{number:05}.arrow" for number in range(len(limits) + 1)]
+        self._with_key = schema.append(arrow.field(_KEY, arrow.int64()))
+        self._opened = ExitStack()
+        self._writers: list[Any] = []
+
+    def __enter__(self) -> "RowFiles":
+        arrow = package("pyarrow")
+        for file in self._files:
+            self._writers.append(self._opened.enter_context(arrow.ipc.new_stream(str(file), self._with_key)))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.close()
+
+    def add(self, table: Any, key: Int[np.ndarray, " n"]) -> None:
+        """Add an Arrow table of rows, with their keys."""
+        arrow = package("pyarrow")
+        table = arrow.Table.from_arrays([*table.columns, arrow.array(key)], schema=self._with_key)
+        file_number = np.searchsorted(self._limits, key, side="right")
+        table = table.take(arrow.array(np.argsort(file_number, kind="stable")))
+        ends = np.cumsum(np.bincount(file_number, minlength=len(self._files)))
+        for writer, start, end in zip(self._writers, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+            if end > start:
+                writer.write_table(table.slice(start, end - start))
+
+    def add_rows(self, rows: list[dict[str, Any]], key: Int[np.ndarray, " n"]) -> None:
+        """Add rows, with their keys."""
+        self.add(package("pyarrow").Table.from_pylist(rows, schema=self._schema), key)
+
+    def sorted_tables(self) -> Iterator[Any]:
+        """Yield each file's rows in the order of their keys, those with the same key as they were added, and remove the
+        file."""
+        arrow = package("pyarrow")
+        for file in self._files:
+            with arrow.ipc.open_stream(str(file)) as stream:
+                table = stream.read_all()
+            file.unlink()
+            order = np.argsort(table.column(_KEY).to_numpy(), kind="stable")
+            yield table.drop_columns([_KEY]).take(arrow.array(order))

@@ -18,7 +18,7 @@ from trustpose.io.coco.results import ResultsFile, limited_to, of_truth, read_re
 from trustpose.io.coco.truth import TruthFile
 from trustpose.io.columns import Rows
 from trustpose.io.companions import read_errors, results_sha256
-from trustpose.io.parquet import ParquetParts, check_photos, find_scattered, open_parts, parts_in, runs, sort_by_photo
+from trustpose.io.parquet import ParquetParts, check_photos, is_table, open_parts, runs, sort_by_photo
 from trustpose.io.table_rows import TableRows
 from trustpose.io.tool_poses import blank_columns
 from trustpose.io.truth_stream import TruthBatches
@@ -256,12 +256,6 @@ class _TablePiece:
         return results_on_truth
 
 
-def is_table(path: str | Path) -> bool:
-    """Return whether a path is Parquet: a file, or a folder of parts."""
-    path = Path(path)
-    return path.suffix.lower() == ".parquet" or (path.is_dir() and bool(parts_in(path)))
-
-
 def held_stream(results: ResultsFile) -> PoseStream:
     """Return results in memory as a stream of one batch."""
     return PoseStream(results.path, results.sha256, len(results.score), held=results)
@@ -285,27 +279,6 @@ def open_poses(
     count = len(header.keypoint_names)
     results = read_results(path, keypoint_count=count, skeleton=header.truth.skeleton, score_field=score_field)
     return held_stream(results)
-
-
-def with_photos_together(results: ResultsParts, folder: Path) -> ResultsParts:
-    """Return results in which the rows of each photo follow each other.
-
-    Args:
-        results: The results in any order.
-        folder: An existing folder, which takes sorted rows as long as the returned results are read.
-
-    Returns:
-        The results themselves if their photos are together, else sorted by photo, those of a photo in their order.
-
-    Raises:
-        InputError: The photos are not together, and their ids are texts.
-        DiskError: There is no space to sort.
-    """
-    if find_scattered(results.parts) is None:
-        return results
-    if not has_whole_ids(results.parts):
-        check_photos(results.parts)
-    return replace(results, parts=sort_by_photo(results.parts, folder))
 
 
 def has_whole_ids(parts: ParquetParts, name: str = "image_id") -> bool:

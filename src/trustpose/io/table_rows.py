@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from trustpose.io.columns import LARGEST, Rows
 from trustpose.poses import MISSING_ID
@@ -120,6 +121,17 @@ class SortedRows(TableRows):
     def chosen(self, keep: np.ndarray) -> "SortedRows":
         """Return the rows where `keep` (N,) is True."""
         return SortedRows(self.path, self.noun, self.content.take(np.flatnonzero(keep)), (), self.origins)
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:  # type: ignore[bad-override]
+        """The rows as objects, without absent fields."""
+        content = self.content.drop_columns([FROM_FILE, FROM_ROW])
+        return [{name: cell for name, cell in row.items() if cell is not None} for row in content.to_pylist()]
+
+    def origin(self) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+        """Return the number of each row's file in `origins`, and its number in that file."""
+        file, number = (self.content.column(name).to_numpy() for name in (FROM_FILE, FROM_ROW))
+        return file, number
 
     def _origin(self, row: int) -> tuple[str, int]:
         file, number = (self.content.column(name)[row].as_py() for name in (FROM_FILE, FROM_ROW))

@@ -1,4 +1,4 @@
-"""Fit a calibrator to results files, and apply one to them: what `trustpose calibrate` does in memory."""
+"""Fit a calibrator to results files, and apply one to them: what `trustpose calibrate` does."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,20 +7,21 @@ from typing import Any, cast
 
 import numpy as np
 
-from trustpose.calibration.applied_record import photo_ids, write_record
+from trustpose.calibration.applied_record import write_record
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.card import Card
 from trustpose.calibration.fit import Fit, fit
 from trustpose.calibration.opinions import Second
 from trustpose.calibration.options import FitOptions
+from trustpose.calibration.rows import calibrated_rows, calibrated_schema
 from trustpose.evaluation.precision import Rescoring, rescoring
 from trustpose.files import InputError
-from trustpose.io.coco.results import ResultsFile, read_results
+from trustpose.io.coco.results import ResultsFile
 from trustpose.io.coco.truth import TruthFile
-from trustpose.io.output_files import table_format
-from trustpose.io.tables import write_table
+from trustpose.io.companions import write_errors
+from trustpose.io.row_stream import open_rows, write_in_order
 from trustpose.poses import Area
-from trustpose.predict.second_results import SecondSource, opinions_of_calibrator
+from trustpose.predict.second_results import SecondSource, opinions_on_batches
 from trustpose.skeletons import COCO_WHOLEBODY_133, parse_sigmas, skeleton_of
 
 Tell = Callable[[str], None]
@@ -87,56 +88,64 @@ def load_calibrator(path: Path, estimator: str | None, sigmas: str | None) -> Ca
 
 
 def apply_calibrator(
-    path: Path,
-    calibrator: Calibrator,
-    results: Path,
-    out: Path,
+    path: str | Path,
+    results: str | Path,
+    out: str | Path,
     *,
+    estimator: str | None = None,
     skeleton: str | None = None,
-    seconds: Sequence[SecondSource] = (),
+    sigmas: str | None = None,
+    second: Sequence[SecondSource] = (),
     images: Path | None = None,
     progress: Callable[..., Any] = lambda *_, **__: None,
 ) -> AppliedResults:
-    """Add trust to a results file in memory, and write it with a record of the calibrator.
+    """Write the results of an estimator with a calibrator's trust, and a record of the calibrator beside them.
+
+    Parquet is read and written in batches, so that neither file need fit into memory; the rows keep their order.
 
     Args:
-        path: of the calibrator, for messages and the record.
-        calibrator: see `load_calibrator`.
-        results: COCO results of the same estimator.
-        out: the file to write.
-        skeleton: of the results, NAME or FILE.json; must be the calibrator's.
-        seconds, images: the second opinions, and the photos' folder for those that are networks.
-        progress: is called with a number of people that are done, and with a new `description` or `total`.
+        path: The calibrator's, a file or "shipped:NAME".
+        results: COCO results of the same estimator: JSON, CSV, Parquet, or a folder of Parquet parts.
+        out: The file to write, in the format of its suffix; from Parquet, without a suffix, a new folder of parts.
+        estimator: Name of the estimator, which must be the one that the calibrator was fitted on.
+        skeleton: Of the results, NAME or FILE.json; must be the calibrator's.
+        sigmas: For OKS; must be the calibrator's.
+        second: The second opinions that the calibrator was fitted with.
+        images: Folder of the photos, for second opinions that are networks.
+        progress: Called with a number of people that are done, and with a new `description` or `total`.
 
     Returns:
         The number of poses, notes and warnings.
 
     Raises:
-        InputError: naming the file at fault.
+        InputError: Naming the file at fault.
     """
-    progress(0, description=f"reading {results.name}")
-    is_whole = calibrator.card.keypoints == COCO_WHOLEBODY_133.keypoints
-    file = read_results(results, skeleton=COCO_WHOLEBODY_133 if is_whole else None)
-    progress(0, description="second opinion")
+    path, results, out = Path(path), Path(results), Path(out)
+    calibrator = load_calibrator(path, estimator, sigmas)
+    named = None if skeleton is None else skeleton_of(skeleton)
     try:
-        opinions = opinions_of_calibrator(seconds, images, file, calibrator.card)
+        opinions = opinions_on_batches(second, images, calibrator.card)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    progress(0, description="calibrating", total=len(file.poses))
-    try:
-        applied = calibrator.apply(
-            file.poses,
-            second=opinions,
-            skeleton=None if skeleton is None else skeleton_of(skeleton),
-            tick=progress,
-        )
-    except InputError as error:
-        raise InputError(f"{results}: {error}") from None
-    progress(0, description=f"writing {out.name}")
-    texts = {"image_id": file.image_texts.text_of, "annotation_id": file.annotation_texts.text_of}
-    write_table(out, applied.poses, format=table_format(out), category_id=file.category_id, texts=texts)
-    record_warnings = write_record(out, results, path, calibrator, photo_ids(file))
-    return AppliedResults(len(applied.poses), tuple(file.notes), (*record_warnings, *applied.warnings))
+    progress(0, description=f"reading {results.name}")
+    is_whole = calibrator.card.keypoints == COCO_WHOLEBODY_133.keypoints
+    stream = open_rows(results, skeleton=COCO_WHOLEBODY_133 if is_whole else None)
+    schema = None if stream.parts is None else calibrated_schema(calibrator, stream.parts.parts)
+    applied, notes = calibrator.stream(stream.count, named), dict[str, None]()
+    progress(0, description="calibrating", total=stream.count)
+    with write_in_order(out, schema, stream) as write:
+        for batch in stream.batches():
+            notes |= dict.fromkeys(batch.results.notes)
+            seconds = [opinion(batch.results) for opinion in opinions]
+            rows = calibrated_rows(applied, batch.results, batch.rows, second=seconds, tick=progress)
+            write(rows, batch.position)
+        try:
+            warnings = applied.warnings()
+        except InputError as error:
+            raise InputError(f"{results}: {error}") from None
+    write_errors(out, calibrator.errors)
+    record_warnings = write_record(out, results, path, calibrator, stream.image_ids())
+    return AppliedResults(stream.count, tuple(notes), (*record_warnings, *warnings))
 
 
 def _check_sigmas(path: Path, card: Card, sigmas: np.ndarray) -> None:

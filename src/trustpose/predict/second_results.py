@@ -1,7 +1,8 @@
 """Second opinions on the people of a results file: other networks' results, or the networks themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from trustpose.io.coco.results import ResultsFile, read_results
 from trustpose.io.coco.truth import TruthFile
 from trustpose.io.output_files import model_files
 from trustpose.models.spec import DEFAULT
-from trustpose.poses import Poses
+from trustpose.poses import MISSING_ID, Poses
 from trustpose.predict.adapters import ADAPTERS
+from trustpose.predict.base_predictor import BasePredictor
 from trustpose.predict.calibrated import named, opinion_on
 from trustpose.predict.fingerprints import model_fingerprint
 from trustpose.predict.load import load
@@ -59,31 +61,51 @@ def opinions_at_fitting(
     opinions = []
     for source in sources:
         if source.is_model:
-            opinions.append(_predicted(source, images, results, truth))
+            opinions.append(_predicted(source, load(source.target), images, results, truth))
             continue
         file = read_results(source.target, truth=truth, common=True)
         opinions.append(Second(file.poses, source.name, Path(file.path).name, file.sha256))
     return tuple(opinions)
 
 
-def opinions_of_calibrator(
-    sources: Sequence[SecondSource], images: Path | None, results: ResultsFile, card: Card
-) -> list[Second]:
-    """Return the second opinions that a calibrator reads, on the people of results.
+def opinions_on_batches(
+    sources: Sequence[SecondSource], images: Path | None, card: Card
+) -> list[Callable[[ResultsFile], Second]]:
+    """Return the second opinions that a calibrator reads, each as a function of a batch of results.
 
-    Raises InputError if they are not those that it was fitted with, before a network runs.
+    Args:
+        sources: The second opinions.
+        images: Folder of the photos, for those that are networks.
+        card: The calibrator's.
+
+    Returns:
+        Functions that take results on whole photos and return the second opinion on these photos.
+
+    Raises:
+        InputError: They are not those that the calibrator was fitted with, or cannot be read.
     """
     announced = [_announced(source) for source in sources]
     needed = {id(opinion) for opinion in matching(card.opinions, announced)}
-    opinions = []
+    opinions: list[Callable[[ResultsFile], Second]] = []
     for source, opinion in zip(sources, announced, strict=True):
         if id(opinion) not in needed:
             continue
         if source.is_model:
-            opinions.append(_predicted(source, images, results))
+            opinions.append(partial(_predicted, source, load(source.target), images))
         else:
-            opinions.append(second_opinion_on(results, read_results(source.target), source.name))
+            opinions.append(partial(_of_batch, source, read_results(source.target)))
     return opinions
+
+
+def _of_batch(source: SecondSource, second: ResultsFile, results: ResultsFile) -> Second:
+    """Return the second opinion of a results file on the people in the photos of these results."""
+    opinion = second_opinion_on(results, second, source.name)
+    in_batch = np.zeros(len(opinion.poses), np.bool_)
+    for name in ("image_id", "annotation_id"):
+        ids, batch_ids = getattr(opinion.poses, name), getattr(results.poses, name)
+        if ids is not None and batch_ids is not None:
+            in_batch |= np.isin(ids, batch_ids[batch_ids != MISSING_ID])
+    return replace(opinion, poses=opinion.poses[in_batch])
 
 
 def _announced(source: SecondSource) -> Second:
@@ -93,10 +115,14 @@ def _announced(source: SecondSource) -> Second:
 
 
 def _predicted(
-    source: SecondSource, images: Path | None, results: ResultsFile, truth: TruthFile | None = None
+    source: SecondSource,
+    predictor: BasePredictor,
+    images: Path | None,
+    results: ResultsFile,
+    truth: TruthFile | None = None,
 ) -> Second:
     """Run a network on the people of results."""
     assert images is not None
     texts = None if truth else results.image_texts
-    opinion = opinion_on(load(source.target), results.poses, images, name=source.name, truth=truth, texts=texts)
+    opinion = opinion_on(predictor, results.poses, images, name=source.name, truth=truth, texts=texts)
     return replace(opinion, file=Path(source.target).name)

@@ -24,7 +24,7 @@ from trustpose.calibration.calibrator import Calibrator, CalibratorStream
 from trustpose.calibration.rows import calibrated_rows, calibrated_schema
 from trustpose.files import InputError
 from trustpose.io.clips import Clip, find_clips, places_in
-from trustpose.io.parquet import ParquetParts, sort_by_photo
+from trustpose.io.parquet import ParquetParts, rows_in, sort_by_photo
 from trustpose.io.pose_stream import ResultsParts, open_results
 from trustpose.io.tables import Write, tracked_rows, with_track_id
 from trustpose.poses.tables import package
@@ -109,11 +109,6 @@ class TableTask(ABC):
         counts, output = self.rows(part, write)
         table = arrow.concat_tables(tables).replace_schema_metadata({KEY: counts.to_json(), _OUTPUT_KEY: output})
         return parquet_bytes(table), counts
-
-
-def rows_in(file: Path) -> int:
-    """Return the number of rows of a Parquet file."""
-    return package("pyarrow.parquet").read_metadata(file).num_rows
 
 
 def digest_of(files: Sequence[Path]) -> str:
