@@ -80,7 +80,7 @@ def numbers(value: Any, name: str = "") -> dict[str, Any]:
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
-    "tables": {"tables": ["thresholds,scoring-errors", "non-0@0.1"], "metrics": ["pck,pcp"]},
+    "tables": {"table": ["thresholds,scoring-errors", "non-0@0.1"], "metric": ["pck,pcp"]},
     "others": {"area": "box", "score": "pose_score", "sigmas": np.array([0.1]), "common": True},
 }
 
