@@ -221,7 +221,7 @@ def claims_of(results: dict[str, dict[str, tuple[float, np.ndarray]]]) -> dict[s
             rows[claim][metric] = with_interval(value - base_value, draws - base_draws)
             _, low, high = rows[claim][metric]
             verdict = "holds" if low > 0 else "reversed" if high < 0 else "open"
-            shown[claim] |= {metric: rows[claim][metric], f"claim by {metric}": verdict}
+            shown[claim] |= {metric: rows[claim][metric], f"claim, {metric}": verdict}
     table("claims", shown, "+.1f")
     return rows
 
