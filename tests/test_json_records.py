@@ -4,10 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 
 from trustpose.files import InputError
-from trustpose.json_records import Count, Number, Text, described, naming, read_record, within
+from trustpose.json_records import (
+    Count,
+    FileName,
+    Number,
+    Shape,
+    Text,
+    described,
+    naming,
+    read_record,
+    read_value,
+    within,
+)
 
 Share = Annotated[float, within(0, 1)]
 
@@ -93,6 +105,32 @@ def test_fields_inside_a_file_and_of_no_file():
         read_record(Sheet, [], "f.json")
     with pytest.raises(InputError, match=r"^f\.json: field 'count' is unknown"):  # what the caller derives is not read
         read_record(Sheet, SHEET, "f.json", count=3)
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    matrix: Annotated[np.ndarray, Shape(2, 3)]
+    row: Annotated[np.ndarray, Shape(None)] | None = None
+
+
+def test_arrays_have_their_shape_whether_nested_or_flat():
+    for matrix in ([[1, 2, 3], [4, 5, 6]], [1, 2, 3, 4, 5, 6], [[1], [2], [3], [4], [5], [6]]):
+        arrays = read_record(Arrays, {"matrix": matrix, "row": [7]})
+        np.testing.assert_array_equal(arrays.matrix, [[1, 2, 3], [4, 5, 6]])
+    for matrix in ([1, 2, 3], [1, 2, 3, 4, 5, "a"], [[1, 2], [3]], [1, 2, 3, 4, 5, 1e13], [1, 2, 3, 4, 5, None], {}):
+        with pytest.raises(InputError, match=r"^f: field 'matrix': expected 2 × 3 numbers, got "):
+            read_record(Arrays, {"matrix": matrix}, "f")
+    with pytest.raises(InputError, match=r"^f: field 'row': expected any number of numbers, got 'a'"):
+        read_record(Arrays, {"matrix": [1] * 6, "row": "a"}, "f")
+
+
+def test_a_file_name_names_nothing_elsewhere():
+    assert read_value(FileName, "12:30.onnx", "f", "file") == "12:30.onnx"
+    for name in ("", ".", "..", "a/b", "/a", "a/", "a\\b", "C:x", 3):
+        with pytest.raises(
+            InputError, match=r"^f: field 'file': expected the bare name of a file next to this one, got "
+        ):
+            read_value(FileName, name, "f", "file")
 
 
 def test_errors_of_a_block_are_named():

@@ -6,16 +6,17 @@ record's `__post_init__`, as a ValueError "field: expected …"; one that needs 
 """
 
 import dataclasses
+import math
 import reprlib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 from trustpose.files import InputError
@@ -23,6 +24,7 @@ from trustpose.names import did_you_mean, expected_one_of
 
 T = TypeVar("T")
 LARGEST = 1e12
+_MOST_NUMBERS = 10_000  # no field holds a longer array
 _LONGEST = 4000  # bits; Python refuses to print numbers of more than 4300 digits
 _UNIONS = (Union, types.UnionType)
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -111,6 +113,38 @@ def join_names(name: str, key: str) -> str:
     return f"{name}.{key}" if name else key
 
 
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """The sides of an array of numbers, None for any length: `Annotated[np.ndarray, Shape(3, 3)]` declares one.
+
+    Its JSON are lists, flat or within one another, of numbers of at most 1e12.
+    """
+
+    sides: tuple[int | None, ...]
+
+    def __init__(self, *sides: int | None) -> None:
+        object.__setattr__(self, "sides", sides)
+
+    @property
+    def expected(self) -> str:
+        """What a message says was expected: "3 × 3 numbers"."""
+        sides = " × ".join("any number of" if side is None else str(side) for side in self.sides)
+        return f"{sides} numbers" if sides else "a number"
+
+    def array(self, value: Any) -> np.ndarray | None:
+        """Return the array (float64) of a JSON value; None if it is none of this shape."""
+        try:
+            array = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        if array.size > _MOST_NUMBERS or not (np.abs(array) <= LARGEST).all():
+            return None
+        if None in self.sides:
+            return array.ravel()
+        sides = [side for side in self.sides if side is not None]
+        return array.reshape(sides) if array.size == math.prod(sides) else None
+
+
 @cache
 def declared_fields(kind: type) -> dict[str, Any]:
     """Return the types of a dataclass' fields by name, with what `Annotated` says."""
@@ -178,6 +212,11 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _record(kind, value, name, {})
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated and isinstance(arguments[1], Shape):
+        array = arguments[1].array(value)
+        if array is None:
+            raise _WrongField(name, _mismatch(kind, value))
+        return array
     if origin is Annotated and get_origin(arguments[0]) in _UNIONS:
         try:
             return _converted(arguments[0], value, name)
@@ -196,7 +235,7 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
         converted = msgspec.convert(value, kind)
     except msgspec.ValidationError:
         raise _WrongField(name, _mismatch(kind, value)) from None
-    if isinstance(converted, float) and not isfinite(converted):
+    if isinstance(converted, float) and not math.isfinite(converted):
         raise _WrongField(name, f"expected a finite number, got {value}")
     return converted
 
@@ -219,13 +258,15 @@ def _mismatch(kind: Any, value: Any) -> str:
 def _expected(kind: Any) -> str:
     """Describe the values of a type for "expected …"."""
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated and isinstance(arguments[1], Shape):
+        return arguments[1].expected
     if origin is Annotated:
         text = _expected(arguments[0])
         for meta in arguments[1:]:
             text = meta.description or text + _range(meta)
         return text
     if origin is Literal:
-        return f"one of {', '.join(map(str, arguments))}"
+        return ("one of " if len(arguments) > 1 else "") + ", ".join(map(str, arguments))
     if origin in _UNIONS:
         return " or ".join(_expected(argument) for argument in arguments if argument is not types.NoneType)
     shape = next(

@@ -176,9 +176,12 @@ def test_a_unit_is_never_assumed(tmp_path: Path) -> None:
     ("content", "told"),
     [
         ('{"trustpose_cameras": 2}', "'trustpose_cameras': expected 1"),
-        ('{"trustpose_cameras": 1, "cameras": []}', "field 'unit'"),
-        ('{"trustpose_cameras": 1, "unit": "m", "cameras": [{"name": "a"}]}', "camera 0: field 'lens' is missing"),
-        ('{"cameras": [{"name": "a", "K": [1, 2]}]}', "camera 0: field 'distCoef' is missing"),
+        ('{"trustpose_cameras": 1, "cameras": []}', "field 'unit' is missing"),
+        (
+            '{"trustpose_cameras": 1, "unit": "m", "cameras": [{"name": "a"}]}',
+            "field 'cameras.0.lens' is missing",
+        ),
+        ('{"cameras": [{"name": "a", "K": [1, 2]}]}', "field 'cameras.0.K': expected 3 × 3 numbers, got "),
         ('{"people": []}', "is not a known camera file"),
         ("<calibration><cameras/></calibration>", "holds no camera"),
         ("<calibration><cameras><camera><intrinsic/></camera></cameras></calibration>", "<transform> is missing"),
@@ -188,10 +191,10 @@ def test_a_unit_is_never_assumed(tmp_path: Path) -> None:
         ("%YAML:1.0\n---\nsomething: 1\n", "is not a known camera file"),
         (
             ANIPOSE.replace("[ -0.91, -0.13, -0.014,]", "[1.0]"),
-            r"table \[cam_0\]: field 'rotation': expected 3 numbers",
+            r"field 'cam_0\.rotation': expected 3 numbers, got \[1\.0\]",
         ),
-        (ANIPOSE.replace("1352.5, 0.0, 959.5", "nan, 0.0, 959.5"), "field 'matrix': expected 3 × 3 numbers"),
-        (ANIPOSE.replace("1080", "0"), "field 'size'"),
+        (ANIPOSE.replace("1352.5, 0.0, 959.5", "nan, 0.0, 959.5"), "field 'cam_0.matrix': expected 3 × 3 numbers"),
+        (ANIPOSE.replace("1080", "0"), "field 'cam_0.size': expected a width and a height in whole pixels"),
         ("name = ", "not valid TOML"),
     ],
 )

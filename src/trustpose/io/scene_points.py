@@ -16,7 +16,9 @@ from jaxtyping import Float
 
 from trustpose.files import InputError, parse_json, read_bytes
 from trustpose.geometry.expected_error import METRES
-from trustpose.io.cameras.values import CameraFields
+from trustpose.io.cameras.values import Vector2, Vector3
+from trustpose.json_records import Text, read_record
+from trustpose.names import expected_one_of
 
 _HEADER = ("camera", "point", "u", "v", "x", "y", "z", "unit")
 
@@ -30,28 +32,33 @@ class ScenePoints:
     pixels: Float[np.ndarray, "N 2"]
 
 
+@dataclass(frozen=True, eq=False)
+class _File:
+    unit: Text
+    points: Mapping[str, Vector3]
+    cameras: Mapping[str, Mapping[str, Vector2]]
+
+    def __post_init__(self) -> None:
+        if self.unit not in METRES:
+            raise ValueError(f"unit: {expected_one_of(METRES, self.unit)}")
+        for camera, points in self.cameras.items():
+            unknown = next((name for name in points if name not in self.points), None)
+            if unknown is not None:
+                raise ValueError(f"camera {camera!r}: point {unknown!r} is none of 'points'")
+
+
 def read_scene_points(path: str | Path) -> dict[str, ScenePoints]:
     """Return the points of each camera by its name. Raises InputError naming the file and the field."""
     path = Path(path)
     content = read_bytes(path, "points")
     if path.suffix.lower() == ".csv":
         return _of_rows(content, path)
-    value = parse_json(content, path)
-    fields = CameraFields(value, str(path), "the file")
-    unit = METRES.get(fields.text("unit"))
-    if unit is None:
-        raise fields.fail("unit", f"one of {', '.join(METRES)}", value["unit"])
-    points = CameraFields(value.get("points"), str(path), "points")
-    xyz_of_point = {name: points.numbers(name, 3) * unit for name in points.value}
-    seen = CameraFields(value.get("cameras"), str(path), "cameras")
-    points_of_camera = {}
-    for camera, listed in seen.value.items():
-        shown = CameraFields(listed, str(path), f"camera {camera!r}")
-        unknown = [name for name in shown.value if name not in xyz_of_point]
-        if unknown:
-            raise InputError(f"{path}: camera {camera!r}: point {unknown[0]!r} is none of 'points'")
-        points_of_camera[camera] = _points({name: (xyz_of_point[name], shown.numbers(name, 2)) for name in shown.value})
-    return points_of_camera
+    file = read_record(_File, parse_json(content, path), path)
+    xyz = {name: position * METRES[file.unit] for name, position in file.points.items()}
+    return {
+        camera: _points({name: (xyz[name], pixels) for name, pixels in points.items()})
+        for camera, points in file.cameras.items()
+    }
 
 
 def _of_rows(content: bytes, path: Path) -> dict[str, ScenePoints]:

@@ -11,7 +11,8 @@ translation from the world, metres), `Intrinsics` (3 × 3) and `Distortion` (8);
 
 import math
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 from xml.etree import ElementTree
 
 import cv2
@@ -20,7 +21,8 @@ import numpy as np
 from trustpose.files import InputError
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.geometry.expected_error import METRES
-from trustpose.io.cameras.values import CameraFields, brown
+from trustpose.io.cameras.values import Matrix, Vector, Vector2, Vector3, brown, image_size
+from trustpose.json_records import Shape, naming, read_part
 
 Line = tuple[int, int, str]  # its number in the file, its indentation, its text without it
 
@@ -257,41 +259,67 @@ def is_openpose(value: dict[str, Any]) -> bool:
     return {"CameraMatrix", "Intrinsics", "Distortion"} <= value.keys()
 
 
+@dataclass(frozen=True, eq=False)
+class _Camera:
+    """The fields of OpenCV's camera, by the names of its sample calibration.cpp."""
+
+    camera_matrix: Matrix
+    distortion_coefficients: Vector
+    cameraResolution: Vector2 | None = None
+    rotation: Matrix | None = None
+    translation: Vector3 | None = None
+    name: Any = None
+    unit: Any = None
+    fisheye_model: Any = None
+
+    def __post_init__(self) -> None:
+        if (self.rotation is None) != (self.translation is None):
+            missing = "rotation" if self.rotation is None else "translation"
+            raise ValueError(f"{missing}: is missing, expected rotation and translation, or neither")
+
+
+@dataclass(frozen=True, eq=False)
+class _OpenPoseCamera:
+    CameraMatrix: Annotated[np.ndarray, Shape(3, 4)]
+    Intrinsics: Matrix
+    Distortion: Vector
+
+
 def read(value: dict[str, Any], path: str, name: str, metres: float | None) -> list[Camera]:
     """Return the cameras; a single one without a name is called `name`. Raises InputError."""
     listed = value.get("cameras")
     if isinstance(listed, list):
-        return [_camera(CameraFields(o, path, f"camera {n}"), f"{n}", metres) for n, o in enumerate(listed)]
-    return [_camera(CameraFields(value, path, "OpenCV camera"), name, metres)]
+        return [_camera(item, path, f"cameras.{number}", f"{number}", metres) for number, item in enumerate(listed)]
+    return [_camera(value, path, "", name, metres)]
 
 
-def _camera(fields: CameraFields, name: str, metres: float | None) -> Camera:
-    value = {_NAMES.get(key, key): field_value for key, field_value in fields.value.items()}
-    if "image_width" in value and "image_height" in value:
-        value["cameraResolution"] = [value["image_width"], value["image_height"]]
-    fields = CameraFields(value, fields.path, fields.where)
+def _camera(value: Any, path: str, field: str, name: str, metres: float | None) -> Camera:
+    if isinstance(value, dict):
+        value = {_NAMES.get(key, key): item for key, item in value.items()}
+        if "image_width" in value and "image_height" in value:
+            value["cameraResolution"] = [value["image_width"], value["image_height"]]
+    camera = read_part(_Camera, value, path, field)
     rotation, translation = np.eye(3), np.zeros(3)
-    if "rotation" in value or "translation" in value:
-        rotation, translation = fields.numbers("rotation", 3, 3), fields.numbers("translation", 3)
-        metres = metres or METRES.get(str(value.get("unit")))
-        if metres is None and translation.any():
-            units = ", ".join(METRES)
-            raise InputError(f"{fields.path}: {fields.where}: its unit of length is unknown; state it ({units})")
-    lens = "fisheye" if value.get("fisheye_model") else "pinhole"
-    matrix, distortion = fields.numbers("camera_matrix", 3, 3), fields.numbers("distortion_coefficients", None)
-    size = fields.size("cameraResolution")
-    return fields.camera(
-        str(value.get("name") or name), matrix, distortion, rotation, translation * (metres or 1), size, lens
-    )
+    with naming(path, field):
+        if camera.rotation is not None and camera.translation is not None:
+            rotation, translation = camera.rotation, camera.translation
+            metres = metres or METRES.get(str(camera.unit))
+            if metres is None and translation.any():
+                raise ValueError(f"its unit of length is unknown; state it ({', '.join(METRES)})")
+        matrix, distortion = camera.camera_matrix, camera.distortion_coefficients
+        lens, size = (
+            "fisheye" if camera.fisheye_model else "pinhole",
+            image_size(camera.cameraResolution, "cameraResolution"),
+        )
+        return Camera(str(camera.name or name), matrix, distortion, rotation, translation * (metres or 1), size, lens)
 
 
 def read_openpose(value: dict[str, Any], path: str, name: str, metres: float | None) -> list[Camera]:
     """Return OpenPose's camera, named after its file. Raises InputError."""
-    fields = CameraFields(value, path, "OpenPose camera")
-    placed = fields.numbers("CameraMatrix", 3, 4)
-    distortion = fields.numbers("Distortion", None)
-    translation = placed[:, 3] * (metres or OPENPOSE_METRES)
-    return [fields.camera(name, fields.numbers("Intrinsics", 3, 3), distortion, placed[:, :3], translation, None)]
+    camera = read_part(_OpenPoseCamera, value, path)
+    rotation, translation = camera.CameraMatrix[:, :3], camera.CameraMatrix[:, 3] * (metres or OPENPOSE_METRES)
+    with naming(path):
+        return [Camera(name, camera.Intrinsics, camera.Distortion, rotation, translation)]
 
 
 def write(cameras: Cameras, suffix: str) -> bytes:

@@ -4,14 +4,26 @@ Format: the Panoptic toolbox's documentation. `cameras` is a list with `name`, `
 `resolution`, `K`, `distCoef` (OpenCV's five), `R` and `t` from the world to the camera.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from trustpose.geometry.cameras import Camera, Cameras
-from trustpose.io.cameras.values import CameraFields, brown
+from trustpose.io.cameras.values import Matrix, Vector, Vector2, Vector3, brown, image_size
+from trustpose.json_records import Text, naming, read_part
 
 METRES = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class _Camera:
+    name: Text
+    K: Matrix
+    distCoef: Vector
+    R: Matrix
+    t: Vector3
+    resolution: Vector2 | None = None
 
 
 def fits(value: Any) -> bool:
@@ -23,13 +35,12 @@ def fits(value: Any) -> bool:
 def read(value: Any, path: str, metres: float | None) -> list[Camera]:
     """Return all cameras of a JSON value. Raises InputError."""
     cameras = []
-    for number, camera in enumerate(value["cameras"]):
-        fields = CameraFields(camera, path, f"camera {number}")
-        distortion, translation = fields.numbers("distCoef", None), fields.numbers("t", 3) * (metres or METRES)
-        matrix, rotation = fields.numbers("K", 3, 3), fields.numbers("R", 3, 3)
-        cameras.append(
-            fields.camera(fields.text("name"), matrix, distortion, rotation, translation, fields.size("resolution"))
-        )
+    for number, content in enumerate(value["cameras"]):
+        field = f"cameras.{number}"
+        camera = read_part(_Camera, content, path, field)
+        with naming(path, field):
+            translation, size = camera.t * (metres or METRES), image_size(camera.resolution, "resolution")
+            cameras.append(Camera(camera.name, camera.K, camera.distCoef, camera.R, translation, size))
     return cameras
 
 

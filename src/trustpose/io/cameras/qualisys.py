@@ -6,13 +6,16 @@ shows it). Focal lengths and principal points are in 1/64 pixel of the sensor, o
 is diag(1, -1, -1) R with R as printed by rows r11 r12 r13 …, and x, y, z is the camera's position, millimetres.
 """
 
+from dataclasses import dataclass
+from typing import Annotated
 from xml.etree import ElementTree
 
 import numpy as np
 
 from trustpose.files import InputError
 from trustpose.geometry.cameras import Camera, Cameras
-from trustpose.io.cameras.values import CameraFields, brown, intrinsic
+from trustpose.io.cameras.values import brown, intrinsic
+from trustpose.json_records import Shape, naming, read_part
 
 METRES = 0.001
 _TURN = np.diag([1.0, -1.0, -1.0])  # from y up, z backwards to y down, z forwards
@@ -22,6 +25,39 @@ _DISTORTION = tuple(
     for kind, n in zip(("radial", "radial", "tangental", "tangental", "radial"), (1, 2, 1, 2, 3), strict=True)
 )
 _CELLS = tuple(f"r{row}{column}" for row in (1, 2, 3) for column in (1, 2, 3))
+_Number = Annotated[np.ndarray, Shape()]  # a text in the XML
+
+
+@dataclass(frozen=True, eq=False)
+class _Camera:
+    """The attributes of a camera's <intrinsic>, <transform> and <fov_video>."""
+
+    left: _Number
+    top: _Number
+    right: _Number
+    bottom: _Number
+    focalLengthU: _Number
+    focalLengthV: _Number
+    centerPointU: _Number
+    centerPointV: _Number
+    r11: _Number
+    r12: _Number
+    r13: _Number
+    r21: _Number
+    r22: _Number
+    r23: _Number
+    r31: _Number
+    r32: _Number
+    r33: _Number
+    x: _Number
+    y: _Number
+    z: _Number
+    skew: _Number | float = 0.0
+    radialDistortion1: _Number | float = 0.0
+    radialDistortion2: _Number | float = 0.0
+    radialDistortion3: _Number | float = 0.0
+    tangentalDistortion1: _Number | float = 0.0
+    tangentalDistortion2: _Number | float = 0.0
 
 
 def read(root: ElementTree.Element, path: str, metres: float | None) -> list[Camera]:
@@ -38,18 +74,17 @@ def _camera(element: ElementTree.Element, path: str, label: str, metres: float) 
     missing = [name for name, part in parts.items() if part is None]
     if missing:
         raise InputError(f"{path}: {label}: <{missing[0]}> is missing")
-    fields = CameraFields({k: v for part in parts.values() if part is not None for k, v in part.items()}, path, label)
-    left, top, right, bottom = (fields.number(side) for side in ("left", "top", "right", "bottom"))
-    focal = np.array([fields.number("focalLengthU"), fields.number("focalLengthV")]) / _SUBPIXELS
-    centre = np.array([fields.number("centerPointU"), fields.number("centerPointV")]) / _SUBPIXELS - (left, top)
-    skew = fields.number("skew") if "skew" in fields.value else 0.0
-    distortion = np.array([fields.number(name) if name in fields.value else 0.0 for name in _DISTORTION])
-    turned = np.array([fields.number(cell) for cell in _CELLS]).reshape(3, 3)
-    rotation = _TURN @ turned
-    position = np.array([fields.number(axis) for axis in "xyz"]) * metres
-    size = (round(right - left + 1), round(bottom - top + 1))
-    matrix = intrinsic(focal, centre, skew / _SUBPIXELS)
-    return fields.camera(element.get("serial") or label, matrix, distortion, rotation, -rotation @ position, size)
+    content = {name: text for part in parts.values() if part is not None for name, text in part.items()}
+    camera = read_part(_Camera, content, path, label)
+    focal = np.array([camera.focalLengthU, camera.focalLengthV]) / _SUBPIXELS
+    centre = np.array([camera.centerPointU, camera.centerPointV]) / _SUBPIXELS - (camera.left, camera.top)
+    rotation = _TURN @ np.array([getattr(camera, cell) for cell in _CELLS]).reshape(3, 3)
+    translation = -rotation @ np.array([camera.x, camera.y, camera.z]) * metres
+    distortion = np.array([getattr(camera, name) for name in _DISTORTION])
+    size = (round(float(camera.right - camera.left + 1)), round(float(camera.bottom - camera.top + 1)))
+    matrix = intrinsic(focal, centre, float(camera.skew) / _SUBPIXELS)
+    with naming(path):
+        return Camera(element.get("serial") or label, matrix, distortion, rotation, translation, size)
 
 
 def write(cameras: Cameras) -> bytes:

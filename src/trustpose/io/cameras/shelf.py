@@ -5,16 +5,29 @@ the camera, and `T`, which is the camera's position in the world, not the transl
 scene's centre that VoxelPose prints (a test shows it).
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 
 from trustpose.geometry.cameras import Camera, Cameras
-from trustpose.io.cameras.values import CameraFields, brown, intrinsic
+from trustpose.io.cameras.values import Matrix, Vector2, Vector3, brown, intrinsic
+from trustpose.json_records import Number, declared_fields, naming, read_part
 
 METRES = 0.001
-_FIELDS = {"fx", "fy", "cx", "cy", "k", "p", "R", "T"}
+
+
+@dataclass(frozen=True, eq=False)
+class _Camera:
+    fx: Number
+    fy: Number
+    cx: Number
+    cy: Number
+    k: Vector3
+    p: Vector2
+    R: Matrix
+    T: Vector3
 
 
 def fits(value: Any) -> bool:
@@ -22,21 +35,20 @@ def fits(value: Any) -> bool:
     return (
         isinstance(value, dict)
         and bool(value)
-        and all(isinstance(o, dict) and o.keys() >= _FIELDS for o in value.values())
+        and all(isinstance(o, dict) and o.keys() >= set(declared_fields(_Camera)) for o in value.values())
     )
 
 
 def read(value: Any, path: str, metres: float | None) -> list[Camera]:
     """Return the cameras of a JSON value; their image size is not known. Raises InputError."""
     cameras = []
-    for key, camera in value.items():
-        fields = CameraFields(camera, path, f"camera {key!r}")
-        fx, fy, cx, cy = (fields.number(field) for field in ("fx", "fy", "cx", "cy"))
-        k, p = fields.numbers("k", 3), fields.numbers("p", 2)
-        rotation, position = fields.numbers("R", 3, 3), fields.numbers("T", 3) * (metres or METRES)
-        matrix = intrinsic(np.array([fx, fy]), np.array([cx, cy]))
-        distortion = np.concatenate([k[:2], p, k[2:]])
-        cameras.append(fields.camera(key, matrix, distortion, rotation, -rotation @ position, None))
+    for key, content in value.items():
+        camera = read_part(_Camera, content, path, str(key))
+        matrix = intrinsic(np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy]))
+        distortion = np.concatenate([camera.k[:2], camera.p, camera.k[2:]])
+        with naming(path, str(key)):
+            translation = -camera.R @ (camera.T * (metres or METRES))
+            cameras.append(Camera(key, matrix, distortion, camera.R, translation))
     return cameras
 
 

@@ -7,16 +7,29 @@ the calibration board in anipose: unknown.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from trustpose.geometry.cameras import Camera, Cameras
-from trustpose.io.cameras.values import CameraFields, rotation_of, vector_of
+from trustpose.io.cameras.values import Matrix, Vector, Vector2, Vector3, image_size, rotation_of, vector_of
+from trustpose.json_records import naming, read_part
 
 METRES = {"pose2sim": 1.0, "freemocap": 0.001, "anipose": None}
 _FREEMOCAP = ("charuco_square_size", "charuco_board_object", "path_to_recorded_videos")
 _OTHERS = ("metadata", "capture_volume", "charuco", "checkerboard")  # tables that are no cameras
+
+
+@dataclass(frozen=True, eq=False)
+class _Camera:
+    matrix: Matrix
+    distortions: Vector
+    rotation: Vector3
+    translation: Vector3
+    name: Any = None
+    size: Vector2 | None = None
+    fisheye: bool = False
 
 
 def kind_of(value: dict[str, Any]) -> str | None:
@@ -36,25 +49,21 @@ def _cameras(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def read(value: dict[str, Any], path: str, metres: float) -> list[Camera]:
     """Return the cameras, whose translations are in units of `metres`. Raises InputError."""
-    return [
-        _camera(CameraFields(camera, path, f"table [{key}]"), key, metres) for key, camera in _cameras(value).items()
-    ]
+    return [_camera(table, key, path, metres) for key, table in _cameras(value).items()]
 
 
-def _camera(fields: CameraFields, key: str, metres: float) -> Camera:
-    lens = fields.value.get("fisheye", False)
-    if not isinstance(lens, bool):
-        raise fields.fail("fisheye", "true or false", lens)
-    name = fields.value.get("name", key)
-    return fields.camera(
-        str(name),
-        fields.numbers("matrix", 3, 3),
-        fields.numbers("distortions", None),
-        rotation_of(fields.numbers("rotation", 3)),
-        fields.numbers("translation", 3) * metres,
-        fields.size("size"),
-        "fisheye" if lens else "pinhole",
-    )
+def _camera(table: dict[str, Any], key: str, path: str, metres: float) -> Camera:
+    camera = read_part(_Camera, table, path, key)
+    with naming(path, key):
+        return Camera(
+            name=str(key if camera.name is None else camera.name),
+            matrix=camera.matrix,
+            distortion=camera.distortions,
+            rotation=rotation_of(camera.rotation),
+            translation=camera.translation * metres,
+            size=image_size(camera.size, "size"),
+            lens="fisheye" if camera.fisheye else "pinhole",
+        )
 
 
 def write(cameras: Cameras, kind: str, metres: float) -> bytes:

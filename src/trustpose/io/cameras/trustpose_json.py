@@ -4,18 +4,40 @@
 "translation"}]}`; matrix and rotation are 3 × 3, from the world to the camera, size is width and height or null.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import orjson
 
-from trustpose.files import InputError
-from trustpose.geometry.cameras import Camera, Cameras
+from trustpose.geometry.cameras import Camera, Cameras, Lens
 from trustpose.geometry.expected_error import METRES
-from trustpose.io.cameras.values import CameraFields
+from trustpose.io.cameras.values import Matrix, Vector, Vector2, Vector3, image_size
+from trustpose.json_records import Text, naming, read_record
 from trustpose.names import expected_one_of
 
 VERSION = 1
-_FIELDS = ("name", "size", "lens", "matrix", "distortion", "rotation", "translation")
+
+
+@dataclass(frozen=True, eq=False)
+class _Camera:
+    name: Text
+    lens: Lens
+    matrix: Matrix
+    distortion: Vector
+    rotation: Matrix
+    translation: Vector3
+    size: Vector2 | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    trustpose_cameras: Literal[1]
+    unit: Text
+    cameras: tuple[_Camera, ...]
+
+    def __post_init__(self) -> None:
+        if self.unit not in METRES:
+            raise ValueError(f"unit: {expected_one_of(METRES, self.unit)}")
 
 
 def fits(value: Any) -> bool:
@@ -25,34 +47,16 @@ def fits(value: Any) -> bool:
 
 def read(value: Any, path: str, metres: float | None) -> list[Camera]:
     """Return the cameras of a JSON value; `metres` overrides the unit of the file. Raises InputError."""
-    if value["trustpose_cameras"] != VERSION:
-        raise InputError(f"{path}: field 'trustpose_cameras': expected {VERSION}, got {value['trustpose_cameras']!r}")
-    unit, listed = value.get("unit"), value.get("cameras")
-    if not isinstance(unit, str) or unit not in METRES:
-        raise InputError(f"{path}: field 'unit': {expected_one_of(METRES, unit)}")
-    if not isinstance(listed, list):
-        raise InputError(f"{path}: field 'cameras': expected a list of cameras")
-    return [
-        _camera(CameraFields(camera, path, f"camera {n}"), metres or METRES[unit]) for n, camera in enumerate(listed)
-    ]
+    file = read_record(_File, value, path)
+    metres = metres or METRES[file.unit]
+    return [_camera(camera, path, f"cameras.{number}", metres) for number, camera in enumerate(file.cameras)]
 
 
-def _camera(fields: CameraFields, metres: float) -> Camera:
-    unknown = [field for field in fields.value if field not in _FIELDS]
-    if unknown:
-        raise InputError(f"{fields.path}: {fields.where}: field '{unknown[0]}' is unknown, expected {_FIELDS}")
-    lens = fields.text("lens")
-    if lens not in ("pinhole", "fisheye"):
-        raise fields.fail("lens", "pinhole or fisheye", lens)
-    return fields.camera(
-        fields.text("name"),
-        fields.numbers("matrix", 3, 3),
-        fields.numbers("distortion", None),
-        fields.numbers("rotation", 3, 3),
-        fields.numbers("translation", 3) * metres,
-        fields.size("size"),
-        "fisheye" if lens == "fisheye" else "pinhole",
-    )
+def _camera(camera: _Camera, path: str, field: str, metres: float) -> Camera:
+    with naming(path, field):
+        position = (camera.rotation, camera.translation * metres)
+        size = image_size(camera.size, "size")
+        return Camera(camera.name, camera.matrix, camera.distortion, *position, size, camera.lens)
 
 
 def write(cameras: Cameras) -> bytes:
