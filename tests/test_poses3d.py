@@ -1,4 +1,4 @@
-"""`Poses3D`: a record of people in the world."""
+"""`Poses3D`: a record of people in 3D."""
 
 import jaxtyping
 import numpy as np

@@ -72,7 +72,7 @@ def test_a_joint_by_its_name() -> None:
         assert np.shares_memory(getattr(wrist, name), column)
     assert wrist.missing is None and wrist.visibility_label is None
     assert repr(wrist) == "Keypoint(left_wrist, number 9, of 3 poses; filled: xy, score, quality, visibility)"
-    with pytest.raises(KeyError, match="'tail' is no joint of coco17, which has nose, left_eye"):
+    with pytest.raises(KeyError, match="'tail' is not a joint of coco17, which has nose, left_eye"):
         poses["tail"]
     with pytest.raises(ValueError, match="names are unknown"):
         replace(poses, skeleton=None)["nose"]

@@ -232,10 +232,12 @@ def test_other_peoples_poses_are_refused(fitted) -> None:
 def test_an_audit_notes_photos_used_for_fitting(fitted) -> None:
     truth, results = made_up(300, spurious=20)
     notes = audit_notes(fitted.calibrator, truth, results, "segment")
-    assert len(notes) == 1 and "was fitted on 150 of these photos: in-sample" in notes[0]
+    assert len(notes) == 1 and "was fitted on 150 of these photos: these numbers are in-sample" in notes[0]
     other_truth, other = made_up(200, 1)
     notes = audit_notes(fitted.calibrator, other_truth, other, "box")
-    assert notes[0].startswith("100 of these photos have ids of photos that the calibrator was fitted on: if they")
+    assert notes[0].startswith(
+        "100 of these photos have the same ids as photos that the calibrator was fitted on: if they"
+    )
     assert "with area 'segment'" in notes[1]
     with pytest.raises(InputError, match="are not the 17"):
         audit_notes(fitted.calibrator, made_up(20, skeleton=BLAZEPOSE_33)[0], other, "segment")

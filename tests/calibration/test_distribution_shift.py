@@ -63,7 +63,7 @@ def test_distances_are_kolmogorovs_and_smirnovs(seed: int, shift: float, coarse:
 def test_other_features_are_refused() -> None:
     features, score = _people(100, 0)
     domain = Domain.of(features, score)
-    with pytest.raises(InputError, match="other features"):
+    with pytest.raises(InputError, match="features that this version"):
         domain.compare(dict(list(features.items())[1:]), score)
 
 

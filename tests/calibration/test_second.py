@@ -181,7 +181,7 @@ def test_another_network_of_the_same_name() -> None:
     one, two = (Second(another(truth), "net", model=model) for model in ("aa", "bb"))
     calibrator = fit(truth, results, ONLY_TREES, lambda _: None, one).calibrator
     calibrator(results.poses, second=one)
-    with pytest.raises(InputError, match="second opinion 'net': is another network than at fitting"):
+    with pytest.raises(InputError, match="second opinion 'net': is not the network that was used at fitting"):
         calibrator(results.poses, second=two)
 
 
@@ -204,7 +204,7 @@ def test_an_opinion_unlike_the_fitted_one_gives_a_warning(fitted) -> None:
 def test_an_audit_notes_the_effect_of_an_opinion(fitted) -> None:
     truth, results, _ = fitted
     kept, left = audit_notes(fitted[2].calibrator, truth, results, "segment")[1:3]
-    assert kept.startswith("calibrator: second opinion 'exact': is read (out of fold explained variance 0.")
+    assert kept.startswith("calibrator: second opinion 'exact': is used (out of fold explained variance 0.")
     assert left.startswith("calibrator: second opinion 'noise': improves too little and is left out (out of fold")
 
 

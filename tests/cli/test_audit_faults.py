@@ -14,7 +14,7 @@ from tests.cli.cases import as_bytes, mutated, run, small_files
     ("extra", "message"),
     [
         (["--area", "polygon"], "area: expected one of auto, segment, box, box*0.53, file, got 'polygon'"),
-        (["--images", "nowhere"], "--images adds a gallery to the report, expected --report too"),
+        (["--images", "nowhere"], "--images adds a gallery to the report, so it needs --report"),
         (["--images", "nowhere", "--report", "r.html"], "nowhere: no such directory"),
         (["--report", "."], "--report expects a file to write"),
         (["--json", "."], "--json expects a file to write"),

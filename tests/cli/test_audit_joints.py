@@ -144,7 +144,7 @@ def test_head_boxes_of_size_0_are_left_out_and_said(tmp_path: Path) -> None:
         (["--metric", "pck@-1"], "--metric pck@-1: expected a fraction above 0"),
         (["--metric", "pck,pck@0.1"], "--metric: pck is given twice"),
         (["--category", "person"], "joints.mat: has no categories"),
-        (["--skeleton", "mpii16"], "joints.mat: has another skeleton than --skeleton"),
+        (["--skeleton", "mpii16"], "joints.mat: has a different skeleton from --skeleton"),
     ],
 )
 def test_errors_are_one_line(tmp_path: Path, capsys, options: list[str], message: str) -> None:

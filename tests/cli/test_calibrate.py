@@ -110,7 +110,7 @@ def test_audit_shows_what_it_changed(folder, tmp_path, capsys) -> None:
     printed = capsys.readouterr().out
     assert code == 0
     assert "AP gain +" in printed and "headroom closed" in printed and "pose ECE" in printed
-    assert "after.json: the calibrator was fitted on 60 of these photos: in-sample numbers" in printed
+    assert "after.json: the calibrator was fitted on 60 of these photos: these numbers are in-sample, better" in printed
     written = json.loads((tmp_path / "audit.json").read_text())
     assert set(written) == {"before", "after", "change"}
     gain = written["after"]["ap"]["AP"] - written["before"]["ap"]["AP"]
@@ -174,7 +174,7 @@ def test_invalid_input_gives_one_line_and_no_file(folder, tmp_path, capsys, resu
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--before", "results.json"], "--before and --after go together"),
+        (["--before", "results.json"], "--before and --after must be given together"),
         (["--before", "results.json", "--after", "others.json", "--results", "results.json"], "without --results"),
         ([], "expected --results, or --before and --after"),
         (["--results", "results.json", "--calibrator", "gt.json"], "gt.json: is not a calibrator of trustpose"),

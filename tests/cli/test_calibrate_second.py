@@ -45,7 +45,7 @@ def apply(folder: Path, out: Path, *more: str | Path) -> int:
 def test_fit_prints_the_effect_of_a_second_opinion(folder, tmp_path, capsys) -> None:
     assert fit(folder, "three.cal", str(folder / "second.json"), "--json", tmp_path / "fit.json") == 0
     printed = capsys.readouterr().out
-    for wanted in ("second opinion of second.json, 120 people", "without it", "explained variance", "is read (out of"):
+    for wanted in ("second opinion of second.json, 120 people", "without it", "explained variance", "is used (out of"):
         assert wanted in printed
     (opinion,) = json.loads((tmp_path / "fit.json").read_text())["card"]["opinions"]
     assert opinion["kept"] and opinion["file"] == "second.json" and len(opinion["sha256"]) == 64

@@ -51,7 +51,7 @@ def test_calibrate(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert page.count("<circle") == 4 * 30 and "none.png" in page and "default-src 'none'" in page
     assert "<script" not in page and "focal length x" in page
     printed = capsys.readouterr().out
-    assert "none.png      –  left out: the board was not found, whole" in printed
+    assert "none.png      –  left out: the whole board was not found" in printed
     assert "4 of 5 photos" in printed and "focal length x" in printed and " ± " in printed
     found, of = read_cameras(tmp_path / "left.json")["left"], camera().resized(640, 360)
     assert abs(found.matrix[0, 0] / of.matrix[0, 0] - 1) < 0.01 and found.size == of.size
@@ -118,7 +118,10 @@ def test_place_by_a_board(photos: Path, tmp_path: Path, capsys: pytest.CaptureFi
     ("words", "told"),
     [
         (["--out", "x.json"], "expected one of --results, --photo, --points, got none"),
-        (["--results", "a.json", "--out", "x.json"], "--results: images show no scale; expected one known length"),
+        (
+            ["--results", "a.json", "--out", "x.json"],
+            "--results: images alone do not determine the scale; expected one known length",
+        ),
         (["--photo", "a.png", "--out", "x.json"], "--photo: needs --board and --square"),
         (
             ["--photo", "a.png", "--photo", "b.png", "--board", "4x7", "--square", "1m", "--out", "x.json"],

@@ -31,6 +31,6 @@ def test_labels_keep_their_people(tmp_path: Path, capsys: pytest.CaptureFixture[
     source = tmp_path / "via.csv"
     source.write_bytes(via_csv().encode())
     assert run("convert", source, "--out", tmp_path / "gt.json", "--fill-missing") == 2
-    assert "--fill-missing: is for poses, " in capsys.readouterr().err and not (tmp_path / "gt.json").exists()
+    assert "--fill-missing: applies to poses; " in capsys.readouterr().err and not (tmp_path / "gt.json").exists()
     assert run("convert", source, "--out", source) == 2
     assert "via.csv" in capsys.readouterr().err and source.read_bytes() == via_csv().encode()

@@ -92,7 +92,7 @@ def test_predict_goes_on_when_there_is_room(case, capsys):
             message = capsys.readouterr().err
             if code:
                 assert code == 2 and message.count("\n") == 1 and FULL in message
-                assert message.endswith("; with room made, the same command with --resume continues\n")
+                assert message.endswith("; free some space, then run the same command with --resume to continue\n")
                 full_at.add(message.split(":")[2].rpartition("/")[2].partition(".")[2])
                 assert not list((disk / "out").glob(".*.part"))
                 make_room(disk, "1m")

@@ -64,7 +64,7 @@ def test_the_record_of_calibrated_rows_is_that_in_memory(folder: Path, tmp_path:
     audit = ["audit", "--gt", folder / "gt.json", "--draws", "0", "--json", tmp_path / "audit.json", "--results"]
     assert run(*audit, tmp_path / name) == 0
     notes = json.loads((tmp_path / "audit.json").read_text())["notes"]
-    assert any(note.startswith("40 of these photos have ids") and "one.cal" in note for note in notes)
+    assert any(note.startswith("40 of these photos have the same ids") and "one.cal" in note for note in notes)
 
 
 @pytest.mark.parametrize("name", ["out.json", "out.parquet", "out"])
@@ -89,7 +89,14 @@ def test_what_is_refused_names_it_and_writes_nothing(folder: Path, tmp_path: Pat
         "another estimator, or another scale": [*apply, scaled, "--out", tmp_path / "a.parquet"],
         "expected .json, .csv, .parquet or the name": [*apply, folder / "parts", "--out", tmp_path / "a.txt"],
         "lies in the folder that is read": [*apply, folder / "parts", "--out", folder / "parts" / "new.parquet"],
-        "--class: is for other tools' files": ["convert", folder / "parts", "--class", "1", "--out", tmp_path / "a"],
+        "--class: applies to other tools' files": [
+            "convert",
+            folder / "parts",
+            "--class",
+            "1",
+            "--out",
+            tmp_path / "a",
+        ],
         "expected one Parquet file or one folder": [
             *("convert", folder / "parts", folder / "parts", "--out", tmp_path / "a.json")
         ],
@@ -113,7 +120,7 @@ def test_a_ground_truth_becomes_parquet_and_is_audited(folder: Path, tmp_path: P
     assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
     capsys.readouterr()
     assert run("convert", tmp_path / "gt.json", "--out", tmp_path / "b.parquet", "--sigmas", "0.1") == 2
-    assert "--sigmas: is for poses" in capsys.readouterr().err
+    assert "--sigmas: applies to poses" in capsys.readouterr().err
 
 
 def test_a_calibrator_is_fitted_in_batches(folder: Path, tmp_path: Path, capsys) -> None:

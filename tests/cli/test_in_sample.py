@@ -17,7 +17,7 @@ def notes_of(folder: Path, tmp_path: Path, results: Path, gt: str = "gt.json") -
 
 
 def test_in_sample_trust_is_named_by_apply_and_by_the_audit(folder, tmp_path, capsys) -> None:
-    sentence = "was fitted on 60 of these photos: in-sample numbers, better than on others"
+    sentence = "was fitted on 60 of these photos: these numbers are in-sample, better than on new photos"
     assert apply(folder, "results.json", tmp_path / "fitted.json") == 0
     assert f"the calibrator {sentence}" in capsys.readouterr().err
     record = json.loads((tmp_path / "fitted.json.calibrator.json").read_text())
@@ -35,7 +35,10 @@ def test_ids_alone_do_not_say_that_photos_are_those_of_the_fit(folder, tmp_path,
     warning = capsys.readouterr().err
     notes = notes_of(folder, tmp_path, tmp_path / "out.json", "other_gt.json")
     for text in (warning, *notes):
-        assert "30 of these photos have ids of photos that the calibrator" in text and "if they are the same" in text
+        assert (
+            "30 of these photos have the same ids as photos that the calibrator" in text
+            and "if they are the same" in text
+        )
     assert len(notes) == 1
     rows = json.loads((folder / "others.json").read_text())
     (folder / "far.json").write_text(json.dumps([row | {"image_id": row["image_id"] + 10**6} for row in rows]))

@@ -95,7 +95,7 @@ def test_predict_states_how_to_resume(case):
     running = started(IN_A_PHOTO, *given, "--out", path / "out")
     _, message = running.communicate(timeout=120)
     assert running.returncode == 130
-    assert message == "trustpose: interrupted; the same command with --resume continues\n"
+    assert message == "trustpose: interrupted; run the same command with --resume to continue\n"
     assert len((path / "out" / "results.json.journal").read_text().splitlines()) == 2
     for out, more in (("out", ["--resume"]), ("whole", [])):
         with pytest.raises(SystemExit) as ended:

@@ -74,7 +74,7 @@ def test_detections_with_ids_from_the_ground_truth_or_the_names(case):
     np.testing.assert_allclose(poses.pose_score, poses.score.mean(axis=1))
     rows = json.loads((path / "out" / "results.json").read_text())
     np.testing.assert_allclose([row["score"] for row in rows], poses.pose_score * poses.box_score)
-    with pytest.raises(InputError, match=r"its name ends in no number"):
+    with pytest.raises(InputError, match=r"its name does not end in a number"):
         run(path / "photos", *options, "--overwrite")
     for name, image_id in IDS.items():
         entry = path / "photos" / name

@@ -82,6 +82,6 @@ def test_options_that_it_lacks(files, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             _run(photo, "--model", f"mediapipe:{model}", *options, *where)
-    with pytest.raises(InputError, match="skeleton: is for another package's estimator"):
+    with pytest.raises(InputError, match="skeleton: applies only to another package's estimator"):
         _run(photo, "--model", "network.onnx", "--gt", gt, "--skeleton", "coco17", *where)
     assert not (tmp_path / "out").exists()

@@ -89,7 +89,13 @@ def test_only_one_source_of_boxes(case):
     both = ("--boxes", path / "boxes.json", "--detector", "whole")
     refused("both give the people's boxes", photos, *both, *common(path))
     refused(
-        "--detector-weights: are for", photos, "--gt", path / "gt.json", "--detector-weights", finder, *common(path)
+        "--detector-weights: apply only to",
+        photos,
+        "--gt",
+        path / "gt.json",
+        "--detector-weights",
+        finder,
+        *common(path),
     )
     refused("maps that flip could average", photos, "--model", finder, "--flip", *out)
     refused("one person at a time", photos, "--model", finder, "--codec", "dark", *out)

@@ -94,7 +94,7 @@ def test_predict_says_what_its_calibrator_was_fitted_on(folder, data_dir, capsys
     record = folder / "noted" / "results.json.calibrator.json"
     capsys.readouterr()
     assert predict(folder, data_dir, "noted", "--calibrator", folder / "one.cal") == 0
-    assert "was fitted on: if they are the same photos, these are in-sample" in capsys.readouterr().err
+    assert "was fitted on: if they are the same photos, these numbers are in-sample" in capsys.readouterr().err
     common = ("calibrate", "apply", "--calibrator", folder / "one.cal", "--results", folder / "out" / "results.json")
     assert run(*common, "--out", folder / "noted.json") == 0
     written, applied = (json.loads(path.read_text()) for path in (record, folder / "noted.json.calibrator.json"))
@@ -146,12 +146,18 @@ def test_left_out_at_fitting_it_is_not_run(folder, tmp_path, monkeypatch) -> Non
     ("more", "message"),
     [
         (["--calibrator", "two.cal"], "two.cal: the calibrator was fitted with the second opinion of tinypose.onnx"),
-        (["--second", "default"], "--second default: is read by a calibrator that was fitted with it; give --calibrat"),
+        (
+            ["--second", "default"],
+            "--second default: only a calibrator that was fitted with it reads it; give --calibrat",
+        ),
         (
             ["--calibrator", "one.cal", "--second", "default"],
             "one.cal: second opinion 'default': the calibrator was fi",
         ),
-        (["--calibrator", "two.cal", "--second", "SIMPLE"], "is another network than at fitting, by its files' fing"),
+        (
+            ["--calibrator", "two.cal", "--second", "SIMPLE"],
+            "is not the network that was used at fitting, by its files' fing",
+        ),
         (["--calibrator", "none.cal"], "none.cal: no such file"),
     ],
 )

@@ -20,11 +20,11 @@ def test_a_stopped_run_goes_on(case, monkeypatch, stop):
     run(*arguments, "--out", path / "whole")
     with monkeypatch.context() as patch:
         done = stop_after(patch, stop)
-        with pytest.raises(Interrupted, match="same command with --resume continues"):
+        with pytest.raises(Interrupted, match="same command with --resume to continue"):
             run(*arguments, "--out", path / "out", "--resume")
         assert len(done) == stop
     assert not (path / "out" / "results.json").exists() and (path / "out" / "results.json.journal").exists()
-    with pytest.raises(InputError, match="cannot go on with other settings: flip was True, now False"):
+    with pytest.raises(InputError, match="cannot resume with other settings: flip was True, now False"):
         run(*arguments[:-1], "--out", path / "out", "--resume")
     with pytest.raises(InputError, match="sources was"):
         run(path / "photos" / "two.jpg", *arguments[1:], "--out", path / "out", "--resume")

@@ -26,7 +26,7 @@ def test_people_have_the_same_id_in_every_frame_also_when_resumed(video, monkeyp
     assert len(np.unique(poses.track_id[left])) == 1
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
-        with pytest.raises(Interrupted, match="same command with --resume continues"):
+        with pytest.raises(Interrupted, match="same command with --resume to continue"):
             run(*arguments, *flow, "--out", video / "out", "--no-draw")
     refused(
         "other settings: track was True, now False", *(arguments[:-1]), "--out", video / "out", "--no-draw", "--resume"
@@ -41,13 +41,13 @@ def test_photos_have_no_order_and_flow_needs_tracks(video):
         "--track is for videos", video / "film.mp4", video / "photos", "--detector", "whole", "--track", *common(video)
     )
     refused(
-        "--flow: follows people from frame to frame, and so expects --track",
+        "--flow: follows people from frame to frame, so it requires --track",
         video / "film.mp4",
         "--flow",
         *common(video),
     )
     film = (video / "film.mp4", "--track", *common(video))
-    refused("--flow-method: says how --flow follows people, and so expects it", *film, "--flow-method", "raft")
+    refused("--flow-method: is the method of --flow, so it requires --flow", *film, "--flow-method", "raft")
     refused(
         "--flow-method: expected dis, raft or raft:WEIGHTS.pth, got 'farneback'",
         *film,

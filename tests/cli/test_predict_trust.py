@@ -90,7 +90,7 @@ def test_another_codec_is_reported_in_one_line(case):
     path, _, _ = case
     output = _run(*_common(path), "--no-draw", "--codec", "dark")
     (line,) = [line for line in output.splitlines() if "warning" in line]
-    assert line.startswith("trustpose: warning: ") and "argmax-quarter, with dark" in line
+    assert line.startswith("trustpose: warning: ") and "argmax-quarter, and is not calibrated with dark" in line
 
 
 def test_models_show_trust(case):

@@ -51,7 +51,7 @@ def test_a_video(video, monkeypatch):
     assert [change > 0.01 for change in changed] == [True, True, True, False, True, False]
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
-        with pytest.raises(Interrupted, match="same command with --resume continues"):
+        with pytest.raises(Interrupted, match="same command with --resume to continue"):
             run(*arguments, "--out", video / "out")
     assert [entry.name for entry in (video / "out").iterdir()] == ["results.json.journal"]
     run(*arguments, "--out", video / "out", "--resume")
@@ -82,7 +82,7 @@ def test_videos_that_cannot_be_predicted(video):
     people = ("--detector", "whole", *common(video))
     refused(r"none\.mp4: no such file", video / "none.mp4", *people)
     refused("webcam 93: not found", "93", *people)
-    refused("a webcam takes a run and a folder", "0", video / "photos", *people)
+    refused("a webcam needs a run and a folder", "0", video / "photos", *people)
     refused("--gt is for photos", video / "film.mp4", "--gt", video / "gt.json", *common(video))
     refused("film.mp4: would be overwritten", video / "film.mp4", *people[:-1], video)
     assert not (video / "out").exists()

@@ -37,7 +37,7 @@ def test_rows_get_a_track_id_and_stay_as_they_were(results: Path, capsys: pytest
     out = results.with_name("out.json")
     assert run("track", results, "--out", out) == 0
     message = capsys.readouterr().out
-    assert "2 tracks of 24 poses, in the place of the file's own, 0 without a track" in message
+    assert "2 tracks of 24 poses, replacing the file's own, 0 without a track" in message
     before, after = json.loads(results.read_text()), json.loads(out.read_text())
     assert [{**row, "track_id": 77} for row in after] == before
     tracked = read_results(out).poses
@@ -61,7 +61,10 @@ def test_text_ids_need_a_list_that_orders_them(results: Path, capsys: pytest.Cap
     results.write_text(json.dumps(rows))
     out = results.with_name("out.json")
     assert run("track", results, "--out", out) == 2
-    assert "'cam/0' is no frame number, so the frames have no order; --images lists them" in capsys.readouterr().err
+    assert (
+        "'cam/0' is not a frame number, so the order of the frames is unknown; list them with --images"
+        in capsys.readouterr().err
+    )
     listed = [{"id": f"cam/{at}", "file_name": f"cam/{at}.jpg"} for at in range(11, -1, -1)]
     images = results.with_name("images.json")
     images.write_text(json.dumps(listed))
@@ -164,6 +167,6 @@ def test_flow_of_the_video_follows_a_camera_that_turns(tmp_path: Path, capsys: p
     assert run("track", results, "--video", tmp_path / "clip.mp4", "--out", out) == 2
     assert "image_id: there is no frame 6, the last one is 5" in capsys.readouterr().err
     assert run("track", results, "--flow-method", "raft", "--out", out) == 2
-    assert "--flow-method: the flow is between frames, and so expects --video" in capsys.readouterr().err
+    assert "--flow-method: optical flow needs the frames, so it requires --video" in capsys.readouterr().err
     assert run("track", results, "--video", tmp_path / "clip.mp4", "--images", results, "--out", out) == 2
-    assert "--video and --images: the frames are those of a video, or those of a list" in capsys.readouterr().err
+    assert "--video and --images: both define the frames" in capsys.readouterr().err

@@ -142,7 +142,7 @@ def test_a_run_that_was_stopped_goes_on(data, recipe, tmp_path, capsys, monkeypa
         patch.setattr(NetworkTask, "losses", losses)
         code, _, errors = run(capsys, recipe, "--data", data, "--out", out)
     assert code == 130
-    assert errors == f"trustpose: interrupted; the same command continues from {out / 'training'}\n"
+    assert errors == f"trustpose: interrupted; run the same command to continue from {out / 'training'}\n"
     assert not (out / "model.json").exists()
     assert run(capsys, recipe, "--data", data, "--out", out)[0] == 0
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
@@ -172,7 +172,7 @@ def test_a_loss_that_is_not_finite_is_one_line(data, recipe, tmp_path, capsys, m
         (("--head", "hpc"), "head: expected one of oks-net, hpcvnet, metamodel"),
         (("--head_options.window=0",), "head oks-net: window: expected 1 or more"),
         (("--network=alexnet",), "network: expected one of simple-baseline-r50"),
-        (("--strategy.starts_from=trained",), "tiny: starts from a trained tiny, give its folder or file as --model"),
+        (("--strategy.starts_from=trained",), "tiny: starts from a trained tiny; give its folder or file as --model"),
         (("--strategy.starts_from=imagenet",), "no ImageNet weights of tiny can be downloaded; give a checkpoint"),
         (("--data.codec=gauss",), "data.codec: expected one of argmax-quarter"),
         (("--width=50",), "width: expected a multiple of 4, got 50"),
@@ -248,7 +248,7 @@ def test_ctrl_c_stops_a_run_with_workers_and_it_goes_on(data, recipe, tmp_path):
             os.killpg(running.pid, signal.SIGKILL)
     errors = (tmp_path / "errors").read_text()
     assert code == 130
-    assert errors == f"trustpose: interrupted; the same command continues from {out / 'training'}\n"
+    assert errors == f"trustpose: interrupted; run the same command to continue from {out / 'training'}\n"
     step = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["place"]["step"]
     assert 0 < int(rows(log)[-1]["step"]) <= step
 

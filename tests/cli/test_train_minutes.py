@@ -48,7 +48,7 @@ def test_pieces_are_the_run(words, tmp_path, capsys, options):
         outputs.append(ended[1])
     expected = [(2 * (step - 1) // steps + 1, step) for step in range(1, steps + 1)]
     assert outputs == [
-        f"trustpose: time is up: epoch {epoch} of 2, step {step} of {steps}; the same command continues from "
+        f"trustpose: time is up: epoch {epoch} of 2, step {step} of {steps}; run the same command to continue from "
         f"{out / 'training'}\n"
         for epoch, step in expected
     ]
@@ -79,7 +79,7 @@ def test_features_are_stored_in_pieces(tmp_path, capsys, monkeypatch):
         code, message = run(capsys, words, out, "--minutes=0.005")
     assert (code, message) == (
         75,
-        f"trustpose: time is up: storing features; the same command continues from {out / 'training'}\n",
+        f"trustpose: time is up: storing features; run the same command to continue from {out / 'training'}\n",
     )
     assert not (out / "training" / "checkpoint.pt").exists()
     assert run(capsys, words, out)[0] == 0

@@ -39,7 +39,7 @@ def command(files, *more, out="people.json", results=("0", "1", "2", "3")):
 def test_people_in_every_format(files, capsys):
     assert command(files) == 0
     said = capsys.readouterr()
-    assert "3 people in 30 frames" in said.err and "people.json: people in the world" in said.out
+    assert "3 people in 30 frames" in said.err and "people.json: people in 3D" in said.out
     found = read_poses3d(files / "people.json")
     assert len(found) == 3 * FRAMES and found.skeleton == COCO_17 and found.covariance is not None
     truth = walkers()[:, found.frame].swapaxes(0, 1)
@@ -83,12 +83,12 @@ def test_a_shifted_clip_is_named(tmp_path, capsys):
     results = ("0-0", "1-0", "2-16", "3-0")
     assert command(tmp_path, results=results) == 2
     error = capsys.readouterr().err
-    assert "the cameras' frames are not of the same moments: 'cam2' fits the others best 16 frames later" in error
-    assert "with --fps R, --offset 0,0,16/R,0 would mend it (--unchecked goes on)" in error
+    assert "the cameras' frames were not taken at the same times: 'cam2' fits the others best 16 frames later" in error
+    assert "with --fps R, --offset 0,0,16/R,0 would fix it (--unchecked continues anyway)" in error
     assert command(tmp_path, "--fps", "50", "--offset", "0,0,0,0", results=results) == 2
-    assert "--offset 0,0,0.32,0 would mend it" in capsys.readouterr().err
+    assert "--offset 0,0,0.32,0 would fix it" in capsys.readouterr().err
     assert command(tmp_path, "--fps", "50", "--offset", "0,0,0.32,0", results=results) == 0
-    assert "same moments" not in capsys.readouterr().err
+    assert "same times" not in capsys.readouterr().err
     assert command(tmp_path, "--unchecked", results=results) == 0
     capsys.readouterr()
     assert command(tmp_path, results=("0-0", "1-0", "2-3", "3-0")) == 0  # said, and not refused
@@ -105,7 +105,7 @@ def test_a_shifted_clip_is_named(tmp_path, capsys):
         (["--fps", "25,50"], "0123", "--fps: expected 4 numbers, one for each camera, got 2"),
         (["--offset", "0,0,0,1"], "0123", "offset: needs fps too"),
         (["--out", "people.xls"], "0123", "people.xls: expected a file ending in .json"),
-        (["--out", "people.trc"], "0123", "needs the frames' rate: --fps"),
+        (["--out", "people.trc"], "0123", "needs the frame rate; give it with --fps"),
         (["--y-up"], "0123", "y_up is for .trc and .c3d"),
     ],
 )

@@ -122,5 +122,5 @@ def test_tags_are_read_at_the_peaks(has_grid: bool) -> None:
 
 @pytest.mark.parametrize("name", ["second-highest", "integral"])
 def test_one_place_out_of_a_whole_map_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"decoding: {name} reads one place out of a map"):
+    with pytest.raises(ValueError, match=f"decoding: {name} reads one position per map"):
         _codec(name).candidates(Outputs([np.zeros((1, 2, 9, 9), np.float32)]))

@@ -186,12 +186,12 @@ def test_what_an_audit_lacks_is_named(tmp_path: Path) -> None:
     bare = person(2)
     del bare["area"]
     files = tiny([bare], [result()], tmp_path)
-    with pytest.raises(InputError, match=r"'area' is missing in every annotation; --area box\*0\.53 does without"):
+    with pytest.raises(InputError, match=r"'area' is missing in every annotation; --area box\*0\.53 does not need it"):
         audit(*files, area="segment")
     assert audit(*files, area="box*0.53", draws=0).area == "box*0.53"
     by_itself = audit(*files, draws=0)
     assert by_itself.area == "box*0.53"
-    assert "area: annotations have none, OKS uses box*0.53 (--area)" in by_itself.notes
+    assert "area: the annotations have none, so OKS uses box*0.53 (--area)" in by_itself.notes
     with pytest.raises(InputError, match="area: expected one of auto, segment, box"):
         audit(*files, area="polygon")
     with pytest.raises(InputError, match="result 0: field 'pose_quality': expected a finite number, got nothing"):
@@ -264,7 +264,7 @@ def test_areas_from_other_sources_are_not_called_segments(data_dir: Path) -> Non
     records = [audit(*files, area=area, draws=0) for area in ("auto", "segment", "file")]
     for record in records:
         assert record.area == "file"
-        assert "area: OKS uses the annotations' own, area_source 1,019 box*0.53, 477 segment" in record.notes
+        assert "area: OKS uses the areas of the annotations, area_source 1,019 box*0.53, 477 segment" in record.notes
         assert record.ap == records[0].ap
     truth = read_coco_truth(files[0])
     none = replace(truth, truth=truth.truth[np.flatnonzero(~truth.truth.is_segment)])

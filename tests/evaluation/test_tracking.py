@@ -134,7 +134,7 @@ def test_intervals_and_the_page(tmp_path: Path) -> None:
     (tmp_path / "gt.json").write_text(json.dumps(truth))
     one = audit(tmp_path / "gt.json", tmp_path / "results.json", draws=20)
     assert "tracking.HOTA" not in one.intervals
-    assert "tracking.*: no intervals, which draw clips: there are 1, fewer than 5" in one.notes
+    assert "tracking.*: no intervals, as they resample clips and there are 1, fewer than 5" in one.notes
 
 
 @pytest.mark.parametrize(

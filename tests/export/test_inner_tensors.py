@@ -119,7 +119,7 @@ def test_tensors_that_cannot_be_found_are_reported(tmp_path):
     with pytest.raises(InputError, match=r"its outputs are maps; the spec says 'heat'"):
         expose(replace(spec, output=replace(spec.output, name="heat")), {})
     spec.onnx.write_bytes(b"no network")
-    with pytest.raises(InputError, match=r"old.onnx: is no valid ONNX graph"):
+    with pytest.raises(InputError, match=r"old.onnx: is not a valid ONNX graph"):
         find_maps(spec)
 
 

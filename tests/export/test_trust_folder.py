@@ -190,7 +190,9 @@ def test_another_decoding_than_the_fitted_one_is_reported(tmp_path, recwarn):
     tp.load(spec.onnx.parent, codec="argmax-quarter")
     tp.load(tmp_path / "source" / "old.onnx", codec="dark")
     assert not recwarn
-    with pytest.warns(UserWarning, match="fitted to keypoints decoded by argmax-quarter, with dark"):
+    with pytest.warns(
+        UserWarning, match="fitted to keypoints decoded by argmax-quarter, and is not calibrated with dark"
+    ):
         tp.load(spec.onnx.parent, codec="dark")
 
 

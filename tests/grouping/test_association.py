@@ -114,7 +114,7 @@ def test_pairwise_terms_in_a_file(tmp_path):
     together = terms.together(xy, np.full(17, 141.0))
     assert np.median(together[np.arange(17)[:, None], np.arange(17), np.arange(17)[:, None], np.arange(17)]) > 0.6
     (tmp_path / "none.npz").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="is no file of pairwise terms"):
+    with pytest.raises(InputError, match="is not a file of pairwise terms"):
         PairwiseTerms.load(tmp_path / "none.npz")
 
 
@@ -152,7 +152,7 @@ def test_predicted_in_python_and_on_the_command_line(tmp_path, capsys):
 def test_not_for_every_model(tmp_path):
     with pytest.raises(InputError, match="decodes by integral; association expects one of argmax-quarter, dark, udp"):
         load(write_network(tmp_path), association="global", codec="integral")
-    with pytest.raises(InputError, match="second_crop: averages one place a joint"):
+    with pytest.raises(InputError, match="second_crop: averages one position per joint"):
         load(write_network(tmp_path), association="global", second_crop=1.15)
     with pytest.warns(UserWarning, match="association moves joints; no trust is written"):
         predictor = load("default", association="global")

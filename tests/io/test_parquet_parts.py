@@ -93,7 +93,7 @@ def test_scattered_photos_are_refused_by_name(tmp_path: Path, monkeypatch: pytes
     random = np.random.default_rng(0)
     rows = [{"image_id": one, "category_id": 1, "keypoints": [1.0] * 6, "score": 0.5} for one in (5, 5, 3, 9, 9, 3)]
     folder = write_parts(tmp_path / "parts", rows, random)
-    with pytest.raises(InputError, match="parts: field 'image_id': the rows of photo 3 are in two places"):
+    with pytest.raises(InputError, match="parts: field 'image_id': the rows of photo 3 are not contiguous"):
         open_results(folder)
     monkeypatch.setattr("trustpose.io.parquet._AT_ONCE", 2)
     assert find_scattered(open_parts(folder)) == 3

@@ -73,7 +73,9 @@ def test_nothing_in_common_is_reported(folder: Path) -> None:
     rows = json.loads((folder / "results.json").read_text())
     (folder / "none.json").write_text(json.dumps([row | {"image_id": 99} for row in rows]))
     truth = read_coco_truth(folder / "gt.json")
-    with pytest.raises(InputError, match=r"none\.json: no result is in a photo of .*gt\.json, --common expects some"):
+    with pytest.raises(
+        InputError, match=r"none\.json: no result is in a photo of .*gt\.json, but --common needs photos in common"
+    ):
         read_results(folder / "none.json", truth=truth, common=True)
     (folder / "two.json").write_text(json.dumps([row for row in rows if row["image_id"] == 2]))
     apart = [read_results(folder / name, truth=truth, common=True) for name in ("two.json", "less.json")]

@@ -46,7 +46,7 @@ def test_who_moves_otherwise_is_named() -> None:
     views = [jumping(60, 0, 0), jumping(60, 0.1, 1)]
     generator = np.random.default_rng(0)
     still = replace(views[1], xy=views[1].xy[:1] + generator.normal(0, 1, views[1].xy.shape))
-    with pytest.raises(ValueError, match="camera 1: its people move unlike those of every other"):
+    with pytest.raises(ValueError, match="camera 1: its people move differently from those of every other"):
         synchronise([views[0], still], (60, 60), "none")
 
 

@@ -160,5 +160,5 @@ def test_inputs_that_are_no_files(tmp_path):
         read_tensors(tmp_path)
     with pytest.raises(InputError, match=r"none\.pth: no such file"):
         read_tensors(tmp_path / "none.pth")
-    with pytest.raises(InputError, match="/dev/zero: is no regular file"):
+    with pytest.raises(InputError, match="/dev/zero: is not a regular file"):
         read_tensors("/dev/zero")

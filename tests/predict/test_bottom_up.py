@@ -100,7 +100,7 @@ def test_a_flip_test_averages_maps(network, people, tmp_path):
 
 
 def test_it_is_no_detector(network):
-    with pytest.raises(InputError, match="is no detector"):
+    with pytest.raises(InputError, match="is not a detector"):
         load("default", detector=network)
 
 

@@ -63,7 +63,7 @@ def test_a_folder_by_name(tmp_path):
     write_boxes(tmp_path / "detector", "model")
     found = load_detector(str(tmp_path / "detector"))
     assert isinstance(found, BoxDetector) and len(found(photo_of_dots(200, 100, (50, 50, 255)))) == 1
-    with pytest.raises(InputError, match="are for torchvision's detectors"):
+    with pytest.raises(InputError, match="apply only to torchvision's detectors"):
         load_detector(str(tmp_path / "detector"), tmp_path / "weights.pth")
 
 

@@ -32,12 +32,12 @@ def test_wrong_names(tmp_path):
     for name, message in (
         ("yolo", "expected one of default, whole, NETWORK.onnx, fasterrcnn"),
         (str(tmp_path / "none.onnx"), "no such file"),
-        (str(top_down), "is no detector"),
+        (str(top_down), "is not a detector"),
         (TORCHVISION[0], "needs a file with its weights"),
     ):
         with pytest.raises(InputError, match=message):
             load_detector(name)
-    with pytest.raises(InputError, match="are for torchvision's detectors"):
+    with pytest.raises(InputError, match="apply only to torchvision's detectors"):
         load_detector("whole", tmp_path / "weights.pth")
 
 

@@ -89,7 +89,7 @@ def test_specs(folder):
 def test_what_has_no_fast_setting(folder):
     with pytest.raises(InputError, match=r"small: has no fast setting; its JSON would name one in the field 'fast'"):
         load("small", fast=True)
-    with pytest.raises(InputError, match="mediapipe: has no fast setting, another package's estimator"):
+    with pytest.raises(InputError, match="mediapipe: has no fast setting, as another package's estimator"):
         load("mediapipe", fast=True)
     for wrong, message in (
         ({"detector": "rough"}, "field 'fast.network' is missing"),

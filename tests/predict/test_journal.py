@@ -87,7 +87,7 @@ def test_other_settings_are_refused(tmp_path):
     _write(path, {4: _poses(2)})
     for name, value, message in (("flip", True, "flip was False, now True"), ("new", 3, "new was none, now 3")):
         with pytest.raises(
-            InputError, match=f"cannot go on with other settings: {message}; start anew without --resume"
+            InputError, match=f"cannot resume with other settings: {message}; start over without --resume"
         ):
             Journal(path, SETTINGS | {name: value}, is_resumed=True)
     with Journal(path, SETTINGS | {"flip": True}, is_resumed=False) as journal:  # starting anew is always possible
@@ -128,7 +128,7 @@ def test_lines_that_no_run_writes_are_named_though_their_checksum_is_right(tmp_p
     _write(path, {})
     with path.open("ab") as file:
         file.write(_line(value) + _line(ENTRY | {"image_id": 4}))
-    with pytest.raises(InputError, match="journal: line 2 is damaged; start anew without --resume"):
+    with pytest.raises(InputError, match="journal: line 2 is damaged; start over without --resume"):
         Journal(path, SETTINGS, is_resumed=True)
 
 
@@ -146,7 +146,10 @@ def test_poses_of_another_kind_are_not_joined(tmp_path):
     path = tmp_path / "journal"
     _write(path, {4: _poses(2), 5: Poses(xy=np.zeros((0, 3, 2)))})
     other = Poses(xy=np.zeros((1, 5, 2)))
-    with Journal(path, SETTINGS, is_resumed=True) as journal, pytest.raises(InputError, match="poses of another kind"):
+    with (
+        Journal(path, SETTINGS, is_resumed=True) as journal,
+        pytest.raises(InputError, match="poses of a different kind"),
+    ):
         journal.add(6, other)
     with path.open("ab") as file:
         file.write(_line(ENTRY))
@@ -160,8 +163,8 @@ def test_poses_of_another_kind_are_not_joined(tmp_path):
 def test_other_files_are_no_journals(tmp_path, line):
     path = tmp_path / "journal"
     path.write_text(line + "\n")
-    message = "is no journal of this version of trustpose" if "journal 1" in line else "line 1 is damaged"
-    with pytest.raises(InputError, match=f"journal: {message}; start anew without --resume"):
+    message = "is not a journal of this version of trustpose" if "journal 1" in line else "line 1 is damaged"
+    with pytest.raises(InputError, match=f"journal: {message}; start over without --resume"):
         Journal(path, SETTINGS, is_resumed=True)
     with pytest.raises(InputError, match="cannot be written"):
         Journal(path / "below", SETTINGS, is_resumed=False)

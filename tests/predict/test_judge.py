@@ -225,7 +225,9 @@ def test_refused_poses(specs: dict[str, ModelSpec], photo: tuple[Path, Poses], d
     told = tp.load(specs["told"].onnx.parent)
     with pytest.raises(ValueError, match=r"poses: expected those of coco17, got 16 keypoints \(mpii16\)"):
         told.judge(file, Poses(xy=np.zeros((1, 16, 2)), skeleton=MPII_16))
-    with pytest.raises(ValueError, match=r"poses\.image_id: expected numbers from 0 to 1, the images' places"):
+    with pytest.raises(
+        ValueError, match=r"poses\.image_id: expected numbers from 0 to 1, the images' positions in the list"
+    ):
         told.judge([file, file], poses)
     with pytest.raises(InputError, match=r"none\.jpg: no such file"):
         told.judge("none.jpg", poses)

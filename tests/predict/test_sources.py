@@ -32,7 +32,7 @@ def test_ids_from_names_or_counted(tmp_path):
         work = find_sources([*names, *more], FOUND)
         assert [photo.image_id for photo in work.photos] == [1, 2, 3] and work.is_numbered_here
     (tmp_path / "boxes.json").write_text(json.dumps([_box(7)]))
-    with pytest.raises(InputError, match=r"me\.jpg: its name ends in no number"):
+    with pytest.raises(InputError, match=r"me\.jpg: its name does not end in a number"):
         find_sources([str(tmp_path / "me.jpg")], PeopleOptions(boxes=tmp_path / "boxes.json"))
 
 
@@ -63,7 +63,7 @@ def test_a_video(tmp_path, video):
 
 def test_options_that_videos_refuse(tmp_path, video):
     photos = _photos(tmp_path, "1.jpg")
-    with pytest.raises(InputError, match="0: a webcam takes a run and a folder"):
+    with pytest.raises(InputError, match="0: a webcam needs a run and a folder"):
         find_sources([str(video), "0"], FOUND)
     with pytest.raises(InputError, match="--boxes is for photos or for one video"):
         find_sources([str(video), *photos], PeopleOptions(boxes=tmp_path / "boxes.json"))

@@ -1,4 +1,4 @@
-"""The page of people in the world: complete, safe, and its script draws what the numbers say."""
+"""The page of people in 3D: complete, safe, and its script draws what the numbers say."""
 
 import base64
 import hashlib

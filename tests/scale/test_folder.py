@@ -21,7 +21,7 @@ def test_another_run_needs_a_word(tmp_path):
     folder.commit(UNITS[0].block_name(0, is_last=True), block_content([], Counts(1)))
     with pytest.raises(InputError, match="of an earlier run; --resume continues it"):
         folder.begin({"flip": True, "block": 2}, is_resumed=False, is_replaced=False)
-    with pytest.raises(InputError, match="cannot go on with other settings: flip was True, now False"):
+    with pytest.raises(InputError, match="cannot resume with other settings: flip was True, now False"):
         folder.begin({"flip": False, "block": 2}, is_resumed=True, is_replaced=False)
     folder.begin({"flip": True, "block": 2}, is_resumed=True, is_replaced=False)
     assert len(folder.finished()) == 1

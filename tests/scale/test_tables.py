@@ -113,7 +113,7 @@ def test_what_is_refused(folder: Path, tmp_path: Path, capsys) -> None:
     scaled = [row | {"keypoints": [100 * one for one in row["keypoints"]]} for row in rows]
     off = write_parts(tmp_path / "off", scaled, np.random.default_rng(0), cuts=[4])
     task = Calibrate.of(calibrator, off)
-    with pytest.raises(InputError, match="another scale; the output is not to be used"):
+    with pytest.raises(InputError, match="another scale; do not use the output"):
         task.end(list(zip([task.rows(part, lambda _: None)[1] for part in task.parts()], (4, 16), strict=True)))
     apply = ["calibrate", "apply", "--calibrator", folder / "one.cal", "--out", tmp_path / "out", "--results"]
     refused = {

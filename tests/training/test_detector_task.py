@@ -207,7 +207,7 @@ def test_the_loss_of_sides_against_a_loop():
 def test_where_it_starts_from(data, tmp_path):
     """A pose network gives its backbone; another network, or none where one is wanted, is one line."""
     recipe = replace(small_recipe(), strategy=replace(small_recipe().strategy, starts_from="trained"))
-    with pytest.raises(InputError, match="tiny: starts from a trained light-mobilenetv2-050, give its folder or file"):
+    with pytest.raises(InputError, match="tiny: starts from a trained light-mobilenetv2-050; give its folder or file"):
         detector_task(recipe, data, None)
     network = light_baseline()
     save_file(network.state_dict(), tmp_path / "network.safetensors")

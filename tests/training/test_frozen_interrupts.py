@@ -87,7 +87,9 @@ def test_a_signal_in_training_ends_it_after_the_step(words, whole, tmp_path, cap
         patch.setattr(FrozenTask, "losses", losses)
         assert run(words, out) == 130
     assert len(calls) == 4
-    assert capsys.readouterr().err == f"trustpose: interrupted; the same command continues from {out / 'training'}\n"
+    assert (
+        capsys.readouterr().err == f"trustpose: interrupted; run the same command to continue from {out / 'training'}\n"
+    )
     assert not (out / "model.json").exists()
     assert run(words, out) == 0
     assert same(out, whole)
@@ -108,7 +110,7 @@ def test_ctrl_c_while_features_are_stored(words, whole, tmp_path, capsys, monkey
         patch.setattr(features, "_SAVED_EVERY", 1)
         assert run(words, out) == 130
     output = capsys.readouterr().err
-    assert output == f"trustpose: interrupted; the same command continues from {out / 'training'}\n"
+    assert output == f"trustpose: interrupted; run the same command to continue from {out / 'training'}\n"
     assert run(words, out) == 0
     assert same(out, whole)
 
@@ -179,8 +181,8 @@ def test_a_full_disk_is_one_line_and_gone_on_from(words, whole, tmp_path, capsys
         output = capsys.readouterr().err
         assert output.startswith(f"trustpose: error: {out / 'training' / what}") and output.count("\n") == 1
         assert output.endswith(
-            f": cannot be written (No space left on device); with room made, the same command continues from "
-            f"{out / 'training'}\n"
+            f": cannot be written (No space left on device); free some space, then run the same command to "
+            f"continue from {out / 'training'}\n"
         )
         make_room(disk, "64m")
         assert run(words, out) == 0

@@ -257,7 +257,7 @@ def test_networks_that_cannot_be_read_are_one_line(data, tmp_path, capsys):
     order = ["x", "y", "score"]
     points = {"output": {"kind": "coordinates", "keypoints": 17, "order": order, "normalised": True}}
     for given, message in (
-        (None, f"{SMALL.name}: trains a head on a frozen network, give the network's ONNX file as --model"),
+        (None, f"{SMALL.name}: trains a head on a frozen network; give the network's ONNX file as --model"),
         (tmp_path / "no.onnx", "no such file"),
         (
             write_network(tmp_path / "points", **points),

@@ -78,5 +78,5 @@ def test_the_light_network_starts_from_simplepose(data_dir):
 @pytest.mark.parametrize("name", ["default-network", "light-network", "light-detector", "default-detector"])
 def test_our_recipes_ask_for_a_trained_network(name):
     network = RECIPES[name].network
-    with pytest.raises(InputError, match=f"{name}: starts from a trained {network}, give its folder or file"):
+    with pytest.raises(InputError, match=f"{name}: starts from a trained {network}; give its folder or file"):
         starting_network(RECIPES[name], None)

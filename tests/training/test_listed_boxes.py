@@ -167,7 +167,7 @@ def test_parts_of_a_batch_add_up(data, data_dir):
 def test_where_picodet_starts_from(data, tmp_path):
     recipe = picodet_recipe()
     trained = replace(recipe, strategy=replace(recipe.strategy, starts_from="trained"))
-    with pytest.raises(InputError, match="starts from a trained picodet-s, give its folder or file"):
+    with pytest.raises(InputError, match="starts from a trained picodet-s; give its folder or file"):
         detector_task(trained, data, None)
     with pytest.raises(InputError, match=r"none\.onnx: "):
         detector_task(recipe, data, tmp_path / "none.onnx")

@@ -38,11 +38,11 @@ def in_sample_sentence(photos: int | None, *, is_same: bool, name: str = "") -> 
     calibrator = f"the calibrator {name}".strip()
     if not is_same:
         return (
-            f"{photos:,} of these photos have ids of photos that {calibrator} was fitted on: if they are the same "
-            "photos, these are in-sample numbers, better than on others"
+            f"{photos:,} of these photos have the same ids as photos that {calibrator} was fitted on: if they are the "
+            "same photos, these numbers are in-sample, better than on new photos"
         )
     part = "" if photos is None else f"{photos:,} of "
-    return f"{calibrator} was fitted on {part}these photos: in-sample numbers, better than on others"
+    return f"{calibrator} was fitted on {part}these photos: these numbers are in-sample, better than on new photos"
 
 
 def is_same_file(sha256: str | None, fitted: str) -> bool:

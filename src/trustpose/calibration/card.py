@@ -162,8 +162,8 @@ def read_calibrator(path: str | Path) -> CalibratorParts:
         raise InputError(f"{path}: is not a calibrator that this version reads ({reason})") from None
     if parts.card.format == EARLIER and parts.card.unmatched:
         warnings.warn(
-            f"{path}: is of an earlier version, whose expected OKS and OPKS include the probability that a person is "
-            "there; fit it again to have that apart, as presence",
+            f"{path}: was written by an earlier version, whose expected OKS and OPKS include the probability that a "
+            "person is there; fit it again to get that separately, as presence",
             stacklevel=3,
         )
     return parts

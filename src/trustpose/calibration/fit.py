@@ -89,14 +89,14 @@ class DrawnPhotos:
             raise InputError(f"max_results: expected at least 1 result, got {max_results}")
         self._max_results, self._limit = max_results, np.uint64(2**64 - 1)
         self._pieces: list[tuple[TruthFile, ResultsFile]] = []
-        self._results, self._kept = 0, 0
+        self._results, self._drawn_results = 0, 0
 
     def add(self, truth: TruthFile, results: ResultsFile) -> None:
         """Add whole photos."""
         self._results += len(results.poses)
         self._pieces.append(self._drawn(truth, results))
-        self._kept += len(self._pieces[-1][1].poses)
-        if self._max_results is not None and self._kept > 2 * self._max_results:
+        self._drawn_results += len(self._pieces[-1][1].poses)
+        if self._max_results is not None and self._drawn_results > 2 * self._max_results:
             self._draw()
 
     def _drawn(self, truth: TruthFile, results: ResultsFile) -> tuple[TruthFile, ResultsFile]:
@@ -105,23 +105,24 @@ class DrawnPhotos:
         return (truth, results) if inside.all() else of_photos(truth, results, ids[inside])[:2]
 
     def _draw(self) -> None:
-        if self._max_results is None or self._kept <= self._max_results:
+        if self._max_results is None or self._drawn_results <= self._max_results:
             return
         numbers = np.concatenate([draw_number(image_ids(results)) for _, results in self._pieces])
         self._limit = np.partition(numbers, self._max_results)[self._max_results]
         self._pieces = [self._drawn(*pair) for pair in self._pieces]
-        self._kept = sum(len(results.poses) for _, results in self._pieces)
+        self._drawn_results = sum(len(results.poses) for _, results in self._pieces)
 
     def files(self, path: str) -> tuple[TruthFile, ResultsFile]:
         """Return the drawn photos, with a note if not all are. Raises InputError if none is."""
         self._draw()
-        if not self._kept:
+        if not self._drawn_results:
             raise InputError(f"{path}: no photo was drawn, expected a higher --max-results")
         truth, results = joined_files(self._pieces)
-        if self._kept == self._results:
+        if self._drawn_results == self._results:
             return truth, results
         note = (
-            f"fitted on {self._kept:,} of {self._results:,} results, those of photos drawn by their ids (--max-results)"
+            f"fitted on {self._drawn_results:,} of {self._results:,} results, from photos sampled by their ids "
+            "(--max-results)"
         )
         return replace(truth, notes=(*truth.notes, note)), results
 

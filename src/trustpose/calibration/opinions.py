@@ -360,7 +360,7 @@ class OpinionCard:
             f"{label} {shown[name][0]:.3f} → {shown[name][1]:.3f}" for name, label in labels.items() if name in shown
         )
         return (
-            f"{self.label}: {'is read' if self.kept else 'improves too little and is left out'} (out of fold {gains})"
+            f"{self.label}: {'is used' if self.kept else 'improves too little and is left out'} (out of fold {gains})"
         )
 
     def __post_init__(self) -> None:
@@ -398,7 +398,9 @@ def _check_same(card: OpinionCard, second: Second) -> None:
     if None not in (card.name, second.name) and card.name != second.name:
         raise InputError(f"{second.label}: the calibrator was fitted with the {card.label}")
     if None not in (card.model, second.model) and card.model != second.model:
-        raise InputError(f"{second.label}: is another network than at fitting, by its files' fingerprint; fit again")
+        raise InputError(
+            f"{second.label}: is not the network that was used at fitting, by its files' fingerprint; fit again"
+        )
 
 
 def _count(number: int) -> str:

@@ -15,7 +15,7 @@ class FitOptions(GroundTruthOptions):
     method: str = option(
         "auto",
         names=("auto", "isotonic", "platt", "temperature", "trees"),
-        help="How scores are mapped. auto: the best in cross-validation.",
+        help="How scores are mapped to trust. auto: the best in cross-validation.",
     )
     folds: int = option(5, minimum=2, help="Number of folds for cross-validation, by photo.")
     seed: int = option(0, minimum=0, help=SEED)
@@ -30,5 +30,5 @@ class FitOptions(GroundTruthOptions):
         "thresholds with the best F1 of occluded keypoints or of all classes, or by the likeliest class.",
     )
     max_results: int = option(
-        MAX_RESULTS, minimum=1, help="Fit on at most this many results, those of photos that are drawn by their ids."
+        MAX_RESULTS, minimum=1, help="Maximum number of results to fit on; of more, a sample of photos is used."
     )

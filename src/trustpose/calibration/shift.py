@@ -44,18 +44,18 @@ class Shift:
         if self.score_distance > SCORE_DISTANCE + chance:
             sentences.append(
                 "keypoint scores are distributed differently from the calibrator's training data (distance "
-                f"{self.score_distance:.2f} of 1): another estimator, or other photos; it may not hold here"
+                f"{self.score_distance:.2f} of 1): another estimator or different photos; it may not be valid here"
             )
         if self.feature_distance > FEATURE_DISTANCE + chance:
             named = ", ".join(f"{name} {distance:.2f}" for name, distance in self.features)
             sentences.append(
                 "these people are unlike those that the calibrator was fitted on (mean distance of features "
-                f"{self.feature_distance:.2f} of 1; most: {named}); it may not hold here"
+                f"{self.feature_distance:.2f} of 1; largest: {named}); it may not be valid here"
             )
         if self.share_outside > SHARE + chance:
             sentences.append(
                 f"{self.share_outside:.0%} of these people are more extreme than 99 % of those that the calibrator was "
-                "fitted on; it may not hold for them"
+                "fitted on; it may not be valid for them"
             )
         return sentences
 
@@ -111,7 +111,9 @@ class Domain:
     def compare(self, features: Mapping[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"]) -> Shift:
         """Compare N other people, at least one; NaN scores are ignored. Raises InputError for other features."""
         if tuple(features) != self.names:
-            raise InputError("the calibrator has other features than this version of trustpose computes; fit it again")
+            raise InputError(
+                "the calibrator was fitted with features that this version of trustpose does not compute; fit it again"
+            )
         table = np.stack(list(features.values())).astype(np.float64)  # (P, N)
         standard = _standardised(table, self.middle, self.spread)
         ordered = np.sort(table, axis=1)

@@ -163,7 +163,9 @@ class Trees:
         features = _pose_columns(people)
         columns = _keypoint_columns(people)
         if tuple(features) != self.pose_names or tuple(columns) != self.keypoint_names:
-            raise InputError("the calibrator has other features than this version of trustpose computes; fit it again")
+            raise InputError(
+                "the calibrator was fitted with features that this version of trustpose does not compute; fit it again"
+            )
         scores = [self.tables[name].raw_score(list(columns.values())) for name in MODELS[:3]]
         pose = sigmoid(self.tables["pose"].raw_score(list(features.values())))
         return Probabilities(*map(sigmoid, scores), pose=pose).without_missing(people.missing)

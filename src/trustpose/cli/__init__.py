@@ -27,14 +27,14 @@ INTERRUPTED = 130  # typer's code for a KeyboardInterrupt
 
 COMMANDS = {  # in the order of --help; each is the function or app of its name in its module
     "predict": ("predict", "Predict poses in photos or a video."),
-    "audit": ("audit", "How good are poses, and how reliable their scores?"),
-    "calibrate": ("calibrate", "Repair the scores of any estimator."),
+    "audit": ("audit", "Measure how good poses are, and how reliable their scores."),
+    "calibrate": ("calibrate", "Calibrate the scores of any estimator."),
     "convert": ("convert", "Convert another tool's files to COCO results."),
     "suppress": ("suppress", "Suppress duplicate poses in a results file."),
     "track": ("track", "Track people through the frames of a results file."),
-    "smooth": ("smooth", "Smooth the tracks of a results file, fill gaps."),
+    "smooth": ("smooth", "Smooth the tracks of a results file and fill gaps."),
     "triangulate": ("triangulate", "Reconstruct people in 3D from calibrated cameras."),
-    "cameras": ("cameras", "Calibrate and place cameras, convert their files."),
+    "cameras": ("cameras", "Calibrate and place cameras, and convert their files."),
     "serve": ("serve", "Serve a local web page: poses, audits, calibration."),
     "models": ("models", "List the available models."),
     "import": ("import_checkpoint", "Convert a public checkpoint to a model folder."),

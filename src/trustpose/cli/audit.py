@@ -25,17 +25,19 @@ class AuditFiles:
     """What is audited, and what is written."""
 
     gt: Path = option(
-        help="Ground truth: COCO's JSON, or Parquet by `trustpose convert`; or MPII's, FLIC's, LSP's, AI Challenger's "
-        "or OCHuman's own."
+        help="Ground truth: COCO JSON, Parquet from `trustpose convert`, or the files of MPII, FLIC, LSP, AI "
+        "Challenger or OCHuman."
     )
     results: Sequence[Path] = option(
-        (), help="COCO keypoint results: JSON, CSV or Parquet, or a folder of its parts; several are compared."
+        (), help="COCO keypoint results: JSON, CSV, Parquet or a folder of Parquet parts. Several are compared."
     )
-    more_results: Sequence[Path] = argument((), metavar="[RES]...", help="Further results files.")
+    more_results: Sequence[Path] = argument((), metavar="[RES]...", help="More results files.")
     before: Path | None = option(None, help="Results with the old scores, compared with --after.")
     after: Path | None = option(None, help="The same poses with new scores, such as calibrated ones.")
     calibrator: Path | None = option(
-        None, panel="Trust", help="The calibrator used; notes warn of its own photos and of distribution shift."
+        None,
+        panel="Trust",
+        help="The calibrator that gave the trust; notes warn of photos of its fit and of distribution shift.",
     )
     images: Path | None = option(None, panel="Output", help="Folder of the photos, for the report's gallery.")
     report: Path | None = option(None, help="Write a self-contained HTML page to this file (-: standard output).")
@@ -143,7 +145,7 @@ def _files(results: list[Path], before: Path | None, after: Path | None) -> list
             raise InputError("expected --results, or --before and --after")
         return results
     if before is None or after is None or results:
-        raise InputError("--before and --after go together, and without --results")
+        raise InputError("--before and --after must be given together, and without --results")
     return [before, after]
 
 
@@ -190,10 +192,10 @@ def _change(before: "Audit", after: "Audit") -> "Rescoring | None":
     from trustpose.evaluation.precision import rescoring_of, same_poses
 
     if not same_poses(before, after):
-        typer.echo("trustpose: --before and --after have different poses: headroom closed is left out", err=True)
+        typer.echo("trustpose: --before and --after have different poses, so headroom closed is not computed", err=True)
         return None
     if before.headroom is None:
-        typer.echo("trustpose: no person counts for AP: headroom closed is left out", err=True)
+        typer.echo("trustpose: no person counts for AP, so headroom closed is not computed", err=True)
         return None
     return rescoring_of(before, after)
 
@@ -201,6 +203,6 @@ def _change(before: "Audit", after: "Audit") -> "Rescoring | None":
 def _check_images(images: Path | None, report: Path | None) -> None:
     """Check the gallery's options at once, as they would only fail at the end."""
     if images is not None and report is None:
-        raise InputError("--images adds a gallery to the report, expected --report too")
+        raise InputError("--images adds a gallery to the report, so it needs --report")
     if images is not None and not images.is_dir():
         raise InputError(f"{images}: no such directory, --images expects the folder with the photos")

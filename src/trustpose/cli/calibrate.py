@@ -29,17 +29,19 @@ calibrate = new_app(
 class FitFiles:
     """What a calibrator is fitted to, and where it is written."""
 
-    gt: Path = option(help="COCO keypoint ground truth: JSON, or Parquet by `trustpose convert`.")
-    results: Path = option(help="The estimator's results on these photos: JSON, CSV, Parquet or a folder of its parts.")
+    gt: Path = option(help="COCO keypoint ground truth: JSON, or Parquet from `trustpose convert`.")
+    results: Path = option(
+        help="The estimator's results on these photos: JSON, CSV, Parquet or a folder of Parquet parts."
+    )
     out: Path = option(help="Write the calibrator to this file (-: standard output).")
     second: Sequence[str] = option(
         (),
         metavar="[NAME=]RESULTS|MODEL",
-        help="Second opinion: another network's results on the same people, JSON, or a network to run on them, "
-        "'default' for the bundled one; with its name, which apply checks. May be repeated; those that do not help are "
-        "left out.",
+        help="Second opinion: another network's results on the same people (JSON), or a network to run on them, "
+        "such as the bundled 'default'. With NAME=, apply checks the name. May be repeated; opinions that do not help "
+        "are left out.",
     )
-    images: Path | None = option(None, help="Folder of the photos, for a network as --second.")
+    images: Path | None = option(None, help="Folder of the photos, needed if --second is a network.")
     common: bool = option(False, help="Use only the photos that the ground truth and all results have in common.")
     json: Path | None = option(None, help="Write the printed numbers to this file as JSON (-: standard output).")
 
@@ -92,23 +94,23 @@ class ApplyOptions:
         names=calibrator_names, help="A file written by `trustpose calibrate fit`, or shipped:NAME (models --shipped)."
     )
     results: Path = option(
-        help="COCO keypoint results of the same estimator: JSON, CSV, Parquet or a folder of its parts."
+        help="COCO keypoint results of the same estimator: JSON, CSV, Parquet or a folder of Parquet parts."
     )
     out: Path = option(help="Write the results with trust to this file (-: standard output); .parquet: as Parquet.")
     estimator: str | None = option(
         None, help="Name of the estimator, which must be the one that the calibrator was fitted on."
     )
     skeleton: str | None = option(
-        None, names=skeleton_names, help="Skeleton of the results (NAME or FILE.json); must be the calibrator's."
+        None, names=skeleton_names, help="Skeleton of the results (NAME or FILE.json); must equal the calibrator's."
     )
-    sigmas: str | None = option(None, help="Sigmas for OKS; must be the calibrator's.")
+    sigmas: str | None = option(None, help="Sigmas for OKS; must equal the calibrator's.")
     second: Sequence[str] = option(
         (),
         metavar="[NAME=]RESULTS|MODEL",
-        help="Second opinion that the calibrator was fitted with: that network's results on these people, JSON, or the "
-        "network, 'default' for the bundled one. Repeated as at fitting.",
+        help="Second opinion that the calibrator was fitted with: that network's results on these people (JSON), or "
+        "the network itself, such as the bundled 'default'. Repeat it as at fitting.",
     )
-    images: Path | None = option(None, help="Folder of the photos, for a network as --second.")
+    images: Path | None = option(None, help="Folder of the photos, needed if --second is a network.")
 
 
 @command(

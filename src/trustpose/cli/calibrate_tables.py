@@ -48,7 +48,7 @@ def print_fit(card: Card, worth: Rescoring | None, about_files: tuple[str, ...])
             "P(visible) is P(labelled) and P(occluded) is 0"
         )
     if card.presence is None:
-        notes.append(f"presence was not learnt: {card.no_presence}")
+        notes.append(f"presence was not fitted: {card.no_presence}")
     else:
         fitted = card.presence.fitted_on
         notes.append(
@@ -56,7 +56,7 @@ def print_fit(card: Card, worth: Rescoring | None, about_files: tuple[str, ...])
             f"{fitted['ece']:.3f}; predictions leave out people below {card.presence.min_presence:g} (--min-presence)"
         )
     if card.unmatched:
-        notes.append(f"{card.unmatched} results match no person: they teach presence, and no other trust")
+        notes.append(f"{card.unmatched} results match no person: they are used to fit presence only")
     for note in notes:
         console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
 

@@ -64,8 +64,8 @@ class LensOptions:
     coefficients: int | None = option(
         None, help="Number of distortion coefficients: 5, 8 or 14 (pinhole), 4 (fisheye). Default: 5, or 4."
     )
-    every: float = option(1.0, minimum=0.01, help="Seconds between the frames that are used of a video.")
-    prior: bool = option(True, help="Expect the principal point near the centre, square pixels and small coefficients.")
+    every: float = option(1.0, minimum=0.01, help="Seconds between the video frames that are used.")
+    prior: bool = option(True, help="Use a prior: principal point near the centre, square pixels, small coefficients.")
 
 
 @command(
@@ -73,7 +73,7 @@ class LensOptions:
     "trustpose cameras calibrate b.mp4 --board 9x6 --square 25mm --out b.yml",
 )
 def calibrate(files: LensFiles, options: LensOptions) -> None:
-    """Find a camera's focal length, principal point and distortion from photos of a board.
+    """Estimate a camera's focal length, principal point and distortion from photos of a board.
 
     Prints each photo's reprojection error, which photos were left out and why, and the standard deviations.
     """
@@ -123,17 +123,19 @@ class PlaceFiles:
     cameras: Sequence[Path] = argument(help=CAMERAS)
     out: Path = option(help="Write the placed cameras to this file, in the format of its suffix.")
     results: Sequence[Path] = option(
-        (), help="Poses of people, of one camera: COCO results, or another tool's. Repeated in the cameras' order."
+        (), help="Poses of people in one camera: COCO results or another tool's. Repeat it in the order of the cameras."
     )
-    photo: Sequence[Path] = option((), help="Photo of the board, of one camera. Repeated in the cameras' order.")
+    photo: Sequence[Path] = option(
+        (), help="Photo of the board from one camera. Repeat it in the order of the cameras."
+    )
     board: str | None = option(None, help=f"With --photo: {_BOARD}")
     square: str | None = option(None, help=f"With --photo: {_SQUARE}")
     charuco: str | None = option(None, help=f"With --photo: {_CHARUCO}")
     points: Path | None = option(
-        None, help="Points of the scene and their pixels, JSON or CSV (docs/guides/cameras.md)."
+        None, help="Known points of the scene and their pixels, JSON or CSV (docs/guides/cameras.md)."
     )
     unit: str | None = option(None, help=UNIT)
-    report: Path | None = option(None, help="Write a page with the cameras in 3D, to turn, to this HTML file.")
+    report: Path | None = option(None, help="Write an interactive page with the cameras in 3D to this HTML file.")
 
 
 @dataclass(frozen=True)
@@ -150,11 +152,12 @@ class LengthOptions:
     "trustpose cameras place ab --results a --results b --height 2m --out c.yml",
 )
 def place(files: PlaceFiles, length: LengthOptions, recordings: SynchronisedOptions) -> None:
-    """Find where calibrated cameras stand. Only their intrinsics are used.
+    """Estimate the positions and orientations of calibrated cameras. Only their intrinsics are read.
 
-    By a board that all see at once (--photo): its first corner is the world's origin. By points whose places are known
-    (--points). By people walking through the scene (--results), with one known length, since images show no scale; the
-    world's z axis points up, and its origin lies on the ground. Prints each camera's reprojection error.
+    From a board that all cameras see at once (--photo), whose first corner is the world's origin; from points with
+    known positions (--points); or from people walking through the scene (--results), with one known length, as images
+    alone do not determine the scale: the world's z axis then points up, and its origin lies on the ground. Prints each
+    camera's reprojection error.
     """
     methods = [f"--{name}" for name in _PLACE_BY if getattr(files, name)]
     if len(methods) != 1:
@@ -199,7 +202,7 @@ class SynchroniseFiles:
 
     results: Sequence[Path] = argument(help="Poses of each camera: COCO results, or another tool's.")
     longest: float | None = option(
-        None, minimum=0, help="Longest shift that is considered, in seconds. Default: half a clip."
+        None, minimum=0, help="Largest time shift to consider, in seconds. Default: half of the shortest clip."
     )
     json: Path | None = option(None, help="Write the offsets to this file as JSON.")
 
@@ -209,7 +212,7 @@ class SynchroniseFiles:
     "trustpose cameras synchronise a b c --fps 60,60,30 --longest 2",
 )
 def synchronise(files: SynchroniseFiles, recordings: RecordingOptions) -> None:
-    """Find the time between the clips of cameras that saw the same people move. Needs --fps.
+    """Estimate the time offsets between clips of cameras that show the same people. Needs --fps.
 
     Correlates how fast each keypoint moves up and down, for cameras that stand upright. Prints the seconds to add to
     each camera's times, as `--offset` of `triangulate` and `cameras place` takes them.
@@ -242,8 +245,8 @@ class ConvertFiles:
         None, names=_camera_formats, help="Format of the files. Default: recognised by their content."
     )
     unit: str | None = option(None, help=UNIT)
-    to_unit: str | None = option(None, help="Unit of length to write, in anipose's TOML.")
-    only: str | None = option(None, help="Cameras to keep, separated by commas; * stands for any text.")
+    to_unit: str | None = option(None, help="Unit of length to write in anipose's TOML.")
+    only: str | None = option(None, help="Cameras to keep, separated by commas; * matches any text.")
 
 
 @command(

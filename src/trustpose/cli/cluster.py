@@ -28,7 +28,7 @@ def run_on_cluster(task: "TableTask", results: Path, out: Path, options: "Cluste
 
     check_not_inside(out, results)
     with (
-        resumable("the same command with --resume continues"),
+        resumable("run the same command with --resume to continue"),
         progress_bar("rows", len(task.results), description=str(task.settings["task"])) as advance,
     ):
         total, warnings = run_on_table(task, str(out), options, lambda counts: advance(counts.people))

@@ -30,12 +30,12 @@ class ConvertFiles:
 
     sources: Sequence[Path] = argument(
         metavar="SOURCE...",
-        help="Files, or folders with one file per photo; Parquet results, one file or a folder of its parts; a COCO "
-        "ground truth, to be Parquet; or labels of CVAT, Label Studio or VIA, to be a ground truth.",
+        help="Files, or folders with one file per photo. Also Parquet results (a file or a folder of parts), a COCO "
+        "ground truth to convert to Parquet, or labels of CVAT, Label Studio or VIA to convert to a ground truth.",
     )
     out: Path = option(
-        help="Write the COCO results to this file: JSON (-: standard output), .parquet or .csv; from Parquet also to "
-        "the parts of a new folder."
+        help="Write the COCO results to this file: JSON (-: standard output), .parquet or .csv; from Parquet also a "
+        "new folder of parts."
     )
 
 
@@ -62,7 +62,7 @@ class ConvertOptions:
     sigmas: str | None = option(
         None, help="Sigmas to write to skeleton.json: one per keypoint, separated by commas, or one for all."
     )
-    class_: int | None = option(None, help="The class of people, if files hold several.")
+    class_: int | None = option(None, help="Class of people, if the files hold several classes.")
     fill_missing: bool = option(False, help="Write 0, 0, 0 for the ground truth's keypoints that the files lack.")
 
 
@@ -102,7 +102,9 @@ def convert(files: ConvertFiles, options: ConvertOptions) -> None:
     if is_label_file(sources):
         check_outputs({"--out": out}, {"a file to convert": sources})
         if changed:
-            raise InputError(f"{changed[0]}: is for poses, {source} holds labels and keeps its people")
+            raise InputError(
+                f"{changed[0]}: applies to poses; {source} holds labels, whose people are kept as they are"
+            )
         say_written(out, convert_labels(source, out).lines[0])
         return
     paths = find_files(sources)

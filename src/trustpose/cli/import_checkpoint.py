@@ -46,7 +46,7 @@ class ImportOptions:
 def import_checkpoint(options: ImportOptions) -> None:
     """Convert a public checkpoint to a model folder: ONNX to run, JSON spec with the licence, safetensors for training.
 
-    Strict: a missing or surplus tensor is an error that names it. No code in the file is run.
+    A missing or surplus tensor is an error that names it. No code in the file is run.
     """
     try:
         from trustpose.export.checkpoint_import import import_file

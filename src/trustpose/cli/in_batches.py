@@ -40,7 +40,10 @@ def convert_in_batches(sources: Sequence[Path], out: Path, other_options: Sequen
             f"{sources[1]}: expected one Parquet file or one folder of its parts, got {len(sources)} sources"
         )
     if other_options:
-        raise InputError(f"{other_options[0]}: is for other tools' files, {sources[0]} is Parquet and keeps its rows")
+        raise InputError(
+            f"{other_options[0]}: applies to other tools' files; {sources[0]} is Parquet, whose rows "
+            "are kept as they are"
+        )
     check_not_inside(out, sources[0])
     stream = open_results(sources[0], is_ordered=False)
     with bar("converting", len(stream)) as advance, row_writer(out, stream.parts.schema) as write:
@@ -78,7 +81,9 @@ def convert_truth(
     from trustpose.io.truth_stream import truth_rows
 
     if other_options:
-        raise InputError(f"{other_options[0]}: is for poses, {source} is a ground truth and keeps its people")
+        raise InputError(
+            f"{other_options[0]}: applies to poses; {source} is a ground truth, whose people are kept as they are"
+        )
     truth = read_coco_truth(source, category, skeleton)
     rows, schema = truth_rows(truth)
     with row_writer(out, schema) as write:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trustpose.predict.journal import Done, Step, Tell
     from trustpose.predict.sources import Sources
 
-_RESUME = "the same command with --resume continues"
+_RESUME = "run the same command with --resume to continue"
 _MOST_NAMED = 3  # files
 
 
@@ -140,7 +140,7 @@ def _print_summary(done: "Done", folder: Path, predictor: "BasePredictor", *, is
     typer.echo(f"{summary}: {folder / done.file}{pictures if is_drawn else ''}")
     if done.left_out:
         left_out = "1 person was" if done.left_out == 1 else f"{done.left_out} people were"
-        reason = f"presence below {predictor.min_presence:g}, or a double of another"
+        reason = f"presence below {predictor.min_presence:g}, or a duplicate of another"
         typer.echo(f"{left_out} left out: {reason} (--min-presence 0 keeps all)")
 
 

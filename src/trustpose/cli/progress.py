@@ -67,7 +67,7 @@ def resumable(advice: str, but_not: type[BaseException] | tuple[()] = ()) -> Ite
     except KeyboardInterrupt:
         raise Interrupted(advice) from None
     except DiskError as error:
-        raise DiskError(f"{error}; with room made, {advice}") from None
+        raise DiskError(f"{error}; free some space, then {advice}") from None
 
 
 class Interruption:

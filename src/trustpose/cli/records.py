@@ -33,5 +33,6 @@ class SkeletonOption:
     skeleton: str | None = option(
         None,
         names=skeleton_names,
-        help="Skeleton of the keypoints: NAME or FILE.json. Default: as the files name it; for 17 keypoints coco17.",
+        help="Skeleton of the keypoints: NAME or FILE.json. Default: the one that the files name; "
+        "coco17 for 17 keypoints.",
     )

@@ -18,7 +18,7 @@ class ShardOptions:
     gt: Path = option(help="Ground truth: COCO's JSON, or another data set's own (as for audit).")
     images: Path = option(help="Folder of the photos.")
     out: Path = option(help="The folder to write; must not exist yet.")
-    size: int = option(256, minimum=16, help="Maximum height of a person (box made 3:4), in pixels.")
+    size: int = option(256, minimum=16, help="Maximum height of a person (box extended to 3:4), in pixels.")
     margin: float = option(1.5, help="Side of the square around a person, in units of its height.")
     quality: int = option(90, minimum=1, maximum=100, help="JPEG quality.")
     shard_size: str = option("32MB", help="Maximum size of a tar file, such as 32MB or 1GiB.")
@@ -33,7 +33,7 @@ def shard(options: ShardOptions) -> None:
     """
     from trustpose.datasets.sharding import shard_photos
 
-    with resumable("the same command continues"):
+    with resumable("run the same command to continue"):
         done = shard_photos(**asdict(options), progress=partial(progress_bar, "people"))
     people = f"{done.people} people of {done.photos} photos"
     typer.echo(f"{options.out}: {people} in {done.shards} shards, {done.bytes / 1e6:.1f} MB")

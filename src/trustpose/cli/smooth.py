@@ -43,13 +43,14 @@ class SmoothOptions:
     motion: str = option(
         "velocity",
         names=("velocity", "acceleration"),
-        help="What is constant, apart from random forces.",
+        help="Motion model: what is constant, apart from random forces.",
     )
     fill: int = option(
         10, minimum=0, help="Add rows where a track was not found for at most this many frames; 0: none are added."
     )
     gross_errors: bool = option(
-        True, help="Expect gross errors: a keypoint counts less, the farther it is from where the others expect it."
+        True,
+        help="Allow for gross errors: a keypoint counts less the farther it is from where the other frames predict it.",
     )
 
 
@@ -60,8 +61,8 @@ class SmoothOptions:
 def smooth(files: SmoothFiles, options: SmoothOptions) -> None:
     """Smooth the keypoints of each track and fill its gaps, in the results of any estimator.
 
-    Each keypoint is smoothed by a Kalman smoother. With keypoint_quality it counts by its own expected error in pixels,
-    and is a gross error with its own probability; how noisy the clip is and how the joints move is estimated from the
+    Each keypoint is smoothed by a Kalman smoother. With keypoint_quality each is weighted by its expected error in
+    pixels, and has its own probability of a gross error; the noise and the motion of the joints are estimated from the
     clip. Without track_id there must be one person in a frame (trustpose track finds the tracks).
 
     All scores are kept. New fields are keypoint_std, in pixels along each axis (without keypoint_quality: of jitter and

@@ -27,14 +27,15 @@ class TrackFiles(FrameOptions, FlowOptions):
     """What is tracked, and where it is written."""
 
     results: Path = argument(
-        metavar="RESULTS", help="COCO keypoint results with frames as images: JSON, CSV, Parquet or its parts."
+        metavar="RESULTS",
+        help="COCO keypoint results with frames as images: JSON, CSV, Parquet or a folder of Parquet parts.",
     )
     out: Path = option(help="Write the results with track_id to this file (-: standard output).")
     video: Path | None = option(
-        None, help="The video, to move earlier poses by optical flow; image_id is the number of its frame."
+        None, help="The video, to propagate earlier poses by optical flow; image_id is the frame number."
     )
     gt: Path | None = option(
-        None, help="Ground truth with track_id: print HOTA, IDF1 and MOTA. It lists the frames, too."
+        None, help="Ground truth with track_id, to print HOTA, IDF1 and MOTA. It also lists the frames."
     )
     skeleton: str = option("coco17", names=skeleton_names, help="Skeleton with the sigmas for OKS: NAME or FILE.json.")
 
@@ -48,18 +49,18 @@ class TrackFiles(FrameOptions, FlowOptions):
 def track(files: TrackFiles, options: TrackOptions, cluster: ClusterOptions) -> None:
     """Track people through the frames of a results file, of any estimator.
 
-    A row gets the track_id of the person it continues, counted from 1 over all clips; a row without one belongs to no
-    track. Rows are otherwise unchanged. Frames are ordered by time, else by the number in their file names, else by
+    Rows get the track_id of their person, counted from 1 over all clips; a row without one belongs to no track. Rows
+    are otherwise unchanged. Frames are ordered by time, else by the number in their file names, else by
     image_id; --images gives the frames of each clip, by clip and camera, or by the folders of the file names.
-    Categories are tracked separately. A pose without a bbox has the box around its keypoints.
+    Categories are tracked separately. A pose without a bbox gets the box around its keypoints.
     """
     inputs = {"RESULTS": files.results, "--images": files.images, "--video": files.video, "--gt": files.gt}
     inputs |= {"--skeleton": skeleton_file(files.skeleton)}
     check_outputs({} if cluster.engine else {"--out": files.out}, inputs)
     if files.video is not None and files.images is not None:
-        raise InputError("--video and --images: the frames are those of a video, or those of a list; give one of them")
+        raise InputError("--video and --images: both define the frames; give one of them")
     if files.flow_method != "dis" and files.video is None:
-        raise InputError("--flow-method: the flow is between frames, and so expects --video")
+        raise InputError("--flow-method: optical flow needs the frames, so it requires --video")
     if cluster.is_cluster:
         check_table(files.results)
     if cluster.engine:

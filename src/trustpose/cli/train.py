@@ -30,7 +30,7 @@ class TrainFiles:
     )
     data: Sequence[Path] = option(
         help="Folder of the data set or of its shards (`trustpose shard`). May be repeated: the first is divided into "
-        "folds and used for validation, all of the others is used for training."
+        "folds and used for validation, the others are used for training only."
     )
     out: Path = option(help="The model folder to write; logs and checkpoint go to its training/.")
     model: Path | None = option(
@@ -79,7 +79,7 @@ def train(files: TrainFiles, options: TrainOptions) -> None:
     from trustpose.training.train import TRAINING, recipe_of, train
 
     name, changes = split(files.words)
-    recipe, continues = recipe_of(name), f"the same command continues from {files.out / TRAINING}"
+    recipe, continues = recipe_of(name), f"run the same command to continue from {files.out / TRAINING}"
     teacher = None if files.teacher is None else Path(files.teacher)
     inputs = {"--model": model_files(files.model), "--teacher": model_files(teacher)}
     check_outputs({"--out": [files.out / name for name in MODEL_FILES]}, inputs)

@@ -29,19 +29,19 @@ class TriangulateFiles:
     results: Sequence[Path] = option(
         (), help="Poses of one camera: COCO results, or another tool's file or folder. Repeated in the cameras' order."
     )
-    more_results: Sequence[Path] = argument((), metavar="[RES]...", help="Poses of the further cameras.")
+    more_results: Sequence[Path] = argument((), metavar="[RES]...", help="Poses of the other cameras, in their order.")
     out: Path = option(
         help="Write the people to this file: .json, .csv, .parquet, .trc or .c3d; several people as .trc: "
         "NAME_{person}.trc, a file for each."
     )
-    page: Path | None = option(None, help="Write a page with the people in 3D, to turn and play, to this HTML file.")
+    page: Path | None = option(None, help="Write an interactive page with the people in 3D to this HTML file.")
     video: Path | None = option(
         None, help="Write a video with the people drawn in each camera's frames, and in 3D (mp4)."
     )
     clip: Sequence[Path] = option((), help="Video of one camera, for --video. Repeated in the cameras' order.")
     unit: str | None = option(None, help=UNIT)
     y_up: bool = option(False, help="In .trc and .c3d, write the world's z axis as y, as OpenSim expects.")
-    unchecked: bool = option(False, help="Triangulate even if poses and cameras do not fit together.")
+    unchecked: bool = option(False, help="Triangulate even if the poses do not match the cameras.")
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class TriangulateOptions:
     method: str = option(
         "robust",
         names=("linear", "weighted", "ransac", "robust"),
-        help="How views are combined. linear: all alike; weighted: by their weights; ransac: those that agree; robust: "
-        "by likelihood.",
+        help="How views are combined. linear: all with equal weight; weighted: by their weights; "
+        "ransac: only those that agree; robust: by likelihood.",
     )
-    people: int | None = option(None, minimum=1, help="Keep this many people, those seen in most frames.")
-    min_frames: int = option(5, minimum=1, help="Leave out people seen in fewer frames.")
-    min_cameras: int = option(2, minimum=2, help="Number of cameras that have to see a joint.")
+    people: int | None = option(None, minimum=1, help="Keep only this many people, those seen in the most frames.")
+    min_frames: int = option(5, minimum=1, help="Leave out people seen in fewer frames than this.")
+    min_cameras: int = option(2, minimum=2, help="Minimum number of cameras that see a joint.")
 
 
 @command(
@@ -70,8 +70,8 @@ def triangulate(files: TriangulateFiles, options: TriangulateOptions, recordings
     Frames with the same number (image_id, or at the end of the photo's name) show the same moment, unless --fps and
     --offset say otherwise. People are matched across views and followed over time: each has a track_id.
 
-    JSON, CSV and Parquet hold places in metres, expected OPKS, covariance (from trust), reprojection error and the
-    number of cameras that agree; TRC and C3D hold places alone. A joint that fewer than two cameras see is empty.
+    JSON, CSV and Parquet hold positions in metres, expected OPKS, covariance (from trust), reprojection error and the
+    number of cameras that agree; TRC and C3D hold positions only. A joint that fewer than two cameras see is empty.
     """
     results = [*files.results, *files.more_results]
     inputs = {"--cameras": files.cameras, "--results": results, "--clip": files.clip}
@@ -98,7 +98,7 @@ def triangulate(files: TriangulateFiles, options: TriangulateOptions, recordings
     people = reconstruction.people
     typer.echo(f"{_summary(people)}, in {time.perf_counter() - started:.1f} s", err=True)
     for path in reconstruction.files:
-        say_written(path, "people in the world")
+        say_written(path, "people in 3D")
     if files.video is not None:
         from trustpose.report.world import write_world_video
 
@@ -122,5 +122,5 @@ def _summary(people: "Poses3D") -> str:
     missing = np.isnan(people.xyz[..., 0]).mean()
     return (
         f"{count} {'person' if count == 1 else 'people'} in {frames} frames, reprojection error "
-        f"{np.nanmedian(people.error):.1f} px (median), {missing:.1%} of the joints without a place"
+        f"{np.nanmedian(people.error):.1f} px (median), {missing:.1%} of the joints without a position"
     )

@@ -171,7 +171,7 @@ class HeatmapCodec:
         at the peaks. Raises ValueError for a decoder that uses a whole map for one position.
         """
         if self.decoding not in ("argmax-quarter", "dark", "udp"):
-            raise ValueError(f"decoding: {self.decoding} reads one place out of a map, expected argmax-quarter or dark")
+            raise ValueError(f"decoding: {self.decoding} reads one position per map, expected argmax-quarter or dark")
         heatmaps = outputs.heatmaps[-1]
         sought = heatmaps if self.smoothing is None else smoothed(heatmaps, self.smoothing, 0)
         (image, joint), peak = local_maxima(sought, max_per_map)

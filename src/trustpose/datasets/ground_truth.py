@@ -120,7 +120,7 @@ def read_ground_truth(
         raise InputError(f"{path}: has no categories, --category is for COCO's layout")
     expected = None if skeleton is None else skeleton_of(skeleton, "skeleton")
     if differ := difference(expected, file.skeleton):
-        raise InputError(f"{path}: has another skeleton than --skeleton, {differ}")
+        raise InputError(f"{path}: has a different skeleton from --skeleton, {differ}")
     return file
 
 

@@ -132,9 +132,9 @@ def convention_notes(
     given."""
     notes = []
     if area == "file":
-        notes.append(f"area: OKS uses the annotations' own, area_source {describe_counts(sources)}")
+        notes.append(f"area: OKS uses the areas of the annotations, area_source {describe_counts(sources)}")
     elif requested_area == "auto" and area != "segment":
-        notes.append(f"area: annotations have none, OKS uses {area} (--area)")
+        notes.append(f"area: the annotations have none, so OKS uses {area} (--area)")
     if not has_sigmas and skeleton is not None and skeleton is not COCO_17 and skeleton.has_sigmas:
         notes.append(f"sigmas: {skeleton.sigmas_source}")
     return notes
@@ -308,8 +308,8 @@ def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = 
     truth, convention = open_ground_truth(ground_truth), ground_truth.area_convention(area)
     numbers = _Numbers(ground_truth)
     with np.errstate(over="ignore"):
-        for file, results_file in paired_batches(truth, held_stream(results)):
-            numbers.add(Batch(file, results_file, sigmas=ground_truth.sigmas(None), area=convention))
+        for truth_file, results_file in paired_batches(truth, held_stream(results)):
+            numbers.add(Batch(truth_file, results_file, sigmas=ground_truth.sigmas(None), area=convention))
     return AuditNumbers(**numbers.result(Findings(Resampling(truth.image_ids(), 0, 0))))
 
 
@@ -362,7 +362,7 @@ def _batches(
 ):
     """Yield the batches of a stream of pairs."""
     first, done = 0, 0
-    for file, results_file in paired_batches(truth, results, photos):
+    for truth_file, results_file in paired_batches(truth, results, photos):
         batch = Batch(
             file, results_file, sigmas=setup.sigmas, area=setup.area, score_field=setup.options.score, first=first
         )

@@ -95,7 +95,7 @@ class KeptPhotos:
 
     def __init__(self) -> None:
         self._pieces: list[_Piece] = []
-        self._photos, self._kept, self._limit = 0, 0, np.uint64(2**64 - 1)
+        self._photos, self._kept_photos, self._limit = 0, 0, np.uint64(2**64 - 1)
         self._batch: Batch | None = None
 
     def add(self, batch: Batch) -> None:
@@ -114,8 +114,8 @@ class KeptPhotos:
             labelled=batch.labelled,
         )
         self._pieces.append(self._drawn(piece))
-        self._kept += len(self._pieces[-1].truth.images)
-        if self._kept > 2 * MOST_PHOTOS:
+        self._kept_photos += len(self._pieces[-1].truth.images)
+        if self._kept_photos > 2 * MOST_PHOTOS:
             self._draw()
 
     def _drawn(self, piece: _Piece) -> _Piece:
@@ -129,7 +129,7 @@ class KeptPhotos:
         if len(numbers) > MOST_PHOTOS:
             self._limit = np.partition(numbers, MOST_PHOTOS)[MOST_PHOTOS]
             self._pieces = [self._drawn(piece) for piece in self._pieces]
-            self._kept = sum(len(piece.truth.images) for piece in self._pieces)
+            self._kept_photos = sum(len(piece.truth.images) for piece in self._pieces)
 
     def result(
         self, findings: Findings, precision_75: dict[str, tuple[np.ndarray, np.ndarray]], header: TruthFile
@@ -137,10 +137,10 @@ class KeptPhotos:
         """Return the details, with a note if not all photos are kept."""
         self._draw()
         assert self._batch is not None
-        if self._kept < self._photos:
+        if self._kept_photos < self._photos:
             findings.notes.append(
-                f"plots and pictures show {self._kept:,} of {self._photos:,} photos, drawn by their ids; all numbers "
-                "are of all photos"
+                f"plots and pictures show {self._kept_photos:,} of {self._photos:,} photos, sampled by their ids; all "
+                "numbers are of all photos"
             )
         truth, results = joined_files([(piece.truth, piece.results) for piece in self._pieces])
         people = np.cumsum([0, *(len(piece.truth.truth) for piece in self._pieces[:-1])])

@@ -61,7 +61,7 @@ class Spill:
 
     def __init__(self, kind: type[np.float64 | np.int64] = np.float64) -> None:
         self._kind = kind
-        self._waiting: list[np.ndarray] = []
+        self._pending: list[np.ndarray] = []
         self._file: TemporaryRows | None = None
         self._rows = 0
 
@@ -69,13 +69,13 @@ class Spill:
         """Append rows (n, …) of the same shape as before."""
         if not len(rows):
             return
-        self._waiting.append(rows.astype(self._kind))
+        self._pending.append(rows.astype(self._kind))
         self._rows += len(rows)
-        if sum(part.nbytes for part in self._waiting) > HELD_BYTES:
+        if sum(part.nbytes for part in self._pending) > HELD_BYTES:
             self._file = self._file or TemporaryRows()
-            for part in self._waiting:
+            for part in self._pending:
                 self._file.write(part)
-            self._waiting = []
+            self._pending = []
 
     def __len__(self) -> int:
         return self._rows
@@ -84,15 +84,15 @@ class Spill:
         """Yield all rows, `size` (`BLOCK`) at a time, the last block with the rest."""
         size = size or SPILL_BLOCK
         if self._file is not None:
-            for part in self._waiting:
+            for part in self._pending:
                 self._file.write(part)
-            self._waiting = []
+            self._pending = []
             for start in range(0, self._rows, size):
                 yield self._file.read(start, start + size)
-        elif self._waiting:
-            self._waiting = [np.concatenate(self._waiting)]
+        elif self._pending:
+            self._pending = [np.concatenate(self._pending)]
             for start in range(0, self._rows, size):
-                yield self._waiting[0][start : start + size]
+                yield self._pending[0][start : start + size]
 
     def array(self) -> np.ndarray:
         """Return all numbers in memory."""
@@ -189,9 +189,9 @@ class Resampling:
         photos, start = len(self.image_id), 0
         if not (self.draws and photos):
             return
-        size = max(1, _COUNT_BYTES // photos)
-        if size < self.draws:
-            counts: Iterable[np.ndarray] = bootstrap.resample_blocks(photos, self.draws, self.seed, size)
+        block_size = max(1, _COUNT_BYTES // photos)
+        if block_size < self.draws:
+            counts: Iterable[np.ndarray] = bootstrap.resample_blocks(photos, self.draws, self.seed, block_size)
         else:
             self._counts = self._counts or [bootstrap.resample_counts(photos, self.draws, self.seed)]
             counts = self._counts
@@ -238,7 +238,7 @@ class Ranking:
 
     def __init__(self, flags: int) -> None:
         self._flags = flags
-        self._waiting: list[_Rows] = []
+        self._pending: list[_Rows] = []
         self._count = 0  # of rows that wait
         self._runs: list[tuple[TemporaryRows, TemporaryRows, TemporaryRows]] = []
         self._samples: list[tuple[np.ndarray, np.ndarray]] = []
@@ -248,7 +248,7 @@ class Ranking:
         for start in range(0, len(score), RUN):
             part = slice(start, start + RUN)
             rows = (-np.asarray(score[part], np.float64), photo[part].astype(np.int64))
-            self._waiting.append((*rows, np.packbits(flags[part], axis=1)))
+            self._pending.append((*rows, np.packbits(flags[part], axis=1)))
             self._count += len(rows[0])
             if self._count >= RUN:
                 self._write_run()
@@ -275,11 +275,11 @@ class Ranking:
     def _ordered(self) -> Iterator[_Rows]:
         """Yield all rows in order, in pieces of any size."""
         if not self._runs:
-            if self._waiting:
-                self._waiting = [_sorted(self._waiting)]
-                yield self._waiting[0]
+            if self._pending:
+                self._pending = [_sorted(self._pending)]
+                yield self._pending[0]
             return
-        if self._waiting:
+        if self._pending:
             self._write_run()
         before = [0] * len(self._runs)
         for cut in [*self._cuts(), None]:
@@ -294,13 +294,13 @@ class Ranking:
                 yield _sorted(pieces)
 
     def _write_run(self) -> None:
-        rows, files = _sorted(self._waiting), (TemporaryRows(), TemporaryRows(), TemporaryRows())
+        rows, files = _sorted(self._pending), (TemporaryRows(), TemporaryRows(), TemporaryRows())
         for file, column in zip(files, rows, strict=True):
             file.write(column)
         step = max(1, BLOCK // 128)
         self._samples.append((rows[0][::step].copy(), rows[1][::step].copy()))
         self._runs.append(files)
-        self._waiting, self._count = [], 0
+        self._pending, self._count = [], 0
 
     def _cuts(self) -> list[tuple[float, int]]:
         """Return the −scores and photos at which pieces of about `BLOCK` rows end, from a sample of each run:

@@ -82,7 +82,7 @@ class ScoreErrors:
     def __init__(self) -> None:
         self._counts = np.zeros(4, np.int64)  # errors, errors by the optimal score, reordered images, images
         self._closest: list[np.ndarray] = [np.zeros((0, 2))]  # score and optimal score of poses
-        self._others: list[np.ndarray] = [np.zeros((0, 2))]
+        self._competing_scores: list[np.ndarray] = [np.zeros((0, 2))]
 
     def add(self, batch: Batch) -> None:
         """Count a batch of whole photos."""
@@ -91,12 +91,12 @@ class ScoreErrors:
         self._counts += np.array([*misranked, errors.reordered_images, errors.images])
         scores = np.stack([batch.score, errors.optimal_score], axis=1)
         self._closest.append(scores[errors.closest])
-        self._others.append(scores[errors.others])
+        self._competing_scores.append(scores[errors.others])
 
     def result(self) -> ScoringErrors:
         """Return counts and histograms."""
         errors, errors_after, reordered, images = self._counts.tolist()
-        closest, competing = np.concatenate(self._closest), np.concatenate(self._others)
+        closest, competing = np.concatenate(self._closest), np.concatenate(self._competing_scores)
         return ScoringErrors(
             errors=errors,
             errors_by_optimal_score=errors_after,

@@ -83,7 +83,7 @@ def parse_metric(text: str) -> Metric:
     """Return the metric of a text NAME or NAME@FRACTION. Raises InputError."""
     name, _, fraction_text = text.strip().partition("@")
     if name not in _RULES:
-        raise InputError(f"--metric: expected {', '.join(METRICS)}, each with @FRACTION if wished, got {text[:40]!r}")
+        raise InputError(f"--metric: expected {', '.join(METRICS)}, each optionally with @FRACTION, got {text[:40]!r}")
     try:
         fraction = float(fraction_text) if fraction_text else _RULES[name].fraction
     except ValueError:
@@ -326,7 +326,7 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _no_heads(path: str) -> str:
     return (
         f"{path}: has no head sizes, which --metric pckh needs (MPII's annotations have them; for HRNet's JSON they "
-        "are in gt_valid.mat beside it); pck, pck-torso and pdj do without"
+        "are in gt_valid.mat beside it); pck, pck-torso and pdj do not need them"
     )
 
 

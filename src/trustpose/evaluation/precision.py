@@ -297,7 +297,9 @@ class KeypointsNotAbsent:
     def __init__(self, score_threshold: float | None, keypoints: int) -> None:
         self._score_threshold = score_threshold
         self._labelled = np.zeros(keypoints, np.int64)
-        self._all, self._kept = np.zeros((2, 2, keypoints), np.int64)  # thresholds reached, and predicted keypoints
+        self._all, self._not_absent = np.zeros(
+            (2, 2, keypoints), np.int64
+        )  # thresholds reached, and predicted keypoints
         self._has_visibility = False
 
     def add(self, batch: Batch) -> None:
@@ -309,7 +311,7 @@ class KeypointsNotAbsent:
         level = hit_levels(batch.opks, labelled)
         self._labelled += labelled.sum(axis=0)
         absent = _absent(batch)
-        for counts, without in ((self._all, None), (self._kept, absent)):
+        for counts, without in ((self._all, None), (self._not_absent, absent)):
             predicted = predicted_keypoints(labelled.shape, score, without, self._score_threshold)
             counts += np.stack([(level * predicted).sum(axis=0), predicted.sum(axis=0)])
         self._has_visibility |= absent is not None
@@ -320,7 +322,7 @@ class KeypointsNotAbsent:
             findings.notes.append("tables.non-0: null without the poses' visibility")
         all_counts, not_absent = (
             precision_of_counts(level, self._labelled, predicted, len(THRESHOLDS))
-            for level, predicted in (self._all, self._kept)
+            for level, predicted in (self._all, self._not_absent)
         )
         names, skeleton = truth.keypoint_names, truth.skeleton
         groups = {name: (k,) for k, name in enumerate(names)} if skeleton is None else table_groups(skeleton)

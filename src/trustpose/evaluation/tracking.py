@@ -54,7 +54,7 @@ class PeopleTracks:
     def result(self, findings: Findings) -> Tracking | None:
         """Return the numbers; None if one of the files has no track ids, or, with a note, if there are too many."""
         if self._has_tracks and self._poses > MOST:
-            findings.notes.append(f"tracking: null, for at most {MOST:,} poses, got {self._poses:,}")
+            findings.notes.append(f"tracking: null, computed for at most {MOST:,} poses, got {self._poses:,}")
         if not self._batches:
             return None
 
@@ -162,7 +162,9 @@ def track_quality(
             findings.interval(f"tracking.{name}", values)
         if draws and not tracking_numbers:
             count = len(np.unique(clip))
-            findings.notes.append(f"tracking.*: no intervals, which draw clips: there are {count}, fewer than {FEWEST}")
+            findings.notes.append(
+                f"tracking.*: no intervals, as they resample clips and there are {count}, fewer than {FEWEST}"
+            )
     orders, same, clear = hota(scored).means(), identity(scored), clear_mot(scored)
     numbers: dict[str, Number] = {name: known(value) for name, value in orders.items()}
     return Tracking(

@@ -223,7 +223,7 @@ class VisibilityPrediction:
         best: LabelledThreshold = search.best()
         findings.notes.append(
             "visibility.labelled: the file has no visibility; a keypoint counts as labelled where its third number is "
-            f"at least {best.threshold:.4g}, the best single threshold, chosen on these very people"
+            f"at least {best.threshold:.4g}, the best single threshold, chosen on the same people"
         )
         findings.notes.append("visibility.ternary and visibility.occluded: null, the file has no visibility")
         photos = len(findings.resampling.image_id)

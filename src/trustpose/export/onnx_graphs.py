@@ -23,7 +23,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
         model = onnx.load(str(path))
         onnx.checker.check_model(model)
     except Exception as error:  # errors of protobuf, which have no public name, and of the checker
-        raise InputError(f"{path}: is no valid ONNX graph ({first_line(error)})") from None
+        raise InputError(f"{path}: is not a valid ONNX graph ({first_line(error)})") from None
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]

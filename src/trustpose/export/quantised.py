@@ -60,12 +60,12 @@ def quantised(
 
 def _between(model: onnx.ModelProto, output: str) -> list[str]:
     """Return the names of the nodes to quantise: those before `output`, between its first and last convolution."""
-    needed, before = {output}, []
+    needed, upstream_nodes = {output}, []
     for node in reversed(model.graph.node):
         if needed.intersection(node.output):
             needed.update(node.input)
-            before.append(node)
-    convolutions = [index for index, node in enumerate(before) if node.op_type == "Conv"]
+            upstream_nodes.append(node)
+    convolutions = [index for index, node in enumerate(upstream_nodes) if node.op_type == "Conv"]
     if len(convolutions) < 3:
         raise ValueError(f"model: expected at least three convolutions before {output}, got {len(convolutions)}")
-    return [node.name for node in before[convolutions[0] + 1 : convolutions[-1]] if node.op_type in _KINDS]
+    return [node.name for node in upstream_nodes[convolutions[0] + 1 : convolutions[-1]] if node.op_type in _KINDS]

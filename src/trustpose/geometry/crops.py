@@ -143,10 +143,10 @@ def _window(
     high = np.clip(np.ceil(seen.max(axis=0)) + 2, low + 1, size).astype(np.int64)
     step = int(np.ceil((high - low).max() / _LARGEST_WARP))
     part = np.ascontiguousarray(image[low[1] : high[1] : step, low[0] : high[0] : step])
-    moved = affine.copy()
-    moved[:, :2] *= step
-    moved[:, 2] += affine[:, :2] @ low
-    return part, moved
+    part_affine = affine.copy()
+    part_affine[:, :2] *= step
+    part_affine[:, 2] += affine[:, :2] @ low
+    return part, part_affine
 
 
 def box_share(

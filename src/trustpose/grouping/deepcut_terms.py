@@ -39,7 +39,7 @@ class PairwiseTerms:
             with np.load(path, allow_pickle=False) as arrays:
                 terms = cls(arrays["weights"].astype(np.float64), arrays["bias"].astype(np.float64))
         except (OSError, BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: is no file of pairwise terms ({error})") from None
+            raise InputError(f"{path}: is not a file of pairwise terms ({error})") from None
         classes = len(terms.bias)
         if terms.weights.shape != (classes, classes, FEATURES) or terms.bias.shape != (classes, classes):
             raise InputError(f"{path}: weights: expected shape ({classes}, {classes}, {FEATURES})")

@@ -52,7 +52,7 @@ def files_of(ids: Iterable[int], names: Mapping[int, str], folder: str | Path | 
     if folder is None:
         unnamed = next((image_id for image_id in ids if image_id not in names), None)
         if unnamed is not None:
-            raise InputError(f"photos: where photo {unnamed} is is not known, expected the folder with the photos")
+            raise InputError(f"photos: the location of photo {unnamed} is unknown, expected the folder with the photos")
         files = {image_id: Path(names[image_id]).absolute() for image_id in ids}
     else:
         image_ids = match([str(path.absolute()) for path in find_photos([Path(folder)])], ids, names)

@@ -46,8 +46,8 @@ def read_clips(
         if not file.image_texts.are_numbers:
             text = next(iter(file.image_texts.number_of))
             raise InputError(
-                f"{results}: field 'image_id': {text[:40]!r} is no frame number, so the frames have no order; "
-                "--images lists them"
+                f"{results}: field 'image_id': {text[:40]!r} is not a frame number, so the order of the frames "
+                "is unknown; list them with --images"
             )
         return file, None, rows
     frames, texts = read_images(images)

@@ -56,7 +56,7 @@ def chunks(url: str, limit: int = MAX_BYTES) -> Iterator[bytes]:
     except urllib.error.URLError as error:
         problem = f"cannot be reached ({_one_line(error.reason)})"
     except TimeoutError:
-        problem = f"nothing came for {SILENCE:g} s"
+        problem = f"no data arrived for {SILENCE:g} s"
     except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host that is no name
         problem = f"cannot be read ({_one_line(error) or type(error).__name__})"
     raise InputError(f"{url}: {problem}")  # here it has no OSError behind it, which would pass for one of writing
@@ -106,13 +106,13 @@ def _check(url: str) -> None:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError as error:
-        raise InputError(f"{url}: is no address ({error})") from None
+        raise InputError(f"{url}: is not a web address ({error})") from None
     if parts.scheme not in _SCHEMES:
         raise InputError(f"{url}: expected an address with http or https, not {parts.scheme}")
     if "@" in parts.netloc:
         raise InputError(f"{parts.scheme}://…@{host}: expected an address without a user's name and password")
     if not host:
-        raise InputError(f"{url}: is no address, it names no host")
+        raise InputError(f"{url}: is not a web address, it names no host")
 
 
 def _content(answer: Any, url: str, limit: int) -> Iterator[bytes]:
@@ -126,7 +126,7 @@ def _content(answer: Any, url: str, limit: int) -> Iterator[bytes]:
         if count > limit:
             raise _too_large(url, limit)
         if time.monotonic() - started > LONGEST:
-            raise InputError(f"{url}: not all of it came in {LONGEST:g} s")
+            raise InputError(f"{url}: the download did not finish within {LONGEST:g} s")
         yield part
     if expected is not None and count < expected:
         raise InputError(f"{url}: ends after {count} of {expected} bytes")

@@ -273,7 +273,7 @@ def check_photos(parts: ParquetParts) -> None:
     twice = find_scattered(parts)
     if twice is not None:
         raise InputError(
-            f"{parts.path}: field 'image_id': the rows of photo {twice!r} are in two places, with others between them; "
+            f"{parts.path}: field 'image_id': the rows of photo {twice!r} are not contiguous; "
             f"expected each photo's {parts.noun}s together"
         )
 
@@ -287,8 +287,8 @@ def find_scattered(parts: ParquetParts) -> Any:
         return None
     share = 1 + sum(len(ids) for ids in runs(parts)) // _RUNS_AT_ONCE
     for remainder in range(share):
-        chosen = [ids[_part(ids, share) == remainder] for ids in runs(parts)]
-        ids, count = np.unique(np.concatenate(chosen), return_counts=True)
+        ids_of_part = [ids[_part(ids, share) == remainder] for ids in runs(parts)]
+        ids, count = np.unique(np.concatenate(ids_of_part), return_counts=True)
         if (count > 1).any():
             return ids[count > 1][0].item()
     return None
@@ -298,11 +298,11 @@ def find_duplicate(parts: ParquetParts, field: str) -> Any:
     """Return a whole number that occurs twice in a column; None if each occurs once. Nulls do not count."""
     share = 1 + parts.rows // _RUNS_AT_ONCE
     for remainder in range(share):
-        chosen = [np.zeros(0, np.int64)]
+        ids_of_part = [np.zeros(0, np.int64)]
         for table, *_ in parts.tables([field], _RUNS_AT_ONCE):
             ids = table.column(field).drop_null().to_numpy()
-            chosen.append(ids[_part(ids, share) == remainder])
-        ids, count = np.unique(np.concatenate(chosen), return_counts=True)
+            ids_of_part.append(ids[_part(ids, share) == remainder])
+        ids, count = np.unique(np.concatenate(ids_of_part), return_counts=True)
         if (count > 1).any():
             return ids[count > 1][0].item()
     return None

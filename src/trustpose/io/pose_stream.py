@@ -292,7 +292,7 @@ def common_ids(truth: TruthBatches, results: Sequence[PoseStream]) -> Int[np.nda
     ids = reduce(np.intersect1d, [stream.image_ids() for stream in results], truth.image_ids())
     if not len(ids):
         files = ", ".join(stream.path for stream in results)
-        raise InputError(f"{truth.header.path}: none of its photos is in {files}, --common expects some")
+        raise InputError(f"{truth.header.path}: none of its photos is in {files}, but --common needs photos in common")
     return ids
 
 

@@ -56,7 +56,7 @@ def _of_csv(content: bytes) -> str | None:
     if {"image_id", "keypoints", "score"} <= set(names):
         return "is a table of COCO results, which audit, calibrate and the other commands read as it is"
     if {"frame", "x", "y", "z"} <= set(names) and "visibility" not in names:
-        return f"is a table of joints in the world, {_WORLD}"
+        return f"is a table of 3D joints, {_WORLD}"
     landmarks = [name for name in names if "visibility" in name or name.startswith("landmark")]
     if (
         landmarks

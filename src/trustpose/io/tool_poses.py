@@ -109,7 +109,7 @@ def join(parts: list[Poses], paths: list[str]) -> Poses:
                 "convert them separately"
             )
         if differ := difference(first.skeleton, part.skeleton):
-            raise InputError(f"{path}: has another skeleton than {paths[0]}, {differ}; convert them separately")
+            raise InputError(f"{path}: has a different skeleton from {paths[0]}, {differ}; convert them separately")
     filled = {name for part in parts for name, column in part.columns().items() if column is not None} - {"missing"}
     return Poses.concatenate([replace(part, **blank_columns(part, filled)) for part in parts])
 

@@ -192,7 +192,7 @@ class PrecisionRecall:
     def __init__(self, people: Int[np.ndarray, " C"]) -> None:
         self._people = people
         self._needed = [_needed(int(count)) for count in people]  # hits before the one that reaches each threshold
-        self._found, self._tried = np.zeros((2, len(people)), np.int64)
+        self._hits, self._tried = np.zeros((2, len(people)), np.int64)
         self._highest = np.zeros((len(people), len(RECALL_THRESHOLDS)))
 
     def add(self, true_positive: Bool[np.ndarray, "D C"], pose_ignored: Bool[np.ndarray, "D C"]) -> None:
@@ -200,11 +200,11 @@ class PrecisionRecall:
         for curve in np.flatnonzero(self._people > 0):
             hits = np.flatnonzero(true_positive[:, curve])
             running = np.cumsum(~pose_ignored[:, curve], dtype=np.int64)
-            hits_so_far = self._found[curve] + np.arange(1, len(hits) + 1, dtype=np.int64)
+            hits_so_far = self._hits[curve] + np.arange(1, len(hits) + 1, dtype=np.int64)
             share = hits_so_far / (self._tried[curve] + running[hits] + np.spacing(1))
             reached = np.searchsorted(self._needed[curve], hits_so_far - 1, side="right") - 1
             np.maximum.at(self._highest[curve], reached, share)
-            self._found[curve] += len(hits)
+            self._hits[curve] += len(hits)
             self._tried[curve] += running[-1] if len(running) else 0
 
     def precision(self) -> Float[np.ndarray, "C R"]:
@@ -214,7 +214,7 @@ class PrecisionRecall:
 
     def recall(self) -> Float[np.ndarray, " C"]:
         """Return the highest recall; -1 if no person counts."""
-        return np.where(self._people > 0, self._found / np.maximum(self._people, 1), -1.0)
+        return np.where(self._people > 0, self._hits / np.maximum(self._people, 1), -1.0)
 
 
 def _needed(people: int) -> Int[np.ndarray, " R"]:
@@ -264,7 +264,7 @@ class PrecisionRecallDraws:
     def __init__(self, people: Float[np.ndarray, "b C"]) -> None:
         self._people = people
         self._needed = [_needed_in_draws(column) for column in people.T]
-        self._found, self._tried = np.zeros((2, *people.shape), np.int64)
+        self._hits, self._tried = np.zeros((2, *people.shape), np.int64)
         self._highest = np.zeros((*people.shape, len(RECALL_THRESHOLDS)))
 
     def add(
@@ -291,7 +291,7 @@ class PrecisionRecallDraws:
         hits = len(curve.hits)
         if hits:
             hits_so_far = np.cumsum(np.take(weight, curve.hits, axis=1), axis=1, dtype=np.int64)  # (b, H)
-            hits_so_far += self._found[draws, number, None]
+            hits_so_far += self._hits[draws, number, None]
             tried = np.take(of_rows, curve.before, axis=1)
             if curve.rows_are_ignored:
                 tried = np.take(running, curve.hits, axis=1) - tried
@@ -307,7 +307,7 @@ class PrecisionRecallDraws:
             first += draw
             best = np.maximum.reduceat(share.ravel(), first.ravel()).reshape(first.shape)  # up to the next threshold
             np.maximum(self._highest[draws, number], best, out=self._highest[draws, number])
-            self._found[draws, number] = hits_so_far[:, -1]
+            self._hits[draws, number] = hits_so_far[:, -1]
         self._tried[draws, number] += counted
 
     def precision(self) -> Float[np.ndarray, "b C"]:
@@ -317,7 +317,7 @@ class PrecisionRecallDraws:
 
     def recall(self) -> Float[np.ndarray, "b C"]:
         """Return the highest recall; NaN where no person counts."""
-        share = np.divide(self._found, self._people, out=np.zeros(self._people.shape), where=self._people > 0)
+        share = np.divide(self._hits, self._people, out=np.zeros(self._people.shape), where=self._people > 0)
         return np.where(self._people > 0, share, np.nan)
 
 

@@ -180,15 +180,17 @@ def _classify_pairs(
     first = np.flatnonzero(np.r_[True, pose[1:] != pose[:-1]])
     pose_xy, true_xy = poses.xy[pose].astype(np.float64, copy=False), truth.xy[person]
     v, size = truth.v[person], scale[person]
-    direct = opks(pose_xy, true_xy, v, size, sigmas)  # (P, K)
-    mirrored = opks(pose_xy, true_xy[:, flip_index], v[:, flip_index], size, sigmas)
+    opks_direct = opks(pose_xy, true_xy, v, size, sigmas)  # (P, K)
+    opks_mirrored = opks(pose_xy, true_xy[:, flip_index], v[:, flip_index], size, sigmas)
     if poses.missing is not None:
-        direct[poses.missing[pose]] = mirrored[poses.missing[pose]] = 0.0  # near no joint, whatever its position
+        opks_direct[poses.missing[pose]] = opks_mirrored[poses.missing[pose]] = (
+            0.0  # near no joint, whatever its position
+        )
     is_match = person == match[pose]  # one pair per pose
-    own_direct, own_mirrored = direct[is_match], mirrored[is_match]  # (S, K)
-    direct[is_match] = mirrored[is_match] = -1.0  # only other people remain
-    others_direct = np.maximum.reduceat(direct, first)
-    others_mirrored = np.maximum.reduceat(mirrored, first)
+    own_direct, own_mirrored = opks_direct[is_match], opks_mirrored[is_match]  # (S, K)
+    opks_direct[is_match] = opks_mirrored[is_match] = -1.0  # only other people remain
+    others_direct = np.maximum.reduceat(opks_direct, first)
+    others_mirrored = np.maximum.reduceat(opks_mirrored, first)
     best = np.maximum.reduce([own_direct, own_mirrored, others_direct, others_mirrored])
 
     near = best >= NEAR_OPKS

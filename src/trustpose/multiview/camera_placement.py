@@ -65,7 +65,7 @@ def bone_length(xyz: Float[np.ndarray, "N K 3"], skeleton: Skeleton, start: str,
     starts, ends = (_joint(xyz, skeleton, name) for name in (start, end))
     lengths = np.linalg.norm(starts - ends, axis=1)
     if not np.isfinite(lengths).any():
-        raise ValueError(f"nobody shows both {start} and {end}")
+        raise ValueError(f"no person has both {start} and {end}")
     return float(np.nanmedian(lengths))
 
 
@@ -97,7 +97,7 @@ def make_upright(placed: PlacedCameras, skeleton: Skeleton) -> PlacedCameras:
     standing = high - low
     is_known = np.isfinite(standing).all(axis=1)
     if not is_known.any():
-        raise ValueError("nobody shows ankles and shoulders, so up is unknown")
+        raise ValueError("no person has ankles and shoulders, so the vertical is unknown")
     lengths = np.linalg.norm(standing[is_known], axis=1, keepdims=True)
     up = np.median(standing[is_known] / lengths, axis=0)
     up /= np.linalg.norm(up)
@@ -136,7 +136,9 @@ class KnownLength:
     def __post_init__(self) -> None:
         if sum(length is not None for length in (self.height, self.bone, self.distance)) != 1:
             options = "--height, --bone or --distance"
-            raise InputError(f"--results: images show no scale; expected one known length: {options}")
+            raise InputError(
+                f"--results: images alone do not determine the scale; expected one known length: {options}"
+            )
 
 
 def place_by_board_photos(
@@ -167,7 +169,7 @@ def place_by_board_photos(
     for camera, path in zip(cameras, photos, strict=True):
         (photo,) = list(find_boards([path], pattern, every=1e9))
         if photo.corners is None:
-            raise InputError(f"{path}: the board was not found, whole, as camera {camera.name!r} sees it")
+            raise InputError(f"{path}: camera {camera.name!r} does not see the whole board")
         if camera.size is not None and photo.size != camera.size:
             expected, actual = ("{} × {}".format(*size) for size in (camera.size, photo.size))
             raise InputError(f"{path}: has {actual} pixels, but camera {camera.name!r} was calibrated with {expected}")

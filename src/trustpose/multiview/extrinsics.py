@@ -19,7 +19,7 @@ from trustpose.multiview.people import Group, group_people
 from trustpose.multiview.triangulation import solve_linear, to_plane
 from trustpose.poses import Poses
 
-_SURE_PERSON = 0.5  # of the usual best person's sum of weights; who has less may be none
+_MIN_WEIGHT_SHARE = 0.5  # of the usual best person's sum of weights; who has less may be none
 _MAX_PEOPLE = 3  # of a view and moment, for the first cameras
 MIN_KEYPOINTS = 24  # keypoints that agree, for a camera to be placed
 _MAX_PAIRS = 4  # with which placing is begun
@@ -62,7 +62,7 @@ class Start:
         """Return the rows of each moment that are trusted about as far as the view's best, the best first."""
         worth = self.weights[view].sum(axis=1)
         best = [worth[rows].max() for rows in moments if len(rows)]
-        threshold = _SURE_PERSON * float(np.median(best)) if best else 0.0
+        threshold = _MIN_WEIGHT_SHARE * float(np.median(best)) if best else 0.0
         ordered = [sorted(rows.tolist(), key=lambda row: -float(worth[row])) for rows in moments]
         return [[row for row in rows if worth[row] >= threshold][:_MAX_PEOPLE] for rows in ordered]
 
@@ -95,8 +95,8 @@ class Start:
         pairs = [pair_found for a, b in combinations(range(count), 2) if (pair_found := self._pair(a, b)) is not None]
         if not pairs:
             raise ValueError(
-                f"no two cameras show {MIN_KEYPOINTS} keypoints that agree; are the frames of the same moments, "
-                "and the intrinsics of these cameras?"
+                f"no two cameras show {MIN_KEYPOINTS} keypoints that agree; were the frames taken at the same "
+                "time, and do the intrinsics belong to these cameras?"
             )
         pairs.sort(key=lambda pair: -pair.worth)
         grown, failed = [], []
@@ -338,7 +338,7 @@ def _associate_and_adjust(
     """Return who is whom, by cameras that stand roughly right, and the cameras adjusted to it."""
     group = group_people(views, cameras, moments, weights)
     if not len(group.moment):
-        raise ValueError("the cameras' people do not agree in any place; are the frames of the same moments?")
+        raise ValueError("the cameras' people do not match; were the frames taken at the same time?")
     xy, trust = (_gathered(parts, group.rows) for parts in (positions, weights))
     precision = np.nan_to_num(trust).reshape(len(views), -1) ** 2  # σ is taken as inversely proportional to trust
     return group, adjust(xy.reshape(len(views), -1, 2), precision, cameras)

@@ -52,10 +52,10 @@ class LensCalibration:
         errors = iter(zip(self.intrinsics.errors.tolist(), self.intrinsics.is_used.tolist(), strict=True))
         for photo in self.photos:
             if photo.corners is None:
-                uses.append(PhotoUse(photo.name, None, "left out: the board was not found, whole"))
+                uses.append(PhotoUse(photo.name, None, "left out: the whole board was not found"))
                 continue
             error, is_used = next(errors)
-            uses.append(PhotoUse(photo.name, error, "" if is_used else "left out: its error stands out"))
+            uses.append(PhotoUse(photo.name, error, "" if is_used else "left out as an outlier"))
         return uses
 
     def lens_rows(self) -> list[tuple[str, str]]:

@@ -19,13 +19,13 @@ class RecordingOptions:
     weight: str = option(
         "auto",
         names=("auto", "trust", "scores", "none"),
-        help="What keypoints are weighted by. trust: expected OPKS; scores: the estimator's; auto: trust where all "
+        help="Weights of the keypoints. trust: expected OPKS; scores: the estimator's; auto: trust where all "
         "files have it.",
     )
     skeleton: str | None = option(
         None, names=_skeletons, help="Skeleton of the poses, if the files do not name it: NAME or FILE.json."
     )
-    fps: str | None = option(None, help="Frames a second: one number, or one for each camera, separated by commas.")
+    fps: str | None = option(None, help="Frames per second: one number, or one for each camera, separated by commas.")
 
 
 @dataclass(frozen=True)

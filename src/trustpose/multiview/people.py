@@ -184,10 +184,10 @@ def _distance(first: np.ndarray, second: np.ndarray) -> float:
 def _move(person: _Person, xyz: np.ndarray, frame: int) -> None:
     """Put a person where the frame's joints are; those without a position move along."""
     has_position = np.isfinite(xyz[:, 0])
-    both, passed = has_position & np.isfinite(person.xyz[:, 0]), max(frame - person.frame, 1)
-    step = np.median((xyz - person.xyz)[both], axis=0) / passed if both.any() else np.zeros(3)
+    is_in_both, elapsed_frames = has_position & np.isfinite(person.xyz[:, 0]), max(frame - person.frame, 1)
+    step = np.median((xyz - person.xyz)[is_in_both], axis=0) / elapsed_frames if is_in_both.any() else np.zeros(3)
     step = step if np.linalg.norm(step) < _FASTEST else np.zeros(3)
-    person.xyz = np.where(has_position[:, None], xyz, person.xyz + step * passed)
+    person.xyz = np.where(has_position[:, None], xyz, person.xyz + step * elapsed_frames)
     person.velocity, person.frame = 0.5 * person.velocity + 0.5 * step, frame
 
 

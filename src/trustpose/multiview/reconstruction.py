@@ -79,7 +79,7 @@ def reconstruct(
     rig = read_cameras(cameras if len(cameras) > 1 else cameras[0], unit=unit)
     check_counts(rig, results, cameras[0])
     if format_of(out) in ("trc", "c3d") and rates is None:
-        raise InputError(f"{out}: this format needs the frames' rate: --fps")
+        raise InputError(f"{out}: this format needs the frame rate; give it with --fps")
     recordings = read_recordings(results, skeleton=skeleton, fps=fps, offset=offset, weight=weight)
     for text in recordings.notes:
         note(text)

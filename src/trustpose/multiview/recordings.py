@@ -73,7 +73,7 @@ def read_views(files: Sequence[Path], skeleton: str | None = None) -> tuple[list
         unlike = difference(views[0].skeleton, view.skeleton)
         if unlike or view.keypoint_count != views[0].keypoint_count:
             unlike = unlike or f"{view.keypoint_count} keypoints instead of {views[0].keypoint_count}"
-            raise InputError(f"{file}: has another skeleton than {files[0]}: {unlike}")
+            raise InputError(f"{file}: has a different skeleton from {files[0]}: {unlike}")
     return views, tuple(notes)
 
 
@@ -91,7 +91,7 @@ def _read_view(source: Path, skeleton: Skeleton | None, notes: dict[str, None]) 
         return replace(poses, skeleton=skeleton or (COCO_17 if poses.keypoint_count == len(COCO_17) else None))
     assembled = assemble(people, Photos(None, None), tool=tool, skeleton=skeleton)
     if assembled.counted:
-        raise InputError(f"{source}: the names of the photos end in no number, so their frames are unknown")
+        raise InputError(f"{source}: the names of the photos do not end in a number, so their frames are unknown")
     if assembled.skeleton_note is not None:
         notes[assembled.skeleton_note] = None
     return assembled.poses
@@ -177,7 +177,7 @@ def check_moments(recordings: Recordings) -> None:
     if not (seen.sum(axis=0) >= 2).any():
         pairs = zip(recordings.files, recordings.views, strict=True)
         spans = ", ".join(f"{file.name} has frames {_span(view)}" for file, view in pairs)
-        raise InputError(f"no moment is in the poses of two cameras: {spans}; --fps and --offset say how they belong")
+        raise InputError(f"no moment is in the poses of two cameras: {spans}; align them with --fps and --offset")
 
 
 def check_geometry(cameras: Cameras, recordings: Recordings) -> str | None:
@@ -189,7 +189,7 @@ def check_geometry(cameras: Cameras, recordings: Recordings) -> str | None:
     moments = match_frames(recordings.views, recordings.fps, recordings.offset)
     reason = describe_misfit(recordings.views, moments, cameras)
     if reason is not None:
-        raise InputError(f"{reason} (--unchecked goes on)")
+        raise InputError(f"{reason} (--unchecked continues anyway)")
     fit = fit_times(recordings.views, cameras, recordings.fps, recordings.offset, recordings.weight)
     reason = describe_shifts(fit, cameras.names)
     if reason is None:
@@ -202,8 +202,8 @@ def check_geometry(cameras: Cameras, recordings: Recordings) -> str | None:
         seconds = [start + shift / max(recordings.fps) for start, shift in zip(starts, shifts, strict=True)]
         repair = "--offset " + ",".join(f"{second:.4g}" for second in seconds)
     if (fit.best < _MUCH * fit.current).any():
-        raise InputError(f"{reason}; {repair} would mend it (--unchecked goes on)")
-    return f"{reason}; {repair} would mend it"
+        raise InputError(f"{reason}; {repair} would fix it (--unchecked continues anyway)")
+    return f"{reason}; {repair} would fix it"
 
 
 def _span(view: Poses) -> str:

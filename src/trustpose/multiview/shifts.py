@@ -88,7 +88,7 @@ def describe_shifts(fit: TimeFit, names: Sequence[str]) -> str | None:
         f"({fit.best[camera]:.1%} of people's size off the other views' lines, not {fit.current[camera]:.1%})"
         for camera, frames in zip(wrong.tolist(), fit.shift[wrong].tolist(), strict=True)
     )
-    return f"the cameras' frames are not of the same moments: {clauses}"
+    return f"the cameras' frames were not taken at the same times: {clauses}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,13 +308,13 @@ def describe_misfit(views: Sequence[Poses], moments: Moments, cameras: Cameras) 
         wrong = [view for view, camera in enumerate(fit.order) if view != camera]
         moved = ", ".join(f"those given for {names[view]!r} fit {names[fit.order[view]]!r}" for view in wrong)
         worth = f"agreement with epipolar lines {fit.best:.2f}, not {fit.current:.2f}"
-        return f"the poses stand in another order than the cameras: {moved} ({worth})"
+        return f"the poses are in a different order from the cameras: {moved} ({worth})"
     worst = int(np.nanargmin(fit.by_camera))
     if fit.by_camera[worst] < _POOR:
         return (
-            f"the poses do not fit the cameras, least those of {names[worst]!r}: their agreement with the others' "
-            f"epipolar lines is {fit.by_camera[worst]:.2f}, expected above {_POOR}; is the calibration that of these "
-            "images, in this size, and are the frames of the same moments?"
+            f"the poses do not match the cameras, least of all those of {names[worst]!r}: their agreement with the "
+            f"others' epipolar lines is {fit.by_camera[worst]:.2f}, expected above {_POOR}; does the calibration "
+            "belong to these images at this size, and were the frames taken at the same time?"
         )
     return None
 

@@ -61,8 +61,8 @@ def synchronise(
     for camera in range(count):
         if not np.isfinite(pairs[camera]).any():
             raise ValueError(
-                f"camera {camera + 1}: its people move unlike those of every other (correlation "
-                f"{correlation[camera]:.2f}, expected above {_PEAK}); was it the same scene?"
+                f"camera {camera + 1}: its people move differently from those of every other (correlation "
+                f"{correlation[camera]:.2f}, expected above {_PEAK}); does it show the same scene?"
             )
     return Shifts(_offsets(pairs, height), correlation, pairs)
 
@@ -80,7 +80,7 @@ def _offsets(pairs: Float[np.ndarray, "V V"], height: Float[np.ndarray, "V V"]) 
             values.append(pairs[a, b] * height[a, b])
     system = np.array(rows)[:, 1:]
     if np.linalg.matrix_rank(system) < count - 1:
-        raise ValueError("some cameras' people move like each other's, but unlike those of the rest")
+        raise ValueError("the people of some cameras move alike, but differently from those of the rest")
     return np.concatenate([[0.0], np.linalg.lstsq(system, np.array(values), rcond=None)[0]])
 
 
@@ -189,7 +189,7 @@ def synchronise_results(
         raise InputError(f"RESULTS: expected the poses of two cameras or more, got {len(results)}")
     recordings = read_recordings(results, skeleton=skeleton, fps=fps, weight=weight)
     if recordings.fps is None:
-        raise InputError("--fps: expected the frames a second of the cameras, which offsets in seconds need")
+        raise InputError("--fps: expected the cameras' frame rates, which offsets in seconds need")
     for text in recordings.notes:
         note(text)
     try:

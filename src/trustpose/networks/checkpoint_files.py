@@ -58,7 +58,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        kind = "is a directory" if path.is_dir() else "is no regular file"
+        kind = "is a directory" if path.is_dir() else "is not a regular file"
         raise InputError(f"{path}: " + (f"{kind}, expected a checkpoint" if path.exists() else "no such file"))
     reader = {".safetensors": _read_safetensors, ".caffemodel": read_caffemodel}.get(path.suffix, _read_pickle)
     content = reader(path)

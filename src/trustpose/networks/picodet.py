@@ -118,8 +118,8 @@ class LCNet(nn.Module):
         self.stem = _conv(3, _STEM, 3, stride=2)
         blocks: list[nn.Module] = []
         before = _STEM
-        for kernel, stride, width, is_weighed in _BLOCKS:
-            weighing = [_Weighed(before)] if is_weighed else []
+        for kernel, stride, width, has_channel_weights in _BLOCKS:
+            weighing = [_ChannelWeights(before)] if has_channel_weights else []
             depthwise = _conv(before, before, kernel, stride=stride, groups=before)
             blocks.append(nn.Sequential(depthwise, *weighing, _conv(before, width)))
             before = width
@@ -134,7 +134,7 @@ class LCNet(nn.Module):
         return tapped
 
 
-class _Weighed(nn.Module):
+class _ChannelWeights(nn.Module):
     """Squeeze and excitation with a hard sigmoid: channels times weights computed from their means."""
 
     def __init__(self, width: int) -> None:

@@ -1,4 +1,4 @@
-"""The core records: `Poses` (an estimator's predictions), `Truth` (annotations) and `Poses3D` (people in the world).
+"""The core records: `Poses` (an estimator's predictions), `Truth` (annotations) and `Poses3D` (people in 3D).
 
 They hold arrays with one row per person; a slice is a view; a field that has not been computed is None and is never
 guessed. Read `poses.py` first; `rows.py` has what the records share.

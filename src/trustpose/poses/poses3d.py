@@ -1,4 +1,4 @@
-"""`Poses3D`: people in the world, as triangulated from several cameras."""
+"""`Poses3D`: people in 3D, as triangulated from several cameras."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -100,7 +100,7 @@ class Poses3D:
             )
             for row in range(min(len(self), _MOST_ROWS))
         ]
-        return html_line(repr(self)) + html_table(("pose", *names, "keypoints with a place"), rows)
+        return html_line(repr(self)) + html_table(("pose", *names, "keypoints with a position"), rows)
 
     @property
     def std(self) -> Float[np.ndarray, "N K 3"] | None:

@@ -115,7 +115,7 @@ class BasePredictor(ABC):
     def _repr_html_(self) -> str:
         """Return what notebooks show: the line, and a table of what the model is."""
         fields = [("model", self.model), ("licence", self.licence), ("keypoints", len(self.skeleton))]
-        return html_record(repr(self), [*fields, ("least presence of people", f"{self.min_presence:g}")])
+        return html_record(repr(self), [*fields, ("minimum presence of people", f"{self.min_presence:g}")])
 
     @property
     def _finds(self) -> str:

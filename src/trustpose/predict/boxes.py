@@ -135,7 +135,7 @@ def boxes_of(boxes: Any, count: int, is_one: bool, box_format: str = "xyxy") -> 
         if box_format != "xyxy":
             raise ValueError(f"box_format: `Boxes` are xyxy, got box_format={box_format!r} with them")
         if len(boxes) and (boxes.image_id.min() < 0 or boxes.image_id.max() >= count):
-            raise ValueError(f"boxes: expected image_id from 0 to {count - 1}, the images' places")
+            raise ValueError(f"boxes: expected image_id from 0 to {count - 1}, the images' positions in the list")
         return list(boxes.of_images(np.arange(count)))
     if not isinstance(boxes, (Sequence, np.ndarray)):
         raise ValueError(f"boxes: expected an array or list (N, 4) for each image, got {type(boxes).__name__}")

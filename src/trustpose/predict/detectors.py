@@ -51,7 +51,9 @@ def load_detector(
         return name
     name = str(name)
     if weights is not None and name not in TORCHVISION:
-        raise InputError(f"detector weights: are for torchvision's detectors ({', '.join(TORCHVISION)}), not {name}")
+        raise InputError(
+            f"detector weights: apply only to torchvision's detectors ({', '.join(TORCHVISION)}), not {name}"
+        )
     if name == WHOLE:
         return whole_photo
     if name in TORCHVISION:
@@ -67,7 +69,7 @@ def load_detector(
     spec = ModelSpec.read(name)
     if spec.output.kind not in _DETECTORS:
         raise InputError(
-            f"{name}: is no detector: its JSON says that it gives {kind}, expected people, boxes or centres"
+            f"{name}: is not a detector: its JSON says that it gives {kind}, expected people, boxes or centres"
         )
     return _DETECTORS[spec.output.kind](spec, min_score, device)
 

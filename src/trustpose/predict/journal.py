@@ -51,7 +51,9 @@ class Journal:
     def add(self, image_id: int, poses: Poses) -> None:
         """Record a finished photo. Raises InputError if its poses do not match those of an earlier run."""
         if not self._fits(poses):
-            raise InputError(f"{self.path}: holds poses of another kind than this run's; start anew without --resume")
+            raise InputError(
+                f"{self.path}: holds poses of a different kind from this run's; start over without --resume"
+            )
         filled = {name: column for name, column in poses.columns().items() if column is not None}
         columns = {name: np.ascontiguousarray(column) for name, column in filled.items()}  # orjson requires it
         self._write({"image_id": image_id, "shape": poses.xy.shape[:2], "poses": columns})
@@ -98,7 +100,7 @@ class Journal:
         head, *lines = whole.removesuffix(b"\n").split(b"\n")
         first = {} if head.startswith(_EARLIER) else self._entry(head, 1)
         if first.get("format") != _FORMAT:
-            raise InputError(f"{self.path}: is no journal of this version of trustpose; start anew without --resume")
+            raise InputError(f"{self.path}: is not a journal of this version of trustpose; start over without --resume")
         before = first.get("settings")
         check_same_settings(self.path, before if isinstance(before, dict) else {}, settings)
         for number, line in enumerate(lines, start=2):
@@ -123,7 +125,7 @@ class Journal:
         self.done[image_id] = poses
 
     def _damaged(self, number: int) -> InputError:
-        return InputError(f"{self.path}: line {number} is damaged; start anew without --resume")
+        return InputError(f"{self.path}: line {number} is damaged; start over without --resume")
 
 
 def check_same_settings(path: Path | str, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -132,7 +134,7 @@ def check_same_settings(path: Path | str, before: Mapping[str, Any], settings: M
         if settings.get(name) != before.get(name):
             old, new = (_shown(value.get(name)) for value in (before, settings))
             raise InputError(
-                f"{path}: cannot go on with other settings: {name} was {old}, now {new}; start anew without --resume"
+                f"{path}: cannot resume with other settings: {name} was {old}, now {new}; start over without --resume"
             )
 
 

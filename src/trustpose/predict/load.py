@@ -86,12 +86,12 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **change
         if similar is not None:
             raise InputError(f"{model}: no such file (did you mean {similar!r}?)")
     if adapter is not None and options.fast:
-        raise InputError(f"{model}: has no fast setting, another package's estimator")
+        raise InputError(f"{model}: has no fast setting, as another package's estimator")
     network, detector = ModelSpec.read(model).fast_folders() if options.fast else (model, None)
     if adapter is not None and options.grouping is not None:
-        raise InputError(f"{model}: groups nothing by part affinity fields, leave out --grouping")
+        raise InputError(f"{model}: does not group by part affinity fields; leave out --grouping")
     if adapter is not None and association_of(options.association) is not None:
-        raise InputError(f"{model}: another package's estimator has one place a joint; leave out --association")
+        raise InputError(f"{model}: another package's estimator gives one position per joint; leave out --association")
     predictor = _network(network, options) if adapter is None else _estimator(adapter, str(model), options)
     predictor.model, predictor.options, predictor.max_pixels = str(network), options, options.max_pixels
     predictor.device = _device(options, adapter)
@@ -153,7 +153,7 @@ def _calibrated(predictor: BasePredictor) -> Calibrated | None:
     if options.calibrator is None:
         if options.second:
             raise InputError(
-                f"--second {options.seconds[0]}: is read by a calibrator that was fitted with it; give --calibrator"
+                f"--second {options.seconds[0]}: only a calibrator that was fitted with it reads it; give --calibrator"
             )
         return None
     seconds = [
@@ -164,7 +164,7 @@ def _calibrated(predictor: BasePredictor) -> Calibrated | None:
 
 
 def _min_presence(predictor: BasePredictor) -> float:
-    """Return the least presence of people: the option's, else the calibrator's, else the model's own."""
+    """Return the minimum presence of people: the option's, else the calibrator's, else the model's own."""
     calibrated = None if predictor.calibrate is None else predictor.calibrate.calibrator.card.presence
     if predictor.options.min_presence is not None:
         return predictor.options.min_presence
@@ -176,7 +176,7 @@ def _part(model: str | Path, options: PredictOptions) -> Predictor:
     shared_options = {name: getattr(options, name) for name in ("device", "batch_size", "threads", "max_pixels")}
     predictor = load(model, detector="whole", **shared_options)
     if not isinstance(predictor, Predictor):
-        raise InputError(f"{model}: finds whole photos' people, expected a network for hands or faces")
+        raise InputError(f"{model}: finds the people of whole photos, expected a network for hands or faces")
     return predictor
 
 
@@ -186,7 +186,7 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
         problem = unknown_option(next(iter(options.adapter)), _NAMES)
         raise InputError(f"{model}: {problem}; its options are {', '.join(_NAMES)}")
     if options.skeleton is not None:
-        raise InputError("skeleton: is for another package's estimator (trustpose models --adapters)")
+        raise InputError("skeleton: applies only to another package's estimator (trustpose models --adapters)")
     spec = ModelSpec.read(model)
     if options.grouping is not None:
         if not isinstance(spec.output, FieldOutput):
@@ -221,7 +221,7 @@ def _photo_predictor(spec: ModelSpec, options: PredictOptions) -> SingleStagePre
         return SingleStagePredictor(network, threads=options.threads, min_score=network.min_score)
     if options.flip:
         finds = f"{spec.onnx}: finds the people of whole photos by itself"
-        raise InputError(f"{finds}, without maps that flip could average")
+        raise InputError(f"{finds}and has no maps that flip could average")
     min_score = PEOPLE_MIN_SCORE if min_score is None else min_score
     return SingleStagePredictor(PeopleNetwork(spec, device), threads=options.threads, min_score=min_score)
 
@@ -245,7 +245,7 @@ def _find_people(predictor: BasePredictor, folder: Path | None, device: str) -> 
     options = predictor.options
     if options.detector is None:
         if options.detector_weights is not None:
-            raise InputError("--detector-weights: are for a --detector of torchvision's")
+            raise InputError("--detector-weights: apply only to a --detector of torchvision's")
         if predictor.people == "boxes":
             predictor.detector = DefaultDetector(options.min_box_score, folder, device)
     elif predictor.people == "photo":

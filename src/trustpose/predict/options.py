@@ -248,7 +248,7 @@ class EarlierRun:
 class FolderOptions:
     """How folders are read."""
 
-    recursive: bool = option(False, panel="Input", is_setting=False, help="Read folders with their subfolders.")
+    recursive: bool = option(False, panel="Input", is_setting=False, help="Read the subfolders of folders, too.")
 
 
 @dataclass(frozen=True)
@@ -329,15 +329,16 @@ class TrackOptions(OverlapOptions):
         help="How poses are assigned to tracks. hungarian: the smallest sum of distances; greedy: the nearest pair "
         "first.",
     )
-    max_distance: float = option(0.95, help="Do not link poses that are farther apart, 0 to 1.")
+    max_distance: float = option(0.95, help="Maximum distance of poses to link, 0 to 1.")
     memory: int = option(30, minimum=1, help="End a track that was not seen for this many frames.")
-    history: int = option(1, minimum=1, help="Number of the last poses of each track that are compared.")
+    history: int = option(1, minimum=1, help="Number of a track's latest poses to compare with.")
     earlier: str = option(
         "nearest",
         names=("nearest", "decayed"),
-        help="Which of these poses counts. decayed: their mean, in which older ones count less.",
+        help="How these poses count. decayed: their mean, in which older ones count less.",
     )
     start_score: float | None = option(
         None,
-        help="Begin tracks only at poses with this score. Default: 0.3 for expected OKS; any score without trust.",
+        help="Start tracks only at poses with at least this score. Default: 0.3 for expected OKS; any score "
+        "without trust.",
     )

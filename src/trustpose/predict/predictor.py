@@ -84,7 +84,7 @@ Batch = list[tuple[Job, slice]]
 def other_decoding(spec: ModelSpec, decoding: str | None) -> str:
     """Return the warning that trust is for another decoding."""
     fitted = spec.expect(HeatmapOutput).decoding
-    return f"{spec.onnx}: its trust was fitted to keypoints decoded by {fitted}, with {decoding} it is not calibrated"
+    return f"{spec.onnx}: its trust was fitted to keypoints decoded by {fitted}, and is not calibrated with {decoding}"
 
 
 def association_codec(spec: ModelSpec, second_crop: float | None) -> HeatmapCodec:
@@ -97,7 +97,7 @@ def association_codec(spec: ModelSpec, second_crop: float | None) -> HeatmapCode
     if codec.decoding not in _SEVERAL:
         raise InputError(f"{spec.onnx}: decodes by {codec.decoding}; association expects one of {', '.join(_SEVERAL)}")
     if second_crop is not None:
-        raise InputError("second_crop: averages one place a joint, and association chooses among several")
+        raise InputError("second_crop: averages one position per joint, but association chooses among several")
     try:
         _ = spec.skeleton.sigmas
     except ValueError as error:
@@ -252,7 +252,9 @@ class Predictor(BasePredictor):
         sources = list(images_of(images, ReadOptions(max_pixels=self.max_pixels)))
         image_index = np.zeros(len(poses), np.int64) if len(sources) == 1 else poses.image_id
         if image_index is None or (len(poses) and not 0 <= image_index.min() <= image_index.max() < len(sources)):
-            raise ValueError(f"poses.image_id: expected numbers from 0 to {len(sources) - 1}, the images' places")
+            raise ValueError(
+                f"poses.image_id: expected numbers from 0 to {len(sources) - 1}, the images' positions in the list"
+            )
         box = poses.person_box()
         xy = poses.xy if poses.missing is None else np.where(poses.missing[..., None], np.nan, poses.xy)
         rows = [np.flatnonzero(image_index == index) for index in range(len(sources))]

@@ -160,7 +160,7 @@ def run(
     if options.track:
         check_tracked(work)
     if len(parts) > 1 and isinstance(drawings, Drawings):
-        raise InputError("drawings: draw one part of a run, and this run has videos beside other files")
+        raise InputError("drawings: expected one for each part of this run, which has videos beside other files")
     for part in parts:
         check_earlier(out / part.folder, options, results_name(options))
     journals: list[Journal] = []

@@ -196,7 +196,7 @@ def find_sources(
     too, without `out`. Raises InputError."""
     cameras = [name for name in names if is_webcam(name)]
     if cameras and len(names) > 1:
-        raise InputError(f"{cameras[0]}: a webcam takes a run and a folder (--out) of its own")
+        raise InputError(f"{cameras[0]}: a webcam needs a run and a folder (--out) of its own")
     files, unread = _readable([] if cameras else find_files(names, recursive=recursive, out=out))
     videos: list[Path | int] = [int(name) for name in cameras]
     videos += [path for path in files if is_video(path)]
@@ -333,5 +333,7 @@ def _ids_from_names(files: list[Path], *, may_count: bool) -> tuple[list[int], b
         return list(range(1, len(files) + 1)), True
     if len(ids) < len(files):
         path = files[numbers.index(None)]
-        raise InputError(f"{path}: its name ends in no number to take the image id from; --gt names the photos")
+        raise InputError(
+            f"{path}: its name does not end in a number to use as image id; give the photos' ids with --gt"
+        )
     return ids, False

@@ -105,9 +105,9 @@ def flow_function_named(method: str) -> FlowFunction | None:
 def check_flow(options: RunOptions) -> None:
     """Check the options of optical flow, before anything is written. Raises InputError."""
     if options.flow and not options.track:
-        raise InputError("--flow: follows people from frame to frame, and so expects --track")
+        raise InputError("--flow: follows people from frame to frame, so it requires --track")
     if options.flow_method != "dis" and not options.flow:
-        raise InputError("--flow-method: says how --flow follows people, and so expects it")
+        raise InputError("--flow-method: is the method of --flow, so it requires --flow")
     flow_function_named(options.flow_method)
 
 

@@ -65,7 +65,9 @@ def predict_parts(predictor: Predictor, images: Any, poses: Poses, min_score: fl
     sources = list(images_of(images, ReadOptions(max_pixels=predictor.max_pixels)))
     image_index = np.zeros(len(poses), np.int64) if len(sources) == 1 else poses.image_id
     if image_index is None or (len(poses) and not 0 <= image_index.min() <= image_index.max() < len(sources)):
-        raise ValueError(f"poses.image_id: expected numbers from 0 to {len(sources) - 1}, the images' places")
+        raise ValueError(
+            f"poses.image_id: expected numbers from 0 to {len(sources) - 1}, the images' positions in the list"
+        )
     boxes = part_boxes(poses, min_score)
     lacking = [name for name in part_names if name not in boxes]
     if lacking:

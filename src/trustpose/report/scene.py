@@ -377,7 +377,7 @@ class Plates:
 
     def __init__(self, drawn: np.ndarray, joints: Float[np.ndarray, "J 2"]) -> None:
         self._drawn, self._joints = drawn, joints
-        self._taken = np.zeros((0, 4))
+        self._occupied = np.zeros((0, 4))
 
     def put(
         self, label: str, person_joints: Float[np.ndarray, "k 2"], gap: float, height: int, colour: Colour | None
@@ -389,7 +389,7 @@ class Plates:
         corners = np.clip(_plate_corners(person_joints, size, gap), 0, np.maximum(0, self._drawn.shape[1::-1] - size))
         cost = self._cost(np.concatenate([corners, corners + size], axis=1))
         left, top = np.rint(corners[int(cost.argmin())]).astype(np.int64).tolist()
-        self._taken = np.concatenate([self._taken, [[left, top, left + size[0], top + size[1]]]])
+        self._occupied = np.concatenate([self._occupied, [[left, top, left + size[0], top + size[1]]]])
         rows, columns = slice(top, top + size[1]), slice(left, left + size[0])
         self._drawn[rows, columns] = colour or EDGE
         is_dark = colour is not None and sum(colour) > 330
@@ -399,8 +399,8 @@ class Plates:
         """Return the cost of each candidate box: the joints and other plates that it covers, and its rank."""
         is_in = (self._joints >= boxes[:, None, :2]) & (self._joints <= boxes[:, None, 2:])
         cost = is_in.all(axis=2).sum(axis=1) + 0.1 * np.arange(len(boxes))
-        overlap = np.minimum(boxes[:, None, 2:], self._taken[:, 2:]) - np.maximum(
-            boxes[:, None, :2], self._taken[:, :2]
+        overlap = np.minimum(boxes[:, None, 2:], self._occupied[:, 2:]) - np.maximum(
+            boxes[:, None, :2], self._occupied[:, :2]
         )
         return cost + 10 * (overlap > 0).all(axis=2).sum(axis=1)
 

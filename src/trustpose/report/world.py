@@ -245,17 +245,17 @@ class _View:
         self.size = (max(2, round(video.width * HEIGHT / video.height)), HEIGHT)
         sized = camera if camera.size is not None else replace(camera, size=(video.width, video.height))
         self._camera, self._number = sized.resized(*self.size), number
-        self._frames, self._at = iter(video.frames()), -1
+        self._frames, self._frame_number = iter(video.frames()), -1
         self._pixels: np.ndarray = np.full((self.size[1], self.size[0], 3), 128, np.uint8)
 
     def draw(self, poses: Poses3D, frame: int) -> UInt8[np.ndarray, "H W 3"]:
         video_frame = self._number(frame)
-        while self._at < video_frame:
+        while self._frame_number < video_frame:
             following = next(self._frames, None)
             if following is None:
                 break
-            self._at, pixels = following
-            if self._at == video_frame:
+            self._frame_number, pixels = following
+            if self._frame_number == video_frame:
                 self._pixels = cv2.resize(pixels, self.size, interpolation=cv2.INTER_AREA)
         return _drawn(self._pixels, poses, self._camera)
 

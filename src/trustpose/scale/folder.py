@@ -116,7 +116,7 @@ class RunFolder:
         content = parse_json(manifest.read("JSON"), manifest.name)
         if not isinstance(content, dict) or content.get("format") != _FORMAT or "settings" not in content:
             raise InputError(
-                f"{manifest.name}: is no manifest of this version of trustpose; start anew without --resume"
+                f"{manifest.name}: is not a manifest of this version of trustpose; start over without --resume"
             )
         return content["settings"]
 

@@ -110,7 +110,7 @@ def read_counts(file: StoragePath) -> Counts:
             metadata = package("pyarrow.parquet").ParquetFile(opened).schema_arrow.metadata or {}
         return Counts.from_json(metadata[KEY])
     except (OSError, KeyError, TypeError, ValueError, arrow.ArrowException) as error:
-        raise InputError(f"{file.name}: is no file of poses of such a run ({type(error).__name__})") from None
+        raise InputError(f"{file.name}: is not a file of poses of such a run ({type(error).__name__})") from None
 
 
 def parquet_bytes(table: Any) -> bytes:

@@ -200,7 +200,7 @@ def _output_of(source: StoragePath) -> tuple[bytes, int]:
             file = package("pyarrow.parquet").ParquetFile(opened)
             return (file.schema_arrow.metadata or {})[_OUTPUT_KEY], file.metadata.num_rows
     except (OSError, KeyError, package("pyarrow").ArrowException) as error:
-        raise InputError(f"{source.name}: is no block of this run ({type(error).__name__})") from None
+        raise InputError(f"{source.name}: is not a block of this run ({type(error).__name__})") from None
 
 
 CLIP_IDS = 10_000_000
@@ -268,7 +268,7 @@ class Calibrate(TableTask):
         try:
             return whole.warnings()
         except InputError as error:
-            raise InputError(f"{self.results.path}: {error}; the output is not to be used") from None
+            raise InputError(f"{self.results.path}: {error}; do not use the output") from None
 
 
 def _ends(parts: Any) -> tuple[Any, Any] | None:

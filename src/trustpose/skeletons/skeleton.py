@@ -87,7 +87,7 @@ class Skeleton:
     def index(self, name: str) -> int:
         """Return the index of a joint. Raises KeyError, listing the joints, if there is none of this name."""
         if name not in self.keypoints:
-            raise KeyError(f"{name!r} is no joint of {self.name}, which has {', '.join(self.keypoints)}")
+            raise KeyError(f"{name!r} is not a joint of {self.name}, which has {', '.join(self.keypoints)}")
         return self.keypoints.index(name)
 
     @cached_property

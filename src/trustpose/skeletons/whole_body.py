@@ -136,13 +136,13 @@ def with_parts(body: Skeleton, *, hands: bool = False, face: Skeleton | None = N
     keypoints = (*body.keypoints, *of_face, *(name for names in hand_names.values() for name in names))
     chains = [chain for side, root in roots.items() for chain in _finger_chains(root, f"{side}_")]
     chains += [f"{side}_wrist {root}" for side, root in roots.items() if f"{side}_wrist" in body.keypoints]
-    first, edges, mirror = len(body), body.edges, body.flip_pairs
+    first, edges, mirror_pairs = len(body), body.edges, body.flip_pairs
     if face is not None:
         edges += tuple((first + start, first + end) for start, end in face.edges)
-        mirror += tuple((first + left, first + right) for left, right in face.flip_pairs)
+        mirror_pairs += tuple((first + left, first + right) for left, right in face.flip_pairs)
     if hands:
         start = first + len(of_face)
-        mirror += tuple((start + joint, start + len(_HAND) + joint) for joint in range(len(_HAND)))
+        mirror_pairs += tuple((start + joint, start + len(_HAND) + joint) for joint in range(len(_HAND)))
     sigmas, source = None, None
     if body.has_sigmas and face != FACE_70:
         whole = dict(zip(COCO_WHOLEBODY_133.keypoints, COCO_WHOLEBODY_133.sigmas.tolist(), strict=True))
@@ -152,4 +152,4 @@ def with_parts(body: Skeleton, *, hands: bool = False, face: Skeleton | None = N
     parts += [(f"{side}hand_kpts", len(_HAND)) for side in roots]
     name = "+".join([body.name, *([] if face is None else [face.name]), *(["hands"] if hands else [])])
     every = (*edges, *edges_along(keypoints, *chains))
-    return Skeleton(name, keypoints, every, source, sigmas, mirror, tuple(parts))
+    return Skeleton(name, keypoints, every, source, sigmas, mirror_pairs, tuple(parts))

@@ -172,12 +172,12 @@ def _peak(grid: np.ndarray, values: np.ndarray, best: np.ndarray) -> np.ndarray:
 def _peak_of_variance(grid: np.ndarray, values: np.ndarray, best: np.ndarray) -> np.ndarray:
     """Like `_peak` for the log of a variance: through three points goes −n (x + exp(x₀ − x)), a Gaussian's log
     likelihood, whose highest point is x₀."""
-    inner, rows, h = np.clip(best, 1, len(grid) - 2), np.arange(len(best)), grid[1] - grid[0]
+    inner, rows, step = np.clip(best, 1, len(grid) - 2), np.arange(len(best)), grid[1] - grid[0]
     below, above = (values[rows, inner + shift] - values[rows, inner] for shift in (-1, 1))
-    bottom = above * np.expm1(h) - below * np.expm1(-h)
-    ratio = h * (below + above) / np.where(bottom < 0, bottom, -1)
+    bottom = above * np.expm1(step) - below * np.expm1(-step)
+    ratio = step * (below + above) / np.where(bottom < 0, bottom, -1)
     is_peak = (best == inner) & (bottom < 0) & (ratio > 0)
-    return np.where(is_peak, grid[inner] + np.clip(np.log(np.where(is_peak, ratio, 1)), -h, h), grid[best])
+    return np.where(is_peak, grid[inner] + np.clip(np.log(np.where(is_peak, ratio, 1)), -step, step), grid[best])
 
 
 def _likelihoods(measured: Measured, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

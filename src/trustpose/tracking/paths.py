@@ -52,7 +52,7 @@ def paths_of(
     has two poses in one frame.
     """
     if poses.image_id is None:
-        raise ValueError("Poses.image_id is None, nothing says which poses are of one frame")
+        raise ValueError("Poses.image_id is None, it is unknown which poses are of one frame")
     frames = order_frames(poses.image_id, images)
     times = _times(frames, images)
     by_id = np.argsort(frames.image_id, kind="stable")

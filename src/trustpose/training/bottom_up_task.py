@@ -339,7 +339,7 @@ def bottom_up_task(recipe: Recipe, data: Path, model: Path | None) -> BottomUpTa
             f"height, width: expected the same multiple of {MULTIPLE}, got {recipe.height}, {recipe.width}"
         )
     if recipe.head is not None or recipe.deepen:
-        raise InputError("head, deepen: bottom-up networks have neither, see those")
+        raise InputError("head, deepen: bottom-up networks have neither; leave them out")
     layout = coco_layout(data)
     if layout is None:
         raise InputError(f"{data}: holds no photos with keypoints in one of COCO's layouts")
@@ -358,7 +358,7 @@ def _started(recipe: Recipe, model: Path | None) -> BottomUpNetwork:
     is_own = model is not None and model.is_dir() and output_kind(model) in [kind.kind for kind in PHOTO_MAPS]
     network = build(recipe.network, len(recipe.data.joints)) if is_own else starting_network(recipe, model)
     if not isinstance(network, PoseNetwork):
-        raise InputError(f"network: {recipe.network} is no chain of backbone and heatmap layer, take one that is")
+        raise InputError(f"network: {recipe.network} is not a backbone followed by a heatmap layer; choose one that is")
     options = recipe.bottom_up
     limbs = len(limbs_of(recipe.data.joints))
     whole = BottomUpNetwork(network, options.kinds, limbs, tag_coordinates=options.tag_coordinates)

@@ -365,7 +365,9 @@ def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTas
         raise InputError(f"height, width: expected the same multiple of 64, got {recipe.height}, {recipe.width}")
     if recipe.network not in DETECTORS or recipe.head is not None or recipe.deepen:
         names = " or ".join(DETECTORS)
-        raise InputError(f"network, head, deepen: detectors have the backbone of {names} and nothing else, see those")
+        raise InputError(
+            f"network, head, deepen: detectors have the backbone of {names} and neither head nor deepen; leave them out"
+        )
     photos, is_complete = open_photos(data)
     spec = detector_spec(recipe, Path())
     photos = replace(photos, stretched=spec.input.resize == "stretched")
@@ -407,7 +409,7 @@ def _start_picodet(detector: PicoDet, recipe: Recipe, model: Path | None) -> boo
     if model is None:
         if recipe.strategy.starts_from != "scratch":
             raise InputError(
-                f"{recipe.name}: starts from a trained {recipe.network}, give its folder or file as --model"
+                f"{recipe.name}: starts from a trained {recipe.network}; give its folder or file as --model"
             )
         return False
     if model.is_dir():

@@ -367,7 +367,7 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
     Raises InputError.
     """
     if model is None:
-        raise InputError(f"{recipe.name}: trains a head on a frozen network, give the network's ONNX file as --model")
+        raise InputError(f"{recipe.name}: trains a head on a frozen network; give the network's ONNX file as --model")
     if recipe.head not in HEADS or recipe.head not in HEAD_LOSSES:
         raise InputError(f"head: {expected_one_of(HEAD_LOSSES, recipe.head)}")
     if recipe.frozen.cross_fit and not recipe.data.folds:

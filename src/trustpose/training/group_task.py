@@ -286,7 +286,7 @@ def group_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> 
     learns what the network finds with a flip test, too. Raises InputError.
     """
     if model is None:
-        raise InputError(f"{recipe.name}: trains a head on a bottom-up network, give its folder as --model")
+        raise InputError(f"{recipe.name}: trains a head on a bottom-up network; give its folder as --model")
     if recipe.head not in (None, HEAD):
         raise InputError(f"head: expected {HEAD} with system groups, got {recipe.head!r}")
     layout = coco_layout(data)

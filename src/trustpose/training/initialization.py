@@ -33,7 +33,7 @@ def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
     if model is not None:
         network = _from_model(recipe, keypoints, model)
     elif recipe.strategy.starts_from == "trained":
-        raise InputError(f"{recipe.name}: starts from a trained {recipe.network}, give its folder or file as --model")
+        raise InputError(f"{recipe.name}: starts from a trained {recipe.network}; give its folder or file as --model")
     elif recipe.strategy.starts_from == "imagenet":
         network = _from_imagenet(recipe.network, keypoints)
     else:

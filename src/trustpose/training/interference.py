@@ -32,7 +32,7 @@ class OtherPeople:
         return dict(enumerate(np.split(order, starts[1:])))
 
     @cached_property
-    def _own(self) -> dict[tuple[int, int], int]:
+    def _row_of_person(self) -> dict[tuple[int, int], int]:
         """The row of a person by its ids. Raises InputError if two data sets have the same ids."""
         ids = list(zip(self.people.image_id.tolist(), self.people.annotation_id.tolist(), strict=True))
         rows = {ids_of_person: row for row, ids_of_person in enumerate(ids)}
@@ -46,7 +46,7 @@ class OtherPeople:
         `affine`: of another crop of that person, mirrored alike, in whose pixels they are instead.
         """
         affine = crop.affine if affine is None else affine
-        row = self._own[crop.image_id, crop.annotation_id]
+        row = self._row_of_person[crop.image_id, crop.annotation_id]
         rows = self._rows[int(self._photo[row])]
         rows = rows[rows != row]
         order = np.arange(crop.xy.shape[0])

@@ -202,7 +202,7 @@ class NetworkTask:
             first_people = subset(training, np.arange(self.first_count))
             self.crops = replace(self.crops, proposals=fit_detector_proposals(first_people, recipe.data.proposals))
         self.skeleton = training.skeleton
-        self.others = OtherPeople(training)
+        self.other_people = OtherPeople(training)
         self.current_stage: Stage = recipe.plan.stages[0]
         self.head_loss = None if recipe.head is None else HEAD_LOSSES[recipe.head]
         self.loss_options = loss_options(recipe, training.labels.v, training.labels.is_ternary)
@@ -234,11 +234,11 @@ class NetworkTask:
         batch = collate(samples, self.codec, self.recipe.train.area)
         share = self.recipe.data.interference
         if share:
-            other_joints = [self.others.of(crop) for crop in samples]
+            other_joints = [self.other_people.of(crop) for crop in samples]
             mixed = joint_candidate_targets(self.codec, batch["heatmaps"].numpy(), other_joints, share)
             batch["heatmaps"] = torch.from_numpy(mixed)
         if self.learner.parallel is not None:
-            batch |= centred_targets(samples, self.codec, self.others, share)
+            batch |= centred_targets(samples, self.codec, self.other_people, share)
         return batch
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:

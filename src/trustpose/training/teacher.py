@@ -101,9 +101,9 @@ def select_pseudo_labels(
     sigmas: Float[np.ndarray, " K"],
 ) -> tuple[Bool[np.ndarray, "M K"], Bool[np.ndarray, "M K"]]:
     """Return which missing joints are filled, (M, K), and which noisy labels are removed, (M, K)."""
-    near = opks(predictions.xy, predictions.label_xy, np.ones(is_noisy.shape), predictions.area, sigmas)
+    similarity = opks(predictions.xy, predictions.label_xy, np.ones(is_noisy.shape), predictions.area, sigmas)
     return is_missing & (predictions.quality >= min_quality), is_noisy & (predictions.quality >= _CONFIDENT) & (
-        near < _FAR
+        similarity < _FAR
     )
 
 

@@ -44,7 +44,7 @@ def train(
     Args:
         recipe: a `Recipe`, the name of one (`trustpose recipes` lists them), or a recipe's JSON file.
         data: the folder of a data set or of its shards (`trustpose shard`); of several the first is divided into folds
-            and used for validation, and all of the others is used for training.
+            and used for validation, and the others are used for training only.
         out: the model folder to write; logs and checkpoint go to its folder training/.
         model: the initial network: a model folder (with its head, if the recipe has the same), a checkpoint or an ONNX
             file.

@@ -162,17 +162,17 @@ class _Steps:
     """A generator that one thread may close while another still waits for its next value."""
 
     def __init__(self, lines: Iterator[dict[str, Any]], resources: ExitStack) -> None:
-        self._found, self._resources, self._lock = lines, resources, Lock()
+        self._lines, self._resources, self._lock = lines, resources, Lock()
 
     def next(self) -> dict[str, Any] | None:
         """Return the next value, None at the end."""
         with self._lock:
-            return next(self._found, None)
+            return next(self._lines, None)
 
     def close(self) -> None:
         """Wait for the value in progress, then close the generator and what it needs, such as its file."""
         with self._lock:
-            self._found.close()  # type: ignore[attr-defined]
+            self._lines.close()  # type: ignore[attr-defined]
             self._resources.close()
 
 

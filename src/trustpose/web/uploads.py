@@ -31,17 +31,17 @@ class Budget:
     """Bytes that all requests may hold together."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.most, self.held = max_bytes, 0
+        self.max_bytes, self.held_bytes = max_bytes, 0
 
     def take(self, size: int) -> None:
         """Reserve bytes. Raises Busy if the budget is exhausted."""
-        if self.held + size > self.most:
+        if self.held_bytes + size > self.max_bytes:
             raise Busy
-        self.held += size
+        self.held_bytes += size
 
     def give(self, size: int) -> None:
         """Give back bytes that were taken."""
-        self.held -= size
+        self.held_bytes -= size
 
 
 class Share:

@@ -96,7 +96,7 @@ def test_only_the_keypoints_of_coco(tmp_path):
 
 def test_models_that_are_none(tmp_path, monkeypatch):
     (tmp_path / "text.task").write_text("not a model")
-    with pytest.raises(InputError, match=r"text\.task: is no model for MediaPipe's pose landmarker"):
+    with pytest.raises(InputError, match=r"text\.task: is not a model for MediaPipe's pose landmarker"):
         load(f"mediapipe:{tmp_path / 'text.task'}")
     with pytest.raises(InputError, match="no such file"):
         load(f"mediapipe:{tmp_path / 'none.task'}")

@@ -106,7 +106,9 @@ def _read(path: Path, expected: str | None, metres: float | None) -> list[Camera
         metres_per_unit = metres or toml_files.METRES[kind]
         if metres_per_unit is None:
             units = ", ".join(METRES)
-            raise InputError(f"{path}: unit: anipose's file does not say it; state the calibration board's ({units})")
+            raise InputError(
+                f"{path}: unit: anipose's file does not state it; give that of the calibration board ({units})"
+            )
         cameras = toml_files.read(value, name, metres_per_unit)
     elif kind == "qualisys":
         cameras = qualisys.read(value, name, metres)
@@ -142,7 +144,7 @@ def _toml(content: bytes, path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(content.decode("utf-8-sig"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: is no camera file in JSON, XML or YAML, and not valid TOML ({error})") from None
+        raise InputError(f"{path}: is not a camera file in JSON, XML or YAML, and not valid TOML ({error})") from None
 
 
 def _xml(content: bytes, path: Path) -> ElementTree.Element:
@@ -169,7 +171,7 @@ def write_cameras(cameras: Cameras, path: str | Path, format: str | None = None,
     if kind not in FORMATS:
         raise InputError(f"format: {expected_one_of(FORMATS, kind)}")
     if unit is not None and kind != "anipose":
-        raise InputError(f"{path}: unit: only anipose's file leaves it open, {kind}'s is fixed")
+        raise InputError(f"{path}: unit: only anipose's format leaves it open; that of {kind} is fixed")
     if kind == "openpose":
         files = {path / f"{camera.name}.xml": opencv.write_openpose(camera) for camera in cameras}
         if any(file.parent != path for file in files):
@@ -190,7 +192,7 @@ def _content(cameras: Cameras, kind: str, path: Path, unit: str | None) -> bytes
     if kind == "opencv":
         return opencv.write(cameras, ".xml" if path.suffix.lower() == ".xml" else ".yml")
     if kind == "anipose" and unit is None:
-        raise InputError(f"{path}: unit: anipose's file does not fix it; state the one wanted ({', '.join(METRES)})")
+        raise InputError(f"{path}: unit: anipose's format does not define it; state one ({', '.join(METRES)})")
     metres = metres_of(unit) if unit is not None else toml_files.METRES[kind]
     assert metres is not None
     return toml_files.write(cameras, kind, metres)
@@ -202,5 +204,5 @@ def _of_suffix(path: Path) -> str:
     kinds = {".json": "trustpose", ".toml": "pose2sim", ".yml": "opencv", ".yaml": "opencv", ".xml": "opencv"}
     kind = "qualisys" if name.endswith(".qca.txt") else kinds.get(path.suffix.lower())
     if kind is None:
-        raise InputError(f"{path}: format: cannot be told from the name; expected one of {', '.join(FORMATS)}")
+        raise InputError(f"{path}: format: cannot be inferred from the name; expected one of {', '.join(FORMATS)}")
     return kind

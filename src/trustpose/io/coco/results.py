@@ -138,7 +138,9 @@ def of_truth(results: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool
         check_result_boxes(rows, poses, truth.images.sizes(poses.image_id))
     in_photos = np.isin(poses.image_id, ids)
     if not in_photos.any() and not is_part:
-        raise InputError(f"{results.path}: no result is in a photo of {truth.path}, --common expects some")
+        raise InputError(
+            f"{results.path}: no result is in a photo of {truth.path}, but --common needs photos in common"
+        )
     chosen = (truth.category_id,) if truth.categories is None else tuple(truth.categories.names)
     keep = in_photos & np.isin(results.category_id, chosen)
     if not keep.any() and not is_part:
@@ -309,7 +311,7 @@ def common_photos(truth: TruthFile, results: Sequence[ResultsFile]) -> tuple[Tru
     common = reduce(np.intersect1d, covered, truth.images.id)
     if not len(common):
         files = ", ".join(results_file.path for results_file in results)
-        raise InputError(f"{truth.path}: none of its photos is in {files}, --common expects some")
+        raise InputError(f"{truth.path}: none of its photos is in {files}, but --common needs photos in common")
     pairs = [limited_to(truth, results_file, common) for results_file in results]
     return pairs[0][0], [results_file for _, results_file in pairs]
 

@@ -266,7 +266,7 @@ def area_convention(path: str, convention: str, sources: Mapping[str, int], *, h
     if not has_boxes:
         raise InputError(f"{path}: field 'bbox' is missing in every annotation")
     if convention in ("segment", "file") and not sources:
-        raise InputError(f"{path}: field 'area' is missing in every annotation; --area box*0.53 does without")
+        raise InputError(f"{path}: field 'area' is missing in every annotation; --area box*0.53 does not need it")
     if convention == "segment" and SEGMENT not in sources:
         raise InputError(
             f"{path}: field 'area': none is from a segment, area_source is {describe_counts(sources)}; "

@@ -61,7 +61,7 @@ def poses_of(columns: Mapping[str, Sequence[Any]], path: str) -> Poses3D:
     """Return poses from tidy columns. Raises InputError naming the column."""
     for name in ("pose", "keypoint", "name", *_PLACES):
         if name not in columns:
-            raise InputError(f"{path}: column {name!r} is missing, expected poses in the world, one row per keypoint")
+            raise InputError(f"{path}: column {name!r} is missing, expected 3D poses, one row per keypoint")
     values_of = {name: _numbers(columns[name], name, path) for name in columns if name != "name"}
     keypoint = values_of["keypoint"]
     k = int(keypoint.max()) + 1 if len(keypoint) else 0

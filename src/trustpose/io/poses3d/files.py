@@ -1,4 +1,4 @@
-"""Write and read people in the world; the format follows from a file's suffix."""
+"""Write and read people in 3D; the format follows from a file's suffix."""
 
 import csv
 import io
@@ -87,7 +87,7 @@ def _rate(path: Path, poses: Poses3D, rate: float | None) -> float:
         frames = np.ptp(poses.frame)
         if frames and np.ptp(poses.time) > 0:
             return float(frames / np.ptp(poses.time))
-    raise InputError(f"{path}: needs the frames' rate, and the poses have no times; give it (--fps)")
+    raise InputError(f"{path}: needs the frame rate, as the poses have no times; give it with --fps")
 
 
 def _write_markers(path: Path, poses: Poses3D, xyz: np.ndarray, rate: float) -> list[Path]:
@@ -138,7 +138,7 @@ def _has(poses: Poses3D, name: str) -> bool:
 
 def _of_json(value: Any, path: str) -> Poses3D:
     if not isinstance(value, dict) or value.get("poses3d") != 1 or not isinstance(value.get("poses"), list):
-        raise InputError(f"{path}: expected poses in the world, an object with 'poses3d': 1 and 'poses'")
+        raise InputError(f"{path}: expected 3D poses, an object with 'poses3d': 1 and 'poses'")
     if value.get("unit") != _UNIT:
         raise InputError(f"{path}: field 'unit': expected {_UNIT!r}, got {value.get('unit')!r}")
     skeleton = None if value.get("skeleton") is None else skeleton_of_object(value["skeleton"], path, "skeleton")

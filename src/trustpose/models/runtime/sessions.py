@@ -57,13 +57,13 @@ class PerProcess(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self._made: tuple[int, T] | None = None
+        self._built: tuple[int, T] | None = None
 
     def __call__(self) -> T:
         """Return this process's own object."""
-        if self._made is None or self._made[0] != os.getpid():
-            self._made = (os.getpid(), self._make())
-        return self._made[1]
+        if self._built is None or self._built[0] != os.getpid():
+            self._built = (os.getpid(), self._make())
+        return self._built[1]
 
 
 def worker_threads(count: int, name: str) -> PerProcess[ThreadPoolExecutor]:

@@ -137,7 +137,7 @@ class MediaPipePose:
             reason = " ".join(str(error).split())[:120]
             if "shared object" in reason:  # libEGL, libGLESv2: opened even without a GPU
                 raise InputError(f"mediapipe: lacks a library ({reason}); on Debian: libegl1, libgles2") from None
-            raise InputError(f"{self._path}: is no model for MediaPipe's pose landmarker ({reason})") from None
+            raise InputError(f"{self._path}: is not a model for MediaPipe's pose landmarker ({reason})") from None
         _close_with(self, landmarker)
         return landmarker
 
