@@ -149,7 +149,10 @@ def test_presence_and_lines_in_detected_boxes_there_and_back(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"min_presence": 0.2}, r"field 'trust\.min_presence': expected none, that was of an earlier version"),
+        (
+            {"min_presence": 0.2},
+            r"field 'trust\.min_presence': expected nothing, as it is a field of an earlier version",
+        ),
         (
             {"presence": PRESENCE | {"slopes": {"age": 1}}},
             r"field 'trust\.presence\.slopes\.age': expected one of box score, ",

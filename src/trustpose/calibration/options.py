@@ -22,7 +22,7 @@ class FitOptions(GroundTruthOptions):
     estimator: str | None = option(
         None, help="Name of the estimator; a calibrator is applied to results of the same estimator only."
     )
-    draws: int = option(1000, minimum=1, help="Resamplings of the photos for the 95 % intervals.")
+    draws: int = option(1000, minimum=1, help="Bootstrap resamplings of the photos for the 95 % intervals.")
     goal: str | None = option(
         None,
         names=("occluded-f1", "total-f1", "likelihood"),

@@ -84,7 +84,7 @@ def track(files: TrackFiles, options: TrackOptions, cluster: ClusterOptions) -> 
             **asdict(options),
         )
     clips = f" in {done.clips} clips" if done.clips > 1 else ""
-    replaced = ", in the place of the file's own" if done.had_tracks else ""
+    replaced = ", replacing the file's own" if done.had_tracks else ""
     typer.echo(
         f"{done.tracks} tracks of {done.tracked} poses{clips}{replaced}, {done.rows - done.tracked} without a track, "
         f"in {done.seconds:.2f} s ({done.rows / max(done.seconds, 1e-9):.0f} poses/s)"
@@ -118,7 +118,7 @@ def _tracked_truth(files: TrackFiles) -> "TruthFile":
 
     assert files.gt is not None
     if is_stdout(files.out) or (is_table(files.results) and not files.out.suffix):
-        raise InputError("--gt: measures the file that is written, and so expects a file as --out")
+        raise InputError("--gt: measures the file that is written, so --out must be a file")
     truth = read_coco_truth(files.gt)
     if truth.truth.track_id is None:
         raise InputError(f"{files.gt}: field 'track_id' is missing in every annotation, --gt expects it")

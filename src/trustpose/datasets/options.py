@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from trustpose.skeletons import Skeleton
 
-SEED = "Seed of everything that is drawn at random."
+SEED = "Seed of all random draws."
 
 
 def skeleton_names() -> Iterable[str]:
@@ -31,8 +31,8 @@ class GroundTruthOptions:
     area: str = option(
         "auto",
         names=("auto", "segment", "box", "box*0.53", "file"),
-        help="Area for OKS. segment: COCO evaluation's; file: the annotations' own; auto: segment; file if some areas "
-        "have another source; box*0.53 if there are none.",
+        help="Area for OKS. segment: as in COCO evaluation; file: the area in the annotations, whatever its source; "
+        "auto: segment, file if some areas have another source, box*0.53 if there are none.",
     )
     category: str | int | None = option(
         None,
@@ -43,7 +43,7 @@ class GroundTruthOptions:
         None,
         panel="People",
         names=skeleton_names,
-        help="Skeleton of the annotations, overriding the names that they have: NAME or FILE.json.",
+        help="Skeleton of the annotations, NAME or FILE.json; overrides the keypoint names in the file.",
     )
     sigmas: "Float[np.ndarray, ' L'] | str | None" = option(
         None, panel="People", help="Sigmas for OKS: one per keypoint, separated by commas, or one for all."

@@ -220,9 +220,9 @@ def audit(
         skeleton: A Skeleton, name or file, which overrides the ground truth's.
         sigmas: (K,), or one for all keypoints, instead of the skeleton's.
         common: Use only photos that both files have; without it, results for other photos are an error.
-        metric: Names of `localisation.METRICS`, each with @FRACTION if wished. Default: the data set's own.
+        metric: Names of `localisation.METRICS`, each optionally with @FRACTION. Default: the data set's own.
         table: Names of `precision.TABLES`.
-        draws: Resamplings of photos for the 95 % intervals; 0: no intervals.
+        draws: Bootstrap resamplings of the photos for the 95 % intervals; 0: no intervals.
         seed: Of the resampling.
 
     Returns:
@@ -364,7 +364,7 @@ def _batches(
     first, done = 0, 0
     for truth_file, results_file in paired_batches(truth, results, photos):
         batch = Batch(
-            file, results_file, sigmas=setup.sigmas, area=setup.area, score_field=setup.options.score, first=first
+            truth_file, results_file, sigmas=setup.sigmas, area=setup.area, score_field=setup.options.score, first=first
         )
         yield batch
         first, done = first + len(batch.image_id), done + len(results_file.score)

@@ -24,7 +24,9 @@ class AuditOptions(GroundTruthOptions):
     """How `trustpose audit` and `tp.audit` compute their numbers."""
 
     common: bool = option(False, help="Use only the photos that the ground truth and all results have in common.")
-    draws: int = option(1000, minimum=0, help="Resamplings of photos for the 95 % intervals; 0: no intervals.")
+    draws: int = option(
+        1000, minimum=0, help="Bootstrap resamplings of the photos for the 95 % intervals; 0: no intervals."
+    )
     score: str | None = option(
         None,
         panel="Trust",
@@ -35,7 +37,7 @@ class AuditOptions(GroundTruthOptions):
         (),
         panel="Accuracy",
         names=_metrics,
-        help="Further metrics of joints, each NAME or NAME@FRACTION: pckh, pck, pck-box, pck-torso, pdj, fck, nme, "
+        help="Additional joint metrics, each NAME or NAME@FRACTION: pckh, pck, pck-box, pck-torso, pdj, fck, nme, "
         "pcp, pcp-loose. Default: the data set's own (MPII: pckh; LSP: pck-torso, pcp, pcp-loose; FLIC: fck, pdj, "
         "pcp).",
     )
@@ -43,7 +45,7 @@ class AuditOptions(GroundTruthOptions):
         (),
         panel="Accuracy",
         names=_tables,
-        help="Further tables: thresholds (AP at each OKS threshold), scoring-errors, non-0 (mAPK without keypoints "
+        help="Additional tables: thresholds (AP at each OKS threshold), scoring-errors, non-0 (mAPK without keypoints "
         "predicted absent; non-0@SCORE: nor those with a lower score).",
     )
     seed: int = option(0, panel="Accuracy", minimum=0, help=SEED)

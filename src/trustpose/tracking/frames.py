@@ -84,7 +84,7 @@ def order_frames(image_id: Int[np.ndarray, " N"], images: Images | None = None) 
 def _check_listed(image_id: Int[np.ndarray, " N"], is_listed: Bool[np.ndarray, " N"], count: int) -> None:
     if not is_listed.all():
         unknown = image_id[~is_listed][0]
-        raise ValueError(f"image_id: {unknown} is not among the {count} images, so its place in a clip is unknown")
+        raise ValueError(f"image_id: {unknown} is not among the {count} images, so its position in a clip is unknown")
 
 
 def _clips(images: Images) -> tuple[list[str], Int[np.ndarray, " I"]]:

@@ -66,7 +66,7 @@ def track(
     """
     poses, images = poses_of(poses), None if images is None else images_of(images)
     if poses.image_id is None:
-        raise ValueError("track: Poses.image_id is None, nothing says which poses are of one frame")
+        raise ValueError("track: Poses.image_id is None, it is unknown which poses are of one frame")
     if video is not None and images is not None:
         raise ValueError("track: the frames are those of a video, or those of a list of images; give one of them")
     tracker = Tracker(

@@ -77,7 +77,7 @@ def track_results(
     thousand rows at a time, sorted first in temporary files where frames are not in order.
 
     Args:
-        results: COCO results with frames as images: JSON, CSV, Parquet or a folder of its parts.
+        results: COCO results with frames as images: JSON, CSV, Parquet or a folder of Parquet parts.
         out: the file to write, or the folder of Parquet parts.
         images: lists the frames: images.json or a ground truth. Without, `image_id` is the frame's number, and rows
             with the same video, or the same folder, in `file_name` are of one clip.

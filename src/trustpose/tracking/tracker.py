@@ -124,7 +124,7 @@ class Tracker:
         """
         frame = poses.image_id if frame is None else frame
         if frame is None:
-            raise ValueError("track: Poses.image_id is None, nothing says which poses are of one frame")
+            raise ValueError("track: Poses.image_id is None, it is unknown which poses are of one frame")
         clip = np.zeros(len(poses), np.int64) if clip is None else clip
         group = np.zeros(len(poses), np.int64) if group is None else group
         ids = np.full(len(poses), MISSING_ID)

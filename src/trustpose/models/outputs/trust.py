@@ -85,7 +85,7 @@ class TrustOutput:
         with naming(path, "trust"):
             if "min_presence" in value:
                 remedy = "leave it out, or write 'presence' by tools/fit_presence.py"
-                raise ValueError(f"min_presence: expected none, that was of an earlier version; {remedy}")
+                raise ValueError(f"min_presence: expected nothing, as it is a field of an earlier version; {remedy}")
         errors = {name: value.pop(name) for name in ERROR_FIELDS if name in value}
         models = {name: ErrorModel.of_json(errors[name], path, f"trust.{name}") for name in errors}
         trust = read_record(cls, value, path, "trust", **models)
