@@ -300,12 +300,12 @@ class OpinionCheck:
         if scores > SCORE_DISTANCE + chance:
             sentences.append(
                 f"{self._label}: keypoint scores are distributed differently from those at fitting (distance "
-                f"{scores:.2f} of 1): another network, or other photos; the trust may not hold here"
+                f"{scores:.2f} of 1): another network or different photos; the trust may not be valid here"
             )
         if agreement > FEATURE_DISTANCE + chance:
             sentences.append(
                 f"{self._label}: its agreement with the poses is distributed differently from that at fitting "
-                f"(distance {agreement:.2f} of 1); the trust may not hold here"
+                f"(distance {agreement:.2f} of 1); the trust may not be valid here"
             )
         return sentences
 

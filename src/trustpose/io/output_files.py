@@ -53,7 +53,7 @@ def check_outputs(outputs: Mapping[str, Files], inputs: Mapping[str, Files]) -> 
 def check_not_inside(out: Path, results: Path) -> None:
     """Raise InputError if an output would become a part of the folder that is read."""
     if results.is_dir() and results.resolve() in out.resolve().parents:
-        raise InputError(f"{out}: lies in the folder that is read, choose another place for --out")
+        raise InputError(f"{out}: lies in the folder that is read; choose another --out")
 
 
 def table_format(out: Path) -> str:
