@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.calibration.card import LABELS, CalibratorParts
+from trustpose.calibration.card import LABELS, CalibratorParts, read_calibrator, write_calibrator
 from trustpose.calibration.features import PART, NormalisedPoses, pose_features, read_people
+from trustpose.calibration.fit import fit
 from trustpose.calibration.metrics import PlainValue
 from trustpose.calibration.opinions import OpinionCard, Second, Seconds, matching, read_opinion, seconds_of
-from trustpose.calibration.options import MAX_RESULTS
+from trustpose.calibration.options import MAX_RESULTS, FitOptions
 from trustpose.calibration.score_maps import Probabilities
 from trustpose.calibration.shift import DistributionShiftWarning, OpinionCheck, Shift
 from trustpose.calibration.shipped import calibrator_file
@@ -178,9 +179,6 @@ class Calibrator(CalibratorParts):
             >>> calibrator = tp.Calibrator.fit("gt.json", "results.json", method="platt", folds=2)
             >>> calibrator.save("mine.cal")
         """
-        from trustpose.calibration.fit import fit
-        from trustpose.calibration.options import FitOptions
-
         options = FitOptions(
             method=method,
             area=area,
@@ -350,8 +348,6 @@ class Calibrator(CalibratorParts):
         Raises:
             InputError: if it cannot be written.
         """
-        from trustpose.calibration.card import write_calibrator
-
         write_calibrator(path, self)
 
     @classmethod
@@ -368,8 +364,6 @@ class Calibrator(CalibratorParts):
             >>> tp.Calibrator.load("shipped:mediapipe").card.estimator
             'mediapipe'
         """
-        from trustpose.calibration.card import read_calibrator
-
         return cls.of(read_calibrator(calibrator_file(path)))
 
     def _probabilities(self, people: NormalisedPoses) -> Probabilities:

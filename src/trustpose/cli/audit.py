@@ -11,7 +11,7 @@ import typer
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file, write_together
 from trustpose.evaluation.options import AuditOptions
-from trustpose.files import InputError
+from trustpose.files import InputError, json_bytes
 from trustpose.options import argument, option
 
 if TYPE_CHECKING:
@@ -129,8 +129,6 @@ def audit(files: AuditFiles, options: AuditOptions) -> None:
 
 def _json(records: "list[Audit]", change: "Rescoring | None", *, is_change: bool) -> bytes:
     """Return one record, a list of several, or the effect of --after, as JSON."""
-    from trustpose.files import json_bytes
-
     written: Any = [record.as_dict() for record in records]
     if is_change:
         worth = None if change is None else asdict(change)

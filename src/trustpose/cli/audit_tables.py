@@ -11,8 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from trustpose.cli.outputs import say_written, write_together
+from trustpose.evaluation.comparison import comparable, compare, outcome
 from trustpose.evaluation.record import Audit, Number
-from trustpose.report.summary import file_labels
+from trustpose.files import json_bytes
+from trustpose.report.summary import conclusion, file_labels, number
 
 if TYPE_CHECKING:
     from trustpose.evaluation.localisation import JointsAudit
@@ -66,8 +69,6 @@ def print_numbers(audits: "Sequence[Audit]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from trustpose.report.summary import file_labels
-
     labels = file_labels(audits)
     first = audits[0]
     fields = f"ranked by {first.score_field}; pose: {first.pose_field}"
@@ -94,8 +95,6 @@ def print_joint_calibration(audits: "Sequence[Audit]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from trustpose.report.summary import file_labels
-
     kinds: dict[str, list[str]] = {}
     for name in audits[0].keypoint_types:
         kinds.setdefault(name.removeprefix("left_").removeprefix("right_").replace("_", " "), []).append(name)
@@ -121,8 +120,6 @@ def print_discs(audits: "Sequence[Audit]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from trustpose.report.summary import file_labels
-
     if not any(audit.pixels.n for audit in audits):
         return
     table = Table(title="in 50, 80, 95 % discs", title_justify="left")
@@ -146,8 +143,6 @@ def print_categories(audits: "Sequence[Audit]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from trustpose.report.summary import file_labels
-
     table = Table(title="AP by category", title_justify="left")
     table.add_column("")
     table.add_column("people", justify="right")
@@ -162,8 +157,6 @@ def print_categories(audits: "Sequence[Audit]") -> None:
 
 def print_verdicts(audits: "Sequence[Audit]") -> None:
     """Print one sentence on each file: what its scores are good for, and what to do about them."""
-    from trustpose.report.summary import conclusion, file_labels
-
     for label, audit in zip(file_labels(audits), audits, strict=True):
         typer.echo(f"{label}: {conclusion(audit)}")
 
@@ -171,8 +164,6 @@ def print_verdicts(audits: "Sequence[Audit]") -> None:
 def print_notes(audits: "Sequence[Audit] | Sequence[JointsAudit]") -> None:
     """Print what could not be computed, with the reasons."""
     from rich.console import Console
-
-    from trustpose.report.summary import file_labels
 
     console = Console()
     for label, audit in zip(file_labels(audits), audits, strict=True):
@@ -188,9 +179,6 @@ def print_comparisons(audits: "Sequence[Audit]") -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
-
-    from trustpose.evaluation.comparison import comparable, compare
-    from trustpose.report.summary import file_labels
 
     if not comparable(audits):
         typer.echo("not compared: the files were not evaluated on the same people in the same photos")
@@ -235,9 +223,6 @@ def _cell(audit: "Audit", name: str) -> str:
 
 
 def _difference(comparison: "Comparison | None") -> str:
-    from trustpose.evaluation.comparison import outcome
-    from trustpose.report.summary import number
-
     if comparison is None:
         return "–"
     difference = f"{number(comparison.difference, sign=True):>6}"
@@ -249,8 +234,6 @@ def _difference(comparison: "Comparison | None") -> str:
 
 def show_joints(audits: "Sequence[JointsAudit]", *, json: Path | None, report: Path | None) -> None:
     """Print the tables of audits without OKS, and write JSON and page."""
-    from trustpose.cli.outputs import say_written, write_together
-    from trustpose.files import json_bytes
     from trustpose.report.page import page
 
     print_localisation(audits)
@@ -274,8 +257,6 @@ def print_localisation(audits: "Sequence[Audit] | Sequence[JointsAudit]") -> Non
     from rich.markup import escape
     from rich.table import Table
 
-    from trustpose.report.summary import file_labels
-
     for name, first in audits[0].localisation.items():
         table = Table(title=f"{first.title}, of {first.reference}", title_justify="left")
         table.add_column("")
@@ -285,9 +266,9 @@ def print_localisation(audits: "Sequence[Audit] | Sequence[JointsAudit]") -> Non
         numbers += ["total", *(["all"] if first.all != first.total else []), "mean", "auc"]
         if first.headline == "error":
             numbers = ["error", *numbers]
-        for number in numbers:
-            label = number.removeprefix("groups.").replace("_", " ")
-            cells = [_cell_with_interval(audit, f"localisation.{name}.{number}") for audit in audits]
+        for name_of_number in numbers:
+            label = name_of_number.removeprefix("groups.").replace("_", " ")
+            cells = [_cell_with_interval(audit, f"localisation.{name}.{name_of_number}") for audit in audits]
             named = {"auc": "area under the curve", "all": f"all {len(first.parts)} joints"}
             if first.headline == "error":
                 named |= {"error": "mean error", "total": f"within {first.fraction:g}"}
@@ -300,8 +281,6 @@ def print_localisation(audits: "Sequence[Audit] | Sequence[JointsAudit]") -> Non
 def _print_differences(audit: "Audit | JointsAudit", first: "Audit | JointsAudit") -> None:
     """Print how the totals differ from those of the first file."""
     import typer
-
-    from trustpose.evaluation.comparison import outcome
 
     against = first.inputs["results"]["file"]
     for comparison in audit.compare:

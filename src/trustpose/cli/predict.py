@@ -12,8 +12,8 @@ import typer
 from trustpose.cli.command import command
 from trustpose.cli.progress import progress_bar, resumable
 from trustpose.predict.options import PredictFiles, PredictOptions, RunOptions
-from trustpose.report.drawn_run import RunWatcher
 from trustpose.report.options import DrawingOptions
+from trustpose.report.run_watcher import RunWatcher
 from trustpose.scale.options import ScaleOptions
 
 if TYPE_CHECKING:

@@ -4,14 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trustpose.calibration.shipped import PREFIX, shipped_calibrators
 from trustpose.datasets.options import skeleton_names
 from trustpose.options import option
 
 
 def calibrator_names() -> Iterable[str]:
     """Return the names of the bundled calibrators: shipped:NAME."""
-    from trustpose.calibration.shipped import PREFIX, shipped_calibrators
-
     return [PREFIX + name for name in shipped_calibrators()]
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.datasets import ai_challenger, mpii, ochuman
+from trustpose.datasets.flic import read_flic
 from trustpose.datasets.label_files import dataset_of_name, missing, truth_of_labelled
+from trustpose.datasets.lsp import read_lsp
 from trustpose.files import BOM, InputError, read_bytes
 from trustpose.images import Images
 from trustpose.io.arrays import is_matlab, read_hdf5, read_matlab
@@ -160,8 +162,6 @@ def _own_layout(path: Path) -> TruthFile | None:
 
 
 def _of_hdf5(path: Path, content: bytes) -> TruthFile:
-    from trustpose.datasets.flic import read_flic
-
     part = read_hdf5(content, path, ("part",)).get("part")
     joints = None if part is None or part.ndim != 3 else part.shape[1]
     if joints == len(MPII_16):
@@ -173,9 +173,6 @@ def _of_hdf5(path: Path, content: bytes) -> TruthFile:
 
 
 def _of_matlab(path: Path, content: bytes) -> TruthFile:
-    from trustpose.datasets.flic import read_flic
-    from trustpose.datasets.lsp import read_lsp  # imports OpenCV, which the audit of a COCO file does not need
-
     variables = read_matlab(content, path)
     if "RELEASE" in variables:
         return mpii.read_mpii(path)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +30,13 @@ from trustpose.report import window
 from trustpose.report.draw import draw_poses
 from trustpose.report.options import DrawingOptions
 from trustpose.report.pictures import picture_names, write_picture
+from trustpose.report.run_watcher import RunWatcher
 from trustpose.report.scene import check_style
 from trustpose.report.video import MPEG4_NOTE, FrameColours, H264Writer, VideoWriter, has_h264, is_readable
 from trustpose.skeletons import Skeleton
 
 if TYPE_CHECKING:
-    from trustpose.predict.journal import Tell
+    pass
 
 
 class PoseDrawings:
@@ -112,20 +113,6 @@ class PoseDrawings:
 
     def __exit__(self, *error: Any) -> None:
         self._open.__exit__(*error)
-
-
-class RunWatcher:
-    """Is told how a run goes on; this one shows nothing."""
-
-    def loaded(self, predictor: "BasePredictor") -> None:
-        """The model is loaded."""
-
-    def noted(self, note: str) -> None:
-        """There is something that the user should know before the run starts."""
-
-    def running(self, sources: "Sources") -> "AbstractContextManager[Tell | None]":  # noqa: ARG002
-        """The run starts: the context gives a function to call after each photo or frame."""
-        return nullcontext()
 
 
 def run(

@@ -1,0 +1,68 @@
+"""Modules of ours are imported inside functions only where that saves the time of a slow library or an extra."""
+
+import ast
+import sys
+from pathlib import Path
+
+from tests.test_import_circles import MODULES, imports
+
+# packages outside the standard library that take milliseconds, and parts of the standard library that do
+SLOW_STANDARD = {"asyncio", "concurrent", "email", "http", "multiprocessing", "ssl", "tarfile", "urllib", "xml"}
+ALLOWED = {
+    ("trustpose", "names"),  # the face: `import trustpose` loads nothing else
+    *(("trustpose.poses.display", module) for module in ("io.read_poses", "geometry.expected_error")),
+    *(("trustpose.poses.display", module) for module in ("report.poses_output",)),
+    *(("trustpose.evaluation.display", module) for module in ("report.page", "report.poses_output")),
+}
+"""Methods of records that read, write or draw: what the layer check lists as exceptions."""
+
+
+def top_level(path: Path) -> set[str]:
+    """What a module imports when it is imported."""
+    return set(imports(ast.parse(path.read_text()).body, for_types=False))
+
+
+TOP = {name: top_level(path) for name, path in MODULES.items()}
+
+
+def loaded_by(name: str) -> set[str]:
+    """Modules that the import of one loads, with the packages that they lie in."""
+    loaded: set[str] = set()
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        if module not in loaded and module in MODULES:
+            loaded.add(module)
+            parts = module.split(".")
+            waiting += [*TOP[module], *(".".join(parts[:count]) for count in range(1, len(parts)))]
+    return loaded
+
+
+def slow_libraries(name: str) -> set[str]:
+    """Slow libraries that the import of a module loads."""
+    libraries = {target.split(".")[0] for module in loaded_by(name) for target in TOP[module]}
+    return {
+        library
+        for library in libraries - {"trustpose"}
+        if library not in sys.stdlib_module_names or library in SLOW_STANDARD
+    }
+
+
+def test_imports_inside_functions_save_a_slow_library() -> None:
+    needless = []
+    for name, path in MODULES.items():
+        functions = [
+            node
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+        own = slow_libraries(name)
+        for function in functions:
+            for statement in ast.walk(function):
+                if not isinstance(statement, ast.ImportFrom):
+                    continue
+                for target in set(imports([statement], for_types=False)) & set(MODULES):
+                    is_listed = (name, target.removeprefix("trustpose.")) in ALLOWED
+                    if not is_listed and not slow_libraries(target) - own and name not in loaded_by(target):
+                        needless.append(f"{name}:{statement.lineno}: {target}")
+    assert needless == []
