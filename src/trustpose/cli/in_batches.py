@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trustpose.cli.outputs import say_written
-from trustpose.files import InputError
+from trustpose.files import BOM, InputError, read_bytes
 from trustpose.io.output_files import check_not_inside as check_not_inside
 
 if TYPE_CHECKING:
@@ -61,8 +61,6 @@ def convert_in_batches(sources: Sequence[Path], out: Path, other_options: Sequen
 
 def is_truth(sources: Sequence[Path], out: Path) -> bool:
     """Return whether a single COCO ground truth in JSON is to become Parquet."""
-    from trustpose.files import BOM, read_bytes
-
     if len(sources) != 1 or sources[0].suffix.lower() != ".json" or out.suffix.lower() not in (".parquet", ""):
         return False
     content = read_bytes(sources[0], "poses")
