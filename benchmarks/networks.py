@@ -216,19 +216,23 @@ def rows_of_all() -> list[dict[str, Any]]:
 
 
 def show(lines: list[dict[str, Any]]) -> None:
-    rows = {}
+    rows, off = {}, {}
     for line in lines:
-        paper = line["paper"]
-        rows[f"{line['network']} {line['input']}"] = {
+        paper, label = line["paper"], f"{line['network']} {line['input']}"
+        if paper["gflops"]:
+            label += f", counted as {paper['counts']}"
+        if is_off(line):
+            off[label] = line["why"] or "no reason known"
+        rows[label] = {
             "M": line["parameters"],
             "paper": None if paper["parameters"] is None else f"{paper['parameters']:g}",
             "G": line["gflops"],
             "as printed": line["gflops_as_printed"],
             "the paper's": None if paper["gflops"] is None else f"{paper['gflops']:g}",
-            "counted as": paper["counts"] if paper["gflops"] else "",
-            "off": (line["why"] or "no reason known") if is_off(line) else "",
         }
     table("", rows, ".2f")
+    for label, reason in off.items():
+        print(f"{label} is off: {reason}")
 
 
 def overfit(names: list[str], steps: int) -> list[dict[str, Any]]:
