@@ -43,6 +43,7 @@ def described(text: str) -> Meta:
 
 Number = Annotated[float, within(-LARGEST, LARGEST)]
 Count = Annotated[int, within(1, 16384)]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1), described("a whole number of at most 64 bits")]
 Text = Annotated[str, Meta(min_length=1)]
 NumberOrText = Annotated[int | float | str, described("a number or a text")]
 FileName = Annotated[
@@ -227,6 +228,9 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
         if value is None and len(kinds) < len(arguments):
             return None
         return _converted(kinds[0], value, name) if len(kinds) == 1 else _one_of_types(kind, kinds, value, name)
+    if _is_simple(kind):
+        with suppress(msgspec.ValidationError):  # a part of it is named below
+            return msgspec.convert(value, kind)
     if origin is tuple and arguments[-1] is Ellipsis and isinstance(value, list | tuple):
         return tuple(_converted(arguments[0], item, join_names(name, str(index))) for index, item in enumerate(value))
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
@@ -238,6 +242,14 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
     if isinstance(converted, float) and not math.isfinite(converted):
         raise _WrongField(name, f"expected a finite number, got {value}")
     return converted
+
+
+@cache
+def _is_simple(kind: Any) -> bool:
+    """Whether a type is a list of whole numbers or texts, or of lists of them, that msgspec converts as a whole."""
+    if get_origin(kind) is Annotated:
+        return _is_simple(get_args(kind)[0])
+    return kind in (int, str) or (get_origin(kind) is tuple and all(map(_is_simple, set(get_args(kind)) - {Ellipsis})))
 
 
 def _one_of_types(kind: Any, kinds: Sequence[Any], value: Any, name: str) -> Any:

@@ -15,10 +15,10 @@ shard its size, its sha256 and the offset of each file.
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeGuard
+from typing import IO, Annotated, Any, Literal, TypeGuard
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from trustpose.datasets.people import People, PersonLabels, PersonSample
 from trustpose.files import InputError, parse_json, read_json
 from trustpose.io.photos import decode_photo
+from trustpose.json_records import FileName, Int64, described, read_part
 from trustpose.poses import SEGMENT
 from trustpose.skeletons import SKELETONS, Skeleton, skeleton_of_object
 
@@ -137,7 +138,25 @@ def _flags(records: Sequence[Any], field: str, count: int, names: Sequence[str])
 
 FORMAT = "trustpose people in shards, 1"
 INDEX = "index.json"
-_KINDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object"}
+
+
+@dataclass(frozen=True)
+class _ShardEntry:
+    file: FileName
+    bytes: Int64
+    sha256: str
+    places: tuple[Annotated[tuple[Int64, Int64, Int64, Int64], described("4 whole numbers")], ...]
+
+
+@dataclass(frozen=True)
+class _Index:
+    """What readers need of a folder's index."""
+
+    format: Literal["trustpose people in shards, 1"]
+    skeleton: Mapping[str, Any]
+    shards: tuple[_ShardEntry, ...]
+    image_id: tuple[Int64, ...]
+    annotation_id: tuple[Int64, ...]
 
 
 @dataclass(frozen=True)
@@ -163,7 +182,7 @@ def shard_people(folder: str | Path) -> People:
     labels, affine = labels_from(records, len(skeleton), names)
     pixels.affine = affine
     for name, ids in (("image_id", labels.image_id), ("annotation_id", labels.annotation_id)):
-        listed = _whole_numbers(pixels.index, name, path)
+        listed = np.array(getattr(pixels.index, name), dtype=np.int64)
         if len(listed) != len(labels):
             raise InputError(f"{path}: lists {len(listed)} people, but its shards hold {len(labels)}")
         if (listed != ids).any():
@@ -243,29 +262,24 @@ class ShardPixels:
         return content
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
+def _read_index(folder: Path) -> _Index:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such directory, expected a folder of shards")
-    if not (folder / INDEX).is_file():
+    path = folder / INDEX
+    if not path.is_file():
         raise InputError(f"{folder}: holds no {INDEX}, expected a folder written by `trustpose shard`")
-    index = read_json(folder / INDEX)
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise InputError(f"{folder / INDEX}: field 'format': expected {FORMAT!r}")
-    return index
+    return read_part(_Index, read_json(path), path)
 
 
-def _shards(index: dict[str, Any], folder: Path) -> list[Shard]:
-    path, shards = folder / INDEX, []
-    for entry in _field(index, "shards", list, path):
-        if not isinstance(entry, dict):
-            raise InputError(f"{path}: field 'shards': expected objects")
-        name, size = _field(entry, "file", str, path), _field(entry, "bytes", int, path)
-        offsets = _whole_numbers(entry, "places", path, columns=4)
+def _shards(index: _Index, folder: Path) -> list[Shard]:
+    shards = []
+    for number, entry in enumerate(index.shards):
+        offsets = np.array(entry.places, dtype=np.int64).reshape(-1, 4)
         ends = offsets.reshape(-1, 2, 2)
-        is_inside = (ends >= 0).all() and (ends <= size).all() and (ends.sum(axis=2) <= size).all()
-        if Path(name).name != name or "\0" in name or not is_inside:
-            raise InputError(f"{path}: field 'shards': expected a file name and offsets within the file, in {name!r}")
-        shard = Shard(folder / name, size, _field(entry, "sha256", str, path), offsets)
+        if (ends < 0).any() or (ends > entry.bytes).any() or (ends.sum(axis=2) > entry.bytes).any():
+            field = f"field 'shards.{number}.places'"
+            raise InputError(f"{folder / INDEX}: {field}: expected offsets within the file, in {entry.file!r}")
+        shard = Shard(folder / entry.file, entry.bytes, entry.sha256, offsets)
         file_size = shard.path.stat().st_size if shard.path.is_file() else None
         if file_size != shard.bytes:
             reason = "is missing" if file_size is None else f"has {file_size} bytes, it was truncated or changed"
@@ -274,37 +288,7 @@ def _shards(index: dict[str, Any], folder: Path) -> list[Shard]:
     return shards
 
 
-def _skeleton(index: dict[str, Any], path: Path) -> Skeleton:
-    skeleton = _field(index, "skeleton", dict, path)
-    name, keypoints = _field(skeleton, "name", str, path), tuple(_field(skeleton, "keypoints", list, path))
-    if not keypoints or not all(isinstance(keypoint, str) for keypoint in keypoints):
-        raise InputError(f"{path}: field 'skeleton.keypoints': expected names")
-    known_skeleton = SKELETONS.get(name)
-    if known_skeleton is not None and known_skeleton.keypoints == keypoints:
-        return known_skeleton
-    return skeleton_of_object(skeleton, path, "skeleton")
-
-
-def _field(value: dict[str, Any], name: str, kind: type, path: Path) -> Any:
-    content = value.get(name)
-    if type(content) is not kind:  # booleans are not numbers
-        raise InputError(f"{path}: field '{name}': expected {_KINDS[kind]}, got {type(content).__name__}")
-    return content
-
-
-def _whole_numbers(
-    value: dict[str, Any], name: str, path: Path, columns: int | None = None
-) -> Int[np.ndarray, " n"] | Int[np.ndarray, "n 4"]:
-    """Return a field's list of integers, or of lists of `columns` of them. Raises InputError."""
-    rows = _field(value, name, list, path)
-    flat = rows
-    if columns is not None:
-        flat = [number for row in rows if type(row) is list and len(row) == columns for number in row]
-    if set(map(type, flat)) - {int} or len(flat) != len(rows) * (columns or 1):
-        expected = "whole numbers" if columns is None else f"lists of {columns} whole numbers"
-        raise InputError(f"{path}: field '{name}': expected {expected}")
-    try:
-        array = np.array(flat, dtype=np.int64)
-    except OverflowError:
-        raise InputError(f"{path}: field '{name}': expected whole numbers of at most 64 bits") from None
-    return array if columns is None else array.reshape(-1, columns)
+def _skeleton(index: _Index, path: Path) -> Skeleton:
+    skeleton = skeleton_of_object(index.skeleton, path, "skeleton")
+    known_skeleton = SKELETONS.get(skeleton.name)
+    return known_skeleton if known_skeleton is not None and known_skeleton.keypoints == skeleton.keypoints else skeleton

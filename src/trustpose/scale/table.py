@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from trustpose.files import InputError
+from trustpose.json_records import read_record
 from trustpose.poses import Poses
 from trustpose.poses.tables import package
 from trustpose.scale.storage import StoragePath
@@ -46,8 +47,7 @@ class Counts:
     @classmethod
     def from_json(cls, content: bytes) -> "Counts":
         """Build the counts from the output of `to_json`."""
-        values = orjson.loads(content)
-        return cls(**values | {"unread": tuple(Unread(**photo) for photo in values["unread"])})
+        return read_record(cls, orjson.loads(content))
 
 
 def pose_schema() -> Any:

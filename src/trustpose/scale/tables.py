@@ -27,6 +27,7 @@ from trustpose.io.clips import Clip, find_clips, places_in
 from trustpose.io.parquet import ParquetParts, rows_in, sort_by_photo
 from trustpose.io.pose_stream import ResultsParts, open_results
 from trustpose.io.tables import Write, tracked_rows, with_track_id
+from trustpose.json_records import read_record
 from trustpose.poses.tables import package
 from trustpose.scale.cluster import Cluster, Share, cluster, import_ray, unwrap_error
 from trustpose.scale.folder import RunFolder, Total
@@ -124,17 +125,13 @@ class _Apply:
         self._task, self._folder = task, folder
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        part = TablePart(**{name: _tuples(value) for name, value in orjson.loads(row["part"]).items()})
+        part = read_record(TablePart, orjson.loads(row["part"]))
         try:
             content, counts = self._task.content(part)
             self._folder.commit(part.name, content)
         except InputError as error:
             return {"name": "", "counts": b"", **error_cells(error)}
         return {"name": part.name, "counts": counts.to_json(), **error_cells(None)}
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def settings_of(task: TableTask, parts: Sequence[TablePart]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from trustpose.files import InputError
 from trustpose.io.coco.labels import number_in_name
 from trustpose.io.photos import SUFFIXES, UNREAD_SUFFIXES
 from trustpose.io.video import SUFFIXES as VIDEO_SUFFIXES
+from trustpose.json_records import read_record
 from trustpose.poses.tables import package
 from trustpose.scale.storage import StoragePath, find_files
 
@@ -67,9 +68,7 @@ class Unit:
     @classmethod
     def from_json(cls, text: str) -> "Unit":
         """Build the unit from the output of `to_json`."""
-        values: Any = orjson.loads(text)
-        values |= {name: tuple(values[name]) for name in ("paths", "ids", "done")}
-        return cls(**values)
+        return read_record(cls, orjson.loads(text))
 
 
 LAST = "-last"

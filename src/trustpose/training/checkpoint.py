@@ -13,14 +13,15 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
 from trustpose.files import InputError, atomic_write
+from trustpose.json_records import read_record, within
 from trustpose.networks.checkpoint_files import check_archive
 from trustpose.training import distributed
 from trustpose.training.recipe import Evaluation, Recipe, to_json
@@ -34,6 +35,7 @@ _MOMENTS: dict[type, set[str]] = {  # the state of each optimiser per tensor
     torch.optim.SGD: {"momentum_buffer"},
     torch.optim.RMSprop: {"step", "square_avg"},
 }
+_Steps = Annotated[int, within(0, 2**53 - 1)]
 _PARTS = ("model", "ema", "optimiser", "precision", "place", "random", "recipe")
 
 
@@ -42,12 +44,12 @@ class RunPosition:
     """The position in a run: epochs done, steps done in the next one, steps in total, and the sums for the next log
     row."""
 
-    epoch: int = 0
-    step_in_epoch: int = 0
-    step: int = 0
-    samples: int = 0
+    epoch: _Steps = 0
+    step_in_epoch: _Steps = 0
+    step: _Steps = 0
+    samples: _Steps = 0
     pending: dict[str, float] = field(default_factory=dict)
-    pending_steps: int = 0
+    pending_steps: _Steps = 0
 
 
 def write_checkpoint(path: Path, parts: dict[str, Any], position: RunPosition, recipe: Recipe) -> None:
@@ -73,7 +75,7 @@ def read_checkpoint(path: Path, recipe: Recipe, samples: int) -> tuple[dict[str,
         if not isinstance(before, dict):
             raise ValueError("recipe: expected an object")
         differs = first_difference(before, current_recipe)
-        position = _read_position(content["place"])
+        position = read_record(RunPosition, content["place"], "", "place")
         _check_parts(content)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is broken ({' '.join(str(error).split())[:120]})") from None
@@ -86,18 +88,6 @@ def read_checkpoint(path: Path, recipe: Recipe, samples: int) -> tuple[dict[str,
     if position.samples != samples:
         raise InputError(f"{path}: was written with {position.samples} training samples, the data now has {samples}")
     return content, position
-
-
-def _read_position(value: Any) -> RunPosition:
-    """Raise TypeError or ValueError if one of its numbers is missing, unknown or invalid."""
-    position = RunPosition(**value)
-    counts = {field.name: getattr(position, field.name) for field in fields(position) if field.name != "pending"}
-    wrong = next((name for name, count in counts.items() if type(count) is not int or not 0 <= count < 2**53), None)
-    if wrong is not None:
-        raise ValueError(f"place.{wrong}: expected a whole number of at least 0")
-    if not isinstance(position.pending, dict) or not all(type(value) is float for value in position.pending.values()):
-        raise ValueError("place.pending: expected numbers by name")
-    return position
 
 
 def _check_parts(content: dict[str, Any]) -> None:
