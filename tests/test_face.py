@@ -16,6 +16,10 @@ import pytest
 import trustpose as tp
 from tests.conftest import REPOSITORY
 from tests.docs.made_up import write_files
+from trustpose.calibration.options import FitOptions
+from trustpose.options import options_of
+from trustpose.predict.options import PredictOptions, RunOptions
+from trustpose.report.options import DrawingOptions
 
 FUNCTIONS = [name for name in tp.__all__ if inspect.isfunction(getattr(tp, name))]
 CLASSES = [name for name in tp.__all__ if inspect.isclass(getattr(tp, name))]
@@ -71,7 +75,20 @@ def test_functions_have_real_signatures_and_documented_arguments(name: str) -> N
     for section in ("Args:", "Returns:", "Raises:", "Example:"):
         assert f"\n{section}\n" in text, f"{name}: {section} is missing"
     arguments = text.partition("\nArgs:\n")[2].partition("\nReturns:\n")[0]
-    assert re.findall(r"^    (\w+): ", arguments, re.M) == list(parameters), name
+    records = (PredictOptions, RunOptions, DrawingOptions) if name in ("load", "run") else ()
+    listed = {option for record in records for option in options_of(record)}  # which their records explain
+    assert re.findall(r"^    (\w+): ", arguments, re.M) == [own for own in parameters if own not in listed], name
+
+
+def test_functions_that_take_options_by_name_list_them() -> None:
+    """The signature in `help` has what the records have, with their defaults; a record prints what is changed alone."""
+    for function, records in ((tp.load, [PredictOptions]), (tp.run, [PredictOptions, RunOptions, DrawingOptions])):
+        parameters = inspect.signature(function).parameters
+        for record in records:
+            for name, (field, _) in options_of(record).items():
+                assert parameters[name].default == field.default, name
+        assert parameters["options"].default == PredictOptions() and "flip" in parameters
+    assert repr(PredictOptions(flip=True)) == "PredictOptions(flip=True)" and repr(FitOptions()) == "FitOptions()"
 
 
 def test_everything_public_has_help() -> None:

@@ -4,14 +4,16 @@ The command line (`trustpose.cli.command`) and the tables in docs derive from th
 same name, default and meaning everywhere. A field without `option` or `argument` is for Python alone.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 PANELS = ("Options", "Input", "People", "Accuracy", "Trust", "Tracking", "Drawing", "Output", "Speed", "Scale")
 """Headings of options in `--help`, in this order; the first holds those that most users need."""
 
 Names = Sequence[str] | Callable[[], Iterable[str]]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -98,3 +100,31 @@ def changed_options(record: Any, names: Iterable[str] | None = None) -> dict[str
     }
     chosen = defaults if names is None else names
     return {name: getattr(record, name) for name in chosen if getattr(record, name) != defaults[name]}
+
+
+def repr_of_changes(record: Any) -> str:
+    """Return one line with the options of a record that differ from their defaults, for use as `__repr__`."""
+    changes = ", ".join(f"{name}={value!r}" for name, value in changed_options(record).items())
+    return f"{type(record).__name__}({changes})"
+
+
+def lists_options(*records: type) -> Callable[[Function], Function]:
+    """Make `inspect.signature` and `help` of a function with `**changes` list the options of records by name."""
+
+    def decorate(function: Function) -> Function:
+        own = inspect.signature(function)
+        parameters = list(own.parameters.values())
+        named = {parameter.name for parameter in parameters}
+        options = {name: described for record in records for name, (described, _) in options_of(record).items()}
+        listed = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=described.default, annotation=described.type
+            )
+            for name, described in options.items()
+            if name not in named
+        ]
+        *first, changes = parameters
+        function.__signature__ = own.replace(parameters=[*first, *listed, changes])  # type: ignore[attr-defined]
+        return function
+
+    return decorate

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from trustpose.datasets.options import SEED, GroundTruthOptions
-from trustpose.options import option
+from trustpose.options import option, repr_of_changes
 
 MAX_RESULTS = 200_000  # results; 1.9 GB and about three minutes
 
@@ -11,6 +11,8 @@ MAX_RESULTS = 200_000  # results; 1.9 GB and about three minutes
 @dataclass(frozen=True)
 class FitOptions(GroundTruthOptions):
     """How `trustpose calibrate fit` and `Calibrator.fit` fit a calibrator."""
+
+    __repr__ = repr_of_changes
 
     method: str = option(
         "auto",

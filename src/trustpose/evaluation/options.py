@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from trustpose.datasets.options import SEED, GroundTruthOptions
-from trustpose.options import option
+from trustpose.options import option, repr_of_changes
 
 
 def _metrics() -> Iterable[str]:
@@ -22,6 +22,8 @@ def _tables() -> Iterable[str]:
 @dataclass(frozen=True)
 class AuditOptions(GroundTruthOptions):
     """How `trustpose audit` and `tp.audit` compute their numbers."""
+
+    __repr__ = repr_of_changes
 
     common: bool = option(False, help="Use only the photos that the ground truth and all results have in common.")
     draws: int = option(

@@ -19,7 +19,7 @@ from trustpose.models.runtime.backends import BoxDetector, PeopleNetwork, open_r
 from trustpose.models.runtime.sessions import AUTO, onnx_device
 from trustpose.models.spec import DEFAULT, ModelSpec, detector_folder
 from trustpose.names import closest, unknown_option
-from trustpose.options import changed_options
+from trustpose.options import changed_options, lists_options
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
 from trustpose.predict.base_predictor import BasePredictor
@@ -50,6 +50,7 @@ _OF_HUB = ("local_files_only", "cache_dir", "token")
 BATCH, BATCH_OF_GPU = 16, 64  # people per batch, if none is given
 
 
+@lists_options(PredictOptions)
 def load(model: str | Path, options: PredictOptions = PredictOptions(), **changes: Any) -> AnyPredictor:  # noqa: B008
     """Load a pose estimator as a predictor, which does everything that `trustpose predict` does.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trustpose.options import argument, option
+from trustpose.options import argument, option, repr_of_changes
 
 if TYPE_CHECKING:
     from trustpose.calibration.calibrator import Calibrator
@@ -91,6 +91,8 @@ class PredictOptions(SpeedOptions):
     Example:
         >>> predictor = tp.load("default", flip=True)
     """
+
+    __repr__ = repr_of_changes
 
     calibrator: "Calibrator | str | Path | None" = option(
         None,
@@ -269,6 +271,8 @@ class RunOptions(EarlierRun, FolderOptions, FlowOptions):
     `caller_settings` is for Python alone: settings of the caller, such as of its drawings, which a resumed run must
     share.
     """
+
+    __repr__ = repr_of_changes
 
     gt: Path | None = option(None, help="COCO ground truth, for the people's boxes and the ids of the photos.")
     track: bool = option(

@@ -16,7 +16,7 @@ from trustpose.io.download import is_address
 from trustpose.io.output_files import check_outputs, model_files
 from trustpose.models.spec import DEFAULT, ModelSpec, shipped_folder
 from trustpose.names import unknown_option
-from trustpose.options import settings_in
+from trustpose.options import lists_options, settings_in
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.base_predictor import BasePredictor
 from trustpose.predict.calibrated import named
@@ -115,6 +115,7 @@ class PoseDrawings:
         self._open.__exit__(*error)
 
 
+@lists_options(PredictOptions, RunOptions, DrawingOptions)
 def run(
     sources: str | Path | Sequence[str | Path],
     out: str | Path = "predictions",

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
-from trustpose.options import option
+from trustpose.options import option, repr_of_changes
 
 
 @dataclass(frozen=True)
 class DrawingOptions:
     """Whether and how the poses of a run are drawn."""
+
+    __repr__ = repr_of_changes
 
     draw: bool = option(True, help="Draw the poses on the photos, or in a video (mp4).")
     style: str = option(
