@@ -1,6 +1,7 @@
 """The same rows give the same output, notes, warnings and records in any layout: JSON, CSV, Parquet, parts."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def orders(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def printed(capsys: pytest.CaptureFixture[str], results: Path, out: Path) -> str:
     """What a command printed, without the names of its files."""
     captured = capsys.readouterr()
-    return (captured.out + captured.err).replace(str(results), "RESULTS").replace(str(out), "OUT")
+    return (captured.out + captured.err).replace(str(out), "OUT").replace(str(results), "RESULTS")
 
 
 def made_up_rows(*, texts: bool = False, names: bool = False) -> list[dict[str, Any]]:
@@ -103,7 +104,7 @@ def test_trust_is_that_of_any_layout(folder: Path, tmp_path: Path, capsys, name:
             record = json.loads(Path(f"{out}.calibrator.json").read_text())
             assert record["fitted_photos"] == 40 and record["source"]["sha256"] and record["results"]["sha256"]
     assert len(by_keypoints) == 100 and len(messages) == 1
-    assert "40 of these photos have ids" in next(iter(messages))
+    assert "40 of these photos have" in next(iter(messages))
     assert all("file_name" in row for row in by_keypoints.values() if row["image_id"] % 3)
 
 
@@ -123,6 +124,63 @@ def test_trust_of_photos_with_texts_for_ids(folder: Path, tmp_path: Path, capsys
             messages.add(printed(capsys, results, out))
     assert all(written == expected[0] for written in expected)
     assert len(messages) == 1
+
+
+SUPPRESSED: dict[str, list[str]] = {
+    "hard": [],
+    "soft": ["--method", "soft-oks-nms"],
+    "other score": ["--score", "score*score", "--method", "none"],
+}
+
+
+@pytest.mark.parametrize("name", SUPPRESSED)
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
+@pytest.mark.usefixtures("small")
+def test_suppressed_rows_are_those_of_any_layout(tmp_path: Path, capsys, name: str, suffix: str) -> None:
+    messages, kept = set[str](), dict[str, dict[str, Any]]()
+    for order, rows in orders(twice(made_up_rows(names=True))).items():
+        for results in write_layouts(tmp_path / order, rows):
+            out = tmp_path / order / f"{results.name}.out{suffix}"
+            assert run("suppress", "--results", results, "--out", out, *SUPPRESSED[name]) == 0
+            written = rows_in(out) if suffix != ".csv" else csv_rows(out)
+            kept = kept or {str(row["keypoints"]): row for row in written}
+            assert written == [kept[key] for row in rows if (key := str(row["keypoints"])) in kept]
+            assert all(row.items() <= (kept[str(row["keypoints"])] | row).items() for row in written)
+            messages.add(without_time(printed(capsys, results, out)))
+    assert len(messages) == 1 and ("poses kept" in next(iter(messages)))
+    assert len(kept) == (100 if name == "hard" else 200)
+    assert all(("pose_score" in row) == (name != "hard") for row in kept.values())
+
+
+def twice(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each row, and one of nearly the same pose with a lower score."""
+    doubles = []
+    for row in rows:
+        shifted = [value + (index % 3 == 0) for index, value in enumerate(row["keypoints"])]
+        doubles += [row, row | {"keypoints": shifted, "score": row["score"] / 2}]
+    return doubles
+
+
+def without_time(text: str) -> str:
+    """A command's output without seconds and speed."""
+    return re.sub(r"in [0-9.]+ s( \([0-9]+ poses/s\))?", "in a while", text)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
+@pytest.mark.usefixtures("small")
+def test_converted_rows_are_those_of_any_layout(tmp_path: Path, capsys, suffix: str) -> None:
+    messages, made_up_ones = set[str](), made_up_rows(names=True)
+    made_up_ones[0]["keypoints"][:5] = [0.0] * 5
+    for order, rows in orders([row | {"track_id": row["image_id"]} for row in made_up_ones]).items():
+        for results in write_layouts(tmp_path / order, rows):
+            out = tmp_path / order / f"{results.name}.out{suffix}"
+            assert run("convert", results, "--out", out) == 0
+            assert (rows_in(out) if suffix != ".csv" else csv_rows(out)) == rows
+            messages.add(printed(capsys, results, out))
+    (message,) = messages
+    assert message.startswith("OUT: 100 poses, 17 keypoints, from coco")
+    assert "1 of 1700 keypoints are at 0, 0: they count as missing" in message
+    assert "1 of 1700 keypoints are at 0, 0 with a score" in message
 
 
 def csv_rows(path: Path) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ def calibrated_rows(
         raise InputError(f"{rows.path}: {error}") from None
     texts = {"image_id": batch.image_texts.text_of, "annotation_id": batch.annotation_texts.text_of}
     calibrated = poses.to_coco(category_id=batch.category_id, texts=texts)
-    if "file_name" in rows.fields:
+    if rows.has("file_name"):
         for row, name in zip(calibrated, rows.values("file_name"), strict=True):
             row |= {} if name is None else {"file_name": name}
     return calibrated

@@ -7,15 +7,11 @@ from pathlib import Path
 import typer
 
 from trustpose.cli.command import command
-from trustpose.cli.in_batches import convert_in_batches, convert_truth, is_truth
-from trustpose.cli.outputs import check_outputs, print_notes, say_written
-from trustpose.cli.progress import with_progress
+from trustpose.cli.outputs import check_outputs, print_notes
+from trustpose.cli.progress import progress_bar
 from trustpose.cli.records import skeleton_names
-from trustpose.files import InputError
 from trustpose.io.output_files import skeleton_file
-from trustpose.options import argument, changed_options, flag, option
-
-_MANY = 20  # files, for which a bar is shown
+from trustpose.options import argument, option
 
 
 def _formats() -> Iterable[str]:
@@ -82,40 +78,12 @@ def convert(files: ConvertFiles, options: ConvertOptions) -> None:
     --skeleton`. An array `preds` in HDF5 or MATLAB, as predictions on MPII are published, has the people of --gt in its
     order, and no scores.
     """
-    from trustpose.datasets.conversion import convert_labels, convert_poses, is_label_file
-    from trustpose.io.pose_files import find_files
-    from trustpose.io.pose_stream import is_table
-    from trustpose.skeletons import skeleton_of
+    from trustpose.datasets.conversion import convert_poses, converted_files
 
-    sources, out, source = files.sources, files.out, files.sources[0]
-    changed = [flag(name) for name in changed_options(options) if name != "format"]
-    if any(map(is_table, sources)):
-        check_outputs({"--out": out}, {"a file to convert": [path for path in sources if not path.is_dir()]})
-        convert_in_batches(sources, out, changed)
-        return
-    skeleton = None if options.skeleton is None else skeleton_of(options.skeleton)
-    if is_truth(sources, out):
-        check_outputs({"--out": out}, {"a file to convert": sources, "--skeleton": skeleton_file(options.skeleton)})
-        for_results = [name for name in changed if name not in ("--category", "--skeleton")]
-        convert_truth(source, out, options.category, skeleton, for_results)
-        return
-    if is_label_file(sources):
-        check_outputs({"--out": out}, {"a file to convert": sources})
-        if changed:
-            raise InputError(
-                f"{changed[0]}: applies to poses; {source} holds labels, whose people are kept as they are"
-            )
-        say_written(out, convert_labels(source, out).lines[0])
-        return
-    paths = find_files(sources)
-    inputs = {"a file to convert": paths, "--gt": options.gt, "--images": options.images}
-    check_outputs({"--out": out}, inputs | {"--skeleton": skeleton_file(options.skeleton)})
-    done = convert_poses(paths, out, **asdict(options), watch=_with_bar)
+    inputs = {"a file to convert": converted_files(files.sources), "--gt": options.gt, "--images": options.images}
+    check_outputs({"--out": files.out}, inputs | {"--skeleton": skeleton_file(options.skeleton)})
+    with progress_bar(description="reading") as advance:
+        done = convert_poses(files.sources, files.out, **asdict(options), progress=advance)
     print_notes(done.notes)
     for line in done.lines:
         typer.echo(line)
-
-
-def _with_bar(files: Sequence[Path]) -> Iterable[Path]:
-    """Yield the files, with a progress bar if there are many."""
-    return files if len(files) < _MANY else with_progress(files, "reading")

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from trustpose.cli.command import command
-from trustpose.cli.tables import print_columns
+from trustpose.cli.outputs import print_columns
 from trustpose.options import option
 
 FOLDER = "TRUSTPOSE_MODELS"

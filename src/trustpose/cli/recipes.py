@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from trustpose.cli.command import command
-from trustpose.cli.tables import print_columns
+from trustpose.cli.outputs import print_columns
 from trustpose.options import argument, option
 
 if TYPE_CHECKING:

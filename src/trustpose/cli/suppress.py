@@ -7,6 +7,7 @@ import typer
 
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, print_notes
+from trustpose.cli.progress import progress_bar
 from trustpose.cli.records import skeleton_names
 from trustpose.io.output_files import skeleton_file
 from trustpose.options import option
@@ -17,7 +18,7 @@ from trustpose.predict.options import SUPPRESSION_DISTANCE, SUPPRESSION_THRESHOL
 class SuppressFiles:
     """What is read, and where it is written."""
 
-    results: Path = option(help="COCO keypoint results, JSON.")
+    results: Path = option(help="COCO keypoint results: JSON, CSV, Parquet or a folder of its parts.")
     out: Path = option(help="Write the remaining results to this file (-: standard output).")
 
 
@@ -47,14 +48,15 @@ def suppress(files: SuppressFiles, options: SuppressOptions) -> None:
     oks-nms and pose-nms drop them; soft-oks-nms multiplies their scores by exp(−OKS² / σ), soft-oks-nms-linear by
     1 − OKS. --method none only changes the ranking.
 
-    The remaining rows are unchanged except for `score`, the score of the ranking, possibly lowered. If that changes it,
-    the estimator's own score moves to `pose_score`, unless the file has one.
+    The remaining rows are unchanged except for `score`, the score of the ranking, possibly lowered. With another
+    --score or a soft method, the estimator's own score moves to `pose_score`, unless the file has one.
     """
     inputs = {"--results": files.results, "--skeleton": skeleton_file(options.skeleton)}
     check_outputs({"--out": files.out}, inputs)
     from trustpose.predict.suppressed_results import suppress_results
 
-    done = suppress_results(files.results, files.out, **asdict(options))
+    with progress_bar("poses", description="suppressing") as advance:
+        done = suppress_results(files.results, files.out, **asdict(options), progress=advance)
     print_notes(done.notes)
     speed = done.poses / max(done.seconds, 1e-9)
     typer.echo(

@@ -8,12 +8,11 @@ import typer
 
 from trustpose.cli.cluster import check_table, run_on_cluster
 from trustpose.cli.command import command
-from trustpose.cli.in_batches import check_not_inside
 from trustpose.cli.outputs import check_outputs, print_note, say_written
 from trustpose.cli.progress import progress_bar
 from trustpose.cli.records import FrameOptions, skeleton_names
 from trustpose.files import InputError, is_stdout
-from trustpose.io.output_files import skeleton_file
+from trustpose.io.output_files import check_not_inside, skeleton_file
 from trustpose.options import argument, option
 from trustpose.predict.options import FlowOptions, TrackOptions
 from trustpose.scale.options import ClusterOptions
@@ -114,7 +113,7 @@ def _track_on_cluster(files: TrackFiles, options: TrackOptions, cluster: Cluster
 def _tracked_truth(files: TrackFiles) -> "TruthFile":
     """Read a ground truth that tracks are measured by. Raises InputError if it has no tracks."""
     from trustpose.io.coco.truth import read_coco_truth
-    from trustpose.io.pose_stream import is_table
+    from trustpose.io.parquet import is_table
 
     assert files.gt is not None
     if is_stdout(files.out) or (is_table(files.results) and not files.out.suffix):

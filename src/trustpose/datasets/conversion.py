@@ -1,24 +1,29 @@
-"""Convert other tools' files to COCO results or a ground truth: what `trustpose convert` does in memory."""
+"""Convert other tools' files to COCO results or a ground truth: what `trustpose convert` does."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trustpose.datasets.ground_truth import read_ground_truth
-from trustpose.files import read_bytes, write_json
+from trustpose.files import BOM, InputError, parse_json, read_bytes, write_json
 from trustpose.io import position_arrays
 from trustpose.io.coco.labels import LABELLED, TERNARY
-from trustpose.io.coco.truth import TruthFile
+from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.io.companions import write_companions
 from trustpose.io.output_files import table_format
-from trustpose.io.pose_files import Photos, assemble, read_pose_files
+from trustpose.io.parquet import is_table
+from trustpose.io.pose_files import MissingKeypoints, Photos, assemble, find_files, read_pose_files
 from trustpose.io.recognise import is_labelled
+from trustpose.io.row_stream import open_rows, write_in_order
 from trustpose.io.tables import row_writer, write_table
 from trustpose.io.truth_stream import truth_columns, truth_rows
+from trustpose.options import flag
 from trustpose.skeletons import COCO_WHOLEBODY_133, Skeleton, parse_sigmas, sigmas_of, skeleton_of
 
 _LABEL_SUFFIXES = (".xml", ".json", ".csv")
+_RESULT_FIELDS = {"image_id", "category_id", "keypoints", "score"}
+_TRUTH_ROWS = 50_000  # of a row group
 _ARRAY_SUFFIXES = (".h5", ".hdf5", ".mat")
 
 
@@ -30,28 +35,8 @@ class Converted:
     notes: tuple[str, ...] = ()
 
 
-def is_label_file(sources: Sequence[Path]) -> bool:
-    """Return whether there is one source, with the labels of CVAT, Label Studio or VIA."""
-    if len(sources) != 1 or sources[0].suffix.lower() not in _LABEL_SUFFIXES or not sources[0].is_file():
-        return False
-    return is_labelled(read_bytes(sources[0], "labels"), str(sources[0]))
-
-
-def convert_labels(source: Path, out: Path) -> Converted:
-    """Write the labels of CVAT, Label Studio or VIA as a ground truth, JSON or Parquet. Raises InputError."""
-    truth = read_ground_truth(source)
-    if out.suffix.lower() == ".parquet":
-        rows, schema = truth_rows(truth)
-        with row_writer(out, schema) as write:
-            write(rows)
-    else:
-        write_json(out, _as_coco(truth))
-    people = f"{len(truth.truth):,} people on {len(truth.images):,} photos"
-    return Converted((f"{people}, a ground truth for --gt",))
-
-
 def convert_poses(
-    files: Sequence[Path],
+    sources: Sequence[Path],
     out: Path,
     *,
     format: str = "auto",
@@ -62,35 +47,174 @@ def convert_poses(
     sigmas: str | None = None,
     class_: int | None = None,
     fill_missing: bool = False,
-    watch: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+    progress: Callable[..., Any] = lambda *_, **__: None,
 ) -> Converted:
     """Convert the poses in another tool's files to COCO results, with unchanged scores.
 
+    COCO results, in any layout, keep their rows, unless another option is set; a COCO ground truth becomes Parquet, and
+    the labels of CVAT, Label Studio or VIA a ground truth.
+
     Args:
-        files: the tool's files.
-        out: the results file, in the format of its suffix.
-        format: the tool, see `io.recognise.FORMATS`; "auto": recognised.
-        gt: ground truth, for image ids, photo sizes and the order of keypoints or people.
-        category: of the ground truth, by name or id, if there are several.
-        images: folder of the photos, for their sizes, if coordinates are relative.
-        skeleton: of the files, if neither they nor the tool name it: NAME or FILE.json.
-        sigmas: to write to skeleton.json: one per keypoint, separated by commas, or one for all.
-        class_: the class of people, if the files hold several.
-        fill_missing: write 0, 0, 0 for the ground truth's keypoints that the files lack.
-        watch: iterates over the files, for a progress bar.
+        sources: The files, or folders with a file for each photo; or one Parquet file or folder of its parts.
+        out: The file to write, in the format of its suffix; from Parquet, without a suffix, a new folder of parts.
+        format: The tool, see `io.recognise.FORMATS`; "auto": recognised.
+        gt: Ground truth, for image ids, photo sizes and the order of keypoints or people.
+        category: Of the ground truth, by name or id, if there are several.
+        images: Folder of the photos, for their sizes, if coordinates are relative.
+        skeleton: Of the files, if neither they nor the tool name it: NAME or FILE.json.
+        sigmas: To write to skeleton.json: one per keypoint, separated by commas, or one for all.
+        class_: The class of people, if the files hold several.
+        fill_missing: Write 0, 0, 0 for the ground truth's keypoints that the files lack.
+        progress: Called with a number of rows or files that are done, and with a new `total`.
+
+    Returns:
+        What to print.
 
     Raises:
-        InputError: naming the file or option at fault.
+        InputError: Naming the file or option at fault.
     """
+    source = Path(sources[0])
+    options: dict[str, Any] = {"gt": gt, "category": category, "images": images, "skeleton": skeleton}
+    options |= {"sigmas": sigmas, "class_": class_, "fill_missing": fill_missing or None}
+    changed = [flag(name) for name, value in options.items() if value is not None]
+    if any(map(is_table, sources)):
+        if len(sources) > 1:
+            raise InputError(
+                f"{sources[1]}: expected one Parquet file or one folder of its parts, got {len(sources)} sources"
+            )
+        if changed:
+            raise InputError(
+                f"{changed[0]}: applies to other tools' files; {source} is Parquet, whose rows are kept as they are"
+            )
+        return _convert_rows(source, out, progress)
+    content = _content(sources)
+    if out.suffix.lower() in (".parquet", "") and _is_ground_truth(content):
+        for_poses = [name for name in changed if name not in ("--category", "--skeleton")]
+        if for_poses:
+            raise InputError(
+                f"{for_poses[0]}: applies to poses; {source} is a ground truth, whose people are kept as they are"
+            )
+        joints = None if skeleton is None else skeleton_of(skeleton)
+        return _convert_truth(read_coco_truth(source, category, joints), out, as_rows=True)
+    if content is not None and is_labelled(content, str(source)):
+        if changed:
+            raise InputError(
+                f"{changed[0]}: applies to poses; {source} holds labels, whose people are kept as they are"
+            )
+        return _convert_truth(read_ground_truth(source), out, as_rows=out.suffix.lower() == ".parquet")
+    if format in ("auto", "coco") and not changed and content is not None and _is_results(content, source):
+        return _convert_rows(source, out, progress)
+    return _convert_tool(find_files(sources), out, format=format, progress=progress, **options)
+
+
+def converted_files(sources: Sequence[Path]) -> list[Path]:
+    """Return the files that `convert_poses` reads, without the parts of a folder.
+
+    Args:
+        sources: As for `convert_poses`.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        InputError: A source is missing, empty, or of a kind that is never read.
+    """
+    if any(map(is_table, sources)):
+        return [path for path in sources if not path.is_dir()]
+    return find_files(sources)
+
+
+def _content(sources: Sequence[Path]) -> bytes | None:
+    """Return the content of a single file that may hold labels or results; None otherwise."""
+    if len(sources) != 1 or sources[0].suffix.lower() not in _LABEL_SUFFIXES or not sources[0].is_file():
+        return None
+    return read_bytes(sources[0], "poses")
+
+
+def _is_ground_truth(content: bytes | None) -> bool:
+    """Return whether content is a COCO ground truth in JSON."""
+    if content is None or content.removeprefix(BOM).lstrip()[:1] != b"{":
+        return False
+    return all(name in content for name in (b'"images"', b'"annotations"', b'"categories"'))
+
+
+def _is_results(content: bytes, path: Path) -> bool:
+    """Return whether content is COCO results, JSON or CSV, whose photos have numbers in every row."""
+    if path.suffix.lower() == ".csv":
+        return b"keypoints" in content.partition(b"\n")[0].strip().split(b",")
+    if content.removeprefix(BOM).lstrip()[:1] != b"[":
+        return False
+    try:
+        rows = parse_json(content, path)
+    except InputError:
+        return False  # whose reader says what is wrong
+    return bool(rows) and all(
+        type(row) is dict and row.keys() >= _RESULT_FIELDS and type(row["image_id"]) is int for row in rows
+    )
+
+
+def _convert_rows(source: Path, out: Path, progress: Callable[..., Any]) -> Converted:
+    """Write the rows of COCO results, checked but unchanged. Raises InputError."""
+    stream = open_rows(source, whole_photos=False)
+    missing, notes, keypoint_count = MissingKeypoints(), dict[str, None](), 0
+    progress(0, total=stream.count)
+    with write_in_order(out, stream.schema, stream) as write:
+        for batch in stream.batches():
+            poses = batch.results.poses
+            notes |= dict.fromkeys(batch.results.notes)
+            missing.add(poses)
+            keypoint_count = poses.keypoint_count
+            write(batch.rows.rows, batch.position)
+            progress(len(poses))
+    line = f"{out}: {_count(stream.count, 'pose')}, {keypoint_count} keypoints, from coco"
+    return Converted((line,), (*notes, *missing.notes("coco")))
+
+
+def _convert_truth(truth: TruthFile, out: Path, *, as_rows: bool) -> Converted:
+    """Write a ground truth as COCO's JSON, or as a table. Raises InputError."""
+    if not as_rows:
+        write_json(out, _as_coco(truth))
+    else:
+        rows, schema = truth_rows(truth)
+        with row_writer(out, schema) as write:
+            for start in range(0, len(rows), _TRUTH_ROWS):
+                write(rows[start : start + _TRUTH_ROWS])
+    people = f"{len(truth.truth):,} people on {len(truth.images):,} photos"
+    return Converted((f"{out}: {people}, a ground truth for --gt",))
+
+
+def _counted(files: Sequence[Path], progress: Callable[..., Any]) -> Iterator[Path]:
+    """Yield files, and call `progress` for each that was read."""
+    progress(0, total=len(files))
+    for file in files:
+        yield file
+        progress(1)
+
+
+def _convert_tool(
+    files: Sequence[Path],
+    out: Path,
+    *,
+    format: str,
+    gt: Path | None,
+    category: str | None,
+    images: Path | None,
+    skeleton: str | None,
+    sigmas: str | None,
+    class_: int | None,
+    fill_missing: bool | None,
+    progress: Callable[..., Any],
+) -> Converted:
+    """Write the poses of a tool's files. Raises InputError."""
     joints = None if skeleton is None else skeleton_of(skeleton)
     values = None if sigmas is None else parse_sigmas(sigmas)
     truth = None if gt is None else read_ground_truth(gt, category, _whole_body(gt, joints))
     if format == "auto" and len(files) == 1 and _is_array(files[0]):
         return _convert_array(files[0], truth, out)
     counts = [len(joints)] if joints is not None else [17, *([] if truth is None else [len(truth.keypoint_names)])]
-    tool, people = read_pose_files(files, format, keypoint_counts=counts, track=watch)
+    tool, people = read_pose_files(files, format, keypoint_counts=counts, track=lambda paths: _counted(paths, progress))
     assembled = assemble(
-        people, Photos(truth, images), tool=tool, skeleton=joints, category=class_, fill_missing=fill_missing
+        people, Photos(truth, images), tool=tool, skeleton=joints, category=class_, fill_missing=bool(fill_missing)
     )
     described = assembled.skeleton
     if values is not None:

@@ -32,6 +32,7 @@ PoseArea = Literal["crop", "box", "keypoints"]
 POSE_AREAS: tuple[PoseArea, ...] = get_args(PoseArea)
 Method = Literal["none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear", "pose-nms"]
 METHODS: tuple[Method, ...] = get_args(Method)
+SOFT_METHODS = ("soft-oks-nms", "soft-oks-nms-linear")  # which lower scores and keep all poses
 THRESHOLD = 0.9  # HRNet's OKS_THRE, for both of its methods
 POSE_THRESHOLD = 0.5  # of pose-nms, with `PoseDistance()`: docs/suppression.md
 PADDING, ASPECT = 1.25, 3 / 4  # of HRNet's and SimpleBaseline's crops

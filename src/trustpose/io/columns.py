@@ -43,6 +43,10 @@ class Rows:
         """Return every field that occurs in a row."""
         return frozenset[str]().union(*self.rows)
 
+    def has(self, field: str) -> bool:
+        """Return whether a row has a field."""
+        return field in self.fields
+
     @classmethod
     def of(cls, value: Any, path: str, noun: str) -> "Rows":
         """Build from a parsed value. Raises InputError if `value` is not a list of objects."""

@@ -79,7 +79,9 @@ def assemble(
     check_centres(Rows(parts[0].path, "pose", []), poses)
     if poses.score is None or any(part.score is None for part in pixels):
         raise InputError(f"{parts[0].path}: has no keypoint scores")
-    notes += _missing_notes(poses, tool)
+    missing = MissingKeypoints()
+    missing.add(poses)
+    notes += missing.notes(tool)
     score = np.concatenate([_ranking(part) for part in parts])
     if np.isnan(score).any():
         mean = np.nan_to_num(poses.score).mean(axis=1)
@@ -154,25 +156,33 @@ def _ranking(part: ToolPoses) -> np.ndarray:
     return np.full(len(part), np.nan)
 
 
-def _missing_notes(poses: Poses, tool: str) -> list[str]:
-    """Return notes on keypoints without a position, and on others at exactly 0, 0."""
-    total = poses.xy.shape[0] * poses.xy.shape[1]
-    missing = np.zeros(poses.xy.shape[:2], dtype=np.bool_) if poses.missing is None else poses.missing
-    zero, blank = (poses.xy == 0).all(axis=2), np.isnan(poses.xy).any(axis=2)
-    meaning = {
-        "ultralytics": "; some releases move those with a confidence below 0.5 there",
-        "openpose": "; OpenPose writes this for keypoints that it did not find",
-    }
-    conditions = {
-        f"are at 0, 0: they count as missing{meaning.get(tool, '')}": zero & missing,
-        "are at 0, 0 with a score: they count as found": zero & ~missing,
-        "are blank in the files: they count as missing and become 0, 0 with score 0": blank,
-    }
-    return [
-        f"{counted.sum()} of {total} keypoints {condition}"
-        for condition, counted in conditions.items()
-        if counted.any()
-    ]
+class MissingKeypoints:
+    """Counts keypoints without a position, and others at exactly 0, 0, batch by batch."""
+
+    def __init__(self) -> None:
+        self._total = self._missing = self._at_zero = self._blank = 0
+
+    def add(self, poses: Poses) -> None:
+        """Count those of a batch."""
+        missing = np.zeros(poses.xy.shape[:2], dtype=np.bool_) if poses.missing is None else poses.missing
+        zero = (poses.xy == 0).all(axis=2)
+        self._total += missing.size
+        self._missing += int((zero & missing).sum())
+        self._at_zero += int((zero & ~missing).sum())
+        self._blank += int(np.isnan(poses.xy).any(axis=2).sum())
+
+    def notes(self, tool: str) -> list[str]:
+        """Return what the user should know of a tool's files."""
+        meaning = {
+            "ultralytics": "; some releases move those with a confidence below 0.5 there",
+            "openpose": "; OpenPose writes this for keypoints that it did not find",
+        }
+        counts = {
+            f"are at 0, 0: they count as missing{meaning.get(tool, '')}": self._missing,
+            "are at 0, 0 with a score: they count as found": self._at_zero,
+            "are blank in the files: they count as missing and become 0, 0 with score 0": self._blank,
+        }
+        return [f"{count} of {self._total} keypoints {condition}" for condition, count in counts.items() if count]
 
 
 def _name_keypoints(part: ToolPoses, count: int, chosen: Skeleton | None, truth: TruthFile | None) -> Skeleton:

@@ -113,10 +113,17 @@ class _FileRows(Rows):
     @cached_property
     def rows(self) -> list[dict[str, Any]]:  # type: ignore[bad-override]
         """The rows as objects."""
-        content = read_bytes(self.path)
+        content = self._content()
         table = read_rows(content, self.path)
         rows = parse_json(content, self.path) if table is None else table
         return [rows[row] for row in self._order.tolist()]
+
+    def has(self, field: str) -> bool:
+        """Return whether a row has a field; where the file does not name it, its rows are not parsed."""
+        return field.encode() in self._content() and field in self.fields
+
+    def _content(self) -> bytes:
+        return read_bytes(self.path)
 
     def place(self, row: int) -> str:
         """Name a row in an error message, by its number in the file."""
@@ -126,12 +133,13 @@ class _FileRows(Rows):
         return len(self._order)
 
 
-def open_rows(path: str | Path, *, skeleton: Skeleton | None = None) -> RowStream:
+def open_rows(path: str | Path, *, skeleton: Skeleton | None = None, whole_photos: bool = True) -> RowStream:
     """Return the results in a file or a folder of Parquet parts, with their rows.
 
     Args:
         path: JSON, CSV, Parquet, or a folder of Parquet parts.
         skeleton: Of the keypoints; None: their number is that of the first row, and they have no names.
+        whole_photos: Whether batches are of whole photos, ascending; else they are in the order of the file.
 
     Returns:
         The results. Only a photo's rows are in memory at once for Parquet, as whole batches; if its ids are texts and
@@ -145,6 +153,8 @@ def open_rows(path: str | Path, *, skeleton: Skeleton | None = None) -> RowStrea
         results = read_results(path, skeleton=skeleton)
         return RowStream(results.path, len(results.score), held=results)
     parts = open_results(path, skeleton=skeleton, is_ordered=False)
+    if not whole_photos:
+        return RowStream(shown(path), len(parts), parts=parts)
     if all(has_whole_ids(parts.parts, name) for name in ("image_id", "annotation_id")):
         folder = tempfile.TemporaryDirectory(prefix="trustpose-")
         ordered = replace(parts, parts=sort_by_photo(parts.parts, Path(folder.name)))

@@ -135,6 +135,7 @@ def _parquet() -> Any:
 
 
 PART_ROWS = 100_000  # of a part in a folder
+_JSON_ROWS = 8192  # of which the text is in memory
 Write = Callable[[list[dict[str, Any]]], None]
 
 
@@ -170,8 +171,8 @@ def _json(file: Any) -> Iterator[Write]:
 
     def write(rows: list[dict[str, Any]]) -> None:
         nonlocal separator
-        if rows:
-            file.write(separator + json_bytes(rows).strip()[1:-1])
+        for start in range(0, len(rows), _JSON_ROWS):
+            file.write(separator + json_bytes(rows[start : start + _JSON_ROWS]).strip()[1:-1])
             separator = b","
 
     yield write
@@ -249,6 +250,23 @@ def results_schema(source_schema: Any, names: frozenset[str]) -> Any:
         if name in source_schema.names and not arrow.types.is_integer(source_schema.field(name).type):
             kinds[name] = arrow.string()
     return arrow.schema([(name, kind) for name, kind in kinds.items() if name in names])
+
+
+def with_columns(source_schema: Any, **kinds: str) -> Any:
+    """Return an Arrow schema of rows that were read, with further columns in the place of those of the same name.
+
+    Args:
+        source_schema: Of the rows that were read.
+        kinds: The type of each further column: "int64", "float64", or "list" of float64.
+
+    Returns:
+        The schema, further columns last; one of the same name keeps its position.
+    """
+    arrow = package("pyarrow")
+    types = {"int64": arrow.int64(), "float64": arrow.float64(), "list": arrow.list_(arrow.float64())}
+    fields = {field.name: field for field in source_schema}
+    fields |= {name: arrow.field(name, types[kind]) for name, kind in kinds.items()}
+    return arrow.schema(list(fields.values()))
 
 
 def with_track_id(source_schema: Any) -> Any:

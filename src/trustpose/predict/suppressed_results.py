@@ -1,6 +1,7 @@
 """Suppress the duplicate poses of a results file: what `trustpose suppress` does."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from trustpose.files import InputError, read_json, write_json
-from trustpose.grouping.suppression import Suppressed, suppressor
-from trustpose.io.coco.results import ResultsFile, read_results
-from trustpose.skeletons import Skeleton, skeleton_of
+from trustpose.files import InputError
+from trustpose.grouping.suppression import SOFT_METHODS, Suppressed, suppressor
+from trustpose.io.columns import Rows
+from trustpose.io.row_stream import open_rows, write_in_order
+from trustpose.io.tables import with_columns
+from trustpose.skeletons import skeleton_of
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class SuppressedResults:
 
 
 def suppress_results(
-    results: Path,
-    out: Path,
+    results: str | Path,
+    out: str | Path,
     *,
     method: str = "oks-nms",
     threshold: float | None = None,
@@ -37,58 +40,81 @@ def suppress_results(
     area: str = "crop",
     in_vis_threshold: float | None = None,
     skeleton: str = "coco17",
+    progress: Callable[..., Any] = lambda *_, **__: None,
 ) -> SuppressedResults:
     """Drop or lower poses that overlap with a better one in the same photo, in COCO results of any estimator.
 
-    Rows that are kept are unchanged except for `score`, by which they are ranked, and `pose_score`, which keeps the
-    estimator's own score unless the file has one.
+    Rows that are kept are unchanged except for `score`, by which they are ranked. Where `score` names other fields, or
+    the method lowers scores, `pose_score` keeps the estimator's own unless the file has it. Parquet is read and written
+    in batches.
 
     Args:
-        results: the results file.
-        out: the file to write.
-        method: one of `grouping.suppression.METHODS`; "none" only changes the ranking.
-        threshold, distance, area, in_vis_threshold: see `grouping.suppression.suppressor`.
-        score: field of a row by which poses are ranked, or a product such as "pose_score*bbox_score".
-        skeleton: with the sigmas for OKS, NAME or FILE.json.
+        results: COCO results: JSON, CSV, Parquet, or a folder of Parquet parts.
+        out: The file to write, in the format of its suffix; from Parquet, without a suffix, a new folder of parts.
+        method: One of `grouping.suppression.METHODS`; "none" only changes the ranking.
+        threshold, distance, area, in_vis_threshold: See `grouping.suppression.suppressor`.
+        score: Field of a row by which poses are ranked, or a product such as "pose_score*bbox_score".
+        skeleton: With the sigmas for OKS, NAME or FILE.json.
+        progress: Called with a number of rows that are done, and with a new `total`.
+
+    Returns:
+        Numbers of poses, the time, and notes.
 
     Raises:
-        InputError: for a file that cannot be read, a field that is missing, and options that do not fit.
+        InputError: A file cannot be read, a field is missing, or options do not fit.
     """
+    results, out = Path(results), Path(out)
     joints = skeleton_of(skeleton)
     suppress = suppressor(method, threshold, area, joints, in_vis_threshold, distance)
-    file, ranking = _read(results, score, joints)
-    rows = read_json(results)
-    started = time.perf_counter()
-    try:
-        suppressed = suppress(file.poses, ranking)
-    except InputError as error:
-        raise InputError(f"{results}: {error}") from None
-    seconds = time.perf_counter() - started
-    remaining_rows = _kept_rows(rows, suppressed)
-    write_json(out, remaining_rows)
-    lowered = int((suppressed.score < ranking).sum())
-    return SuppressedResults(len(rows), len(remaining_rows), lowered, seconds, tuple(file.notes))
-
-
-def _read(path: Path, score: str, skeleton: Skeleton) -> tuple[ResultsFile, Float[np.ndarray, " N"]]:
-    """Return the file, and the score (N,) to rank by: the product of the named fields."""
     fields = [field.strip() for field in score.split("*")]
     if not all(fields):
         raise InputError(f"--score: expected the name of a field, or names with * between them, got {score!r}")
-    files = [read_results(path, skeleton=skeleton, score_field=field) for field in fields]
-    ranking = files[0].score
-    for file in files[1:]:
-        ranking = ranking * file.score
-    return files[0], ranking
+    is_changed = fields != ["score"] or method in SOFT_METHODS
+    stream = open_rows(results, skeleton=joints)
+    schema = None if stream.schema is None else _schema(stream.schema, is_changed=is_changed)
+    kept = lowered = 0
+    seconds, notes = 0.0, dict[str, None]()
+    progress(0, total=stream.count)
+    with write_in_order(out, schema, stream) as write:
+        for batch in stream.batches():
+            notes |= dict.fromkeys(batch.results.notes)
+            ranking = _ranking(batch.rows, fields)
+            started = time.perf_counter()
+            try:
+                suppressed = suppress(batch.results.poses, ranking)
+            except InputError as error:
+                raise InputError(f"{results}: {error}") from None
+            seconds += time.perf_counter() - started
+            write(_kept_rows(batch.rows.rows, suppressed, is_changed=is_changed), batch.position[suppressed.keep])
+            kept += int(suppressed.keep.sum())
+            lowered += int((suppressed.score < ranking).sum())
+            progress(len(ranking))
+    return SuppressedResults(stream.count, kept, lowered, seconds, tuple(notes))
 
 
-def _kept_rows(rows: list[dict[str, Any]], suppressed: Suppressed) -> list[dict[str, Any]]:
-    """Return the kept rows with the score they are ranked by and the estimator's own."""
-    scores = suppressed.score.tolist()
-    is_changed = any(row["score"] != score for row, score in zip(rows, scores, strict=True))
-    row_parts = []
-    for row, score, is_kept in zip(rows, scores, suppressed.keep.tolist(), strict=True):
+def _ranking(rows: Rows, fields: Sequence[str]) -> Float[np.ndarray, " N"]:
+    """Return the product (N,) of the named fields. Raises InputError."""
+    ranking = np.ones(len(rows))
+    for field in fields:
+        numbers = rows.numbers(field)
+        assert numbers is not None
+        ranking = ranking * numbers
+    return ranking
+
+
+def _schema(source_schema: Any, *, is_changed: bool) -> Any:
+    """Return the Arrow schema of the rows that are kept."""
+    kinds = {"score": "float64"}
+    if is_changed and "pose_score" not in source_schema.names:
+        kinds["pose_score"] = "float64"
+    return with_columns(source_schema, **kinds)
+
+
+def _kept_rows(rows: list[dict[str, Any]], suppressed: Suppressed, *, is_changed: bool) -> list[dict[str, Any]]:
+    """Return the kept rows with the score that they are ranked by and, if that may be another, the estimator's own."""
+    kept_rows = []
+    for row, score, is_kept in zip(rows, suppressed.score.tolist(), suppressed.keep.tolist(), strict=True):
         if is_kept:
-            printed = {"pose_score": row["score"]} if is_changed and row.get("pose_score") is None else {}
-            row_parts.append(row | printed | {"score": score})
-    return row_parts
+            pose_score = {"pose_score": row["score"]} if is_changed and row.get("pose_score") is None else {}
+            kept_rows.append(row | pose_score | {"score": score})
+    return kept_rows

@@ -18,8 +18,8 @@ from trustpose.io.clips import Clip, clips_of_rows, find_clips, places_in, read_
 from trustpose.io.coco.results import ResultsFile
 from trustpose.io.coco.truth import read_images
 from trustpose.io.columns import NO_TEXTS
-from trustpose.io.parquet import open_parts, runs, sort_by_photo
-from trustpose.io.pose_stream import has_whole_ids, is_table, open_results
+from trustpose.io.parquet import is_table, open_parts, runs, sort_by_photo
+from trustpose.io.pose_stream import has_whole_ids, open_results
 from trustpose.io.tables import row_writer, tracked_rows, with_track_id
 from trustpose.io.video import Video
 from trustpose.skeletons import Skeleton, skeleton_of
