@@ -12,6 +12,7 @@ from trustpose.multiview.frames import match_frames, own_frame
 from trustpose.multiview.people import MIN_FRAMES, group_people, triangulate
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
+from trustpose.tracking import metre_distance
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[3] / "shared" / "data")) / "multiview" / "pose2sim"
 FRAMES = 30
@@ -131,3 +132,19 @@ def test_two_people_of_a_real_trial():
     assert sorted(map(sorted, kinds.values())) == [[False], [True], [True]]  # a bystander is in the balancing trial too
     in_all = [(group.rows[group.track_id == one] >= 0).mean() for one in numbers]
     assert sorted(in_all)[1:] == pytest.approx([0.995, 1.0], abs=0.001)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs multiview/pose2sim of TRUSTPOSE_DATA")
+def test_a_person_whom_pairs_of_cameras_place_apart_is_one():
+    """Without three of ten detections, two pairs of cameras put the same person 8 cm apart, and followed both."""
+    from trustpose.io.cameras import read_cameras
+
+    cameras, random = read_cameras(DATA / "Calib.qca.txt"), np.random.default_rng(0)
+    views = [view[random.random(len(view)) >= 0.3] for view in trial("two_people")]
+    world = triangulate(views, cameras, weight="scores", min_frames=1)
+    assert world.track_id is not None and world.frame is not None
+    assert len(np.unique(world.track_id)) == 3
+    for frame in np.unique(world.frame):
+        people = world[world.frame == frame]
+        apart = metre_distance(people, people)[np.triu_indices(len(people), 1)]
+        assert (apart > 0.5).all()

@@ -7,8 +7,8 @@ import pytest
 
 from tests.tracking.cases import same_partition, walking
 from trustpose.images import Images
-from trustpose.poses import Poses
-from trustpose.tracking import Tracker, box_distance, oks_distance, order_frames, track
+from trustpose.poses import Poses, Poses3D
+from trustpose.tracking import Tracker, box_distance, metre_distance, oks_distance, order_frames, track
 
 BLANK = np.zeros((200, 320, 3), np.uint8)
 PASSING = walking([0, 600, 300], [8, -8, 0], 60)  # the first two pass each other, and the one who stands
@@ -302,3 +302,30 @@ def _seconds(poses: Poses, clock) -> float:
     started = clock()
     track(poses)
     return clock() - started
+
+
+def test_people_in_3d_are_followed_by_the_same_tracker() -> None:
+    """Two people walk through each other's place, 30 cm to the side, and one is unseen for five frames."""
+    body = np.random.default_rng(0).normal(0, 0.3, (17, 3))
+    frame = np.arange(40)
+    paths = np.stack([np.c_[frame * 0.05, 0 * frame, 0 * frame], np.c_[2 - frame * 0.05, 0 * frame + 0.3, 0 * frame]])
+    xyz = body + paths.swapaxes(0, 1)[:, :, None]  # (F, 2, 17, 3)
+    xyz[3, 0, :9] = np.nan
+    owner, moment = np.tile([0, 1], 40), np.repeat(frame, 2)
+    is_seen = (owner == 0) | (moment < 20) | (moment >= 25)
+    people = Poses3D(xyz.reshape(80, 17, 3)[is_seen], frame=moment[is_seen])
+    tracker = Tracker(distance=metre_distance, max_distance=0.5, memory=15, start_score=None, weigh=False)
+    tracked = tracker(people)
+    assert tracked.track_id is not None and same_partition(tracked.track_id, owner[is_seen])
+
+
+def test_metres_are_the_median_over_common_joints() -> None:
+    random = np.random.default_rng(0)
+    first, second = random.normal(0, 1, (2, 5, 6, 3))
+    for xyz in (first, second):
+        xyz[random.random(xyz.shape[:2]) < 0.3] = np.nan
+    first[0] = np.nan
+    expected = np.nanmedian(np.linalg.norm(first[1:, None] - second, axis=-1), axis=2)
+    distance = metre_distance(Poses3D(first), Poses3D(second))
+    np.testing.assert_allclose(distance[1:], expected)
+    assert np.isinf(distance[0]).all()

@@ -4,13 +4,12 @@ people = triangulate([cam1, cam2, cam3, cam4], cameras)         # Poses of each 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import expected_error
@@ -21,10 +20,13 @@ from trustpose.multiview.camera_error import camera_error, with_camera_error
 from trustpose.multiview.frames import Moments, match_frames, positions_of, sizes_of, weights_of
 from trustpose.multiview.triangulation import Method, triangulate_points
 from trustpose.poses import ExpectedError, Poses, Poses3D
+from trustpose.tracking.distances import metre_distance
+from trustpose.tracking.tracker import Tracker
 
 PATIENCE = 15  # frames that a person may be unseen and keep the track id
 MIN_FRAMES = 5  # moments; people seen in fewer, of a longer clip, are chance agreements of false detections
 _NEAR = 0.5  # metres of a joint, on average, between a lost person and one who turns up
+_DOUBLE = 0.2  # metres, the same between two people of one moment below which they are one
 _FASTEST = 1.0  # metres a frame; no person is that fast at 25 frames a second
 
 
@@ -36,17 +38,6 @@ class Group:
     moment: Int[np.ndarray, " N"]
     rows: Int[np.ndarray, "N V"]
     track_id: Int[np.ndarray, " N"]
-
-
-@dataclass
-class _Person:
-    number: int
-    xyz: np.ndarray  # (K, 3), where each joint was last
-    velocity: np.ndarray  # (3,), metres a frame
-    frame: int  # in which the person was last seen
-
-    def predicted(self, frame: int) -> np.ndarray:
-        return self.xyz + self.velocity * (frame - self.frame)
 
 
 def triangulate(
@@ -138,57 +129,67 @@ def group_people(
     watch: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Group:
     """Return the people of all views, tracked from moment to moment; `weights` are 0 for joints that are not there."""
-    rig = Rig(cameras)
+    rig, motion = Rig(cameras), _SteadyMotion(views[0].keypoint_count)
+    tracker = Tracker(distance=motion.distance, max_distance=_NEAR, memory=PATIENCE, start_score=None, weigh=False)
     ideal = [camera.undistort(pixels) for camera, pixels in zip(cameras, map(positions_of, views), strict=True)]
     sizes = [sizes_of(view) for view in views]
-    sightings, tracked, count = [], [], 0
+    moment_of_row, rows, ids = [np.zeros(0, np.int64)], [np.zeros((0, len(views)), np.int64)], [np.zeros(0, np.int64)]
     for moment in watch(range(len(moments))):
-        frame = int(moments.frame[moment])
-        tracked = [person for person in tracked if frame - person.frame <= PATIENCE]
+        motion.frame = int(moments.frame[moment])
         detections = _detections(moments, moment, ideal, weights, sizes)
-        predicted = np.array([person.predicted(frame) for person in tracked]).reshape(-1, *ideal[0].shape[1:2], 3)
-        members = associate(rig, detections, predicted, AGREEMENT)
-        xyz = rig.triangulate(detections, members) if len(members) else np.zeros((0, ideal[0].shape[1], 3))
-        members, xyz = _rejoin_lost(predicted, members, xyz)
-        for index in np.flatnonzero((members >= 0).sum(axis=1) >= 2):
-            if index >= len(predicted):
-                count += 1
-                tracked.append(_Person(count, xyz[index], np.zeros(3), frame))
-            owner = tracked[index] if index < len(predicted) else tracked[-1]
-            _move(owner, xyz[index], frame)
-            sightings.append((moment, owner.number, np.where(members[index] >= 0, detections.row[members[index]], -1)))
-    rows = np.array([row for *_, row in sightings], dtype=np.int64).reshape(-1, len(views))
-    numbers = np.array([number for _, number, _ in sightings], dtype=np.int64)
-    return Group(np.array([moment for moment, *_ in sightings], dtype=np.int64), rows, numbers)
+        members = associate(rig, detections, motion.expected(tracker.living(motion.frame)), AGREEMENT)
+        members = members[(members >= 0).sum(axis=1) >= 2]
+        if not len(members):
+            continue
+        members = _without_doubles(members, rig.triangulate(detections, members))
+        people = tracker(Poses3D(rig.triangulate(detections, members), frame=np.full(len(members), motion.frame)))
+        motion.observe(people)
+        moment_of_row.append(np.full(len(members), moment))
+        rows.append(np.where(members >= 0, detections.row[members], -1))
+        ids.append(people.track_id)  # type: ignore[arg-type]
+    return Group(*map(np.concatenate, (moment_of_row, rows, ids)))
 
 
-def _rejoin_lost(predicted: np.ndarray, members: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return members and positions in which a new person near a lost one continues that person."""
-    lost = [index for index in range(len(predicted)) if (members[index] >= 0).sum() < 2]
-    new = list(range(len(predicted), len(members)))
-    if lost and new:
-        gap = np.array([[_distance(predicted[a], xyz[b]) for b in new] for a in lost])
-        for a, b in zip(*linear_sum_assignment(np.minimum(gap, 1e3)), strict=True):
-            if gap[a, b] < _NEAR:
-                members[lost[a]], xyz[lost[a]] = members[new[b]], xyz[new[b]]
-                members[new[b]] = -1
-    return members, xyz
+def _without_doubles(members: Int[np.ndarray, "P V"], xyz: Float[np.ndarray, "P K 3"]) -> Int[np.ndarray, "Q V"]:
+    """Return members in which two people in one place, each seen by other cameras, are one."""
+    distance = metre_distance(Poses3D(xyz), Poses3D(xyz))
+    members = members.copy()
+    for first, second in zip(*np.nonzero(np.triu(distance < _DOUBLE, 1)), strict=True):
+        if not ((members[first] >= 0) & (members[second] >= 0)).any():
+            members[first] = np.maximum(members[first], members[second])
+            members[second] = -1
+    return members[(members >= 0).any(axis=1)]
 
 
-def _distance(first: np.ndarray, second: np.ndarray) -> float:
-    distance = np.linalg.norm(first - second, axis=1)
-    distance = distance[np.isfinite(distance)]
-    return float(np.median(distance)) if len(distance) else np.inf
+class _SteadyMotion:
+    """Where tracked people are expected: at a steady velocity, the mean of the last ones with halving weights. Joints
+    that no views agree on move along."""
 
+    def __init__(self, keypoints: int) -> None:
+        self.keypoints, self.frame = keypoints, 0
+        self._last: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}  # frame, xyz (K, 3), velocity (3,) a frame
 
-def _move(person: _Person, xyz: np.ndarray, frame: int) -> None:
-    """Put a person where the frame's joints are; those without a position move along."""
-    has_position = np.isfinite(xyz[:, 0])
-    is_in_both, elapsed_frames = has_position & np.isfinite(person.xyz[:, 0]), max(frame - person.frame, 1)
-    step = np.median((xyz - person.xyz)[is_in_both], axis=0) / elapsed_frames if is_in_both.any() else np.zeros(3)
-    step = step if np.linalg.norm(step) < _FASTEST else np.zeros(3)
-    person.xyz = np.where(has_position[:, None], xyz, person.xyz + step * elapsed_frames)
-    person.velocity, person.frame = 0.5 * person.velocity + 0.5 * step, frame
+    def expected(self, past: Poses3D | None) -> Float[np.ndarray, "P K 3"]:
+        """Return where the joints of earlier poses are expected in this frame."""
+        xyz = []
+        for track in () if past is None else past.track_id.tolist():  # type: ignore[union-attr]
+            last_frame, last_xyz, velocity = self._last[track]
+            xyz.append(last_xyz + velocity * (self.frame - last_frame))
+        return np.array(xyz).reshape(len(xyz), self.keypoints, 3)
+
+    def distance(self, past: Poses3D, current: Poses3D) -> Float[np.ndarray, "P n"]:
+        """Return `metre_distance` of people from where they are expected in this frame."""
+        return metre_distance(replace(past, xyz=self.expected(past)), current)
+
+    def observe(self, people: Poses3D) -> None:
+        """Remember where a frame's people are."""
+        for track, xyz in zip(people.track_id.tolist(), people.xyz, strict=True):  # type: ignore[union-attr]
+            last_frame, last_xyz, velocity = self._last.get(track, (self.frame - 1, xyz, np.zeros(3)))
+            elapsed_frames, is_in_both = self.frame - last_frame, np.isfinite((xyz - last_xyz)[:, 0])
+            step = np.median((xyz - last_xyz)[is_in_both], axis=0) / elapsed_frames if is_in_both.any() else np.zeros(3)
+            step = step if np.linalg.norm(step) < _FASTEST else np.zeros(3)
+            xyz = np.where(np.isfinite(xyz), xyz, last_xyz + step * elapsed_frames)
+            self._last[track] = (self.frame, xyz, 0.5 * velocity + 0.5 * step)
 
 
 def _detections(

@@ -1,6 +1,6 @@
 """`Poses3D`: people in 3D, as triangulated from several cameras."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -78,6 +78,14 @@ class Poses3D:
         """Return some rows: a slice (a view), indices or a mask."""
         picked: dict[str, Any] = {n: None if column is None else column[rows] for n, column in self.columns().items()}
         return replace(self, **picked)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Poses3D"]) -> "Poses3D":
+        """Concatenate the rows of all parts, which have one skeleton, and the same fields filled."""
+        columns = [part.columns() for part in parts]
+        joined: dict[str, Any] = {name: [column[name] for column in columns] for name in columns[0]}
+        filled = {name: np.concatenate(values) for name, values in joined.items() if values[0] is not None}
+        return cls(**filled, skeleton=parts[0].skeleton)
 
     def __repr__(self) -> str:
         """One line: rows, people, frames, keypoints, and which fields are filled."""

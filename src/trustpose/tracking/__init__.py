@@ -7,7 +7,14 @@ tracks.
 Read `tracker.py` first.
 """
 
-from trustpose.tracking.distances import Distance, both_distance, box_distance, oks_distance, trust_distance
+from trustpose.tracking.distances import (
+    Distance,
+    both_distance,
+    box_distance,
+    metre_distance,
+    oks_distance,
+    trust_distance,
+)
 from trustpose.tracking.flow import Flow, FlowOfFrames
 from trustpose.tracking.frames import Frames, order_frames
 from trustpose.tracking.smoothing import Smoothed, smooth
@@ -26,6 +33,7 @@ __all__ = [
     "both_distance",
     "box_distance",
     "match",
+    "metre_distance",
     "oks_distance",
     "order_frames",
     "smooth",

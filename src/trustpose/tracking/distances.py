@@ -17,11 +17,13 @@ from trustpose.geometry.crops import grow_box
 from trustpose.geometry.oks import opks
 from trustpose.grouping.suppression import ASPECT, PADDING, PoseArea, check_area, pose_area
 from trustpose.names import expected_one_of
-from trustpose.poses import Poses
+from trustpose.poses import Poses, Poses3D
 
 _UNTRUSTED_WEIGHT = 0.1  # weight of a keypoint of which nothing is expected; 1.1 is that of a sure one
 Distance = Callable[[Poses, Poses], Float[np.ndarray, "P n"]]
 """(P earlier poses, n poses of a frame) -> (P, n), 0 to 1; a pair that must not be linked may be infinite."""
+Distance3D = Callable[[Poses3D, Poses3D], Float[np.ndarray, "P n"]]
+"""The same in 3D, in metres."""
 
 
 def oks_distance(past: Poses, current: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
@@ -63,6 +65,15 @@ def both_distance(past: Poses, current: Poses, *, area: PoseArea = "crop") -> Fl
     """
     joints = oks_distance if past.quality is None or current.quality is None else trust_distance
     return (joints(past, current, area=area) + box_distance(past, current)) / 2
+
+
+def metre_distance(past: Poses3D, current: Poses3D) -> Float[np.ndarray, "P n"]:
+    """Return the median distance in metres of the joints of every pair (P, n); infinite without a common joint."""
+    apart = np.linalg.norm(past.xyz[:, None] - current.xyz, axis=-1)  # (P, n, K)
+    ordered = np.sort(apart, axis=2)  # NaN comes last
+    count = np.isfinite(apart).sum(axis=2)[..., None]
+    middle = np.concatenate([np.maximum(count - 1, 0) // 2, np.minimum(count // 2, apart.shape[2] - 1)], axis=2)
+    return np.where(count[..., 0] > 0, np.take_along_axis(ordered, middle, axis=2).mean(axis=2), np.inf)
 
 
 def named_distance(name: str, area: str = "crop") -> Distance:

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.optimize import linear_sum_assignment
 
 from trustpose.names import expected_one_of
-from trustpose.poses import MISSING_ID, Poses
-from trustpose.tracking.distances import Distance, both_distance, box_distance, oks_distance
+from trustpose.poses import MISSING_ID, Poses, Poses3D
+from trustpose.tracking.distances import Distance, Distance3D, both_distance, box_distance, oks_distance
 from trustpose.tracking.flow import Flow, FlowFunction, FlowOfFrames
 
 MATCHINGS = ("hungarian", "greedy")
@@ -22,7 +22,7 @@ _MIN_SCORE = 1e-6  # of a score, so that a pose of score 0 can be linked
 _DUPLICATE_DISTANCE = (
     0.3  # 1 - OKS over boxes' areas, or 1 - IoU without sigmas, below which two poses are one person's
 )
-_COLUMNS = (  # beside xy
+_COLUMNS = (  # what is remembered of poses, beside the positions of joints
     "score",
     "quality",
     "box",
@@ -33,16 +33,18 @@ _COLUMNS = (  # beside xy
     "pose_quality",
     "suppressed_score",
 )
+AnyPoses = TypeVar("AnyPoses", Poses, Poses3D)
 
 
 @dataclass(eq=False)
 class Tracker:
-    """Links the poses of successive frames; call it with batches of whole frames, in order.
+    """Links the poses of successive frames, in a photo or in 3D; call it with batches of whole frames, in order.
 
     Memory is that of a batch and of the tracks that have not ended.
 
     Args:
-        distance: any function of (earlier poses, a frame's poses), see `distances`.
+        distance: any function of (earlier poses, a frame's poses), see `distances`; earlier poses have `track_id`. That
+            of `Poses3D` is in metres, and these need it, `weigh=False` and `start_score=None`.
         matching, max_distance: as in `match`.
         memory: a track that was not seen in so many frames has ended.
         history: how many of each track's last poses are compared.
@@ -67,7 +69,7 @@ class Tracker:
         3
     """
 
-    distance: Distance = both_distance
+    distance: Distance | Distance3D = both_distance
     matching: str = "hungarian"
     max_distance: float = MAX_DISTANCE
     memory: int = MEMORY
@@ -77,8 +79,7 @@ class Tracker:
     weigh: bool = True
     next_id: int = 1
     flow_function: FlowFunction | None = None
-    past: Poses | None = field(default=None, init=False)
-    _track: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
+    past: Any = field(default=None, init=False)  # Poses or Poses3D, with track_id; None before the first
     _age: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
     _group: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
     _clip: int = field(default=0, init=False)
@@ -98,20 +99,20 @@ class Tracker:
 
     def __call__(
         self,
-        poses: Poses,
+        poses: AnyPoses,
         photos: Iterable[tuple[int, UInt8[np.ndarray, "H W 3"]]] | None = None,
         *,
         frame: Int[np.ndarray, " N"] | None = None,
         clip: Int[np.ndarray, " N"] | None = None,
         group: Int[np.ndarray, " N"] | None = None,
-    ) -> Poses:
+    ) -> AnyPoses:
         """Link the poses of some frames to the tracks of the frames before.
 
         Args:
             poses: of whole frames, in order.
             photos: the number and pixels, RGB, of every frame from the first of the batch to the last, also of those
                 without poses: optical flow moves earlier poses before they are compared.
-            frame: (N,) the number of each pose's frame in its clip; without, its `image_id`.
+            frame: (N,) the number of each pose's frame in its clip; without, its `image_id`, or `Poses3D.frame`.
             clip: (N,) the number of each pose's clip; poses of different clips are never linked. Without, all calls are
                 of one clip.
             group: (N,) poses with different numbers, such as categories, are never linked.
@@ -122,7 +123,8 @@ class Tracker:
         Raises:
             ValueError: if the poses' frames are unknown, not in order, or not among the photos.
         """
-        frame = poses.image_id if frame is None else frame
+        if frame is None:
+            frame = poses.image_id if isinstance(poses, Poses) else poses.frame
         if frame is None:
             raise ValueError("track: Poses.image_id is None, it is unknown which poses are of one frame")
         clip = np.zeros(len(poses), np.int64) if clip is None else clip
@@ -131,6 +133,11 @@ class Tracker:
         for start, end in self._frames(frame, clip, photos):
             ids[start:end] = self._link(poses[start:end], group[start:end])
         return replace(poses, track_id=ids)
+
+    def living(self, frame: int) -> Any:
+        """Go on to a frame; return the last poses of the tracks that have not ended by then, None before the first."""
+        self._advance(frame)
+        return self.past
 
     def follow(self, frame: int, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses | None:
         """Go on to a frame: optical flow moves the earlier poses there.
@@ -179,7 +186,7 @@ class Tracker:
 
     def _forget(self, clip: int) -> None:
         """Begin another clip."""
-        self._keep(np.zeros(len(self._track), np.bool_))
+        self._keep(np.zeros(len(self._age), np.bool_))
         self._clip, self._frame, self._flow = clip, None, None
 
     def _advance(self, frame: int) -> None:
@@ -190,13 +197,13 @@ class Tracker:
         self._age, self._frame = self._age + passed, frame
         self._keep(self._age <= self.memory)
 
-    def _link(self, poses: Poses, group: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    def _link(self, poses: Any, group: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         """Return the track ids of a frame's poses, and remember them."""
         ids = self._ids(poses, group)
         self._remember(poses, ids, group)
         return ids
 
-    def _ids(self, poses: Poses, group: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    def _ids(self, poses: Any, group: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         ids, is_sure = np.full(len(poses), MISSING_ID), self._is_sure(poses)
         if self.past is not None and len(self.past) and len(poses):
             tracks, latest, distance = self._distances(poses)
@@ -213,7 +220,7 @@ class Tracker:
         self.next_id += len(begins)
         return ids
 
-    def _is_sure(self, poses: Poses) -> Bool[np.ndarray, " n"]:
+    def _is_sure(self, poses: Any) -> Bool[np.ndarray, " n"]:
         """Return which poses may begin a track."""
         start = self.start_score
         if start == "auto":
@@ -221,10 +228,10 @@ class Tracker:
         return np.ones(len(poses), np.bool_) if start is None else poses.ranking_score >= start
 
     def _without_doubles(
-        self, poses: Poses, ids: Int[np.ndarray, " n"], begins: Int[np.ndarray, " b"], group: Int[np.ndarray, " n"]
+        self, poses: Any, ids: Int[np.ndarray, " n"], begins: Int[np.ndarray, " b"], group: Int[np.ndarray, " n"]
     ) -> Int[np.ndarray, " c"]:
         """Return the rows of `begins` without duplicates: of poses with a track, and of better poses in `begins`."""
-        if len(poses) < 2 or not len(begins):
+        if len(poses) < 2 or not len(begins) or not isinstance(poses, Poses):  # in 3D, views were joined before
             return begins
         if poses.skeleton is not None and poses.skeleton.has_sigmas:
             distance = oks_distance(poses, poses[begins], area="box")  # (n, b)
@@ -237,27 +244,27 @@ class Tracker:
             has_track[begins[candidate]] |= begun[candidate]
         return begins[begun]
 
-    def _weights(self, latest: Int[np.ndarray, " T"], poses: Poses) -> Float[np.ndarray, "T n"]:
+    def _weights(self, latest: Int[np.ndarray, " T"], poses: Any) -> Float[np.ndarray, "T n"]:
         """Return the weight of each link. Without weights, a false alarm that was seen once would compete, for as long
         as it is remembered, with a person who is seen in every frame. DeepSORT (Wojke et al. 2017) and ByteTrack (Zhang
         et al. 2022) match in stages instead, recently seen tracks or high scores first."""
-        assert self.past is not None
         sure = np.sqrt(_sureness(self.past)[latest, None] * _sureness(poses))
         return sure * _DECAY ** (self._age[latest].astype(np.float64) - 1)[:, None]
 
-    def _distances(self, poses: Poses) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " T"], Float[np.ndarray, "T n"]]:
+    def _distances(self, poses: Any) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " T"], Float[np.ndarray, "T n"]]:
         """Return the ids of the living tracks, the row of each one's latest pose, and its distance from every pose of
         the frame."""
-        assert self.past is not None
-        single = np.asarray(self.distance(self.past, poses))
+        distance: Any = self.distance
+        single = np.asarray(distance(self.past, poses))
         if single.shape != (len(self.past), len(poses)):
             expected = (len(self.past), len(poses))
             raise ValueError(f"distance: expected an array {expected}, a row for each earlier pose, got {single.shape}")
+        track = self.past.track_id
         if self.history == 1:
-            return self._track, np.arange(len(single)), single
-        order = np.lexsort((self._age, self._track))
-        tracks, first = np.unique(self._track[order], return_index=True)
-        latest, row_of_track = order[first], np.searchsorted(tracks, self._track)
+            return track, np.arange(len(single)), single
+        order = np.lexsort((self._age, track))
+        tracks, first = np.unique(track[order], return_index=True)
+        latest, row_of_track = order[first], np.searchsorted(tracks, track)
         if self.earlier == "nearest":
             nearest = np.full((len(tracks), len(poses)), np.inf)
             np.fmin.at(nearest, row_of_track, single)
@@ -267,30 +274,33 @@ class Tracker:
         np.add.at(total, row_of_track, single * weight[:, None])
         return tracks, latest, total / np.bincount(row_of_track, weight)[:, None]
 
-    def _remember(self, poses: Poses, ids: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"]) -> None:
+    def _remember(self, poses: Any, ids: Int[np.ndarray, " n"], group: Int[np.ndarray, " n"]) -> None:
         """Add the poses with an id, and forget what is more than `history` poses back in its track."""
-        if self.history == 1:
-            self._keep(~np.isin(self._track, ids))
+        if self.history == 1 and self.past is not None:
+            self._keep(~np.isin(self.past.track_id, ids))
         seen = ids != MISSING_ID
         if not seen.any():
             return
-        new = Poses(poses.xy, skeleton=poses.skeleton, **{name: getattr(poses, name) for name in _COLUMNS})
+        if isinstance(poses, Poses):
+            columns = {name: getattr(poses, name) for name in _COLUMNS}
+            new: Any = Poses(poses.xy, skeleton=poses.skeleton, track_id=ids, **columns)
+        else:
+            new = Poses3D(poses.xyz, skeleton=poses.skeleton, track_id=ids)
         new = new if seen.all() else new[seen]
-        self.past = new if self.past is None or not len(self.past) else Poses.concatenate([self.past, new])
-        self._track = np.concatenate([self._track, ids[seen]])
+        self.past = new if self.past is None or not len(self.past) else type(new).concatenate([self.past, new])
         self._age = np.concatenate([self._age, np.zeros(len(new), np.int64)])
         self._group = np.concatenate([self._group, group[seen]])
         if self.history > 1:
-            order = np.lexsort((self._age, self._track))  # within a track, the latest first
-            _, first, count = np.unique(self._track[order], return_index=True, return_counts=True)
+            track: Any = self.past.track_id
+            order = np.lexsort((self._age, track))  # within a track, the latest first
+            _, first, count = np.unique(track[order], return_index=True, return_counts=True)
             rank = np.empty(len(order), np.int64)
             rank[order] = np.arange(len(order)) - np.repeat(first, count)
             self._keep(rank < self.history)
 
     def _keep(self, rows: np.ndarray) -> None:
         if self.past is not None and not rows.all():
-            self.past, self._track = self.past[rows], self._track[rows]
-            self._age, self._group = self._age[rows], self._group[rows]
+            self.past, self._age, self._group = self.past[rows], self._age[rows], self._group[rows]
 
 
 def match(
