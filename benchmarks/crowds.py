@@ -33,7 +33,7 @@ import numpy as np
 from coco_photos import ap_of, average_precision, ground_truth, of_photos, photos_of, thirds_by_crowding
 from harness import parser, percent, run, table, with_interval
 
-from trustpose.geometry.crops import Boxes, transform
+from trustpose.geometry.crops import transform
 from trustpose.grouping.association import ASSOCIATIONS, JointAssociation
 from trustpose.grouping.crowdpose import Association, JointCandidates
 from trustpose.grouping.pose_nms import ALPHAPOSE, ALPHAPOSE_THRESHOLD, PoseDistance, choose_parameters
@@ -111,22 +111,22 @@ def predict(
 def predict_boxes(predictor: Predictor, photo: Image) -> tuple[Poses, tuple[np.ndarray, ...]]:
     """Poses of one photo's boxes; candidates: places, heights, sizes, boxes and joints."""
     job = predictor._prepare(photo)
-    boxes: Boxes = job.boxes
+    boxes, crops = job.boxes, job.crops
     ids, codec = np.full(len(boxes), photo.image_id), predictor.codec
     if not len(boxes):
         nobody = Poses(np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros(0), box=boxes.xyxy, image_id=ids)
         return nobody, (np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0, int), np.zeros(0, int))
-    outputs, _ = predictor.runtime.with_trust(job.crops, job.box_share, None)
+    outputs, _ = predictor.runtime.with_trust(crops.pixels, crops.box_share, None)
     keypoints, peaks = codec.decode(outputs), codec.candidates(outputs, min_score=LOWEST, max_per_map=PEAKS)
     poses = Poses(
-        transform(job.to_image, keypoints.xy),
+        transform(crops.to_image, keypoints.xy),
         keypoints.score,
         keypoints.score.mean(axis=1),
         box=boxes.xyxy,
         image_id=ids,
     )
-    xy = transform(job.to_image[peaks.input], peaks.xy[:, None])[:, 0]
-    growth = np.sqrt(np.abs(np.linalg.det(job.to_image[peaks.input][:, :, :2])))
+    xy = transform(crops.to_image[peaks.input], peaks.xy[:, None])[:, 0]
+    growth = np.sqrt(np.abs(np.linalg.det(crops.to_image[peaks.input][:, :, :2])))
     size = codec.sigma * codec.stride * growth
     return poses, (xy, peaks.score.astype(float), size, peaks.input, peaks.joint)
 
