@@ -12,6 +12,7 @@ from tests.calibration.cases import another, made_up
 from tests.cli.cases import run
 from tests.cli.test_in_batches import rows_in
 from tests.parquet_cases import write_layouts
+from tests.tracking.test_smoothing import walk
 from trustpose.calibration import calibrator as calibrators
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.io import parquet, row_stream
@@ -181,6 +182,24 @@ def test_converted_rows_are_those_of_any_layout(tmp_path: Path, capsys, suffix: 
     assert message.startswith("OUT: 100 poses, 17 keypoints, from coco")
     assert "1 of 1700 keypoints are at 0, 0: they count as missing" in message
     assert "1 of 1700 keypoints are at 0, 0 with a score" in message
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
+def test_smoothed_rows_are_those_of_any_layout(tmp_path: Path, capsys, suffix: str) -> None:
+    poses, _ = walk(0, frames=40)
+    frames = poses[np.r_[0:12, 15:40]].to_coco()
+    messages = set[str]()
+    for order, rows in {"in order": frames, "scattered": [*frames[1::2], *frames[::2]]}.items():
+        expected: list[dict[str, Any]] = []
+        for results in write_layouts(tmp_path / order, rows):
+            out = tmp_path / order / f"{results.name}.out{suffix}"
+            assert run("smooth", results, "--out", out) == 0
+            written = rows_in(out) if suffix != ".csv" else csv_rows(out)
+            expected = expected or written
+            assert written == expected and [row["image_id"] for row in written[37:]] == [12, 13, 14]
+            assert [row["image_id"] for row in written[:37]] == [row["image_id"] for row in rows]
+            messages.add(without_time(printed(capsys, results, out)))
+    assert len(messages) == 1 and "37 poses smoothed" in next(iter(messages))
 
 
 def csv_rows(path: Path) -> list[dict[str, Any]]:

@@ -26,7 +26,10 @@ _ONLY_JITTER = (
 class SmoothFiles(FrameOptions, SkeletonOption):
     """What is smoothed, and where it is written."""
 
-    results: Path = argument(metavar="RESULTS", help="COCO keypoint results with frames as images, and track_id.")
+    results: Path = argument(
+        metavar="RESULTS",
+        help="COCO keypoint results with frames as images, and track_id: JSON, CSV, Parquet or a folder of its parts.",
+    )
     out: Path = option(help="Write the smoothed results to this file (-: standard output).")
 
 

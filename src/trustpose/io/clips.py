@@ -15,10 +15,11 @@ from trustpose.io.coco.results import ResultsFile, read_results
 from trustpose.io.coco.truth import read_images
 from trustpose.io.columns import IdTexts
 from trustpose.io.parquet import ParquetParts
+from trustpose.io.pose_stream import open_results
 from trustpose.io.table_rows import TableRows
 from trustpose.io.tables import read_rows
 from trustpose.io.video import SUFFIXES
-from trustpose.skeletons import COCO_17, skeleton_of
+from trustpose.skeletons import COCO_17, Skeleton, skeleton_of
 
 
 def read_clips(
@@ -27,7 +28,7 @@ def read_clips(
     """Read results whose images are frames.
 
     Args:
-        results: COCO results.
+        results: COCO results: JSON, CSV, Parquet, or a folder of Parquet parts.
         images: lists the frames: images.json or a ground truth; None: `image_id` is the number of the frame.
         skeleton: NAME or FILE.json; None: 17 keypoints are COCO's, and any other number has no names.
 
@@ -37,11 +38,9 @@ def read_clips(
     Raises:
         InputError: for files that cannot be read, and for frames without an order.
     """
-    file = read_results(results, skeleton=None if skeleton is None else skeleton_of(skeleton))
+    file, rows = _read(results, None if skeleton is None else skeleton_of(skeleton))
     if skeleton is None and file.poses.keypoint_count == len(COCO_17):
         file = replace(file, poses=replace(file.poses, skeleton=COCO_17))
-    rows = read_rows(read_bytes(results), results)
-    rows = read_json(results) if rows is None else rows
     if images is None:
         if not file.image_texts.are_numbers:
             text = next(iter(file.image_texts.number_of))
@@ -55,6 +54,17 @@ def read_clips(
         ids = _listed_ids(file, texts, images)
         file = replace(file, poses=replace(file.poses, image_id=ids))
     return file, frames, rows
+
+
+def _read(results: Path, skeleton: Skeleton | None) -> tuple[ResultsFile, list[dict[str, Any]]]:
+    """Return results in any layout and their rows, in memory. Raises InputError."""
+    if results.is_dir():
+        parts = open_results(results, skeleton=skeleton, is_ordered=False)
+        ((file, table),) = parts.batches(len(parts) + 1)
+        return file, table.rows
+    file = read_results(results, skeleton=skeleton)
+    rows = read_rows(read_bytes(results), results)
+    return file, read_json(results) if rows is None else rows
 
 
 def _listed_ids(file: ResultsFile, texts: IdTexts, images: Path) -> Int[np.ndarray, " N"]:

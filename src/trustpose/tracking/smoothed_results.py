@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from trustpose.files import InputError, write_json
+from trustpose.files import InputError
 from trustpose.io.clips import read_clips
 from trustpose.io.coco.results import ResultsFile
 from trustpose.io.coco.truth import read_images
+from trustpose.io.output_files import check_not_inside
+from trustpose.io.tables import row_writer
 from trustpose.tracking.smoothing import Smoothed, smooth
 
 
@@ -25,8 +27,10 @@ def smooth_results(
     """Smooth the keypoints of each track of a results file, and write its rows with what was smoothed.
 
     Args:
-        results: COCO results with frames as images, and `track_id`.
-        out: the file to write; new rows, for frames in which a track was not found, come last.
+        results: COCO results with frames as images, and `track_id`: JSON, CSV, Parquet, or a folder of Parquet parts,
+            all in memory.
+        out: the file to write, in the format of its suffix; new rows, for frames in which a track was not
+            found, come last.
         images: lists the frames, see `io.clips.read_clips`.
         skeleton: of the keypoints, NAME or FILE.json.
         note: is called with what the user should know of the file.
@@ -46,7 +50,9 @@ def smooth_results(
     except ValueError as error:
         raise InputError(f"{results}: {error}") from None
     texts = {} if images is None or file.image_texts.are_numbers else read_images(images)[1].text_of
-    write_json(out, _smoothed_rows(rows, file, smoothed, texts))
+    check_not_inside(out, results)
+    with row_writer(out, None) as write:
+        write(_smoothed_rows(rows, file, smoothed, texts))
     return smoothed
 
 
