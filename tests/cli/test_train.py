@@ -163,8 +163,8 @@ def test_a_loss_that_is_not_finite_is_one_line(data, recipe, tmp_path, capsys, m
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--train.learning_rate=1",), "train.learning_rate: there is no such field, expected one of lr, weight_decay"),
-        (("--epochs", "3"), "epochs: there is no such field, expected one of name, title"),
+        (("--train.learning_rate=1",), "train.learning_rate is unknown, expected one of lr, weight_decay"),
+        (("--epochs", "3"), "epochs is unknown, expected one of name, title"),
         (("stray",), "stray"),
         (("-x",), "-x: unexpected"),
         (("--train.lr",), "--train.lr: expected a value, as in --train.lr=…"),
@@ -201,7 +201,7 @@ def test_recipes_data_and_places_that_are_not_there(data, recipe, tmp_path, caps
         assert (code, errors.count("\n")) == (2, 1), errors
         assert message in errors
     recipe.write_text('{"name": "x"}')
-    assert "small.json: title: is missing" in run(capsys, recipe, "--data", data, "--out", tmp_path / "o")[2]
+    assert "small.json: title is missing" in run(capsys, recipe, "--data", data, "--out", tmp_path / "o")[2]
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.json").write_text("{}")
     write_json(recipe, to_json(tiny_recipe()))

@@ -133,5 +133,5 @@ def test_a_damaged_error_model_is_named(data_dir: Path, tmp_path: Path) -> None:
     path = results(data_dir, tmp_path / "r.json", 1.0)
     content = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "errors": {"version": 7}}
     (tmp_path / "r.errors.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"r\.errors\.json: field errors\.version: expected 1, got '7'"):
+    with pytest.raises(InputError, match=r"r\.errors\.json: field 'errors\.version': expected 1, got 7"):
         read_results(path, skeleton=COCO_17)

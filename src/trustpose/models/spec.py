@@ -169,7 +169,9 @@ class ModelSpec:
         value, json = read_json(files.json), str(files.json)
         kind = KINDS[_kind(value, json)]
         file = read_record(_file_of(kind), value, json)
-        onnx = files.onnx or files.json.parent / (file.onnx or f"{files.json.stem}.onnx")
+        onnx = files.onnx or files.json.parent / (
+            f"{files.json.stem}.onnx" if file.onnx is None else read_value(FileName, file.onnx, json, "onnx")
+        )
         skeleton = _skeleton(file.skeleton, files.json) if isinstance(file, _PoseFile) else NO_KEYPOINTS
         inputs = InputSpec.read(file.input, json, kind.sizes)
         with naming(json, "input"):
@@ -257,7 +259,7 @@ class _File:
 
     input: Mapping[str, Any]
     output: Mapping[str, Any]
-    onnx: FileName | None = None
+    onnx: str | None = None  # of no account where the user names the network's file
     name: Text | None = None
     licence: Text = "unknown"
     source: Text = "unknown"
