@@ -20,6 +20,7 @@ parquet     audit and calibration of 1 and 10 million results in Parquet as `tru
             are equal
 """
 
+import hashlib
 import json
 import os
 import resource
@@ -197,7 +198,9 @@ def equal_in_memory(rows: int, folder: Path) -> dict[str, Any]:
     """Audit and calibrate the same rows in memory, and compare with what the commands wrote in the folder."""
     people, poses, image_ids = (list(column) for column in zip(*copies(rows, Source.read()), strict=True))
     people, poses, photos = Truth.concatenate(people), Poses.concatenate(poses), Images(np.concatenate(image_ids))
-    truth = TruthFile(people, photos, COCO_17, COCO_17.keypoints, 1, (1,), str(folder / "gt.parquet"), "")
+    file = folder / "gt.parquet"
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    truth = TruthFile(people, photos, COCO_17, COCO_17.keypoints, 1, (1,), str(file), sha256)
     results = ResultsFile(poses, poses.pose_score, np.ones(len(poses), np.int64), str(folder / "results"), "")
     equal: dict[str, Any] = {}
     if (folder / "audit.json").exists():
