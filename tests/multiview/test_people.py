@@ -1,6 +1,7 @@
 """Identities of people over views and time: made-up people with known identities, and a real trial."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,15 @@ def test_a_person_whom_pairs_of_cameras_place_apart_is_one():
         people = world[world.frame == frame]
         apart = metre_distance(people, people)[np.triu_indices(len(people), 1)]
         assert (apart > 0.5).all()
+
+
+def test_tracks_of_the_cameras_say_who_comes_back():
+    """All cameras lose everybody for longer than people are followed in 3D, and their tracks say who is who."""
+    cameras, xyz = ring(4), walkers()
+    views, owners = seen_by(cameras, xyz)
+    away = [(view.image_id < 10) | (view.image_id >= 12) for view in views]
+    frame = [np.where(view.image_id < 12, view.image_id, view.image_id + 100) for view in views]
+    cut = [replace(view, image_id=number)[rows] for view, number, rows in zip(views, frame, away, strict=True)]
+    tracked = [replace(view, track_id=owner[rows]) for view, owner, rows in zip(cut, owners, away, strict=True)]
+    assert len(np.unique(triangulate(cut, cameras).track_id)) == 6
+    assert len(np.unique(triangulate(tracked, cameras).track_id)) == 3

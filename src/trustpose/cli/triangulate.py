@@ -68,7 +68,8 @@ def triangulate(files: TriangulateFiles, options: TriangulateOptions, recordings
     """Reconstruct people in 3D from several calibrated cameras, from the poses of any estimator.
 
     Frames with the same number (image_id, or at the end of the photo's name) show the same moment, unless --fps and
-    --offset say otherwise. People are matched across views and followed over time: each has a track_id.
+    --offset say otherwise. People are matched across views and followed over time: each has a track_id. If all files
+    have track_id, the tracks decide who is the same person at different moments.
 
     JSON, CSV and Parquet hold positions in metres, expected OPKS, covariance (from trust), reprojection error and the
     number of cameras that agree; TRC and C3D hold positions only. A joint that fewer than two cameras see is empty.

@@ -5,11 +5,13 @@ people = triangulate([cam1, cam2, cam3, cam4], cameras)         # Poses of each 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
 
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import expected_error
@@ -19,7 +21,7 @@ from trustpose.multiview.association import AGREEMENT, TOLERANCE, Detections, Ri
 from trustpose.multiview.camera_error import camera_error, with_camera_error
 from trustpose.multiview.frames import Moments, match_frames, positions_of, sizes_of, weights_of
 from trustpose.multiview.triangulation import Method, triangulate_points
-from trustpose.poses import ExpectedError, Poses, Poses3D
+from trustpose.poses import MISSING_ID, ExpectedError, Poses, Poses3D
 from trustpose.tracking.distances import metre_distance
 from trustpose.tracking.tracker import Tracker
 
@@ -57,7 +59,7 @@ def triangulate(
 
     Args:
         views: the poses of each camera, or the path of its results file, in the order of `cameras`; `image_id` is the
-            frame's number.
+            frame's number. If all have `track_id`, tracks decide who is the same person at different moments.
         cameras: calibrated cameras, or the path of their file.
         method: "linear" weighs all views alike, "weighted" by trust, "ransac" takes those that agree, "robust"
             maximises the likelihood of the reprojection errors (`triangulation`).
@@ -93,6 +95,8 @@ def triangulate(
     positions = [positions_of(view) for view in poses]
     weights = [weights_of(view, weight, index) for index, view in enumerate(poses)]
     group = group_people(poses, cameras, moments, weights, watch)
+    if has_tracks(poses):
+        group = _identified_by_tracks(group, poses)
     group = _most_seen(group, people, min(min_frames, len(moments)))
     xy, chosen, quality = (_gathered(parts, group) for parts in (positions, weights, _qualities(poses)))
     assert xy is not None
@@ -190,6 +194,59 @@ class _SteadyMotion:
             step = step if np.linalg.norm(step) < _FASTEST else np.zeros(3)
             xyz = np.where(np.isfinite(xyz), xyz, last_xyz + step * elapsed_frames)
             self._last[track] = (self.frame, xyz, 0.5 * velocity + 0.5 * step)
+
+
+def has_tracks(views: Sequence[Poses]) -> bool:
+    """Return whether the poses of every camera have tracks, which then decide who is who at different moments."""
+    return all(view.track_id is not None and (view.track_id != MISSING_ID).any() for view in views)
+
+
+def _identified_by_tracks(group: Group, views: Sequence[Poses]) -> Group:
+    """Return the same people at the same moments, with the numbers that the cameras' tracks give them.
+
+    Two tracks are together at each moment at which they are of one person, and apart at each at which they are of two.
+    They are joined, those that are together most often first, unless they are apart more often or one camera has both
+    at a moment. The numbers that people have in 3D count as one more camera's tracks.
+    """
+    labels = _track_labels(group, views)
+    firsts = np.flatnonzero(np.diff(group.moment, prepend=-1))
+    moments = [labels[first:end] for first, end in pairwise([*firsts.tolist(), len(labels)])]
+    count = int(labels.max(initial=0)) + 1
+    votes, are_rivals = np.zeros((count, count)), np.zeros((count, count), np.bool_)
+    for people in moments:
+        person, camera = np.nonzero(people >= 0)
+        tracks = people[person, camera]
+        votes[tracks[:, None], tracks] += np.where(person[:, None] == person, 1, -1)
+        are_rivals[tracks[:, None], tracks] |= (camera[:, None] == camera) & (person[:, None] != person)
+    cluster = np.arange(count)
+    first, second = np.nonzero(np.triu(votes, 1) > 0)
+    for pair in np.argsort(-votes[first, second], kind="stable"):
+        a, b = cluster[first[pair]], cluster[second[pair]]
+        if a != b and votes[a, b] > 0 and not are_rivals[a, b]:
+            votes[a], are_rivals[a] = votes[a] + votes[b], are_rivals[a] | are_rivals[b]
+            votes[:, a], are_rivals[:, a] = votes[a], are_rivals[a]
+            cluster[cluster == b] = a
+    numbers = []
+    for people in moments:
+        members = np.where(people >= 0, cluster[people], -1)
+        clusters = np.unique(members[members >= 0])
+        share = (members[:, :, None] == clusters).sum(axis=1)  # (people, clusters)
+        _, chosen = linear_sum_assignment(share, maximize=True)
+        numbers.append(clusters[chosen])
+    track_id = np.unique(np.concatenate(numbers), return_inverse=True)[1] + 1 if numbers else group.track_id
+    return Group(group.moment, group.rows, track_id)
+
+
+def _track_labels(group: Group, views: Sequence[Poses]) -> Int[np.ndarray, "N W"]:
+    """Return the track of each person in each view, and, last, in 3D, numbered through all; -1 for none."""
+    columns, count = [], 0
+    for rows, view in zip(group.rows.T, views, strict=True):
+        assert view.track_id is not None
+        tracks = np.where(rows >= 0, view.track_id[rows], MISSING_ID)
+        ids = np.unique(tracks[tracks != MISSING_ID])
+        columns.append(np.where(tracks == MISSING_ID, -1, count + np.searchsorted(ids, tracks)))
+        count += len(ids)
+    return np.stack([*columns, count + group.track_id], axis=1)
 
 
 def _detections(

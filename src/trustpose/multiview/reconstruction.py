@@ -11,7 +11,7 @@ from trustpose.io.cameras import read_cameras
 from trustpose.io.poses3d import format_of, write_poses3d
 from trustpose.io.poses3d.c3d import package
 from trustpose.multiview.frames import own_frame
-from trustpose.multiview.people import triangulate
+from trustpose.multiview.people import has_tracks, triangulate
 from trustpose.multiview.recordings import (
     Recordings,
     check_counts,
@@ -88,6 +88,8 @@ def reconstruct(
     shift = None if unchecked else check_geometry(rig, recordings)
     if shift is not None:
         note(shift)
+    if has_tracks(recordings.views):
+        note("every camera has track_id: the tracks decide who is the same person at different moments")
     try:
         people = triangulate(
             recordings.views,
