@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from trustpose.calibration import applied_record as notes
+from trustpose.calibration import applied_record
 from trustpose.calibration import fit as fitting
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.options import FitOptions
@@ -124,4 +124,6 @@ def as_json(truth: TruthFile) -> dict[str, Any]:
 def audit_notes(calibrator: Any, truth: TruthFile, results: ResultsFile, area: str) -> tuple[str, ...]:
     """The notes of an audit of these results."""
     ids = truth.images.id if truth.image_texts.are_numbers else None
-    return notes.audit_notes(calibrator, truth.path, truth.sha256, truth.keypoint_names, ids, results.poses, area)
+    return applied_record.audit_notes(
+        calibrator, truth.path, truth.sha256, truth.keypoint_names, ids, results.poses, area
+    )

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trustpose.calibration import features as neighbours
 from trustpose.calibration.features import (
     FAR,
     FeatureInputs,
@@ -110,7 +109,7 @@ def test_neighbours_by_hand() -> None:
 def test_crowds_are_processed_in_parts(monkeypatch) -> None:
     poses = _poses(200, 17)
     people = read_people(poses, COCO_17, FeatureInputs.of(poses)).near
-    monkeypatch.setattr(neighbours, "_MAX_PAIRS", 40)
+    monkeypatch.setattr("trustpose.calibration.features._MAX_PAIRS", 40)
     again = read_people(poses, COCO_17, FeatureInputs.of(poses)).near
     for name, column in vars(people).items():
         np.testing.assert_array_equal(column, getattr(again, name), err_msg=name)

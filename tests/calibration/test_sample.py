@@ -12,7 +12,7 @@ from tests.parquet_cases import write_parts
 from trustpose.calibration.fit import DrawnPhotos, files_to_fit, limited
 from trustpose.files import InputError
 from trustpose.images import Images, draw_number
-from trustpose.io import parquet as parquet_parts
+from trustpose.io import parquet
 from trustpose.io.coco.results import read_results
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.io.tables import row_writer
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("gt", ["gt.json", "gt.parquet"])
 @pytest.mark.parametrize("most", [40, 1000])
 def test_all_layouts_keep_the_same_people(folder: Path, gt: str, most: int, monkeypatch) -> None:
-    monkeypatch.setattr(parquet_parts, "ROWS", 7)
+    monkeypatch.setattr(parquet, "ROWS", 7)
     truth, results = files_to_fit(folder / "gt.json", folder / "results.json", most)
     found, read = files_to_fit(folder / gt, folder / "parts", most)
     assert (len(results.poses) < 129) == (most == 40) and 20 < len(results.poses)
@@ -82,9 +82,9 @@ def test_photos_are_drawn_alike_of_every_kind_of_id() -> None:
 
 
 def test_faults_name_part_and_row(folder: Path) -> None:
-    import pyarrow.parquet as parquet
+    from pyarrow.parquet import read_table
 
-    rows = parquet.read_table(sorted((folder / "parts").glob("*.parquet"))[0]).to_pylist()
+    rows = read_table(sorted((folder / "parts").glob("*.parquet"))[0]).to_pylist()
     rows[3]["bbox"] = [1.0, 2.0, -3.0, 4.0]
     wrong = write_parts(folder / "wrong", rows, np.random.default_rng(0), cuts=[2])
     with pytest.raises(InputError, match=r"01.parquet: result 1: field 'bbox'"):

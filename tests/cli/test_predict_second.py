@@ -8,7 +8,6 @@ import pytest
 
 import trustpose as tp
 from tests.cli.test_calibrate import run
-from trustpose.calibration import selection as opinion_choice
 from trustpose.calibration import trees
 from trustpose.calibration.selection import Trial
 from trustpose.io.coco.results import read_results
@@ -36,7 +35,7 @@ def folder(data_dir, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trees, "POSE_TREES", 10)
         patch.setattr(trees, "KEYPOINT_TREES", 10)
-        patch.setattr(opinion_choice, "_is_worth", _all_of_it)  # too few people to tell
+        patch.setattr("trustpose.calibration.selection._is_worth", _all_of_it)  # too few people to tell
         common = ("calibrate", "fit", "--gt", folder / "gt.json", "--results", folder / "out" / "results.json",
                   "--folds", "2", "--draws", "5", "--method", "trees")  # fmt: skip
         second = ("--second", data_dir / "small-networks" / "tinypose.onnx", "--images", folder / "photos")
@@ -124,10 +123,9 @@ def test_the_second_network_may_find_people_by_itself(folder, data_dir, capsys) 
 
 
 def test_left_out_at_fitting_it_is_not_run(folder, tmp_path, monkeypatch) -> None:
-    from trustpose.predict import calibrated as second_opinion
 
     with monkeypatch.context() as patch:
-        patch.setattr(opinion_choice, "_is_worth", lambda *_: False)
+        patch.setattr("trustpose.calibration.selection._is_worth", lambda *_: False)
         patch.setattr(trees, "KEYPOINT_TREES", 5)
         code = run("calibrate", "fit", "--gt", folder / "gt.json", "--results", folder / "out" / "results.json",
                    "--folds", "2", "--draws", "5", "--method", "trees", "--out", tmp_path / "left.cal", "--second",
@@ -135,7 +133,7 @@ def test_left_out_at_fitting_it_is_not_run(folder, tmp_path, monkeypatch) -> Non
         assert code == 0
     (opinion,) = tp.Calibrator.load(tmp_path / "left.cal").card.opinions
     assert opinion.name == "default" and not opinion.kept and opinion.trust
-    monkeypatch.setattr(second_opinion, "second_opinions", None)  # would fail if called
+    monkeypatch.setattr("trustpose.predict.calibrated.second_opinions", None)  # would fail if called
     common = ("calibrate", "apply", "--calibrator", tmp_path / "left.cal", "--results", folder / "out" / "results.json")
     assert run(*common, "--out", tmp_path / "plain.json") == 0
     assert run(*common, "--second", "default", "--images", folder / "photos", "--out", tmp_path / "given.json") == 0

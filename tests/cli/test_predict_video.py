@@ -13,7 +13,6 @@ from tests.tiny_onnx import photo_of_people
 from trustpose.cli.progress import Interrupted
 from trustpose.io.coco.results import read_results
 from trustpose.io.video import Video
-from trustpose.report import drawn_run as predictions
 from trustpose.report.video import VideoWriter
 
 
@@ -112,7 +111,7 @@ def test_a_video_that_browsers_do_not_play_is_announced(video, monkeypatch):
     arguments = (video / "film.mp4", "--boxes", video / "frames.json", "--frames", 2, "--overwrite", *common(video))
     code, output = run(*arguments)
     assert code == 0 and "MPEG-4" not in output
-    monkeypatch.setattr(predictions, "has_h264", lambda: False)
+    monkeypatch.setattr("trustpose.report.drawn_run.has_h264", lambda: False)
     code, output = run(*arguments)
     message = (
         "film.mp4: is written as MPEG-4 Part 2, which browsers do not play, and without sound; for H.264 with sound: "

@@ -10,14 +10,10 @@ import pytest
 
 from tests.calibration.cases import as_json, made_up
 from tests.parquet_cases import as_csv, write_parts
-from trustpose.evaluation import draws as ranking
-from trustpose.evaluation import draws as resampling
-from trustpose.evaluation import draws as spill
+from trustpose.evaluation import draws
 from trustpose.evaluation.audit import audit
 from trustpose.files import InputError
-from trustpose.io import parquet as parquet_parts
-from trustpose.io import parquet as parquet_sorting
-from trustpose.io import truth_stream as truth_in_batches
+from trustpose.io import parquet, truth_stream
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.io.tables import row_writer
 from trustpose.io.truth_stream import truth_rows
@@ -26,16 +22,15 @@ from trustpose.io.truth_stream import truth_rows
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches, runs and files so small that 90 people need many of each."""
-    monkeypatch.setattr(parquet_parts, "ROWS", 7)
-    monkeypatch.setattr(parquet_sorting, "ROWS", 7)
-    monkeypatch.setattr(parquet_sorting, "_AT_ONCE", 11)
-    monkeypatch.setattr(truth_in_batches, "PHOTOS", 3)
-    monkeypatch.setattr(ranking, "RUN", 64)
-    monkeypatch.setattr(ranking, "BLOCK", 32)
-    monkeypatch.setattr(spill, "HELD_BYTES", 500)
-    monkeypatch.setattr(spill, "BLOCK", 100)
-    monkeypatch.setattr(resampling, "_PHOTOS", 10)
-    monkeypatch.setattr(resampling, "_COUNT_BYTES", 400)
+    monkeypatch.setattr(parquet, "ROWS", 7)
+    monkeypatch.setattr(parquet, "_AT_ONCE", 11)
+    monkeypatch.setattr(truth_stream, "PHOTOS", 3)
+    monkeypatch.setattr(draws, "RUN", 64)
+    monkeypatch.setattr(draws, "BLOCK", 32)
+    monkeypatch.setattr(draws, "HELD_BYTES", 500)
+    monkeypatch.setattr(draws, "SPILL_BLOCK", 100)
+    monkeypatch.setattr(draws, "_PHOTOS", 10)
+    monkeypatch.setattr(draws, "_COUNT_BYTES", 400)
 
 
 def made_up_files(folder: Path, people: int, *, trust: bool) -> tuple[Path, list[dict[str, Any]]]:
@@ -110,7 +105,7 @@ def test_all_layouts_have_the_same_audit(tmp_path: Path, trust: bool, options: s
 
 
 def test_faults_are_named(tmp_path: Path) -> None:
-    import pyarrow.parquet as parquet
+    from pyarrow.parquet import read_table, write_table
 
     gt, rows = made_up_files(tmp_path, 20, trust=False)
     random = np.random.default_rng(0)
@@ -118,13 +113,13 @@ def test_faults_are_named(tmp_path: Path) -> None:
     elsewhere = write_parts(tmp_path / "elsewhere", [*rows, rows[0] | {"image_id": 77}], random)
     with pytest.raises(InputError, match=r"'image_id'.*77"):
         audit(truth, elsewhere)
-    table = parquet.read_table(truth)
+    table = read_table(truth)
     for name, message, wrong in (
         ("twice", "field 'id': 3 occurs twice", table.take([*range(len(table)), 2])),
         ("plain", "no 'categories', expected a ground truth", table.replace_schema_metadata({})),
         ("idless", "column 'id' is missing", table.drop_columns(["id"])),
     ):
-        parquet.write_table(wrong, tmp_path / f"{name}.parquet")
+        write_table(wrong, tmp_path / f"{name}.parquet")
         with pytest.raises(InputError, match=message):
             audit(tmp_path / f"{name}.parquet", parts)
     with pytest.raises(InputError, match="has one category"):

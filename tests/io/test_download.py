@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from trustpose.files import InputError
-from trustpose.io import download as rooms
 from trustpose.io.download import download, is_address, name_in
 
 CONTENT = bytes(range(256)) * 40
@@ -89,8 +88,8 @@ def test_a_good_answer(server: str) -> None:
     ],
 )
 def test_faulty_answers_of_a_server(server: str, page: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "SILENCE", 0.5)
-    monkeypatch.setattr(rooms, "LONGEST", 0.2)
+    monkeypatch.setattr("trustpose.io.download.SILENCE", 0.5)
+    monkeypatch.setattr("trustpose.io.download.LONGEST", 0.2)
     started = time.monotonic()
     with pytest.raises(InputError, match=message) as error:
         download(f"{server}/{page}", limit=1_000_000)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.parquet_cases import write_parts
 from trustpose.files import InputError
-from trustpose.io import pose_stream as results_in_batches
+from trustpose.io import pose_stream
 from trustpose.io.coco import results
 from trustpose.io.columns import Rows
 from trustpose.io.parquet import find_scattered, open_parts
@@ -151,4 +151,4 @@ def test_few_boxes_do_not_show_their_format_alone(tmp_path: Path) -> None:
     small = open_results(write_parts(tmp_path / "small", rows[9:], np.random.default_rng(0)))
     with pytest.raises(InputError, match="fractions of the photo"):
         list(small.batches())
-    assert results_in_batches._FIRST < 8192
+    assert pose_stream._FIRST < 8192

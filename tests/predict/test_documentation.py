@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.predict.tiny_boxes import PICODET
-from trustpose.models.outputs import kinds as outputs
+from trustpose.models.outputs import kinds
 from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.tags import TagOutput
@@ -17,7 +17,7 @@ from trustpose.models.spec import BoxOutput, ModelSpec, SimCCOutput
 BLOCKS = re.findall(r"```json\n(.*?)```", (REPOSITORY / "docs" / "networks.md").read_text(), re.DOTALL)
 
 
-PHOTO_MAPS = [kind.kind for kind in outputs.PHOTO_MAPS]
+PHOTO_MAPS = [kind.kind for kind in kinds.PHOTO_MAPS]
 KIND = [json.loads(block)["output"]["kind"] for block in BLOCKS]
 
 
@@ -37,7 +37,7 @@ def test_documented_specs_are_read(tmp_path, data_dir, block):
 
 
 def test_every_kind_is_documented():
-    assert sorted(KIND) == sorted(outputs.KINDS)
+    assert sorted(KIND) == sorted(kinds.KINDS)
 
 
 def test_the_documented_detector_is_what_training_makes(tmp_path):

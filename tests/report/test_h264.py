@@ -10,7 +10,7 @@ import pytest
 from tests.small_disk import needs_root, small_disk
 from trustpose.files import DiskError, InputError
 from trustpose.io.video import Video
-from trustpose.report import drawn_run as predictions
+from trustpose.report import drawn_run
 from trustpose.report.video import H264Writer, has_h264
 from trustpose.skeletons import COCO_17
 
@@ -241,8 +241,8 @@ def test_a_source_that_only_opencv_reads_is_copied_without_its_times(tmp_path, m
         return opened(name, *rest, **options)
 
     monkeypatch.setattr(av, "open", damaged_source)
-    work = predictions.Sources(files=[source], video=source, frame_rate=20.0)
-    note = predictions.PoseDrawings(work, tmp_path / "out", COCO_17).note
+    work = drawn_run.Sources(files=[source], video=source, frame_rate=20.0)
+    note = drawn_run.PoseDrawings(work, tmp_path / "out", COCO_17).note
     assert note is not None and "written without sound, at a constant frame rate" in note and "\n" not in note
     made = _copy(source, tmp_path / "out.mp4")
     assert len(_times(made)) == len(UNEVEN) and not np.ptp(np.diff(_times(made))).round(6)
@@ -281,12 +281,12 @@ def test_a_full_disk(tmp_path):
 def test_the_codec_is_reported(tmp_path, monkeypatch):
     """With PyAV nothing; without it one line that says what the file is and how to get H.264."""
     assert has_h264()
-    work = predictions.Sources(files=[tmp_path / "in.mp4"], video=_source(tmp_path / "in.mp4"), frame_rate=20.0)
+    work = drawn_run.Sources(files=[tmp_path / "in.mp4"], video=_source(tmp_path / "in.mp4"), frame_rate=20.0)
     frames = [_frame(number) for number in range(3)]
     kinds = {}
     for has in (True, False):
-        monkeypatch.setattr(predictions, "has_h264", lambda has=has: has)
-        drawings = predictions.PoseDrawings(work, tmp_path / str(has), COCO_17)
+        monkeypatch.setattr(drawn_run, "has_h264", lambda has=has: has)
+        drawings = drawn_run.PoseDrawings(work, tmp_path / str(has), COCO_17)
         with drawings:
             for frame in frames:
                 drawings.add(frame)

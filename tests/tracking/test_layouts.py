@@ -12,8 +12,7 @@ from tests.cli.test_in_batches import rows_in
 from tests.evaluation.test_layouts import as_csv
 from tests.parquet_cases import write_parts
 from tests.tracking.cases import rows_of_clips, same_partition, three_clips
-from trustpose.io import parquet as parquet_parts
-from trustpose.io import parquet as parquet_sorting
+from trustpose.io import parquet
 from trustpose.poses import Poses
 from trustpose.tracking import track
 
@@ -23,9 +22,8 @@ Rows = list[dict[str, Any]]
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches and files so small that a clip needs many of each."""
-    monkeypatch.setattr(parquet_parts, "ROWS", 5)
-    monkeypatch.setattr(parquet_sorting, "ROWS", 5)
-    monkeypatch.setattr(parquet_sorting, "_AT_ONCE", 9)
+    monkeypatch.setattr(parquet, "ROWS", 5)
+    monkeypatch.setattr(parquet, "_AT_ONCE", 9)
 
 
 def layouts(folder: Path, rows: Rows) -> list[Path]:

@@ -41,11 +41,9 @@ PRINTED_SIZES = {
 def build_once():
     """Builds networks without data, each once; each runs once on a size, however many heads are attached to it."""
     torch = pytest.importorskip("torch", reason="the train extra is not installed")
-    from trustpose.heads import network as trust_network
     from trustpose.heads.hpcvnet import add_heatmap_layers
+    from trustpose.heads.network import run
     from trustpose.networks.zoo import build
-
-    run = trust_network.run
 
     @cache
     def built(name, layers):
@@ -57,7 +55,7 @@ def build_once():
         return run(network, torch.zeros(shape), reads)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trust_network, "run", lambda network, image, reads: outputs(network, image.shape, reads))
+        patch.setattr("trustpose.heads.network.run", lambda network, image, reads: outputs(network, image.shape, reads))
         yield built
 
 

@@ -19,7 +19,6 @@ from trustpose.datasets.sharding import ShardOptions, write_shards
 from trustpose.files import InputError, write_json
 from trustpose.heads.stages import Stage
 from trustpose.skeletons import COCO_17, LSP_14, MPII_16
-from trustpose.training import teacher as module
 from trustpose.training.crops import CropLabels, collate, training_crops
 from trustpose.training.losses import HEAD_LOSSES
 from trustpose.training.people import open_people
@@ -152,7 +151,7 @@ def test_places_are_the_predictors_for_whole_photos_and_for_parts(teacher):
 
 def test_only_people_with_unknown_joints_are_predicted(teacher, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(module, "predict", lambda *a: asked.append(a[2].tolist()) or predict(*a))
+    monkeypatch.setattr("trustpose.training.teacher.predict", lambda *a: asked.append(a[2].tolist()) or predict(*a))
     full, bare = list(tiny_people(3)), list(faceless(5))[3:]
     people = listed_people([*full, *bare], COCO_17)
     found = with_teacher(people, teacher, 0.0, tmp_path / CACHE)
@@ -163,7 +162,7 @@ def test_only_people_with_unknown_joints_are_predicted(teacher, tmp_path, monkey
 
 def test_predicted_once_and_anew_where_anything_is_another(teacher, tmp_path, monkeypatch, capsys):
     asked, path = [], tmp_path / "training" / CACHE
-    monkeypatch.setattr(module, "predict", lambda *a: asked.append(0) or predict(*a))
+    monkeypatch.setattr("trustpose.training.teacher.predict", lambda *a: asked.append(0) or predict(*a))
     people = faceless(3)
     first = with_teacher(people, teacher, 0.0, path)
     output = "trustpose: the teacher fills 15 of 15 missing joints and removes 0 labels\n"
@@ -203,7 +202,7 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
 
 def test_a_training_with_a_teacher_and_the_next_run_reads_its_predictions(folders, tmp_path, capsys, monkeypatch):
     asked = []
-    monkeypatch.setattr(module, "predict", lambda *a: asked.append(len(a[2])) or predict(*a))
+    monkeypatch.setattr("trustpose.training.teacher.predict", lambda *a: asked.append(len(a[2])) or predict(*a))
     recipe = tiny_recipe()
     write_json(tmp_path / "small.json", to_json(replace(recipe, data=replace(recipe.data, folds=3))))
     arguments = (tmp_path / "small.json", *(word for folder in folders for word in ("--data", folder)), "--out")
