@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.calibration.cases import Fitted, fit, made_up
-from trustpose.calibration.arrays import NOWHERE
+from trustpose.calibration.arrays import MISSING_FEATURE
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.features import FeatureInputs, keypoint_features, pose_features, read_people
 from trustpose.calibration.metrics import find_targets
@@ -92,13 +92,13 @@ def test_features_by_hand() -> None:
     found = tables(poses)
     assert found["pose pose left"][0] == 0 and found["pose pose right"][0] == 1 and found["pose pose top"][0] == 0
     assert found["pose joints outside"][0] == 0
-    assert found["pose x left_wrist"][0] == found["pose length left_elbow–left_wrist"][0] == NOWHERE
+    assert found["pose x left_wrist"][0] == found["pose length left_elbow–left_wrist"][0] == MISSING_FEATURE
     assert found["pose across left_elbow–left_wrist"][0] == 0
-    assert found["mirror distance"][[wrist, wrist + 1], 0].tolist() == [NOWHERE] * 2
-    assert found["distance from middle"][elbow, 0] == 0 and found["distance from middle"][wrist, 0] == NOWHERE
+    assert found["mirror distance"][[wrist, wrist + 1], 0].tolist() == [MISSING_FEATURE] * 2
+    assert found["distance from middle"][elbow, 0] == 0 and found["distance from middle"][wrist, 0] == MISSING_FEATURE
     assert found["nearest joint"][elbow, 0] == 0 and found["nearest joint"][wrist, 0] == 9
     assert found["longest limb"][elbow, 0] == 0  # to the shoulder; the one to the wrist does not count
-    assert found["longest limb"][wrist, 0] == NOWHERE
+    assert found["longest limb"][wrist, 0] == MISSING_FEATURE
     assert found["neighbour's joint"][wrist].tolist() == [4, 4]  # none
     assert found["pose neighbour's joints"][0] == pytest.approx(np.sqrt(2) * 10 / 100)
 
@@ -163,4 +163,4 @@ def test_a_person_without_any_keypoint() -> None:
     poses = replace(poses, missing=poses.missing | (np.arange(6) == 2)[:, None])
     found = tables(poses)
     assert all(np.isfinite(column).all() for column in found.values())
-    assert found["pose pose left"][2] == NOWHERE and (found["x"][:, 2] == NOWHERE).all()
+    assert found["pose pose left"][2] == MISSING_FEATURE and (found["x"][:, 2] == MISSING_FEATURE).all()

@@ -35,7 +35,7 @@ def test_photos_at_once_and_in_parts_are_as_one_by_one(monkeypatch):
     generator = np.random.default_rng(0)
     xy, area = generator.normal(0, 30, (4, 9, 17, 2)), generator.uniform(5e3, 2e4, (4, 9))
     together = oks_between(xy, area, COCO_17.sigmas)
-    monkeypatch.setattr(module, "_TERMS", 17 * 9 * 4)
+    monkeypatch.setattr(module, "_TERMS_AT_A_TIME", 17 * 9 * 4)
     np.testing.assert_array_equal(oks_between(xy, area, COCO_17.sigmas), together)
     np.testing.assert_array_equal(oks_between(xy[2], area[2], COCO_17.sigmas), together[2])
     np.testing.assert_array_equal(together, together.swapaxes(1, 2))

@@ -157,7 +157,7 @@ def test_a_training_gives_a_model_whose_expected_oks_knows_nobody(model, data, t
         plain, poses = before(photo), after(photo)
         np.testing.assert_array_equal(plain.xy, poses.xy)
         assert plain.pose_quality is None and poses.quality is not None and poses.visibility is not None
-        grouped = BottomUpNetwork(spec).grouped(cv2.imread(str(photo))[..., ::-1])
+        grouped = BottomUpNetwork(spec).group(cv2.imread(str(photo))[..., ::-1])
         with torch.no_grad():
             trust = task.head.eval()(torch.from_numpy(grouped.tokens), torch.from_numpy(grouped.whole))
         np.testing.assert_allclose(poses.pose_quality, trust.pose_quality.numpy(), atol=1e-4)

@@ -305,7 +305,7 @@ class Calibrator(CalibratorParts):
     def _compare(self, people: NormalisedPoses, count: int) -> Shift:
         chosen = compared_rows(count)
         people = people if chosen is None else people.rows(chosen)
-        return self.domain.compare(pose_features(people), people.score_of_found())
+        return self.domain.compare(pose_features(people), people.score_of_present())
 
     def _warnings(self, people: NormalisedPoses, count: int) -> tuple[str, ...]:
         return (*self._compare(people, count).warnings(), *self.about_opinions(people))
@@ -444,7 +444,7 @@ class CalibratorStream:
         if len(chosen):
             sample = people.rows(chosen)
             self._features.append(pose_features(sample))
-            self._scores.append(sample.score_of_found())
+            self._scores.append(sample.score_of_present())
         return applied
 
     def state(self) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from jaxtyping import Int
 
-from trustpose.calibration.arrays import expect_names, expect_numbers
+from trustpose.calibration.arrays import check_names, checked_array
 from trustpose.calibration.decisions import Decision
 from trustpose.calibration.features import FeatureInputs
 from trustpose.calibration.metrics import PlainValue
@@ -198,10 +198,10 @@ def _assembled(arrays: dict[str, np.ndarray]) -> CalibratorParts:
 
 def _recalibration(columns: dict[str, np.ndarray]) -> Recalibration:
     """Build the correction. Raises KeyError or ValueError for a column that is missing, unknown or not valid."""
-    expect_names(columns, _RECALIBRATION)
+    check_names(columns, _RECALIBRATION)
     lengths = {"pose": 3}
     return Recalibration(
-        **{name: expect_numbers(column, name, (lengths.get(name, 2),), maximum=1e6) for name, column in columns.items()}
+        **{name: checked_array(column, name, (lengths.get(name, 2),), maximum=1e6) for name, column in columns.items()}
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
-from trustpose.calibration.arrays import NOWHERE, Missing, either, extent_of_found, mean_of_found, unless_missing
+from trustpose.calibration.arrays import MISSING_FEATURE
 from trustpose.calibration.opinions import Opinion
 from trustpose.files import InputError
 from trustpose.geometry.boxes import paired_iou
@@ -19,6 +19,8 @@ from trustpose.skeletons import Skeleton
 
 FAR = 4.0  # largest distance to a neighbour's joint in box sizes (√area), also the value for "none"
 _MAX_PAIRS = 500_000  # pairs of people at a time: some 100 MB
+
+Missing = Bool[np.ndarray, "K N"] | None  # which keypoints an estimator did not place; None: it placed all
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +204,7 @@ class NormalisedPoses:
             opinions=tuple(opinion.rows(index) for opinion in self.opinions),
         )
 
-    def score_of_found(self) -> Float[np.ndarray, "K N"]:
+    def score_of_present(self) -> Float[np.ndarray, "K N"]:
         """The scores, NaN for missing keypoints, whose written score depends on the tool."""
         return unless_missing(self.score, self.missing, _NAN)
 
@@ -216,7 +218,8 @@ def read_people(poses: Poses, skeleton: Skeleton, source: FeatureInputs) -> Norm
     x, y = np.ascontiguousarray(((poses.xy - box[:, None, :2]) / size[:, None, None]).transpose(2, 1, 0))  # (K, N) each
     missing = None if poses.missing is None else np.ascontiguousarray(poses.missing.T)
     if missing is not None:
-        x, y = (np.where(missing, NOWHERE * side / size, axis) for axis, side in zip((x, y), sides.T, strict=True))
+        x = np.where(missing, MISSING_FEATURE * sides[:, 0] / size, x)
+        y = np.where(missing, MISSING_FEATURE * sides[:, 1] / size, y)
     single = np.float32
     return NormalisedPoses(
         skeleton=skeleton,
@@ -244,7 +247,7 @@ def pose_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]]
     features |= {f"x {name}": row for name, row in zip(names, x / people.width, strict=True)}
     features |= {f"y {name}": row for name, row in zip(names, y / people.height, strict=True)}
     for a, b in skeleton.edges:
-        across, down, broken = x[b] - x[a], y[b] - y[a], either(missing, a, b)
+        across, down, broken = x[b] - x[a], y[b] - y[a], missing_either(missing, a, b)
         length = np.hypot(across, down)
         edge = f"{names[a]}–{names[b]}"
         features[f"length {edge}"] = unless_missing(length, broken)
@@ -253,18 +256,18 @@ def pose_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]]
     for left_joint, right_joint in skeleton.flip_pairs:
         distance = np.hypot(x[left_joint] - x[right_joint], y[left_joint] - y[right_joint])
         features[f"mirror distance {names[left_joint]}"] = unless_missing(
-            distance, either(missing, left_joint, right_joint)
+            distance, missing_either(missing, left_joint, right_joint)
         )
     features["nearest neighbour's joint"] = people.near.nearest_same.min(axis=0)
-    features["neighbour's joints"] = mean_of_found(people.near.nearest_same, missing)
+    features["neighbour's joints"] = mean_of_present(people.near.nearest_same, missing)
     return features
 
 
 def whole_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]]:
     """Return the few features (N,) that summarise a person, which each keypoint's model reads too."""
     x, y, score, near = people.x / people.width, people.y / people.height, people.score, people.near
-    min_x, max_x = extent_of_found(x, people.missing)
-    min_y, max_y = extent_of_found(y, people.missing)
+    min_x, max_x = range_of_present(x, people.missing)
+    min_y, max_y = range_of_present(y, people.missing)
     outside = (x < 0) | (x > 1) | (y < 0) | (y > 1)
     features = {
         "pose score": people.pose_score,
@@ -278,7 +281,7 @@ def whole_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]
         "pose right": max_x,
         "pose top": min_y,
         "pose bottom": max_y,
-        "joints outside": mean_of_found(outside, people.missing),
+        "joints outside": mean_of_present(outside, people.missing),
         "others in photo": near.count,
         "others above": near.above,
         "overlap": near.overlap,
@@ -342,10 +345,10 @@ def _limb_features(people: NormalisedPoses) -> dict[str, np.ndarray]:
         scores = [score[b if a == joint else a] for a, b in edges]
         lengths = np.stack([length[edge] for edge in edges])
         broken = None if missing is None else np.stack([missing[a] | missing[b] for a, b in edges])
-        features["joined scores"][joint] = mean_of_found(np.stack(scores), None)
-        features["lowest joined"][joint], features["highest joined"][joint] = extent_of_found(np.stack(scores), None)
-        features["limbs"][joint] = mean_of_found(lengths, broken)
-        features["shortest limb"][joint], features["longest limb"][joint] = extent_of_found(lengths, broken)
+        features["joined scores"][joint] = mean_of_present(np.stack(scores), None)
+        features["lowest joined"][joint], features["highest joined"][joint] = range_of_present(np.stack(scores), None)
+        features["limbs"][joint] = mean_of_present(lengths, broken)
+        features["shortest limb"][joint], features["longest limb"][joint] = range_of_present(lengths, broken)
     return features
 
 
@@ -374,3 +377,38 @@ def _kinds(skeleton: Skeleton) -> np.ndarray:
     """Return a number (K,) for each kind of joint, the same for left and right, in the skeleton's order."""
     first = np.minimum(skeleton.flip_index, np.arange(len(skeleton)))
     return np.unique(first, return_inverse=True)[1].astype(np.float32)
+
+
+def unless_missing(
+    column: Float[np.ndarray, "*K N"],
+    missing: Bool[np.ndarray, "*K N"] | None,
+    value: np.float32 = MISSING_FEATURE,
+) -> Float[np.ndarray, "*K N"]:
+    """Return the column, with `value` where the keypoint is missing."""
+    return column if missing is None else np.where(missing, value, column)
+
+
+def missing_either(missing: Missing, first_joint: int, second_joint: int) -> Bool[np.ndarray, " N"] | None:
+    """Return for which people (N,) one of two keypoints, or both, are missing."""
+    return None if missing is None else missing[first_joint] | missing[second_joint]
+
+
+def mean_of_present(column: Shaped[np.ndarray, "K N"], missing: Missing) -> Float[np.ndarray, " N"]:
+    """Return the mean (N,) over keypoints that are not missing; `MISSING_FEATURE` where all are."""
+    if missing is None:
+        return column.mean(axis=0, dtype=np.float32)
+    count = np.count_nonzero(~missing, axis=0).astype(np.float32)
+    total = np.where(missing, np.float32(0), column).sum(axis=0, dtype=np.float32)
+    return np.where(count > 0, total / np.maximum(count, 1), MISSING_FEATURE)
+
+
+def range_of_present(
+    column: Float[np.ndarray, "K N"], missing: Missing
+) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Return minimum and maximum (N,) over keypoints that are not missing; `MISSING_FEATURE` where all are."""
+    if missing is None:
+        return column.min(axis=0), column.max(axis=0)
+    lowest = column.min(axis=0, where=~missing, initial=np.float32(np.inf))
+    highest = column.max(axis=0, where=~missing, initial=np.float32(-np.inf))
+    all_missing = missing.all(axis=0)
+    return np.where(all_missing, MISSING_FEATURE, lowest), np.where(all_missing, MISSING_FEATURE, highest)

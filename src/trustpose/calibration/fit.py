@@ -309,7 +309,7 @@ def prepare(truth: TruthFile, results: ResultsFile, options: FitOptions, seconds
 def _domain(task: Task) -> Domain:
     """Return the domain of all results, as those of another file are compared, matched or not."""
     people = task.people
-    return Domain.of(pose_features(people), people.score_of_found(), task.options.seed)
+    return Domain.of(pose_features(people), people.score_of_present(), task.options.seed)
 
 
 def _card(

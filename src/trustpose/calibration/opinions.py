@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.calibration.arrays import NOWHERE
+from trustpose.calibration.arrays import MISSING_FEATURE
 from trustpose.calibration.metrics import PlainValue, expect_names
 from trustpose.files import InputError
 from trustpose.geometry.boxes import paired_iou
@@ -181,7 +181,7 @@ FARTHEST = np.float32(30)  # larger distances count as this: an OPKS of 0 in any
 
 @dataclass(frozen=True, eq=False)
 class Opinion:
-    """Another network's predictions for N people, columns last, float32; `NOWHERE` where it lacks them.
+    """Another network's predictions for N people, columns last, float32; `MISSING_FEATURE` where it lacks them.
 
     distance (K, N): from its joint to the first network's; mirrored (K, N): to the first network's joint of the other
     side; both in the units of OPKS. agreement, mirrored_agreement (N,): OKS of one pose with the other, as they are and
@@ -252,19 +252,20 @@ def _compare(
     with np.errstate(over="ignore"):  # a keypoint at 1e300 is as far as can be
         far = np.hypot(*np.moveaxis(mine - theirs, 2, 0)) / (2 * sigmas * np.sqrt(area)[:, None])
         alike = oks(mine, theirs, both_placed.astype(np.int64), area, sigmas)
-    distance = np.where(both_placed, np.minimum(far, FARTHEST), NOWHERE)
-    agreement = np.where(both_placed.any(axis=1), alike, NOWHERE)
+    distance = np.where(both_placed, np.minimum(far, FARTHEST), MISSING_FEATURE)
+    agreement = np.where(both_placed.any(axis=1), alike, MISSING_FEATURE)
     return np.ascontiguousarray(distance.T, dtype=np.float32), agreement.astype(np.float32)
 
 
 def _aligned(column: np.ndarray, row: np.ndarray, has_person: np.ndarray) -> np.ndarray:
-    """Return the other network's column at its rows, people last; `NOWHERE` for people and joints that it lacks."""
-    values = np.where(np.isnan(column), NOWHERE, column)[row].T  # NaN: joints of which its skeleton has none
-    return np.ascontiguousarray(np.where(has_person, values, NOWHERE), dtype=np.float32)
+    """Return the other network's column at its rows, people last; `MISSING_FEATURE` where it lacks the person or
+    joint."""
+    values = np.where(np.isnan(column), MISSING_FEATURE, column)[row].T  # NaN: joints of which its skeleton has none
+    return np.ascontiguousarray(np.where(has_person, values, MISSING_FEATURE), dtype=np.float32)
 
 
 def _no_opinion(people: int, keypoints: int, *, trust: bool) -> Opinion:
-    of_joints, of_people = np.full((keypoints, people), NOWHERE), np.full(people, NOWHERE)
+    of_joints, of_people = np.full((keypoints, people), MISSING_FEATURE), np.full(people, MISSING_FEATURE)
     return Opinion(
         *(np.zeros(people, dtype=bool), of_joints, of_joints, of_people, of_people, of_joints, of_people),
         quality=of_joints if trust else None,

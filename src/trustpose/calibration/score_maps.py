@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.calibration.arrays import Missing, expect_names, expect_numbers, unless_missing
-from trustpose.calibration.features import NormalisedPoses
+from trustpose.calibration.arrays import check_names, checked_array
+from trustpose.calibration.features import Missing, NormalisedPoses, unless_missing
 from trustpose.calibration.metrics import Targets
 from trustpose.files import InputError
 from trustpose.metrics.reliability import scale_to_unit
@@ -214,7 +214,7 @@ class LogisticMaps:
 
     def __post_init__(self) -> None:
         for name in ("slope", "offset"):
-            expect_numbers(getattr(self, name), name, (None,))
+            checked_array(getattr(self, name), name, (None,))
         if self.slope.shape != self.offset.shape or len(self.slope) % 3 != 1:
             raise ValueError(f"LogisticMaps: expected 3K + 1 slopes and offsets, got {self.slope.shape}")
         _check_of_missing(self.of_missing, len(self.slope))
@@ -265,9 +265,9 @@ class IsotonicMaps:
     of_missing: OfMissing = None
 
     def __post_init__(self) -> None:
-        expect_numbers(self.x, "x", (None,))
-        expect_numbers(self.y, "y", (len(self.x),), minimum=0.0, maximum=1.0)
-        start = expect_numbers(self.start, "start", (None,), kinds="iu", minimum=0.0).astype(np.int64)
+        checked_array(self.x, "x", (None,))
+        checked_array(self.y, "y", (len(self.x),), minimum=0.0, maximum=1.0)
+        start = checked_array(self.start, "start", (None,), kinds="iu", minimum=0.0).astype(np.int64)
         if len(start) % 3 != 2 or (np.diff(start) <= 0).any() or start[0] != 0 or start[-1] != len(self.x):
             raise ValueError("IsotonicMaps: expected 3K + 1 curves of one knot or more")
         inside = np.ones(len(self.x), dtype=np.bool_)
@@ -327,7 +327,7 @@ def _isotonic(score: np.ndarray, target: np.ndarray, rises: bool) -> tuple[np.nd
 def maps_of_arrays(method: str, arrays: Mapping[str, np.ndarray]) -> LogisticMaps | IsotonicMaps:
     """Build maps from `arrays`. Raises KeyError or ValueError for a missing or wrong array."""
     needed = ("x", "y", "start") if method == "isotonic" else ("slope", "offset")
-    expect_names(arrays, needed, optional=("of_missing",))
+    check_names(arrays, needed, optional=("of_missing",))
     if method == "isotonic":
         return IsotonicMaps(arrays["x"], arrays["y"], arrays["start"], arrays.get("of_missing"))
     if method in ("platt", "temperature"):
@@ -363,7 +363,7 @@ def _with_missing(probabilities: Probabilities, people: NormalisedPoses, of_miss
 
 def _check_of_missing(of_missing: OfMissing, curves: int) -> None:
     if of_missing is not None:
-        expect_numbers(of_missing, "of_missing", (2, (curves - 1) // 3), minimum=0.0, maximum=1.0)
+        checked_array(of_missing, "of_missing", (2, (curves - 1) // 3), minimum=0.0, maximum=1.0)
 
 
 def _saved(of_missing: OfMissing) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from trustpose.calibration.arrays import LARGEST, expect_names, expect_numbers
+from trustpose.calibration.arrays import LARGEST, check_names, checked_array
 from trustpose.calibration.opinions import Opinion
 from trustpose.files import InputError
 
@@ -78,7 +78,7 @@ class Domain:
         count, levels = len(self.names), len(LEVELS)
         shapes = ((count,), (count,), (count, levels), (count, count), (levels,))
         for name, shape in zip(_ARRAYS, shapes, strict=True):
-            expect_numbers(getattr(self, name), f"domain/{name}", shape, minimum=1e-9 if name == "spread" else None)
+            checked_array(getattr(self, name), f"domain/{name}", shape, minimum=1e-9 if name == "spread" else None)
         if not 0 <= self.far <= LARGEST:
             raise ValueError(f"domain/far: expected a number of at least 0, got {self.far}")
         if (np.diff(self.quantiles) < 0).any() or (np.diff(self.scores) < 0).any():
@@ -140,7 +140,7 @@ class Domain:
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Domain":
         """Build a domain from `arrays`. Raises KeyError or ValueError for a missing or wrong array."""
-        expect_names(arrays, (*_ARRAYS, "names", "far"))
+        check_names(arrays, (*_ARRAYS, "names", "far"))
         columns = {name: arrays[name] for name in _ARRAYS}
         return cls(names=tuple(map(str, arrays["names"].tolist())), far=float(arrays["far"]), **columns)
 
@@ -223,7 +223,7 @@ class OpinionDomain:
 
     def __post_init__(self) -> None:
         for name in _OPINION_ARRAYS:
-            levels = expect_numbers(getattr(self, name), f"opinion/{name}", (len(LEVELS),))
+            levels = checked_array(getattr(self, name), f"opinion/{name}", (len(LEVELS),))
             if (np.diff(levels) < 0).any():
                 raise ValueError(f"opinion/{name}: expected increasing quantiles")
 
@@ -251,7 +251,7 @@ class OpinionDomain:
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "OpinionDomain":
         """Build from `arrays`. Raises KeyError or ValueError for a missing or wrong array."""
-        expect_names(arrays, _OPINION_ARRAYS)
+        check_names(arrays, _OPINION_ARRAYS)
         return cls(**arrays)
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.calibration.arrays import expect_names, expect_numbers
+from trustpose.calibration.arrays import check_names, checked_array
 from trustpose.calibration.features import NormalisedPoses, keypoint_features, pose_features, whole_features
 from trustpose.calibration.metrics import Targets
 from trustpose.calibration.opinions import keypoint_opinions, pose_opinions
@@ -41,9 +41,9 @@ class TreeTables:
         trees = len(self.feature)
         if trees > _MAX_TREES:
             raise ValueError(f"TreeTables: expected at most {_MAX_TREES} trees, got {trees}")
-        expect_numbers(self.feature, "feature", (trees, MAX_SPLITS), kinds="iu", minimum=-1.0, maximum=32767.0)
-        expect_numbers(self.threshold, "threshold", (trees, MAX_SPLITS), maximum=float(np.finfo(np.float32).max))
-        expect_numbers(self.answer, "answer", (trees, 2**MAX_SPLITS), maximum=1e6)
+        checked_array(self.feature, "feature", (trees, MAX_SPLITS), kinds="iu", minimum=-1.0, maximum=32767.0)
+        checked_array(self.threshold, "threshold", (trees, MAX_SPLITS), maximum=float(np.finfo(np.float32).max))
+        checked_array(self.answer, "answer", (trees, 2**MAX_SPLITS), maximum=1e6)
 
     @classmethod
     def of(cls, dump: dict[str, Any]) -> "TreeTables":
@@ -180,7 +180,7 @@ class Trees:
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Trees":
         """Build trees from `arrays`. Raises KeyError or ValueError for a missing or wrong array."""
         parts = [f"{name}.{part}" for name in MODELS for part in ("feature", "threshold", "answer")]
-        expect_names(arrays, ["pose_names", "keypoint_names", *parts])
+        check_names(arrays, ["pose_names", "keypoint_names", *parts])
         tables = {
             name: TreeTables(arrays[f"{name}.feature"], arrays[f"{name}.threshold"], arrays[f"{name}.answer"])
             for name in MODELS

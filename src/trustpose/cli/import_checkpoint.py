@@ -1,6 +1,6 @@
 """`trustpose import`: convert a public checkpoint to a model folder."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
@@ -14,7 +14,8 @@ from trustpose.options import argument, option
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """The arguments of `export.checkpoint_import.import_file`."""
+    """The checkpoint and the model folder to write: what `export.checkpoint_import.import_file` takes, by the same
+    names."""
 
     checkpoint: str = argument(
         metavar="FILE", help="A .pth, .pt, .safetensors or .caffemodel file, or its web address."
@@ -51,22 +52,10 @@ def import_checkpoint(options: ImportOptions) -> None:
     try:
         from trustpose.export.checkpoint_import import import_file
         from trustpose.export.model_folder import UNKNOWN
-    except ModuleNotFoundError as missing:
-        raise InputError(not_installed(missing.name, "train")) from None
-    spec = import_file(
-        options.checkpoint,
-        options.network,
-        options.out,
-        family=options.from_,
-        size=options.size,
-        skeleton=options.skeleton,
-        channels=options.channels,
-        sha256=options.sha256,
-        name=options.name,
-        licence=options.licence,
-        source=options.source,
-    )
-    model = f"{spec.name}, {len(spec.skeleton)} keypoints ({spec.skeleton.name})"
-    typer.echo(f"{options.out}: {model}, {spec.input.height}×{spec.input.width}")
+    except ModuleNotFoundError as error:  # torch is in an extra
+        raise InputError(not_installed(error.name, "train")) from None
+    spec = import_file(**asdict(options))
+    skeleton, size = spec.skeleton, f"{spec.input.height}×{spec.input.width}"
+    typer.echo(f"{options.out}: {spec.name}, {len(skeleton)} keypoints ({skeleton.name}), {size}")
     if spec.licence != UNKNOWN:
         typer.echo(f"Licence of the weights: {spec.licence}")

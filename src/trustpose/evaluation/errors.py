@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.draws import Curves, Findings, PhotoTable, Spill, quantiles
-from trustpose.evaluation.record import CompetingScores, Errors, ScoringErrors, known
+from trustpose.evaluation.record import CompetingScores, Errors, ScoringErrors, none_if_nan
 from trustpose.geometry.expected_error import expected_error, quality_if_labelled
 from trustpose.metrics import bootstrap
 from trustpose.metrics.diagnosis import DIAGNOSED, Diagnosis, diagnose, diagnose_scores
@@ -58,7 +58,7 @@ class KeypointErrors:
         )
         by_score = list(zip(precision, recall, strict=True))
         gains = stage_gains(*stage_precisions(by_score, (rescored[0], rescored_recall[0])))
-        return Errors(**self._counts, ap_gain={name: known(float(gains[name].mean())) for name in STAGES})
+        return Errors(**self._counts, ap_gain={name: none_if_nan(float(gains[name].mean())) for name in STAGES})
 
 
 def diagnosis(batch: Batch) -> Diagnosis:

@@ -11,7 +11,16 @@ from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.details import Draws
 from trustpose.evaluation.display import AuditDisplay
 from trustpose.evaluation.draws import Findings, PhotoTable
-from trustpose.evaluation.record import Audit, Comparison, Curve, Localisation, Number, PartRate, known, plain
+from trustpose.evaluation.record import (
+    Audit,
+    Comparison,
+    Curve,
+    Localisation,
+    Number,
+    PartRate,
+    json_value,
+    none_if_nan,
+)
 from trustpose.files import InputError, shown
 from trustpose.io.coco.truth import TruthFile
 from trustpose.metrics.bootstrap import sums_by_group
@@ -215,14 +224,14 @@ class _MetricSums:
             title=rule.title if metric.name == "nme" else f"{rule.title}@{metric.fraction:g}",
             fraction=metric.fraction,
             reference=rule.reference,
-            total=known(rates.pooled(columns)[0]),
-            all=known(rates.pooled()[0]),
-            mean=known(of_groups[is_defined].mean()) if is_defined.any() else None,
-            auc=known(area_under_curve(curve.fractions, curve.pooled(columns))),
-            error=known(mean_of(self._error, labels)) if layout.is_of_joints and self._is_finite else None,
-            groups={name: known(rate) for name, rate in groups.items()},
+            total=none_if_nan(rates.pooled(columns)[0]),
+            all=none_if_nan(rates.pooled()[0]),
+            mean=none_if_nan(of_groups[is_defined].mean()) if is_defined.any() else None,
+            auc=none_if_nan(area_under_curve(curve.fractions, curve.pooled(columns))),
+            error=none_if_nan(mean_of(self._error, labels)) if layout.is_of_joints and self._is_finite else None,
+            groups={name: none_if_nan(rate) for name, rate in groups.items()},
             parts={
-                name: PartRate(known(rate), int(n))
+                name: PartRate(none_if_nan(rate), int(n))
                 for name, rate, n in zip(layout.names, rates.rate[0], rates.count, strict=True)
             },
             people=self._counted,
@@ -230,8 +239,8 @@ class _MetricSums:
             without_reference=people - self._counted,
             curve=Curve(
                 tuple(np.round(curve.fractions, 6).tolist()),
-                tuple(map(known, curve.pooled(columns))),
-                {name: tuple(map(known, shares)) for name, shares in curve.joined(layout.groups).items()},
+                tuple(map(none_if_nan, curve.pooled(columns))),
+                {name: tuple(map(none_if_nan, shares)) for name, shares in curve.joined(layout.groups).items()},
             ),
         )
 
@@ -361,7 +370,7 @@ class JointsAudit(AuditDisplay):
             return None
         if first != "localisation":
             raise KeyError(first)
-        value: Any = plain(self.localisation)
+        value: Any = json_value(self.localisation)
         for part in parts:
             value = value[part]
         return value
@@ -369,7 +378,8 @@ class JointsAudit(AuditDisplay):
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON: an `Audit`'s keys, null where OKS is needed."""
         names = ("localisation", "intervals", "inputs", "notes", "compare", "score_field")
-        return {name: None for name in _OTHER_KEYS if name != "details"} | {n: plain(getattr(self, n)) for n in names}
+        values = {name: json_value(getattr(self, name)) for name in names}
+        return {name: None for name in _OTHER_KEYS if name != "details"} | values
 
     def __getattr__(self, name: str) -> Any:
         if name in _OTHER_KEYS:

@@ -1,4 +1,8 @@
-"""The record of an audit: every number with the name it has in the JSON; None if it cannot be computed."""
+"""The record of an audit: every number with the name that it has in the JSON.
+
+`Audit`, the whole, stands at the end; before it the records of its sections, in the order of its fields. A number that
+cannot be computed is None: there are no people or scores for it, or they are all alike.
+"""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -13,12 +17,20 @@ from trustpose.metrics.average_precision import AveragePrecision
 from trustpose.metrics.localisation import PixelTrust
 from trustpose.poses import Area
 
-Number = float | None
+Number = float | None  # None: it cannot be computed
 
 
 @dataclass(frozen=True)
 class PoseTrust:
-    """The pose score against OKS, over the n poses whose person has labels; ECE is None for scores outside 0–1."""
+    """How well a pose's score says how good the pose is: the score against OKS, over poses matched to labelled people.
+
+    Attributes:
+        pearson: Pearson's r, −1 to 1.
+        spearman: Spearman's rank correlation, −1 to 1.
+        n: number of poses.
+        ece: expected calibration error over 15 bins of equal width, 0–1; None for scores outside 0–1.
+        ece_equal_mass: the same over bins with equal numbers of poses.
+    """
 
     pearson: Number
     spearman: Number
@@ -29,9 +41,16 @@ class PoseTrust:
 
 @dataclass(frozen=True)
 class KeypointTrust:
-    """Keypoint scores against OPKS, unlabelled keypoints counting 0, over n = poses × K keypoints.
+    """How well a keypoint's score says how good the keypoint is: the score against OPKS, 0 for an unlabelled keypoint.
 
-    `pearson_pose_mean` correlates the average score of a pose with its average OPKS (HPCVNet poster, second table).
+    Attributes:
+        pearson: Pearson's r over keypoints, −1 to 1.
+        pearson_pose_mean: r of the mean score of a pose's keypoints with their mean OPKS (HPCVNet poster, table 2).
+        ece: expected calibration error over 15 bins of equal width, 0–1; None for scores outside 0–1.
+        ece_equal_mass: the same over bins with equal numbers of keypoints.
+        brier: mean squared difference of score and OPKS, 0–1.
+        n: number of keypoints: poses × K.
+        source: the field that was compared, "keypoint_quality" or the third number of `keypoints`.
     """
 
     pearson: Number
@@ -45,7 +64,13 @@ class KeypointTrust:
 
 @dataclass(frozen=True)
 class LabelledVisibility:
-    """Separating labelled from unlabelled keypoints (HPCVNet poster); `threshold`: the best one for a raw score."""
+    """How well labelled keypoints are told from those without a label, as two classes (HPCVNet poster).
+
+    Attributes:
+        precision, recall, f1, accuracy: of "labelled", 0–1.
+        threshold: the raw score from which a keypoint counts as labelled, the best on these people; None where the
+            file has `visibility`.
+    """
 
     precision: Number
     recall: Number
@@ -56,14 +81,23 @@ class LabelledVisibility:
 
 @dataclass(frozen=True)
 class F1:
-    """One class's F1."""
+    """The F1 of one class, an object in the JSON.
+
+    Attributes:
+        f1: 0–1.
+    """
 
     f1: Number
 
 
 @dataclass(frozen=True)
 class TernaryVisibility:
-    """F1 of absent, occluded and visible and their support-weighted total (metamodel paper, Tables 1, 2, 7, 8)."""
+    """How well absent, occluded and visible keypoints are told apart (metamodel paper, tables 1, 2, 7 and 8).
+
+    Attributes:
+        absent, occluded, visible: the F1 of each class.
+        total: their mean, weighted by how many keypoints each class has.
+    """
 
     absent: F1
     occluded: F1
@@ -73,7 +107,12 @@ class TernaryVisibility:
 
 @dataclass(frozen=True)
 class RankedClass:
-    """How well a score ranks a class above the others, over all thresholds."""
+    """How well a score ranks the keypoints of a class above the others, over all thresholds.
+
+    Attributes:
+        average_precision: area under precision over recall, 0–1.
+        auroc: probability that a keypoint of the class has the higher score of a pair, 0–1; .5 is chance.
+    """
 
     average_precision: Number
     auroc: Number
@@ -81,10 +120,17 @@ class RankedClass:
 
 @dataclass(frozen=True)
 class OccludedKeypoints:
-    """P(occluded) at every threshold. `average_precision` and `auroc` are among the n labelled keypoints, of which
-    `share` is occluded, a random score's average precision; `given_labelled` ranks them by P(occluded) / (P(occluded) +
-    P(visible)) instead. `best_f1`, among all keypoints as the ternary F1, is of "occluded from a threshold on", the
-    threshold chosen on other photos than it is reported on; `threshold` is the best on all."""
+    """How well P(occluded) says which keypoints are occluded, at every threshold.
+
+    Attributes:
+        average_precision, auroc: as of `RankedClass`, among labelled keypoints.
+        given_labelled: the same for the ranking by P(occluded) / (P(occluded) + P(visible)).
+        best_f1: F1 of "occluded from a threshold on" among all keypoints, as the ternary F1; the threshold is chosen on
+            other photos than it is reported on.
+        threshold: the best threshold on all photos.
+        share: share of the labelled keypoints that are occluded: the average precision of a random score.
+        n: number of labelled keypoints.
+    """
 
     average_precision: Number
     auroc: Number
@@ -97,7 +143,13 @@ class OccludedKeypoints:
 
 @dataclass(frozen=True)
 class VisibilityTrust:
-    """How well visibility is predicted, as two classes and as three, and the occluded class at every threshold."""
+    """How well visibility is predicted.
+
+    Attributes:
+        labelled: as two classes, labelled or not.
+        ternary: as three classes: absent, occluded and visible.
+        occluded: the occluded class at every threshold.
+    """
 
     labelled: LabelledVisibility
     ternary: TernaryVisibility
@@ -106,8 +158,15 @@ class VisibilityTrust:
 
 @dataclass(frozen=True)
 class PresenceTrust:
-    """The results' `presence` against whether each is the one box for a person that the labellers boxed
-    (`metrics.classification`), over the n results in photos whose people all have boxes."""
+    """How well `presence` says whether a result is the one box for a person that the labellers boxed
+    (`metrics.classification`), over results in photos whose people all have boxes.
+
+    Attributes:
+        auroc: probability that such a result has the higher presence of a pair, 0–1.
+        ece: expected calibration error over 15 bins of equal width, 0–1.
+        brier: mean squared difference of presence and outcome, 0–1.
+        n: number of results.
+    """
 
     auroc: Number
     ece: Number
@@ -117,7 +176,13 @@ class PresenceTrust:
 
 @dataclass(frozen=True)
 class OcclusionBenchmark:
-    """AP of the n people with a given number of labelled keypoints, all others ignored (OKS-Net, Fig. 6 and 12)."""
+    """AP of people with a certain number of labelled keypoints; all others are ignored (OKS-Net, figures 6 and 12).
+
+    Attributes:
+        AP: by the file's score, 0–1.
+        oracle_AP: by the true OKS as score.
+        n: number of people.
+    """
 
     AP: Number
     oracle_AP: Number
@@ -126,7 +191,12 @@ class OcclusionBenchmark:
 
 @dataclass(frozen=True)
 class CrowdLevel:
-    """AP of the n people in the photos of one of CrowdPose's crowding levels, evaluated alone."""
+    """AP of the photos of one of CrowdPose's crowding levels, evaluated alone.
+
+    Attributes:
+        AP: 0–1.
+        n: number of people.
+    """
 
     AP: Number
     n: int
@@ -134,8 +204,15 @@ class CrowdLevel:
 
 @dataclass(frozen=True)
 class CategoryPrecision:
-    """The ten numbers of COCO evaluation over one category with n people that count; `oracle_AP` with the true OKS as
-    score."""
+    """The ten numbers of COCO evaluation over one category.
+
+    Attributes:
+        AP, AP50, AP75, APm, APl: average precision, 0–1: over all OKS thresholds, at .5, at .75, of medium and of large
+            people.
+        AR, AR50, AR75, ARm, ARl: average recall, in the same way.
+        oracle_AP: AP with the true OKS as score.
+        n: number of people that count.
+    """
 
     AP: Number
     AP50: Number
@@ -153,8 +230,15 @@ class CategoryPrecision:
 
 @dataclass(frozen=True)
 class KeypointType:
-    """One keypoint of the skeleton: number of labels, their mean OPKS, ECE and Pearson of its score, AP and AR over
-    keypoints (mAPK)."""
+    """One keypoint of the skeleton.
+
+    Attributes:
+        n: number of labels.
+        mean_opks: mean OPKS of labelled keypoints, 0–1.
+        pearson: r of its score with its OPKS, −1 to 1.
+        ece: expected calibration error of its score, 0–1; None for scores outside 0–1.
+        AP, AR: over keypoints instead of people (mAPK), 0–1.
+    """
 
     n: int
     mean_opks: Number
@@ -166,7 +250,16 @@ class KeypointType:
 
 @dataclass(frozen=True)
 class Errors:
-    """Number of keypoints by kind of error (Ronchi & Perona), and the AP gained by correcting each kind."""
+    """Number of keypoints of each kind of error (Ronchi and Perona), and the AP that correcting each kind would gain.
+
+    Attributes:
+        good: close to the label.
+        jitter: near it.
+        inversion: on another joint of the same person.
+        swap: on a joint of another person.
+        miss: on none.
+        ap_gain: AP after correcting a kind minus AP, by the kind's name.
+    """
 
     good: int
     jitter: int
@@ -178,7 +271,12 @@ class Errors:
 
 @dataclass(frozen=True)
 class PartRate:
-    """The share of correct predictions of one joint or limb among the n labels that count."""
+    """The share of correct predictions of one joint or limb.
+
+    Attributes:
+        rate: 0–1.
+        n: number of labels that count.
+    """
 
     rate: Number
     n: int
@@ -186,7 +284,13 @@ class PartRate:
 
 @dataclass(frozen=True)
 class Curve:
-    """Shares at each fraction of the reference length: `total`, and of each group of joints or limbs."""
+    """Shares of correct predictions at each distance, as a fraction of the reference length.
+
+    Attributes:
+        fractions: of the reference length, ascending.
+        total: share at each fraction, of all groups' joints or limbs.
+        groups: the same of each group of joints or limbs, by its name.
+    """
 
     fractions: tuple[float, ...]
     total: tuple[Number, ...]
@@ -195,13 +299,23 @@ class Curve:
 
 @dataclass(frozen=True)
 class Localisation:
-    """One metric: a joint or limb is correct within `fraction` of `reference`.
+    """PCK or one of its relatives: a joint or limb is correct within a fraction of a reference length.
 
-    `total` pools the joints of all groups, `all` those outside too (MPII's pelvis and thorax), `mean` is the mean of
-    the groups, `auc` the mean height of the total's curve. `error` is the mean error of all joints in reference
-    lengths, None for limbs, and where a joint has no prediction. `groups` join left and right; `parts` are all joints
-    or limbs by name. `people` count; `without_result` of them have no result and are wrong throughout;
-    `without_reference` others are left out, as they have no reference length.
+    Attributes:
+        title: name of the metric, such as "PCKh".
+        fraction: of the reference length, within which a prediction is correct.
+        reference: what the reference length is, such as "the torso diameter, left shoulder to right hip".
+        total: share of correct predictions over the joints of all groups, 0–1.
+        all: the same with the joints that are in no group (MPII's pelvis and thorax).
+        mean: mean of the groups' shares.
+        auc: mean height of the total's curve, 0–1.
+        error: mean error of all joints in reference lengths; None for limbs, and where a joint has no prediction.
+        groups: share of each group, left and right together, by its name.
+        parts: each joint or limb by its name.
+        people: number of people that count.
+        without_result: how many of them have no result; they are wrong throughout.
+        without_reference: number of further people, left out, as they have no reference length.
+        curve: shares at every fraction.
     """
 
     title: str
@@ -227,7 +341,12 @@ class Localisation:
 
 @dataclass(frozen=True)
 class JointTracking:
-    """One joint in PoseTrack's numbers, 0 to 1."""
+    """PoseTrack's numbers of one joint.
+
+    Attributes:
+        MOTA: multiple object tracking accuracy, at most 1.
+        MOTP, precision, recall, AP: 0–1.
+    """
 
     MOTA: Number
     MOTP: Number
@@ -238,8 +357,13 @@ class JointTracking:
 
 @dataclass(frozen=True)
 class PoseTrack:
-    """PoseTrack's numbers, as its code poseval computes them: means over joints, 0 to 1; switches of all joints; and
-    each joint's by name."""
+    """PoseTrack's numbers, as its code poseval computes them.
+
+    Attributes:
+        MOTA, MOTP, precision, recall, AP: means over joints; see `JointTracking`.
+        switches: how often a person's track id changes, over all joints.
+        joints: each joint by its name.
+    """
 
     MOTA: Number
     MOTP: Number
@@ -252,8 +376,22 @@ class PoseTrack:
 
 @dataclass(frozen=True)
 class Tracking:
-    """How well people are tracked, by OKS: HOTA with its parts, IDF1 with precision and recall, and CLEAR MOT at OKS
-    0.5, with the numbers that it counts, and how many poses are of no track; `posetrack` is None without head boxes."""
+    """How well people are tracked, by OKS.
+
+    Attributes:
+        HOTA: higher order tracking accuracy, 0–1, the root of detection times association averaged over OKS thresholds.
+        DetA, AssA, LocA: its parts: detection, association, localisation.
+        IDF1, IDP, IDR: F1, precision and recall of identities, 0–1.
+        MOTA, MOTP: CLEAR MOT at OKS .5: accuracy, at most 1, and mean OKS of matches.
+        switches: how often a person's track id changes.
+        fragments: how often a person's track is interrupted.
+        misses: labelled people in a frame without a pose.
+        false_alarms: poses without a person.
+        people, poses: labelled people and poses in all frames.
+        untracked: poses that are of no track.
+        frames, clips: how many there are.
+        posetrack: PoseTrack's numbers; None without boxes of heads.
+    """
 
     HOTA: Number
     DetA: Number
@@ -278,7 +416,12 @@ class Tracking:
 
 @dataclass(frozen=True)
 class ThresholdPrecision:
-    """AP at one OKS threshold, ranked by the score and by the true OKS (OKS-Net, tables XII and XIII)."""
+    """AP at one OKS threshold (OKS-Net, tables XII and XIII).
+
+    Attributes:
+        AP: ranked by the file's score, 0–1.
+        oracle_AP: ranked by the true OKS.
+    """
 
     AP: Number
     oracle_AP: Number
@@ -286,8 +429,14 @@ class ThresholdPrecision:
 
 @dataclass(frozen=True)
 class CompetingScores:
-    """Histograms of the poses within OKS 0.1 of people whom several are near: of each person's closest pose, and of the
-    others. `overlap` is the sum of the smaller of both heights, the red bars of OKS-Net's figure 11."""
+    """Histograms of the scores of poses that compete for a person: those within OKS .1, where there are several.
+
+    Attributes:
+        edges: of the bins.
+        closest: number of poses in each bin that are closest to their person.
+        others: number of the other poses in each bin.
+        overlap: sum over bins of the smaller number, the red bars of OKS-Net's figure 11.
+    """
 
     edges: tuple[float, ...]
     closest: tuple[int, ...]
@@ -297,8 +446,15 @@ class CompetingScores:
 
 @dataclass(frozen=True)
 class ScoringErrors:
-    """Scoring errors (Ronchi & Perona, section 3.2) by the score, and by the optimal one: people whose closest pose
-    another pose within OKS 0.5 outranks, and histograms. The optimal score reorders `reordered_images` of `images`."""
+    """Scoring errors (Ronchi and Perona, section 3.2): people whose closest pose another pose within OKS .5 outranks.
+
+    Attributes:
+        errors: number of such people by the file's score.
+        errors_by_optimal_score: the same by the optimal score.
+        reordered_images: number of images in which the optimal score changes the order of the poses.
+        images: number of images.
+        score, optimal_score: histograms of competing poses by each score.
+    """
 
     errors: int
     errors_by_optimal_score: int
@@ -310,8 +466,12 @@ class ScoringErrors:
 
 @dataclass(frozen=True)
 class KeypointPrecision:
-    """mAPK of one group of joints (metamodel paper, tables 3 and 4): with all keypoints, and without those that the
-    estimator takes for absent."""
+    """AP and AR over the keypoints of a group of joints (mAPK; metamodel paper, tables 3 and 4).
+
+    Attributes:
+        AP, AR: with all keypoints, 0–1.
+        non_0_AP, non_0_AR: without those that the estimator takes for absent.
+    """
 
     AP: Number
     AR: Number
@@ -321,8 +481,15 @@ class KeypointPrecision:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`difference` of a number of results file `file` minus that of `against`; `metric` is its dotted name. `low` and
-    `high` are its 95 % interval over paired draws of photos; None without draws."""
+    """The difference of one number between two results files on the same ground truth.
+
+    Attributes:
+        file: name of the results file.
+        against: name of the other.
+        metric: the number's dotted name, such as "pose.pearson".
+        difference: the number of `file` minus that of `against`.
+        low, high: 95 % interval over paired draws of photos; None without draws.
+    """
 
     file: str
     against: str
@@ -334,7 +501,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class AuditNumbers:
-    """How good poses are, and how reliable their scores: the first part of an `Audit`."""
+    """The first sections of an `Audit`: how good poses are, and how reliable their scores.
+
+    Attributes:
+        ap: the ten numbers of COCO evaluation by the file's score.
+        oracle_ap: the same with the true OKS as score.
+        headroom: `oracle_ap.AP` − `ap.AP`: what a better score could gain.
+        pose: the pose score against OKS.
+        keypoint: keypoint scores against OPKS.
+        visibility: predicted visibility against the labels'.
+    """
 
     ap: AveragePrecision
     oracle_ap: AveragePrecision
@@ -346,29 +522,49 @@ class AuditNumbers:
     def number(self, name: str) -> Number:
         """Return a number by its dotted name, as in `intervals`: "ap.AP", "visibility.ternary.total.f1", "headroom".
 
-        Raises KeyError if there is no such number.
+        Raises KeyError if there is no number of that name.
         """
-        first, *parts = name.split(".")
-        if first not in self.__dataclass_fields__:
-            raise KeyError(first)
-        value: Any = getattr(self, first)
-        value = cast(Any, value.as_dict() if isinstance(value, AveragePrecision) else plain(value))
-        for part in parts:
-            value = None if value is None else value[part]  # a section that this audit does not have
+        section_name, *keys = name.split(".")
+        if section_name not in self.__dataclass_fields__:
+            raise KeyError(section_name)
+        section = getattr(self, section_name)
+        value = cast(Any, section.as_dict() if isinstance(section, AveragePrecision) else json_value(section))
+        for key in keys:
+            value = None if value is None else value[key]  # None: a section that this audit does not have
         return value
 
 
 @dataclass(frozen=True, repr=False)
 class Audit(AuditNumbers, AuditDisplay):
-    """How good one results file's poses are and how reliable its scores; `as_dict()` is the audit JSON.
+    """How good the poses of a results file are, and how reliable its scores: what `tp.audit` returns.
 
-    `score_field` ranks, `pose_field` is compared with OKS. `intervals` maps a number's dotted name ("pose.pearson") to
-    its 95 % interval from resampling images. `crowd` has CrowdPose's levels "easy", "medium" and "hard", empty if
-    photos have no crowd index; `categories` has each category by name if all were read, and `ap` and `oracle_ap` are
-    then their means. `compare` has the differences from other audits, filled by `comparison.with_comparisons`.
-    `tracking` is None unless both files have track ids. `localisation` has PCK and its relatives by name, those asked
-    for or the data set's own; `tables` those of `evaluation.precision` that were asked for. `details` has arrays
-    behind the numbers.
+    Attributes:
+        ap, oracle_ap, headroom, pose, keypoint, visibility: see `AuditNumbers`.
+        presence: `presence` against whether there is a person.
+        pixels: errors in pixels against `Poses.expected_error`.
+        errors: keypoints by kind of error.
+        occlusion: AP by the number of labelled keypoints, "0-5" to "15-17".
+        crowd: AP by CrowdPose's levels "easy", "medium" and "hard"; empty if photos have no crowd index.
+        categories: each category by its name if all were read; `ap` and `oracle_ap` are then their means.
+        keypoint_types: each keypoint of the skeleton by its name.
+        intervals: by a number's dotted name, "pose.pearson", its 95 % interval from draws of photos, (low, high).
+        area: the area that OKS uses: "segment", "box" or "box*0.53".
+        score_field: field of a result by which poses are ranked.
+        pose_field: field that is compared with OKS.
+        inputs: name, SHA-256 and number of rows of both files.
+        notes: sentences on what could not be computed, and why.
+        compare: differences from other audits, filled by `tp.compare`.
+        tracking: how well people are tracked; None unless both files have track ids.
+        localisation: PCK and its relatives by name: those that were asked for, or the data set's usual ones.
+        tables: the tables of papers that were asked for (`evaluation.precision`).
+        details: arrays behind the numbers, for plots and comparisons; not part of the JSON.
+
+    Example:
+        >>> audit = tp.audit("gt.json", "results.json", draws=20)
+        >>> sorted(audit.intervals)[:2]
+        ['ap.AP', 'ap.AP50']
+        >>> audit.number("ap.AP") == audit.ap.AP == audit.as_dict()["ap"]["AP"]
+        True
     """
 
     presence: PresenceTrust
@@ -391,35 +587,40 @@ class Audit(AuditNumbers, AuditDisplay):
     details: Details = field(repr=False, kw_only=True)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the audit JSON: DESIGN.md's keys and those of the further sections; None for NaN or -1."""
-        values = {name: plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "details"}
-        values["ap"], values["oracle_ap"] = self.ap.as_dict(), self.oracle_ap.as_dict()
-        return values
+        """Return what `trustpose audit --json` writes: every field but `details`, with None for what is NaN or -1."""
+        values = {name: json_value(getattr(self, name)) for name in self.__dataclass_fields__ if name != "details"}
+        return values | {"ap": self.ap.as_dict(), "oracle_ap": self.oracle_ap.as_dict()}
 
     def __repr__(self) -> str:
         """Return one line: the file, how many poses, and the numbers that are read first; `as_dict()` has all."""
-        results, first = self.inputs["results"], {"AP": "ap.AP", "headroom": "headroom", "pose r": "pose.pearson"}
-        first |= {"pose ECE": "pose.ece", "keypoint r": "keypoint.pearson", "keypoint ECE": "keypoint.ece"}
-        values = {label: self.number(name) for label, name in first.items()}
+        values = {
+            "AP": self.ap.as_dict()["AP"],
+            "headroom": self.headroom,
+            "pose r": self.pose.pearson,
+            "pose ECE": self.pose.ece,
+            "keypoint r": self.keypoint.pearson,
+            "keypoint ECE": self.keypoint.ece,
+        }
         numbers = ", ".join(f"{label} {'–' if value is None else f'{value:.3f}'}" for label, value in values.items())
+        results = self.inputs["results"]
         return f"Audit({shown(str(results['file']))}: {results['results']} poses; {numbers})"
 
 
-def known(value: float) -> Number:
-    """Return a number, or None for NaN, which means that it could not be computed."""
+def none_if_nan(value: float) -> Number:
+    """Return a number; None for NaN, which stands for one that cannot be computed."""
     return None if math.isnan(value) else float(value)
 
 
-def plain(value: Any) -> Any:
-    """Convert dataclasses, tuples and numpy numbers to JSON types."""
+def json_value(value: Any) -> Any:
+    """Convert records, tuples and numpy's numbers to what JSON has: objects, lists and numbers; None for NaN."""
     if hasattr(value, "__dataclass_fields__"):
-        return plain(asdict(value))
+        return json_value(asdict(value))
     if isinstance(value, dict):
-        return {key: plain(entry) for key, entry in value.items()}
+        return {key: json_value(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
+        return [json_value(entry) for entry in value]
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return json_value(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

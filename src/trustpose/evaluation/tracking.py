@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.draws import Findings
-from trustpose.evaluation.record import JointTracking, Number, PoseTrack, Tracking, known
+from trustpose.evaluation.record import JointTracking, Number, PoseTrack, Tracking, none_if_nan
 from trustpose.files import InputError
 from trustpose.geometry.boxes import paired_overlap
 from trustpose.geometry.oks import oks
@@ -166,14 +166,14 @@ def track_quality(
                 f"tracking.*: no intervals, as they resample clips and there are {count}, fewer than {FEWEST}"
             )
     orders, same, clear = hota(scored).means(), identity(scored), clear_mot(scored)
-    numbers: dict[str, Number] = {name: known(value) for name, value in orders.items()}
+    numbers: dict[str, Number] = {name: none_if_nan(value) for name, value in orders.items()}
     return Tracking(
         **numbers,
-        IDF1=known(same.idf1),
-        IDP=known(same.precision),
-        IDR=known(same.recall),
-        MOTA=known(clear.mota),
-        MOTP=known(clear.motp),
+        IDF1=none_if_nan(same.idf1),
+        IDP=none_if_nan(same.precision),
+        IDR=none_if_nan(same.recall),
+        MOTA=none_if_nan(clear.mota),
+        MOTP=none_if_nan(clear.motp),
         switches=clear.switches,
         fragments=clear.fragments,
         misses=clear.misses,
@@ -292,10 +292,10 @@ def _posetrack(
     numbers = {"MOTA": tracks.mota, "MOTP": tracks.motp, "precision": tracks.precision, "recall": tracks.recall}
     numbers["AP"] = precision.ap
     by_joint = {
-        names[joint]: JointTracking(**{name: known(values[row]) for name, values in numbers.items()})
+        names[joint]: JointTracking(**{name: none_if_nan(values[row]) for name, values in numbers.items()})
         for row, joint in enumerate(joints.tolist())
     }
-    totals: dict[str, Number] = {name: known(mean_of_joints(values)) for name, values in numbers.items()}
+    totals: dict[str, Number] = {name: none_if_nan(mean_of_joints(values)) for name, values in numbers.items()}
     return PoseTrack(**totals, switches=int(tracks.switches.sum()), joints=by_joint)
 
 

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 
 from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.draws import Findings, PhotoTable, Ranking, Resampling, Spill, quantiles
-from trustpose.evaluation.record import KeypointTrust, KeypointType, Number, PoseTrust, PresenceTrust, known
+from trustpose.evaluation.record import KeypointTrust, KeypointType, Number, PoseTrust, PresenceTrust, none_if_nan
 from trustpose.metrics.classification import BinaryRankingDraws, presence_targets
 from trustpose.metrics.localisation import THRESHOLDS, hit_levels, precision_of_counts
 from trustpose.metrics.reliability import (
@@ -123,7 +123,7 @@ class Calibration:
         sums = CalibrationSums(edges[1:-1])
         for score, target in zip(self._score.blocks(), self._target.blocks(), strict=True):
             sums.add(score, target)
-        return known(sums.ece())
+        return none_if_nan(sums.ece())
 
     def draws(self, resampling: Resampling) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"]]:
         """Return ECE, in the bins of all rows, and Brier score in every draw."""
@@ -166,10 +166,10 @@ class PoseScore:
         if is_on_scale:
             findings.interval("pose.ece", self._calibration.draws(findings.resampling)[0])
         return PoseTrust(
-            pearson=known(float(sums.pearson()[0])),
-            spearman=known(spearman_from_levels(score, oks, np.ones(len(score)))),
+            pearson=none_if_nan(float(sums.pearson()[0])),
+            spearman=none_if_nan(spearman_from_levels(score, oks, np.ones(len(score)))),
             n=int(sums.count[0]),
-            ece=known(self._calibration.sums.ece()) if is_on_scale else None,
+            ece=none_if_nan(self._calibration.sums.ece()) if is_on_scale else None,
             ece_equal_mass=self._calibration.equal_mass() if is_on_scale else None,
         )
 
@@ -216,11 +216,11 @@ class KeypointScores:
             findings.interval("keypoint.ece", ece)
             findings.interval("keypoint.brier", brier)
         return KeypointTrust(
-            pearson=known(float(pearson.pearson()[0])),
-            pearson_pose_mean=known(float(self._mean.sums.pearson()[0])),
-            ece=known(calibration.ece()) if is_on_scale else None,
+            pearson=none_if_nan(float(pearson.pearson()[0])),
+            pearson_pose_mean=none_if_nan(float(self._mean.sums.pearson()[0])),
+            ece=none_if_nan(calibration.ece()) if is_on_scale else None,
             ece_equal_mass=self._calibration.equal_mass() if is_on_scale else None,
-            brier=known(calibration.brier()) if is_on_scale else None,
+            brier=none_if_nan(calibration.brier()) if is_on_scale else None,
             n=int(pearson.count[0]),
             source=self._source,
         )
@@ -233,11 +233,11 @@ class KeypointScores:
         return {
             name: KeypointType(
                 n=int(self._labelled[k]),
-                mean_opks=known(mean_of(self._opks[k], int(self._labelled[k]))),
-                pearson=known(float(pearson[k])),
-                ece=known(calibration.ece(k)) if calibration.is_on_scale(k) else None,
-                AP=known(table.AP[k]),
-                AR=known(table.AR[k]),
+                mean_opks=none_if_nan(mean_of(self._opks[k], int(self._labelled[k]))),
+                pearson=none_if_nan(float(pearson[k])),
+                ece=none_if_nan(calibration.ece(k)) if calibration.is_on_scale(k) else None,
+                AP=none_if_nan(table.AP[k]),
+                AR=none_if_nan(table.AR[k]),
             )
             for k, name in enumerate(names)
         }
@@ -271,7 +271,12 @@ class Presence:
         findings.interval("presence.ece", ece)
         findings.interval("presence.brier", brier)
         auroc = ranking_draws(self._ranking, None)[1]
-        return PresenceTrust(known(float(auroc[0])), known(sums.ece()), known(sums.brier()), int(sums.count[0]))
+        return PresenceTrust(
+            auroc=none_if_nan(float(auroc[0])),
+            ece=none_if_nan(sums.ece()),
+            brier=none_if_nan(sums.brier()),
+            n=int(sums.count[0]),
+        )
 
 
 def _present(batch: Batch) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"], Int[np.ndarray, " n"]]:

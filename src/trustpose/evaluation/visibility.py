@@ -17,7 +17,7 @@ from trustpose.evaluation.record import (
     RankedClass,
     TernaryVisibility,
     VisibilityTrust,
-    known,
+    none_if_nan,
 )
 from trustpose.evaluation.trust import ranking_draws
 from trustpose.images import fold_of
@@ -138,10 +138,10 @@ class VisibilityPrediction:
             findings.interval(f"visibility.ternary.{name}.f1", draws.f1[:, column])
         findings.interval("visibility.ternary.total.f1", draws.total_f1)
         scores = ternary_scores(decisions.ternary)
-        f1 = [F1(known(value)) for value in scores.f1]
+        f1 = [F1(none_if_nan(value)) for value in scores.f1]
         return VisibilityTrust(
             _labelled_record(labelled, None),
-            TernaryVisibility(*f1, total=F1(known(float(scores.total_f1)))),
+            TernaryVisibility(*f1, total=F1(none_if_nan(float(scores.total_f1)))),
             self._occluded_keypoints(findings) if self._is_complete("visibility") else _NO_OCCLUDED,
         )
 
@@ -179,7 +179,7 @@ class VisibilityPrediction:
             for number, values in zip(("average_precision", "auroc"), draws, strict=True):
                 findings.interval(f"visibility.occluded.{name}{number}", values)
             precision, auroc = ranking_draws(ranking, None, among=among)
-            ranked.append(RankedClass(known(float(precision[0])), known(float(auroc[0]))))
+            ranked.append(RankedClass(none_if_nan(float(precision[0])), none_if_nan(float(auroc[0]))))
         best_f1, threshold = self._best_threshold(findings)
         share = self._occluded / self._labelled if self._labelled else None
         chance, conditional = ranked
@@ -214,7 +214,7 @@ class VisibilityPrediction:
         table = self._photo_confusion(self._chance, len(photos), lambda score, photo: score >= limits[fold[photo]])
         counts, draws = _total_and_draws(findings, table)
         findings.interval("visibility.occluded.best_f1", draws.f1)
-        return known(float(counts.f1)), known(limits[FOLDS])
+        return none_if_nan(float(counts.f1)), none_if_nan(limits[FOLDS])
 
     def _by_raw_score(self, findings: Findings) -> VisibilityTrust:
         search = ThresholdSearch(self._labelled)
@@ -230,7 +230,7 @@ class VisibilityPrediction:
         table = self._photo_confusion(self._raw, photos, lambda score, _: score >= best.threshold)
         scores, _ = _total_and_draws(findings, table)
         _draw_labelled(findings, table)
-        return VisibilityTrust(_labelled_record(scores, known(best.threshold)), _NO_TERNARY, _NO_OCCLUDED)
+        return VisibilityTrust(_labelled_record(scores, none_if_nan(best.threshold)), _NO_TERNARY, _NO_OCCLUDED)
 
     def _photo_confusion(
         self, ranking: Ranking, photos: int, predicted: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -257,4 +257,4 @@ def _draw_labelled(findings: Findings, table: PhotoTable) -> None:
 
 
 def _labelled_record(scores: LabelledScores, threshold: Number) -> LabelledVisibility:
-    return LabelledVisibility(*(known(float(getattr(scores, name))) for name in LABELLED), threshold=threshold)
+    return LabelledVisibility(*(none_if_nan(float(getattr(scores, name))) for name in LABELLED), threshold=threshold)

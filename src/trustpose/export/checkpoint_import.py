@@ -24,7 +24,7 @@ def import_file(
     network: str,
     out: Path,
     *,
-    family: str | None = None,
+    from_: str | None = None,
     size: str | None = None,
     skeleton: str | None = None,
     channels: str | None = None,
@@ -39,7 +39,7 @@ def import_file(
         checkpoint: a .pth, .pt, .safetensors or .caffemodel file, or its address.
         network: the checkpoint's network, one of `networks.zoo.NETWORKS`.
         out: the folder to write, which must not exist yet.
-        family: the project whose tensor names it has; None: recognised from them.
+        from_: the project whose tensor names it has; None: recognised from them.
         size: input height x width, such as "256x192"; None: the network's usual one.
         skeleton: NAME or FILE.json; None: by the number of keypoints.
         channels: "rgb" or "bgr"; None: the project's order.
@@ -61,7 +61,7 @@ def import_file(
         network,
         out,
         file=file,
-        family=family,
+        family=from_,
         height=height,
         width=width,
         skeleton=skeleton,

@@ -2,10 +2,11 @@
 
     OKS = Σᵢ exp(−dᵢ² / (2 s² kᵢ²)) δ(vᵢ>0) / Σᵢ δ(vᵢ>0),   kᵢ = 2σᵢ, s² = area
 
-as in COCO keypoint evaluation (pycocotools' `computeOks`, in the same order of operations, so that thresholds cut at
-the same places) and Eq. 1 of the OKS-Net paper. OPKSᵢ, one keypoint's term, is the HPCVNet poster's.
-Written against the array API: for numpy arrays and torch tensors, with gradients in torch. All arguments of a call must
-be of the same kind.
+with dᵢ the distance of keypoint i to its label, σᵢ the skeleton's constant of this kind of joint, and vᵢ > 0 where it
+is labelled. OPKSᵢ = exp(…) δ(vᵢ>0) is one keypoint's term, of the HPCVNet poster; OKS is Eq. 1 of the OKS-Net paper.
+
+The order of operations is that of pycocotools' `computeOks`, so that an OKS falls on the same side of every threshold.
+The code uses the array API: the arguments of a call are all numpy arrays, or all torch tensors, with gradients.
 """
 
 from typing import Any
@@ -16,15 +17,25 @@ from jaxtyping import Bool, Float
 
 Array = Any  # a numpy array or a torch tensor, the same kind within a call
 
-_TERMS = 2**18  # keypoints of pairs at a time: bounds intermediate arrays to some megabytes for any crowd
+_TERMS_AT_A_TIME = 2**18  # of OKS of all pairs, so that intermediate arrays have some megabytes for any crowd
 _EPSILON = float(np.spacing(1))  # pycocotools adds it to every area
 
 
 def opks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array) -> Array:
-    """Compute the object per keypoint similarity (…, K), 0–1; 0 if the keypoint is not labelled (v = 0).
+    """Compute the object per keypoint similarity of poses with people.
 
-    xy, truth_xy: (…, K, 2) in one pixel frame; v: (…, K) in {0, 1, 2}; area: (…) in square pixels of that frame, always
-    explicit (see `Truth.area_by`); sigmas: (K,) or (…, K). Leading shapes broadcast. Source: HPCVNet poster.
+    Args:
+        xy: (…, K, 2), the poses' keypoints, pixels. Leading axes of all arguments broadcast.
+        truth_xy: (…, K, 2), the labelled keypoints, in the same frame.
+        v: (…, K), COCO's v of the labels: 0, 1 or 2.
+        area: (…), the people's areas in square pixels of that frame; which area is never guessed, see `Truth.area_by`.
+        sigmas: (K,) or (…, K), the skeleton's σ.
+
+    Returns:
+        (…, K), 0–1; 0 where the keypoint is not labelled.
+
+    Source:
+        HPCVNet poster.
     """
     xp = array_namespace(xy, truth_xy)
     dx = xy[..., 0] - truth_xy[..., 0]  # (…, K)
@@ -34,40 +45,27 @@ def opks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array) -> Ar
 
 
 def oks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array, box: Array | None = None) -> Array:
-    """Compute the object keypoint similarity (…), 0–1, with shapes as in `opks`.
+    """Compute the object keypoint similarity of poses with people.
 
-    A person without labelled keypoints has no OKS. If `box` (…, 4) xyxy is given, pycocotools' substitute is used: each
-    keypoint's distance to the box enlarged to three times its size about its centre ("doubled" on each side), averaged
-    over all K. Without `box` it is NaN. Gradients stay finite for the other people.
+    Args:
+        xy, truth_xy, v, area, sigmas: as of `opks`.
+        box: (…, 4), the people's boxes, xyxy; for people without labelled keypoints, who have no OKS. pycocotools uses
+            instead the similarity to the box enlarged to three times its size about its centre: each keypoint's
+            distance to that box, averaged over all K.
+
+    Returns:
+        (…), 0–1; without `box` NaN for people without labelled keypoints. Gradients of the others stay finite.
     """
     xp = array_namespace(xy, truth_xy)
     terms = opks(xy, truth_xy, v, area, sigmas)  # (…, K)
-    count = xp.sum(xp.astype(v > 0, terms.dtype), axis=-1)  # (…)
-    has_labels = count > 0
-    similarity = xp.sum(terms, axis=-1) / xp.where(has_labels, count, xp.ones_like(count))
+    labels = xp.sum(xp.astype(v > 0, terms.dtype), axis=-1)  # (…)
+    has_labels = labels > 0
+    similarity = xp.sum(terms, axis=-1) / xp.where(has_labels, labels, xp.ones_like(labels))
     if bool(xp.all(has_labels)):
         return similarity
     if box is None:
         return xp.where(has_labels, similarity, xp.full_like(similarity, float("nan")))
-    return xp.where(has_labels, similarity, _oks_to_doubled_box(xy, box, area, sigmas))
-
-
-def _similarity(xp: Any, dx: Array, dy: Array, area: Array, sigmas: Array) -> Array:
-    """Compute exp(−d² / variance / area / 2), in pycocotools' order of operations."""
-    variances = (sigmas * 2) ** 2
-    return xp.exp(-((dx**2 + dy**2) / variances / (area[..., None] + _EPSILON) / 2))
-
-
-def _oks_to_doubled_box(xy: Array, box: Array, area: Array, sigmas: Array) -> Array:
-    """Compute the mean over K of the similarity of each keypoint to the enlarged box; 1 inside it. (…)"""
-    xp = array_namespace(xy, box)
-    size = box[..., 2:] - box[..., :2]  # (…, 2)
-    low = (box[..., :2] - size)[..., None, :]  # (…, 1, 2)
-    high = (box[..., :2] + size * 2)[..., None, :]
-    zero = xp.zeros_like(xy)
-    outside = xp.maximum(zero, low - xy) + xp.maximum(zero, xy - high)  # (…, K, 2)
-    similarity = _similarity(xp, outside[..., 0], outside[..., 1], area, sigmas)
-    return xp.sum(similarity, axis=-1) / xy.shape[-2]
+    return xp.where(has_labels, similarity, _oks_to_enlarged_box(xy, box, area, sigmas))
 
 
 def oks_between(
@@ -76,24 +74,49 @@ def oks_between(
     sigmas: Float[np.ndarray, " K"],
     counted: Bool[np.ndarray, "*I n K"] | None = None,
 ) -> Float[np.ndarray, "*I n n"]:
-    """Compute OKS of every pose of a photo with every other, 0–1, symmetric; leading axes are photos of n poses each.
-
-    xy: image pixels; area: (…, n) square pixels, averaged for each pair. Only keypoints that are `counted` (…, n, K) in
-    both poses are used, by default all, but never NaN. A pair without any has an OKS of 0.
+    """Compute OKS of every pose of a photo with every other.
 
     Neither pose is the truth, so OKS uses the mean of both areas, as in the code of SimpleBaseline and HRNet
     (leoxiaobin/deep-high-resolution-net.pytorch, `lib/nms/nms.py`, MIT).
+
+    Args:
+        xy: (…, n, K, 2), image pixels; leading axes are photos of n poses each.
+        area: (…, n), square pixels.
+        sigmas: (K,), the skeleton's σ.
+        counted: (…, n, K), the keypoints to compare; a pair is compared by those that count in both poses. None: all.
+            A keypoint without a position, NaN, never counts.
+
+    Returns:
+        (…, n, n), 0–1, symmetric; 0 for a pair without a keypoint that counts in both poses.
     """
     xy = xy.astype(np.float64, copy=False)
-    takes_part = np.asarray(np.isfinite(xy).all(axis=-1))  # (…, n, K)
+    is_compared = np.asarray(np.isfinite(xy).all(axis=-1))  # (…, n, K)
     if counted is not None:
-        takes_part &= counted
-    n, count = xy.shape[-3:-1]
-    overlap = np.empty((*xy.shape[:-2], n))
-    step = max(1, _TERMS // max(1, count * n * int(np.prod(xy.shape[:-3]))))
+        is_compared &= counted
+    n, keypoints = xy.shape[-3:-1]
+    similarity = np.empty((*xy.shape[:-2], n))
+    step = max(1, _TERMS_AT_A_TIME // max(1, keypoints * n * int(np.prod(xy.shape[:-3]))))
     for start in range(0, n, step):
         rows = slice(start, start + step)
-        both = takes_part[..., rows, None, :] & takes_part[..., None, :, :]  # (…, r, n, K)
-        mean = (area[..., rows, None] + area[..., None, :]) / 2  # (…, r, n)
-        overlap[..., rows, :] = oks(xy[..., rows, None, :, :], xy[..., None, :, :, :], both, mean, sigmas)
-    return np.nan_to_num(overlap, copy=False, nan=0.0)
+        in_both = is_compared[..., rows, None, :] & is_compared[..., None, :, :]  # (…, r, n, K)
+        mean_area = (area[..., rows, None] + area[..., None, :]) / 2  # (…, r, n)
+        similarity[..., rows, :] = oks(xy[..., rows, None, :, :], xy[..., None, :, :, :], in_both, mean_area, sigmas)
+    return np.nan_to_num(similarity, copy=False, nan=0.0)
+
+
+def _similarity(xp: Any, dx: Array, dy: Array, area: Array, sigmas: Array) -> Array:
+    """Compute exp(−d² / variance / area / 2), in pycocotools' order of operations."""
+    variances = (sigmas * 2) ** 2
+    return xp.exp(-((dx**2 + dy**2) / variances / (area[..., None] + _EPSILON) / 2))
+
+
+def _oks_to_enlarged_box(xy: Array, box: Array, area: Array, sigmas: Array) -> Array:
+    """Compute the mean (…) over K of each keypoint's similarity to the box of three times the size; 1 inside it."""
+    xp = array_namespace(xy, box)
+    size = box[..., 2:] - box[..., :2]  # (…, 2)
+    low = (box[..., :2] - size)[..., None, :]  # (…, 1, 2)
+    high = (box[..., :2] + size * 2)[..., None, :]
+    zero = xp.zeros_like(xy)
+    outside = xp.maximum(zero, low - xy) + xp.maximum(zero, xy - high)  # (…, K, 2)
+    similarity = _similarity(xp, outside[..., 0], outside[..., 1], area, sigmas)
+    return xp.sum(similarity, axis=-1) / xy.shape[-2]

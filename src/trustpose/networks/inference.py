@@ -1,4 +1,7 @@
-"""Networks arranged to run fast: other layers, the same numbers. Exported graphs are made of these."""
+"""Rearrange networks for export: other layers that compute the same numbers, faster.
+
+`for_inference` replaces the parts of a network that `_REARRANGED` lists; ONNX files are exported from its result.
+"""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -13,14 +16,14 @@ from trustpose.networks.light_baseline import HalfMobileNet
 from trustpose.networks.lite_hrnet import LiteHRNetBackbone
 from trustpose.networks.lite_hrnet_inference import rearrange_backbone
 
-_BLOCK = 16  # channels that ONNX Runtime computes at once, with AVX-512; 8 with AVX2
+_BLOCK = 16  # channels that ONNX Runtime computes at once with AVX-512; 8 with AVX2
 
 
 def for_inference(network: nn.Module) -> nn.Module:
-    """Return a network in evaluation mode with the same outputs, up to float rounding, that runs faster once exported.
+    """Return a network with the same outputs, up to float rounding, that runs faster once it is exported.
 
-    The given one is unchanged; it is returned itself if none of its parts has a faster arrangement. The result is not
-    for training: its weights are others, in another order.
+    The result is a copy in evaluation mode, and not for training, as its weights are arranged in another way; or
+    `network` itself if none of its parts has a faster arrangement.
     """
     faster: dict[int, nn.Module] = {}
     for part in network.modules():
@@ -29,67 +32,72 @@ def for_inference(network: nn.Module) -> nn.Module:
     if not faster:
         return network
     device = next(network.parameters()).device
-    return deepcopy(network, dict(faster)).to(device).eval()  # a copy with the others in their places
+    return deepcopy(network, dict(faster)).to(device).eval()  # what deepcopy has in its memo, it does not copy
 
 
 def split_convolution(convolution: nn.Conv2d) -> nn.Module:
-    """Return a k × k convolution with one output channel as three: 1×1 to k² channels, one for each place of the
-    kernel, depthwise k × k that reads each at its place, and their sum.
+    """Return a k × k convolution with a single output channel as three convolutions; any other as it is.
 
-    Runtimes compute output channels 8 or 16 at a time, so that a single one costs as much as 16: for PicoDet's 5×5
-    convolutions of 96 channels this is 9 times as much work. Other convolutions are returned as they are.
+    The first, 1×1, computes k² channels: each input pixel times the weights of one position of the kernel. The second,
+    depthwise k × k, shifts each of them by its position. The third, 1×1, adds them up. Runtimes compute output channels
+    8 or 16 at a time, so that a single one costs as much as 16: 9 times the work for PicoDet's 5×5 convolutions of 96
+    channels.
     """
     height, width = convolution.kernel_size
     is_plain = convolution.padding_mode == "zeros" and not isinstance(convolution.padding, str)
-    is_thin = convolution.out_channels == 1 and convolution.groups == 1 and height * width > 1
-    if not is_plain or not is_thin:
+    has_one_output = convolution.out_channels == 1 and convolution.groups == 1 and height * width > 1
+    if not is_plain or not has_one_output:
         return convolution
-    kernel_size, inputs = height * width, convolution.in_channels
-    wide = -(-kernel_size // _BLOCK) * _BLOCK
-    spread = nn.Conv2d(inputs, wide, 1, bias=False)
-    shifted = nn.Conv2d(
-        wide,
-        wide,
-        (height, width),
-        (convolution.stride[0], convolution.stride[1]),
-        (int(convolution.padding[0]), int(convolution.padding[1])),
-        (convolution.dilation[0], convolution.dilation[1]),
-        groups=wide,
+    positions = height * width  # of the kernel
+    channels = -(-positions // _BLOCK) * _BLOCK  # rounded up; those beyond `positions` are zero
+    multiply = nn.Conv2d(convolution.in_channels, channels, kernel_size=1, bias=False)
+    shift = nn.Conv2d(
+        channels,
+        channels,
+        kernel_size=(height, width),
+        stride=(convolution.stride[0], convolution.stride[1]),
+        padding=(int(convolution.padding[0]), int(convolution.padding[1])),
+        dilation=(convolution.dilation[0], convolution.dilation[1]),
+        groups=channels,
         bias=False,
     )
-    summed = nn.Conv2d(wide, 1, 1)
+    add = nn.Conv2d(channels, 1, kernel_size=1)
     with torch.no_grad():
-        for layer in (spread, shifted, summed):
+        for layer in (multiply, shift, add):
             layer.weight.zero_()
-        spread.weight[:kernel_size] = convolution.weight[0].flatten(1).T[:, :, None, None]  # (k², C, 1, 1)
-        shifted.weight[:kernel_size] = torch.eye(kernel_size).view(kernel_size, 1, height, width)
-        summed.weight[:, :kernel_size] = 1.0
-        assert summed.bias is not None
-        summed.bias.copy_(torch.zeros(1) if convolution.bias is None else convolution.bias)
-    return nn.Sequential(spread, shifted, summed)
+        multiply.weight[:positions] = convolution.weight[0].flatten(1).T[:, :, None, None]  # (k², C, 1, 1)
+        shift.weight[:positions] = torch.eye(positions).view(positions, 1, height, width)
+        add.weight[:, :positions] = 1.0
+        assert add.bias is not None
+        add.bias.copy_(torch.zeros(1) if convolution.bias is None else convolution.bias)
+    return nn.Sequential(multiply, shift, add)
 
 
-def padded_mobile_net(network: HalfMobileNet) -> nn.Module:
-    """Return the backbone with 16 channels where a block gives fewer, the others zero: runtimes that compute 16 at once
-    are several times as fast from 16 as from 8 or 12."""
-    copied = deepcopy(network)
-    blocks = list(copied.features)
-    for block, following in pairwise(blocks):
-        last = [part for part in block.modules() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d))][-2:]
-        readers = [part for part in following.modules() if isinstance(part, nn.Conv2d)]
-        project, norm = last
-        assert isinstance(project, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        missing = _BLOCK - project.out_channels
-        if missing > 0 and readers[0].groups == 1:
-            project.weight = nn.Parameter(F.pad(project.weight, (0, 0, 0, 0, 0, 0, 0, missing)).detach())
-            for name in ("weight", "bias", "running_mean"):
-                getattr(norm, name).data = F.pad(getattr(norm, name).data, (0, missing))
-            norm.running_var = (
-                F.pad(norm.running_var, (0, missing), value=1.0) if norm.running_var is not None else None
-            )
-            readers[0].weight = nn.Parameter(F.pad(readers[0].weight, (0, 0, 0, 0, 0, missing)).detach())
-            project.out_channels = norm.num_features = readers[0].in_channels = _BLOCK
-    return copied
+def padded_mobile_net(backbone: HalfMobileNet) -> nn.Module:
+    """Return the backbone with 16 channels between its blocks where it has 8 or 12; the added ones are zero.
+
+    Runtimes that compute 16 channels at once are several times as fast with 16 as with 8 or 12.
+    """
+    padded = deepcopy(backbone)
+    for block, next_block in pairwise(padded.features):
+        projection, norm = [layer for layer in block.modules() if isinstance(layer, (nn.Conv2d, nn.BatchNorm2d))][-2:]
+        reader = next(layer for layer in next_block.modules() if isinstance(layer, nn.Conv2d))
+        assert isinstance(projection, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        if projection.out_channels < _BLOCK and reader.groups == 1:
+            _pad_channels(projection, norm, reader)
+    return padded
+
+
+def _pad_channels(projection: nn.Conv2d, norm: nn.BatchNorm2d, reader: nn.Conv2d) -> None:
+    """Pad the channels that `projection` writes, `norm` scales and `reader` reads to `_BLOCK`, with zeros."""
+    added = _BLOCK - projection.out_channels
+    projection.weight = nn.Parameter(F.pad(projection.weight, (0, 0, 0, 0, 0, 0, 0, added)).detach())  # (O, I, k, k)
+    reader.weight = nn.Parameter(F.pad(reader.weight, (0, 0, 0, 0, 0, added)).detach())
+    for name in ("weight", "bias", "running_mean"):
+        getattr(norm, name).data = F.pad(getattr(norm, name).data, (0, added))
+    if norm.running_var is not None:
+        norm.running_var = F.pad(norm.running_var, (0, added), value=1.0)
+    projection.out_channels = norm.num_features = reader.in_channels = _BLOCK
 
 
 _REARRANGED: dict[type[nn.Module], Callable[[Any], nn.Module]] = {

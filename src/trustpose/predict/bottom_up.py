@@ -1,5 +1,7 @@
-"""Bottom-up networks: photo → letterbox → network → maps of all people → people, by the output's own decoding;
-and the trust of a head that reads at their keypoints."""
+"""Bottom-up networks: photo → letterbox → network → maps of all people → people, by the output's own decoding.
+
+A trust head from a file of its own then reads what the maps hold at the keypoints of each person.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -19,9 +21,15 @@ from trustpose.poses import Poses
 
 
 @dataclass(frozen=True, eq=False)
-class Grouped:
-    """A photo's people in input pixels, the affine from there to the photo, and what a trust head reads of them
-    (`codecs.group_tokens`); None without features."""
+class GroupedPeople:
+    """The N people that were grouped from a photo's maps.
+
+    Attributes:
+        people: their keypoints, boxes and scores, in pixels of the network's input.
+        to_image: the affine from there to the photo's pixels.
+        tokens: (N, K, T), what a trust head reads of each keypoint (`codecs.group_tokens`); None without features.
+        whole: (N, D), what it reads of each person; None without features.
+    """
 
     people: DetectedPeople
     to_image: Float[np.ndarray, "2 3"]
@@ -30,9 +38,19 @@ class Grouped:
 
 
 class BottomUpNetwork(PhotoNetwork):
-    """A network whose maps show all people of a photo, of one of the kinds `PHOTO_MAPS`; min_score: of people, None for
-    the spec's. features: the output of its file that `grouped` reads for a trust head; None for that of its own. flip:
-    flip test, maps are averaged with those of the mirror image; features are the photo's own."""
+    """A network whose maps show all people of a photo.
+
+    Args:
+        spec: a model whose output is one of the kinds `PHOTO_MAPS`.
+        device: where it runs, such as "cpu" or "cuda".
+        min_score: the lowest score of a person; None: the spec's.
+        features: the tensor of its file from which `group` makes the tokens of a trust head; None: that which the
+            model's own head reads, if it has one.
+        flip: flip test: maps are averaged with those of the mirror image; features are those of the photo itself.
+
+    Raises:
+        InputError: for a spec of another kind, and a file that does not match it.
+    """
 
     def __init__(
         self,
@@ -43,30 +61,33 @@ class BottomUpNetwork(PhotoNetwork):
         *,
         flip: bool = False,
     ) -> None:
-        output, trust = spec.expect(*PHOTO_MAPS), spec.trust
+        output = spec.expect(*PHOTO_MAPS)
         super().__init__(spec, output, device)
         self.flip = flip
-        self.features = features if trust is None else trust.maps["features"]
+        self.features = features if spec.trust is None else spec.trust.maps["features"]
         if self.features is not None:
-            named = {**output.tensors, "features": self.features}
-            self._tensors = output_names(self._session(), spec.onnx, spec.input, named)
+            tensors = {**output.tensors, "features": self.features}
+            self._tensors = output_names(self._session(), spec.onnx, spec.input, tensors)
         self.output = output if min_score is None else replace(output, min_score=min_score)
         self.min_score = self.output.min_score
-        self._head = None if trust is None else GroupHead(spec, trust, device)
+        self._head = None if spec.trust is None else GroupHead(spec, spec.trust, device)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses:
-        """Return the people of a photo, RGB, the best first, with the scores that the output's `decode` describes, and
-        the trust of the model's head, if it has one.
+        """Return the people of a photo, RGB, the best first, in its pixels.
 
-        Joints that were not found are `missing`. Where the network finds boxes, `box_score` is `pose_score`, but None
-        with a head: its presence × expected OKS rank alone. Raises InputError.
+        Scores are those that the output's `decode` describes; joints that were not detected are `missing`, at (0, 0).
+        Where the network detects boxes, `box_score` is `pose_score`. With a trust head its fields are filled and
+        `box_score` is None, so that presence × expected OKS alone rank people. Raises InputError if the network cannot
+        run.
         """
-        grouped = self.grouped(pixels)
-        people, to_image = grouped.people, grouped.to_image
-        xy = _to_image(to_image, people.xy)
+        grouped = self.group(pixels)
+        people = grouped.people
+        xy = _in_image(people.xy, grouped.to_image)
         if people.missing is not None:
             xy = np.where(people.missing[..., None], 0.0, xy)
-        box = None if people.box is None else _to_image(to_image, people.box.reshape(-1, 2, 2)).reshape(-1, 4)
+        box = None
+        if people.box is not None:
+            box = _in_image(people.box.reshape(-1, 2, 2), grouped.to_image).reshape(-1, 4)  # both corners
         trust = {} if self._head is None else self._head(grouped)
         poses = Poses(
             xy=xy,
@@ -80,87 +101,97 @@ class BottomUpNetwork(PhotoNetwork):
         )
         return replace(poses, **trust)  # type: ignore fields by name
 
-    def grouped(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Grouped:
+    def group(self, pixels: UInt8[np.ndarray, "H W 3"]) -> GroupedPeople:
         """Return the people of a photo, RGB, in the network's input, with tokens if it gives features. Raises
         InputError."""
-        return self.grouped_by(pixels, (self.flip,))[0]
+        return self.group_with_flips(pixels, (self.flip,))[0]
 
-    def grouped_by(self, pixels: UInt8[np.ndarray, "H W 3"], flips: tuple[bool, ...]) -> list[Grouped]:
-        """Return `grouped` with each of these settings of the flip test. Raises InputError."""
-        ready, affine = self.spec.input.fit(pixels)
-        plain_maps, features = self._maps(ready)
+    def group_with_flips(self, pixels: UInt8[np.ndarray, "H W 3"], flips: tuple[bool, ...]) -> list[GroupedPeople]:
+        """Return what `group` does for each setting of the flip test, running the photo itself only once. Raises
+        InputError."""
+        letterboxed, affine = self.spec.input.fit(pixels)
+        height, width = letterboxed.shape[:2]
+        photo_maps, features = self._maps(letterboxed)
         groups = []
         for flip in flips:
-            arrays = plain_maps
+            maps = photo_maps
             if flip:
-                mirrored, _ = self._maps(np.ascontiguousarray(ready[:, ::-1]))
-                arrays = self._averaged(plain_maps, mirrored)
-            groups.append(self._people(arrays, features, (ready.shape[1], ready.shape[0]), invert_affine(affine)))
+                mirrored_maps, _ = self._maps(np.ascontiguousarray(letterboxed[:, ::-1]))
+                maps = self._averaged(photo_maps, mirrored_maps)
+            groups.append(self._decoded(maps, features, (width, height), invert_affine(affine)))
         return groups
 
-    def _maps(self, ready: UInt8[np.ndarray, "h w 3"]) -> tuple[list[np.ndarray], np.ndarray | None]:
+    def _maps(self, letterboxed: UInt8[np.ndarray, "h w 3"]) -> tuple[list[np.ndarray], np.ndarray | None]:
         """Return the output's tensors and the features of a photo in the input's size. Raises InputError."""
-        arrays = self.run_input(ready)
+        arrays = self.run_input(letterboxed)
         features = None if self.features is None else arrays.pop()
-        misfit = self.output.misfit(arrays, ready.shape[1], ready.shape[0])
+        misfit = self.output.misfit(arrays, letterboxed.shape[1], letterboxed.shape[0])
         if misfit is not None:
             raise InputError(f"{self.spec.onnx}: {misfit}")
         if features is not None and (features.ndim != 4 or len(features) != 1):
             raise InputError(f"{self.spec.onnx}: gave {self.features} {features.shape}, expected (1, C, h, w)")
         return arrays, features
 
-    def _averaged(self, arrays: list[np.ndarray], mirrored: list[np.ndarray]) -> list[np.ndarray]:
+    def _averaged(self, maps: list[np.ndarray], mirrored_maps: list[np.ndarray]) -> list[np.ndarray]:
+        """Return the mean of a photo's maps and its mirror image's. Raises InputError if they do not match."""
         try:
-            return self.output.average_flipped(arrays, mirrored, self.spec.skeleton.flip_index)
+            return self.output.average_flipped(maps, mirrored_maps, self.spec.skeleton.flip_index)
         except InputError as error:
             raise InputError(f"{self.spec.onnx}: {error}") from None
 
-    def _people(
+    def _decoded(
         self,
-        arrays: list[np.ndarray],
+        maps: list[np.ndarray],
         features: np.ndarray | None,
         size: tuple[int, int],
         to_image: Float[np.ndarray, "2 3"],
-    ) -> Grouped:
-        people = self.output.decode(arrays, *size)
+    ) -> GroupedPeople:
+        """Decode people from maps of an input of `size` (width, height), with their tokens if there are features."""
+        people = self.output.decode(maps, *size)
         if features is None:
-            return Grouped(people, to_image)
-        heatmaps = arrays[list(self.output.tensors).index("heatmaps")][0, : len(self.spec.skeleton)]
+            return GroupedPeople(people, to_image)
+        heatmaps = maps[list(self.output.tensors).index("heatmaps")][0, : len(self.spec.skeleton)]  # (K, h, w)
         grid = Grid((self.output.stride, self.output.stride), self.output.offset)
-        support = self.output.support(arrays, people)
-        return Grouped(people, to_image, *group_tokens(features[0], heatmaps, people, grid, float(max(size)), support))
+        support = self.output.support(maps, people)
+        tokens, whole = group_tokens(features[0], heatmaps, people, grid, float(max(size)), support)
+        return GroupedPeople(people, to_image, tokens, whole)
 
 
 class GroupHead:
-    """A trust head on grouped people, from its own file beside the network's. Raises InputError if it does not match
-    the spec."""
+    """A trust head on grouped people, from a file of its own beside the network's.
+
+    Raises InputError if the file does not match the spec.
+    """
 
     def __init__(self, spec: ModelSpec, trust: TrustOutput, device: str = "cpu") -> None:
-        self.path, self.keypoints = spec.onnx.with_name(str(trust.file)), len(spec.skeleton)
+        self.path = spec.onnx.with_name(str(trust.file))
+        self.keypoints = len(spec.skeleton)
         self._session = PerProcess(lambda: open_session(self.path, 1, device))
-        self._names = trust_names(self._session(), self.path, trust)
+        self._tensors = trust_names(self._session(), self.path, trust)  # by field: the name of the file's output
         self._width = {node.name: node.shape[-1] for node in self._session().get_inputs()}
         if sorted(self._width) != sorted(GROUP_INPUTS):
             names = ", ".join(self._width)
             raise InputError(f"{self.path}: its inputs are {names}, expected {' and '.join(GROUP_INPUTS)}")
 
-    def __call__(self, grouped: Grouped) -> dict[str, Float[np.ndarray, "N ..."]]:
-        """Return the fields of `Poses` that the head fills. Raises InputError if it was trained on other numbers of a
-        group, or cannot be run."""
+    def __call__(self, grouped: GroupedPeople) -> dict[str, Float[np.ndarray, "N ..."]]:
+        """Return the fields of `Poses` that the head fills. Raises InputError if it was trained on tokens of another
+        size, or cannot run."""
         assert grouped.tokens is not None and grouped.whole is not None
-        count, inputs = len(grouped.tokens), dict(zip(GROUP_INPUTS, (grouped.tokens, grouped.whole), strict=True))
+        people = len(grouped.tokens)
+        inputs = dict(zip(GROUP_INPUTS, (grouped.tokens, grouped.whole), strict=True))
         for name, array in inputs.items():
             if array.shape[-1] != self._width[name]:
                 mismatch = f"reads {self._width[name]} numbers as {name}, a group has {array.shape[-1]}"
                 raise InputError(f"{self.path}: {mismatch}; a head of another version: train it again")
-        if count:
-            arrays = run_tensors(self._session(), self.path, list(self._names.values()), inputs)
+        if people:
+            arrays = run_tensors(self._session(), self.path, list(self._tensors.values()), inputs)
         else:
-            arrays = [np.zeros((0, *trust_shape(name, self.keypoints))) for name in self._names]
-        named = dict(zip(self._names, arrays, strict=True))
-        trust = TrustArrays.of(named, count, self.keypoints, self.path).filled()
+            arrays = [np.zeros((0, *trust_shape(field, self.keypoints))) for field in self._tensors]
+        by_field = dict(zip(self._tensors, arrays, strict=True))
+        trust = TrustArrays.of(by_field, people, self.keypoints, self.path).filled()
         return {name: value.astype(np.float64) for name, value in pose_fields(trust, is_detected=True).items()}
 
 
-def _to_image(affine: Float[np.ndarray, "2 3"], xy: Float[np.ndarray, "P M 2"]) -> Float[np.ndarray, "P M 2"]:
-    return transform(np.broadcast_to(affine, (len(xy), 2, 3)), xy)
+def _in_image(xy: Float[np.ndarray, "P M 2"], to_image: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "P M 2"]:
+    """Convert points of P people from the network's input to image pixels."""
+    return transform(np.broadcast_to(to_image, (len(xy), 2, 3)), xy)

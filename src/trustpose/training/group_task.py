@@ -33,7 +33,7 @@ from trustpose.models.outputs.kinds import PHOTO_MAPS
 from trustpose.models.runtime.sessions import cpu_count
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Area, Poses, Truth
-from trustpose.predict.bottom_up import BottomUpNetwork, Grouped
+from trustpose.predict.bottom_up import BottomUpNetwork, GroupedPeople
 from trustpose.predict.photos import prefetch
 from trustpose.skeletons import Skeleton
 from trustpose.training import distributed
@@ -98,7 +98,7 @@ def find_groups(
         for view in range(views):
             random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, view])))
             shown, view_truth = _view(network, pixels, people, view, random)
-            for grouped in network.grouped_by(shown, flips):
+            for grouped in network.group_with_flips(shown, flips):
                 groups = _labelled(grouped, network.spec.skeleton, view_truth, area, image)
                 view_groups.append(replace(groups, view=np.full(len(groups), view)))
         return view_groups
@@ -111,7 +111,7 @@ def find_groups(
     return Groups(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(Groups)))
 
 
-def _labelled(grouped: Grouped, skeleton: Skeleton, truth: Truth, area: Area, image: int) -> Groups:
+def _labelled(grouped: GroupedPeople, skeleton: Skeleton, truth: Truth, area: Area, image: int) -> Groups:
     """Return the groups of one view whose truth is known, as view 0."""
     people = grouped.people
     assert grouped.tokens is not None and grouped.whole is not None
