@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,49 @@ from trustpose.report.options import DrawingOptions
 FUNCTIONS = [name for name in tp.__all__ if inspect.isfunction(getattr(tp, name))]
 CLASSES = [name for name in tp.__all__ if inspect.isclass(getattr(tp, name))]
 
+
+NEXT = {  # the records that a user meets next: fields of the public ones, and what their methods take and return
+    "AuditNumbers": "evaluation.record",
+    "AveragePrecision": "metrics.average_precision",
+    "Camera": "geometry.cameras",
+    "Card": "calibration.card",
+    "CategoryPrecision": "evaluation.record",
+    "Comparison": "evaluation.record",
+    "CompetingScores": "evaluation.record",
+    "CrowdLevel": "evaluation.record",
+    "Curve": "evaluation.record",
+    "ErrorModel": "poses",
+    "Errors": "evaluation.record",
+    "ExpectedError": "poses",
+    "F1": "evaluation.record",
+    "FitOptions": "calibration.options",
+    "JointTracking": "evaluation.record",
+    "JointsAudit": "evaluation.localisation",
+    "Keypoint": "poses.rows",
+    "KeypointPrecision": "evaluation.record",
+    "KeypointTrust": "evaluation.record",
+    "KeypointType": "evaluation.record",
+    "LabelledVisibility": "evaluation.record",
+    "Localisation": "evaluation.record",
+    "ModelSpec": "models.spec",
+    "OccludedKeypoints": "evaluation.record",
+    "OcclusionBenchmark": "evaluation.record",
+    "PartRate": "evaluation.record",
+    "Photo": "poses.rows",
+    "PixelTrust": "metrics.localisation",
+    "PoseTrack": "evaluation.record",
+    "PoseTrust": "evaluation.record",
+    "PredictOptions": "predict.options",
+    "PresenceTrust": "evaluation.record",
+    "RankedClass": "evaluation.record",
+    "ScoringErrors": "evaluation.record",
+    "Smoothed": "tracking.smoothing",
+    "TernaryVisibility": "evaluation.record",
+    "ThresholdPrecision": "evaluation.record",
+    "Tracker": "tracking.tracker",
+    "Tracking": "evaluation.record",
+    "VisibilityTrust": "evaluation.record",
+}
 
 in_folder = pytest.mark.usefixtures("here")  # the folder with the made-up files
 
@@ -104,12 +149,32 @@ def test_the_story_is_told_in_the_docstring_of_the_package() -> None:
     assert 15 <= len(text.splitlines()) <= 30
 
 
+def next_class(name: str) -> type:
+    return getattr(import_module(f"trustpose.{NEXT[name]}"), name)
+
+
+@pytest.mark.parametrize("name", [*NEXT, "Audit", "Poses"])
+def test_records_document_every_field(name: str) -> None:
+    record: Any = getattr(tp, name) if name in tp.__all__ else next_class(name)
+    text = inspect.getdoc(record) or ""
+    sections = [part.partition("\n\n")[0] for part in re.split(r"^(?:Args|Attributes):\n", text, flags=re.M)[1:]]
+    entries = [entry for section in sections for entry in re.findall(r"^    (\w[\w, ]*): ", section, re.M)]
+    listed = {field for entry in entries for field in entry.split(", ")}
+    assert text.partition("\n\n")[0].endswith("."), "the first paragraph says what it is"
+    if name == "Photo":  # a protocol
+        assert listed == {"name"}
+        return
+    public = {field.name for field in fields(record) if field.init and not field.name.startswith("_")}
+    described_options = set(options_of(record))  # by their help text
+    assert public - described_options <= listed <= public
+
+
 @pytest.mark.slow
 @in_folder
 def test_the_examples_run() -> None:
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    for name, value in documented():
-        for example in finder.find(value, name, globs={"tp": tp, "np": np}):
+    for name, value in [*documented(), *((name, next_class(name)) for name in NEXT)]:
+        for example in finder.find(value, name, globs={"tp": tp, "np": np, "poses": None}):
             runner.run(example)
     results = runner.summarize(verbose=False)
     assert results.failed == 0 and results.attempted >= 15

@@ -54,14 +54,44 @@ class FittedOn:
 
 @dataclass(frozen=True)
 class Card:
-    """`before` and `after` are out-of-fold numbers by the audit's names, each with its 95 % interval. `change` holds
-    their differences, with intervals from paired draws (empty in cards of earlier versions). `explained` maps each
-    method tried to the share of variance used to select `method`, `skipped` the others to the reason. `decision` is the
-    rule for visibility labels, if one was chosen; `opinions` are the second opinions given at fitting, read or not;
-    `presence` predicts presence, where results and ground truth could teach it, else `no_presence` says why not;
-    `unmatched` results matched no person; `networks` the SHA-256 of the network files whose results it is for, if
-    known; `visibility` what v means in the
-    ground truth (`io.coco.labels`)."""
+    """What a calibrator was fitted on, how, and how well it works: the JSON inside its file.
+
+    Numbers are out-of-fold, by the names of an audit ("pose.pearson"), each with its 95 % interval over photos.
+
+    Attributes:
+        method: how scores are mapped: "temperature", "platt", "isotonic" or "trees"
+        why: the reason for the method, a sentence.
+        keypoints: names of the K joints.
+        edges: the skeleton's limbs, as pairs of joints.
+        sigmas: σ of each joint, as OKS used it.
+        area: the area that OKS used.
+        folds: number of folds of cross-validation.
+        seed: of folds and draws.
+        estimator: whose results it is for; None: was not said.
+        source: which fields of results it reads.
+        score_range: lowest and highest keypoint score of the fitted results.
+        truth: the ground truth.
+        results: the results file.
+        unmatched: number of fitted results that matched no person.
+        before: the scores as they were.
+        after: the calibrated ones.
+        explained: share of variance that each method explains, by which `method` was chosen.
+        skipped: the methods that were not tried, with the reason.
+        change: `after` − `before`, with intervals from paired draws; empty in cards of earlier versions.
+        decision: the rule for visibility labels; None: none was chosen.
+        opinions: the second opinions given at fitting, whether they are used or not.
+        presence: predicts presence; None where results and ground truth could not teach it.
+        no_presence: then the reason.
+        networks: SHA-256 of the network files whose results it is for; empty: unknown.
+        visibility: what v means in the ground truth (`io.coco.labels`).
+        version: of trustpose.
+        format: of the file.
+
+    Example:
+        >>> card = tp.Calibrator.load("shipped:mediapipe").card
+        >>> len(card.keypoints) == len(card.sigmas)
+        True
+    """
 
     method: str
     why: str

@@ -349,10 +349,19 @@ _OTHER_KEYS = tuple(
 
 @dataclass(frozen=True, repr=False)
 class JointsAudit(AuditDisplay):
-    """The localisation of one results file; `as_dict()` has the keys of an `Audit`, null but for these.
+    """What `tp.audit` returns where OKS cannot be computed, as the skeleton has no sigmas: PCK and its relatives.
 
-    `compare` has the differences from other audits, filled by `comparison.with_comparisons`; `draws` is not part of the
-    JSON. What needs OKS (`ap`, `pose`, `keypoint`, …) is no attribute: reading it raises AttributeError, which says so.
+    `as_dict()` has the keys of an `Audit`, null but for these. What needs OKS (`ap`, `pose`, `keypoint`, …) is no
+    attribute: reading it raises AttributeError, which says so.
+
+    Attributes:
+        localisation: each metric by its name.
+        intervals: by a number's dotted name, its 95 % interval from draws of photos, (low, high).
+        inputs: name, SHA-256 and number of rows of both files.
+        notes: sentences on what could not be computed, and why.
+        score_field: field of a result by which a person's result is chosen.
+        draws: the numbers in each draw, for comparisons; not part of the JSON.
+        compare: differences from other audits, filled by `tp.compare`.
     """
 
     localisation: dict[str, Localisation]

@@ -31,12 +31,29 @@ _NEAREST = 1e-6  # metres in front of the camera; nothing nearer has a place in 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Camera:
-    """One camera: `matrix` (3, 3) with focal lengths and principal point in pixels, `distortion` as in OpenCV
-    (pinhole: k1, k2, p1, p2, k3, k4 … of 0, 4, 5, 8, 12 or 14; fisheye: k1 to k4), `rotation` (3, 3) and `translation`
-    (3,) from the world to the camera, metres, and `size`, the image's width and height in pixels, None if unknown.
+    """One camera: its lens, and where it stands in the world.
 
-    Raises ValueError naming the camera and the field if a shape is wrong, a number is not finite, a focal length is not
-    above 0, or `rotation` is not a rotation.
+    A point X of the world, in metres, is at `rotation` @ X + `translation` in the camera's frame: x to the right, y
+    down, z forwards.
+
+    Args:
+        name: names it within its scene.
+        matrix: (3, 3), focal lengths and principal point, pixels.
+        distortion: coefficients as in OpenCV; pinhole: 0, 4, 5, 8, 12 or 14 of k1, k2, p1, p2, k3, k4 …; fisheye: k1 to
+            k4.
+        rotation: (3, 3), from the world to the camera.
+        translation: (3,), from the world to the camera, metres.
+        size: the image's width and height, pixels; None: unknown.
+        lens: "pinhole" or "fisheye".
+
+    Raises:
+        ValueError: naming the camera and the field, if a shape is wrong, a number is not finite, a focal length is not
+            above 0, or `rotation` is not a rotation.
+
+    Example:
+        >>> camera = tp.read_cameras("cameras.json")[0]
+        >>> camera.matrix.shape, camera.rotation.shape, camera.translation.shape
+        ((3, 3), (3, 3), (3,))
     """
 
     name: str

@@ -22,7 +22,13 @@ MAX_DETECTIONS = 20
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """The ten numbers of COCO keypoint evaluation, each 0–1, or -1 if no person counts (as pycocotools prints)."""
+    """The ten numbers of COCO keypoint evaluation, each 0–1, or -1 if no person counts (as pycocotools prints).
+
+    Attributes:
+        AP, AP50, AP75: average precision: mean over OKS thresholds .5 to .95, at .5, at .75.
+        APm, APl: AP of medium (32² to 96² square pixels) and of large people.
+        AR, AR50, AR75, ARm, ARl: average recall, in the same way.
+    """
 
     AP: float
     AP50: float

@@ -328,13 +328,15 @@ class DiscCoverage:
 
 @dataclass(frozen=True)
 class PixelTrust:
-    """Errors of n labelled keypoints against `expected_error`, in pixels.
+    """Errors of labelled keypoints against `Poses.expected_error`, in pixels.
 
-    `coverage` is the share within the disc that should hold 50, 80 or 95 % ("50", "80", "95"); `median_ratio` the
-    median of error / expected median: below 1, errors are smaller than expected. `joints` has the coverage of each
-    kind of joint, left and right together, `by_quality` that of each range of expected OPKS (given that the keypoint is
-    labelled). `discs`: "fitted", those of the file's error model, or "mixture", those of the mixture of Rayleigh
-    distributions alone.
+    Attributes:
+        coverage: share of errors inside the disc that should hold 50, 80 or 95 %, by "50", "80" and "95".
+        median_ratio: median of error / expected median; below 1, errors are smaller than expected.
+        n: number of keypoints.
+        joints: coverage of each kind of joint, left and right together.
+        by_quality: coverage of each range of expected OPKS (given that the keypoint is labelled).
+        discs: whose discs: "fitted", of the file's error model, or "mixture", of the mixture of Gaussians alone.
     """
 
     coverage: dict[str, float | None]

@@ -85,15 +85,31 @@ _SKELETON = f"one of {', '.join(SKELETONS)}, or the name of a JSON file next to 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that is needed to run a network; `onnx` is the network's file, next to the JSON.
+    """All that is needed to run a network, and where it is from: the content of a model folder's `model.json`.
 
-    `output` determines the kind of model. `skeleton` has no keypoints for a box detector; `padding` and `cutting` are
-    for networks on one person's crop; `flip_padding` is that of the mirrored crops of a flip test, None for the same.
-    `network` is the zoo's name if the weights for training are in the folder too,
-    `trust` describes its own trust head; None if absent. `deepen`: number of 1×1 layers before its heatmap layer beyond
-    the zoo's (HPCVNet's 4). `localisation`: of AlphaPose's transformer around it. `suppression`: for poses in a
-    detector's boxes, unless the user asks for another. `fast` names smaller models that stand in for it where speed
-    counts. `measured` holds its author's measurements, numbers and texts by name.
+    Attributes:
+        onnx: the network's file, next to the JSON.
+        name: of the model.
+        licence: of its weights.
+        source: where it is from.
+        input: size, colours and normalisation of its input.
+        output: what it gives and how that becomes keypoints; decides which kind of model it is.
+        skeleton: its K joints; none for a detector of boxes.
+        padding: how much larger than the person's box a crop is.
+        cutting: how a crop is cut, as the network was trained: "affine" or "whole-pixels" (`geometry.crops`).
+        flip_padding: padding of the mirrored crops of a flip test; None: the same.
+        network: the zoo's name, if the weights for training are in the folder too.
+        deepen: number of 1×1 layers before its heatmap layer beyond the zoo's (HPCVNet's 4).
+        localisation: AlphaPose's transformer around it; None: none.
+        trust: its own trust head; None: it has none.
+        suppression: of poses in a detector's boxes, unless the user asks for another.
+        fast: smaller models that stand in for it where speed counts.
+        measured: its author's measurements, numbers and texts by name.
+
+    Example:
+        >>> spec = tp.load("default").spec
+        >>> len(spec.skeleton), spec.people
+        (17, 'boxes')
     """
 
     onnx: Path

@@ -22,13 +22,24 @@ DEEPEST = 1e4  # of a stored depth: 140 standard deviations
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """The depths of the discs of several shares, in cells of joints and quality.
+    """Corrects the discs of expected errors so that they hold the stated share of held-out keypoints' errors.
 
-    shares (P,): ascending, between 0 and 1. joints: the names of each group's joints. quality: of each group, the
-    ascending borders between its ranges of expected OPKS (given that the keypoint is labelled); b borders make b + 1
-    cells. depths: of each group and cell, the depth (P,) in the mixture of the disc that holds each share; beyond the
-    last share depths go on as in the mixture. people, keypoints: how many it was fitted on; fitted_on: which. A joint
-    of no group keeps the mixture's own discs. Raises ValueError naming the field that is wrong.
+    Keypoints are divided into cells: groups of joints, and in each group ranges of expected OPKS. A cell has, for each
+    share, the depth of the disc that held it, where a disc of depth d holds the share 1 − e^(−d) by the uncorrected
+    mixture (`ExpectedError`). Joints of no group keep the mixture's discs.
+
+    Args:
+        shares: the P shares, ascending, between 0 and 1.
+        joints: names of the joints of each group.
+        quality: of each group, the ascending borders between its ranges of expected OPKS (given that the keypoint is
+            labelled); b borders make b + 1 cells.
+        depths: of each group and cell, P depths that never fall; beyond the last share they go on as the mixture's.
+        people: number of people it was fitted on.
+        keypoints: number of their keypoints.
+        fitted_on: what they are, such as the names of the files.
+
+    Raises:
+        ValueError: naming the field that is wrong.
     """
 
     shares: tuple[float, ...]
@@ -117,12 +128,24 @@ _HALVINGS = 24  # of the interval from good to gross: to a millionth of it
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ExpectedError:
-    """How far N × K keypoints are from where they are labelled, in pixels: a mixture of two isotropic Gaussians.
+    """How far keypoints are expected to be from where they would be labelled: a mixture of two isotropic Gaussians.
 
-    `std` is the standard deviation along each axis of a keypoint without gross error, `gross` the probability of a
-    gross error (0–1), and `gross_std` the standard deviation along each axis in that case. NaN where a number is
-    unknown. With a `model`, and the `cell` of each keypoint in it, discs and probabilities are those that held for
-    people it was fitted on; the mixture itself, which weights keypoints in smoothing and triangulation, is unchanged.
+    `Poses.expected_error` returns it. `radius(0.95)` is the disc that holds 95 % of the errors. The shape of all arrays
+    is (N, K), or (K,) for one person; NaN marks a keypoint of which nothing is known.
+
+    Args:
+        std: standard deviation along each axis of a keypoint without gross error, pixels.
+        gross: probability of a gross error, 0–1.
+        gross_std: standard deviation along each axis of a gross error, pixels.
+        model: makes discs and probabilities those that held for the people it was fitted on; None: the mixture's. The
+            mixture, by which smoothing and triangulation weight keypoints, is unchanged.
+        cell: the cell of each keypoint in `model`; None without it.
+
+    Example:
+        >>> poses = tp.load("default")("photo.jpg")
+        >>> error = poses.expected_error()
+        >>> bool((error.radius(0.5) < error.radius(0.95)).all())
+        True
     """
 
     std: Float[np.ndarray, "*N K"]

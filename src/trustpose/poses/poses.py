@@ -1,4 +1,8 @@
-"""`Poses`: an estimator's predictions, convertible to COCO keypoint results with our extended fields without loss."""
+"""`Poses`: an estimator's predictions, the record that everything reads and returns.
+
+Below the record: its conversion to COCO keypoint results with our extended fields, which loses nothing, and to
+`supervision.KeyPoints`.
+"""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -33,20 +37,40 @@ _BOXES_AT_A_TIME = 2**15  # rows at a time, to keep intermediate arrays small
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Poses(PersonRows, PosesDisplay):
-    """N poses of K keypoints, with trust if known.
+    """N poses of K keypoints in image pixels, one row per person, with their trust where it is known.
 
-    Coordinates are image pixels, x to the right and y down, as given by the file or network. `score` and `pose_score`
-    are the estimator's own numbers, unchanged, in any range. `presence` is P(a labeller would have boxed this person
-    with an IoU of .5 or more, and this is the one box for it) (0–1); None in boxes from labels. Given that person,
-    `quality` is the expected OPKS of each keypoint (0–1), `visibility` P(absent), P(occluded), P(visible) (each triple
-    sums to 1) and `pose_quality` the expected OKS (0–1). `visibility_label` is a decision per keypoint, 0, 1 or 2 as
-    `Visibility`, where a rule made one (-1: a row without). `suppressed_score` is `ranking_score` as lowered by
-    suppression. Boxes are xyxy. In an id column, -1 (`MISSING_ID`) marks a row without one; in a float column NaN does.
-    `missing` marks keypoints without a position, whatever `xy` holds (OpenPose writes 0, 0); None: every keypoint has a
-    position. Boxes, matching, features and drawing ignore them; OKS uses the values in `xy`, as COCO evaluation does.
-    `skeleton` names the K joints; None: unknown. `photos` has, by image id, where each photo can be read again
-    (`image`). `error_model`: which discs of `expected_error` held for people that `quality` was not fitted on; None:
-    unknown. Raises ValueError naming the field if a shape or dtype is wrong.
+    A field that nothing filled is None and is never guessed. In a float column NaN marks a row without a number, in an
+    id column -1 (`MISSING_ID`). A slice, index or mask gives poses again (`poses[poses.pose_quality > 0.7]`).
+
+    Args:
+        xy: (N, K, 2), keypoints: x to the right and y down, as the file or network gave them.
+        score: (N, K), the estimator's own number for each keypoint, unchanged, in any range.
+        pose_score: (N,), its own number for each pose, unchanged.
+        presence: (N,), 0–1: P(a labeller would have boxed this person with an IoU of .5 or more, and this is the one
+            box for it); None in boxes from labels.
+        quality: (N, K), 0–1: expected OPKS of each keypoint, given that the person is there.
+        visibility: (N, K, 3), P(absent), P(occluded), P(visible), given the person; each triple sums to 1.
+        visibility_label: (N, K), the decision of a rule where there is one: 0, 1 or 2 as in `Visibility`; -1: none.
+        pose_quality: (N,), 0–1: expected OKS of the pose, given the person.
+        box: (N, 4), xyxy.
+        box_score: (N,), the detector's score of the box.
+        suppressed_score: (N,), `ranking_score` as lowered by suppression.
+        track_id: (N,), the same for one person in the frames of a clip.
+        image_id: (N,), the photo or frame.
+        annotation_id: (N,), the labelled person.
+        missing: (N, K), keypoints without a position, whatever `xy` holds there (OpenPose writes 0, 0); None: all have
+            one. Boxes, matching, features and drawing ignore them; OKS uses `xy`, as COCO evaluation does.
+        skeleton: names of the K joints; None: unknown.
+        photos: by image id, where each photo's pixels can be read again (`image`).
+        error_model: which discs of `expected_error` held for people that `quality` was not fitted on; None: unknown.
+
+    Raises:
+        ValueError: naming the field, if a shape or dtype is wrong.
+
+    Example:
+        >>> poses = tp.Poses(xy=np.zeros((2, 17, 2)), score=np.ones((2, 17)), image_id=np.array([1, 1]))
+        >>> len(poses), poses.keypoint_count, poses.quality is None
+        (2, 17, True)
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -69,14 +93,26 @@ class Poses(PersonRows, PosesDisplay):
     error_model: ErrorModel | None = None
 
     def __post_init__(self) -> None:
-        number: dict[str, tuple[str, tuple[int, ...]]] = {"score": ("float", ()), "quality": ("float", ())}
-        per_keypoint = {"xy": ("float", (2,)), "visibility": ("float", (3,)), "missing": ("bool", ())}
-        per_keypoint |= {"visibility_label": ("int", ())}
-        rows: dict[str, str] = dict.fromkeys(("track_id", "image_id", "annotation_id"), "int")
-        rows |= dict.fromkeys(
-            ("pose_score", "presence", "pose_quality", "box", "box_score", "suppressed_score"), "float"
-        )
-        check_columns(self, number | per_keypoint, rows)
+        per_keypoint: dict[str, tuple[str, tuple[int, ...]]] = {
+            "xy": ("float", (2,)),
+            "score": ("float", ()),
+            "quality": ("float", ()),
+            "visibility": ("float", (3,)),
+            "visibility_label": ("int", ()),
+            "missing": ("bool", ()),
+        }
+        per_row = {
+            "pose_score": "float",
+            "presence": "float",
+            "pose_quality": "float",
+            "box": "float",
+            "box_score": "float",
+            "suppressed_score": "float",
+            "track_id": "int",
+            "image_id": "int",
+            "annotation_id": "int",
+        }
+        check_columns(self, per_keypoint, per_row)
 
     @property
     def keypoint_count(self) -> int:
@@ -104,13 +140,19 @@ class Poses(PersonRows, PosesDisplay):
 
     @classmethod
     def _further_fields(cls, parts: Sequence[Any]) -> dict[str, Any]:
-        """An image id that stands for different photos in two parts has none in their concatenation, and no error model
-        holds for parts with different ones."""
-        photos, models = [part.photos for part in parts], {part.error_model for part in parts if len(part)}
-        further_fields: dict[str, Any] = {"error_model": models.pop()} if len(models) == 1 else {}
+        """The photos and the error model of concatenated poses.
+
+        An image id that stands for different photos in two parts has no photo, and there is no error model if two
+        parts have different ones.
+        """
+        joined: dict[str, Any] = {}
+        error_models = {part.error_model for part in parts if len(part)}
+        if len(error_models) == 1:
+            joined["error_model"] = error_models.pop()
+        photos = [part.photos for part in parts]
         if any(mapping is not None for mapping in photos):
-            further_fields["photos"] = joined_photos(photos)
-        return further_fields
+            joined["photos"] = joined_photos(photos)
+        return joined
 
     @property
     def ranking_score(self) -> Float[np.ndarray, " N"]:
@@ -129,12 +171,12 @@ class Poses(PersonRows, PosesDisplay):
         pose_score = np.full(len(self), np.nan) if self.pose_score is None else self.pose_score.astype(np.float64)
         quality = np.full(len(self), np.nan) if self.pose_quality is None else self.pose_quality.astype(np.float64)
         box_score = np.ones(len(self)) if self.box_score is None else np.nan_to_num(self.box_score, nan=1.0)
-        by_own = np.where(pose_score == box_score, pose_score, pose_score * box_score)
-        by_own = pose_score if self.box_score is None else by_own
-        if self.presence is None:
-            return np.where(np.isnan(quality), by_own, quality * box_score)
-        by_box = quality * np.where(np.isnan(self.presence), box_score, self.presence)
-        return np.where(np.isnan(quality), by_own, by_box)
+        is_box_score = np.ones(len(self), np.bool_) if self.box_score is None else pose_score == box_score
+        without_quality = np.where(is_box_score, pose_score, pose_score * box_score)
+        is_person = box_score
+        if self.presence is not None:
+            is_person = np.where(np.isnan(self.presence), box_score, self.presence)
+        return np.where(np.isnan(quality), without_quality, quality * is_person)
 
     @property
     def decided_visibility(self) -> Int[np.ndarray, "N K"] | None:
@@ -156,9 +198,9 @@ class Poses(PersonRows, PosesDisplay):
         by_keypoint = np.ascontiguousarray(self.xy.swapaxes(0, 1))  # (K, N, 2): reduces ten times faster than (N, K, 2)
         if self.missing is None:
             return np.concatenate([by_keypoint.min(axis=0), by_keypoint.max(axis=0)], axis=1)  # (N, 4)
-        is_placed = ~self.missing.T[..., None]  # (K, N, 1)
-        low = by_keypoint.min(axis=0, where=is_placed, initial=np.inf)
-        high = by_keypoint.max(axis=0, where=is_placed, initial=-np.inf)
+        has_position = ~self.missing.T[..., None]  # (K, N, 1)
+        low = by_keypoint.min(axis=0, where=has_position, initial=np.inf)
+        high = by_keypoint.max(axis=0, where=has_position, initial=-np.inf)
         return np.where(np.all(self.missing, axis=1)[:, None], np.nan, np.concatenate([low, high], axis=1))
 
     def person_box(self) -> Float[np.ndarray, "N 4"]:
@@ -174,11 +216,12 @@ class Poses(PersonRows, PosesDisplay):
         Where the index is -1 the source has no such joint: its coordinates, score, quality and visibility are NaN, its
         label is -1, and it is missing. `skeleton` names the new joints; `to_skeleton` does all of it.
         """
-        picked = {name: take(getattr(self, name), index) for name in ("xy", "score", "quality", "visibility")}
-        picked["visibility_label"] = take(self.visibility_label, index, fill=MISSING_ID)
-        lacks = np.asarray(index) < 0
-        missing = np.zeros(self.xy.shape[:2], np.bool_) if self.missing is None and lacks.any() else self.missing
-        return replace(self, **picked, missing=take(missing, index, fill=True), skeleton=skeleton)
+        columns = {name: take(getattr(self, name), index) for name in ("xy", "score", "quality", "visibility")}
+        columns["visibility_label"] = take(self.visibility_label, index, fill=MISSING_ID)
+        missing = self.missing
+        if missing is None and (np.asarray(index) < 0).any():
+            missing = np.zeros(self.xy.shape[:2], np.bool_)
+        return replace(self, **columns, missing=take(missing, index, fill=True), skeleton=skeleton)
 
     def to_skeleton(self, skeleton: Skeleton, missing: Literal["raise", "mark"] = "raise") -> "Poses":
         """Return the same people with the keypoints of another skeleton, matched by name.
@@ -236,14 +279,12 @@ class Poses(PersonRows, PosesDisplay):
         """Return `supervision.KeyPoints` of these poses (needs the extra `supervision`): `score` as keypoint
         confidence, every other filled field in its `data` under our names. Missing keypoints are not `visible`
         there."""
-
-        return to_supervision(self)
+        return _key_points_of(self)
 
     @classmethod
     def from_supervision(cls, key_points: Any) -> "Poses":
         """Build poses from `supervision.KeyPoints`, including columns of its `data` that have our names."""
-
-        return cls(**columns_of(key_points, tuple(field.name for field in fields(cls))))
+        return cls(**_columns_of_key_points(key_points, {field.name for field in fields(cls)}))
 
 
 def write_results(
@@ -274,10 +315,10 @@ def _coco_rows(
 ) -> list[dict[str, Any]]:
     """See `Poses.to_coco`."""
     if poses.image_id is None or poses.score is None:
-        raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")
+        raise ValueError("COCO results need Poses.image_id and Poses.score, one of them is None")
     ranking = poses.ranking_score if score is None else score
     if not (np.isfinite(poses.xy).all() and np.isfinite(poses.score).all() and np.isfinite(ranking).all()):
-        raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
+        raise ValueError("COCO results need finite coordinates, keypoint scores and scores")
     keypoints = np.concatenate([poses.xy, poses.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
     part_fields = _part_fields(poses, keypoints)
     body_count = poses.keypoint_count if poses.skeleton is None else poses.skeleton.body_count
@@ -299,17 +340,19 @@ def _coco_rows(
         "visibility_label": None if poses.visibility_label is None else poses.visibility_label[:, :body_count],
         **part_fields,
     }
-    named = {name: _cells(name, column) for name, column in columns.items() if column is not None}
+    cells_by_field = {name: _cells(name, column) for name, column in columns.items() if column is not None}
     for name, text_of in (texts or {}).items():
-        if text_of and name in named:
-            named[name] = [text_of.get(number, number) for number in named[name]]
-    named |= {"keypoint_missing": stated} if (stated := _stated_missing(poses, body_count)) is not None else {}
-    rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
+        if text_of and name in cells_by_field:
+            cells_by_field[name] = [text_of.get(number, number) for number in cells_by_field[name]]
+    stated_missing = _stated_missing(poses, body_count)
+    if stated_missing is not None:
+        cells_by_field["keypoint_missing"] = stated_missing
+    rows = [dict(zip(cells_by_field, cells, strict=True)) for cells in zip(*cells_by_field.values(), strict=True)]
     return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
 
 
 def _pose_score_to_write(poses: Poses, ranking: np.ndarray) -> np.ndarray | None:
-    """Return the estimator's own score, unless it equals `score`."""
+    """Return the estimator's own score of each pose; None if `score` is that already."""
     if poses.pose_score is None or (poses.pose_quality is None and np.array_equal(poses.pose_score, ranking)):
         return None
     return poses.pose_score
@@ -325,34 +368,40 @@ def _part_fields(poses: Poses, keypoints: Float[np.ndarray, "N K 3"]) -> dict[st
 
 
 def _stated_missing(poses: Poses, body_count: int) -> list[list[int] | None] | None:
-    """Return 0 or 1 for each of the first `body_count` keypoints of rows whose missing ones do not follow from the
-    values, None for other rows; None if there are no such rows."""
+    """Return what `keypoint_missing` states: 0 or 1 for each of the first `body_count` keypoints.
+
+    None for a row whose missing keypoints follow from the values, at (0, 0) with score 0; None if there are no missing
+    keypoints at all.
+    """
     assert poses.score is not None
-    by_rule = find_missing(poses.xy, poses.score)
-    if poses.missing is None and by_rule is None:
+    at_origin = find_missing(poses.xy, poses.score)
+    if poses.missing is None and at_origin is None:
         return None
-    both = (np.zeros(poses.score.shape, bool) if mask is None else mask for mask in (poses.missing, by_rule))
-    missing, follows = (mask[:, :body_count] for mask in both)
-    stated = (missing != follows).any(axis=1)
-    return [row if is_stated else None for row, is_stated in zip(missing.astype(int).tolist(), stated, strict=True)]
+    none_missing = np.zeros(poses.score.shape, np.bool_)
+    missing = (none_missing if poses.missing is None else poses.missing)[:, :body_count]
+    implied = (none_missing if at_origin is None else at_origin)[:, :body_count]
+    must_state = (missing != implied).any(axis=1)
+    return [row if states else None for row, states in zip(missing.astype(int).tolist(), must_state, strict=True)]
 
 
 def _cells(name: str, column: np.ndarray) -> list[Any]:
     """Return one JSON value per row; None if the row does not have this field."""
-    if column.dtype.kind in "iu":
-        has_rows_without = name in ("annotation_id", "track_id", "visibility_label")
-        missing = column == MISSING_ID if has_rows_without else np.zeros(len(column), dtype=bool)
-    else:
+    if not len(column):
+        return []
+    if column.dtype.kind not in "iu":
         column = column.astype(np.float64)
-        missing = np.isnan(column)
-    missing = missing.reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
+        is_unknown = np.isnan(column)
+    elif name in ("annotation_id", "track_id", "visibility_label"):
+        is_unknown = column == MISSING_ID
+    else:
+        is_unknown = np.zeros(column.shape, np.bool_)
     cells: list[Any] = column.tolist()
-    for row in np.flatnonzero(missing):
+    for row in np.flatnonzero(is_unknown.reshape(len(column), -1).any(axis=1)):
         cells[row] = None
     return cells
 
 
-def to_supervision(poses: "Poses") -> Any:
+def _key_points_of(poses: Poses) -> Any:
     """See `Poses.to_supervision`. Raises ImportError with the install line if supervision is missing."""
     supervision = _supervision()
     columns = poses.columns()
@@ -364,8 +413,8 @@ def to_supervision(poses: "Poses") -> Any:
     return supervision.KeyPoints(xy=poses.xy, data=data, **{name: poses.score}, **visible)
 
 
-def columns_of(key_points: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return those fields of `Poses` in `names` that a `supervision.KeyPoints` fills."""
+def _columns_of_key_points(key_points: Any, names: set[str]) -> dict[str, Any]:
+    """Return the fields of `Poses`, which are called `names`, that a `supervision.KeyPoints` fills."""
     data = {name: np.asarray(value) for name, value in key_points.data.items() if name in names}
     scores = getattr(key_points, "keypoint_confidence", None)
     if scores is None:

@@ -214,9 +214,19 @@ def find_missing(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Keypoint:
-    """One joint of N poses: the columns of `Poses` at this joint, one row per person, views of the same arrays.
+    """One joint of N poses, as `poses["left_wrist"]` gives it: views of the columns of `Poses`, one row per person.
 
-    `xy` is in image pixels; fields mean what they mean in `Poses`, and those that it does not fill are None.
+    Attributes:
+        name: of the joint.
+        index: its number in the skeleton.
+        xy: (N, 2), image pixels.
+        score, quality, visibility, visibility_label, missing: as in `Poses`, without the axis of the joints; None where
+            the poses do not have them.
+
+    Example:
+        >>> poses = tp.read_poses("results.json")
+        >>> poses["nose"].xy.shape == (len(poses), 2)
+        True
     """
 
     name: str
@@ -242,9 +252,10 @@ COLUMNS = tuple(field.name for field in fields(Keypoint)[2:])
 
 @runtime_checkable
 class Photo(Protocol):
-    """A photo or video frame that poses came from; its pixels are read on demand, not kept.
+    """A photo or video frame that poses came from. Its pixels are not kept: `read` reads them again.
 
-    `name` is for people: a file's path, an address, "clip.mp4, frame 7".
+    Attributes:
+        name: for people: a file's path, an address, "clip.mp4, frame 7".
     """
 
     @property

@@ -84,9 +84,12 @@ class SpeedOptions:
 class PredictOptions(SpeedOptions):
     """How `tp.load` builds a predictor and `trustpose predict` runs it.
 
-    `detector` may also be a function from a photo to boxes, `calibrator` a `Calibrator`, `association` and
-    `suppression_distance` objects of their kind. `threads` and `adapter` are for Python alone: the number of threads
-    (None: one for each CPU), and options of one package's estimator, by name.
+    `trustpose predict --help` describes the fields. In Python `detector` may also be a function from a photo to boxes,
+    `calibrator` a `Calibrator`, `association` and `suppression_distance` objects of their kind; and there are two more:
+
+    Args:
+        threads: number of threads; None: one for each CPU.
+        adapter: options of one package's estimator, by name.
 
     Example:
         >>> predictor = tp.load("default", flip=True)

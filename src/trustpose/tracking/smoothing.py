@@ -29,13 +29,21 @@ _CONSTANT = 0.05  # standard deviation / √area, to begin with: a factor is est
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Smoothed:
-    """Smoothed poses: the N given ones, in their order, then a row for each frame in which a track was not found.
+    """What `tp.smooth` returns: the N poses that it was given, in their order, then a row for each filled frame.
 
-    `std` (N', K) is the standard deviation of each keypoint along each axis in image pixels, NaN where it was not
-    smoothed: of a row of no track, and of a keypoint found in too few frames. `replaced` (N', K) are the keypoints
-    whose position follows from other frames alone, since it was not found or was taken for a gross error. `source`
-    (N',) is the given row that each row is or, if it was filled, comes after. `noise` is what was used, "trust" or
-    "constant".
+    Attributes:
+        poses: N' ≥ N poses; the rows after the first N are of frames in which a track was not detected.
+        std: (N', K), standard deviation of each keypoint along each axis, image pixels; NaN where it was not smoothed:
+            in a row of no track, and for a keypoint detected in too few frames.
+        replaced: (N', K), keypoints whose position follows from other frames alone: they were not detected, or taken
+            for gross errors.
+        source: (N',), the input row that each row is or, for a filled one, comes after.
+        noise: what the measurement noise was taken from: "trust" or "constant".
+
+    Example:
+        >>> smoothed = tp.smooth(tp.track("cam1.json"))
+        >>> smoothed.poses.xy.shape[:2] == smoothed.std.shape
+        True
     """
 
     poses: Poses

@@ -62,9 +62,10 @@ class Tracker:
         ValueError: for a number out of its range.
 
     Example:
+        >>> from trustpose.tracking import Tracker
         >>> tracker = Tracker(memory=10)
-        >>> for batch in (poses[:60], poses[60:]):
-        ...     tracked = tracker(batch)
+        >>> for frame, poses in tp.read_poses("cam1.json").by_image():
+        ...     tracked = tracker(poses)
         >>> tracker.next_id
         3
     """
