@@ -8,7 +8,7 @@ from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.files import InputError
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.load import load
-from trustpose.predict.predictor import NEAR, merged
+from trustpose.predict.predictor import NEAR, merge_crops
 
 
 def test_means_of_what_two_predictors_give(tmp_path):
@@ -40,7 +40,7 @@ def test_far_places_are_not_averaged():
     second = first + np.array([[[30, 40], [60, 80], [60, 80]], [[3, 4], [30, 40], [-30, 40]]])
     score = np.array([[0.9, 0.5, 0.5]] * 2 + [[0.1, 0.4, 0.6]] * 2)
     trust = {"pose_quality": np.array([0.2, 0.4, 0.6, 1.0])}
-    xy, means, averaged = merged(np.concatenate([first, second]), score, trust, height)
+    xy, means, averaged = merge_crops(np.concatenate([first, second]), score, trust, height)
     np.testing.assert_allclose(xy[0], [[15, 20], [0, 0], [60, 80]])
     np.testing.assert_allclose(xy[1], [[1.5, 2], [0, 0], [-30, 40]])
     np.testing.assert_allclose(means, [[0.5, 0.45, 0.55]] * 2)

@@ -1,4 +1,10 @@
-"""`Predictor`: predict poses from photos and boxes. Threads read and crop photos while the network runs."""
+"""`Predictor`: predict poses from photos and boxes.
+
+The way of a photo: `_prepare` reads it and cuts its people out, as a `Job`; `_batches` fills batches with the crops of
+several photos; `_run` runs the network on a batch and decodes its output; `_finish` makes `Poses` of a photo whose
+crops have all run. Threads prepare photos and run batches at the same time. Below the class: what a second crop of each
+person and the association of joints add.
+"""
 
 import warnings
 from collections import deque
@@ -42,15 +48,23 @@ from trustpose.predict.detectors import load_detector
 from trustpose.predict.photos import Image, Prediction, open_photo, prefetch
 from trustpose.predict.sources import ReadOptions, images_of
 
-_SEVERAL = ("argmax-quarter", "dark", "udp")  # decodings that find several peaks of a map
+LEAST_PADDING, MOST_PADDING = 0.5, 5.0  # of a second crop
+NEAR = 1 / 64
+"""Of the crop's height: how far apart both crops' positions of a keypoint may be for their mean to be used. One heatmap
+pixel of usual networks; one to four are about as good (docs/benchmarks/default-model.md)."""
+_MULTI_PEAK_DECODINGS = ("argmax-quarter", "dark", "udp")
+_PHOTOS_BETWEEN_BATCHES = 32  # limits photos in memory; a batch may then run partly filled
 
 
 @dataclass(frozen=True, eq=False)
 class Crops:
     """The n crops of a photo's boxes.
 
-    pixels (n, H, W, 3). box_share (n, 2): the person's box, as shares of the crop's sides. keypoints (n, K, 2), in crop
-    pixels: where a trust head reads, NaN for the network's own peaks. to_image (n, 2, 3): affines back to the image.
+    Attributes:
+        pixels: (n, H, W, 3), RGB.
+        box_share: (n, 2), width and height of the person's box as shares of the crop's.
+        keypoints: (n, K, 2), crop pixels: where a trust head reads; NaN: at the network's own peaks.
+        to_image: (n, 2, 3), affines from crop pixels to image pixels.
     """
 
     pixels: CropPixels
@@ -61,9 +75,23 @@ class Crops:
 
 @dataclass(eq=False)
 class Job:
-    """A photo in progress: its n crops, those that a flip test mirrors, and the results so far; with a second crop n is
-    twice the number of boxes, first crops first. pending_crops: how many crops have not run yet. candidates: parts of
-    them, with their first box, in any order."""
+    """A photo in progress: its n crops, and the results so far.
+
+    With a second crop n is twice the number of boxes, the first crops of all boxes first.
+
+    Attributes:
+        photo: where it is from.
+        boxes: its people.
+        crops: their crops.
+        mirrored: the crops that a flip test mirrors.
+        xy: (n, K, 2), keypoints in image pixels, filled as crops run; so are score and trust.
+        score: (n, K).
+        trust: (n, …), the fields that the network's head predicts, by name.
+        pending_crops: number of crops that have not run yet.
+        pixels: of the photo, RGB; None if it could not be read.
+        error: why not.
+        candidates: for association, the candidates of some boxes with the number of the first of them, in any order.
+    """
 
     photo: Image
     boxes: Boxes
@@ -78,103 +106,36 @@ class Job:
     candidates: list[tuple[int, JointCandidates]] = field(default_factory=list)
 
 
-Batch = list[tuple[Job, slice]]
-
-
-def other_decoding(spec: ModelSpec, decoding: str | None) -> str:
-    """Return the warning that trust is for another decoding."""
-    fitted = spec.expect(HeatmapOutput).decoding
-    return f"{spec.onnx}: its trust was fitted to keypoints decoded by {fitted}, and is not calibrated with {decoding}"
-
-
-def association_codec(spec: ModelSpec, second_crop: float | None) -> HeatmapCodec:
-    """Return the codec that finds candidates for association; warn of trust that is left out. Raises InputError for a
-    network or an option that association is not for."""
-    output = spec.output
-    if not isinstance(output, HeatmapOutput):
-        raise InputError(f"{spec.onnx}: gives {output.kind}, and association needs heatmaps with several peaks")
-    codec = output.codec(spec.input)
-    if codec.decoding not in _SEVERAL:
-        raise InputError(f"{spec.onnx}: decodes by {codec.decoding}; association expects one of {', '.join(_SEVERAL)}")
-    if second_crop is not None:
-        raise InputError("second_crop: averages one position per joint, but association chooses among several")
-    try:
-        _ = spec.skeleton.sigmas
-    except ValueError as error:
-        raise InputError(f"association: {error}") from None
-    if spec.trust is not None:
-        why = "its trust is for the network's own peaks, and association moves joints"
-        warnings.warn(f"{spec.onnx}: {why}; no trust is written", stacklevel=4)
-    return codec
-
-
-def candidates_in_photo(
-    candidates: Candidates, start: int, rows: slice, to_image: np.ndarray, codec: HeatmapCodec
-) -> tuple[int, JointCandidates]:
-    """Return the candidates of a batch's crops from `start` on, which are boxes `rows` of one photo, in its pixels."""
-    count = rows.stop - rows.start
-    selected = np.flatnonzero((candidates.input >= start) & (candidates.input < start + count))
-    person = candidates.input[selected] - start + rows.start
-    affine = to_image[person]
-    growth = np.sqrt(np.abs(np.linalg.det(affine[:, :, :2])) * np.prod(codec.strides))  # image pixels a cell
-    xy = transform(affine, candidates.xy[selected][:, None].astype(np.float64))[:, 0]
-    score = candidates.score[selected].astype(np.float64)
-    return rows.start, JointCandidates(xy, codec.sigma * growth, score, person, candidates.joint[selected])
-
-
-def in_order(parts: Sequence[tuple[int, JointCandidates]]) -> JointCandidates:
-    """Join the parts of a photo, in the order of its boxes."""
-    none = JointCandidates(np.zeros((0, 2)), *np.zeros((2, 0)), *np.zeros((2, 0), np.int64))
-    ordered = [none, *(part for _, part in sorted(parts, key=lambda part: part[0]))]
-    return JointCandidates(*(np.concatenate(column) for column in zip(*ordered, strict=True)))
-
-
-NEAR = 1 / 64
-"""Of the crop's height: how far both places of a keypoint may be apart for their mean to be used. One heatmap pixel of
-usual networks; one to four are about as good (docs/benchmarks/default-model.md)."""
-
-
-def merged(
-    xy: Float[np.ndarray, "M K 2"],
-    score: Float[np.ndarray, "M K"],
-    trust: Mapping[str, Float[np.ndarray, "M ..."]],
-    height: Float[np.ndarray, " N"],
-) -> tuple[Float[np.ndarray, "N K 2"], Float[np.ndarray, "N K"], dict[str, Float[np.ndarray, "N ..."]]]:
-    """Return poses, scores and trust of N people, given M = 2 N: those from the first crop of each, then the second.
-
-    Places are averaged where they are near to each other, else that of the higher score is used. Scores and trust are
-    averaged. xy in image pixels; height: of the first crop, image pixels.
-    """
-    first, second = np.split(xy, 2)
-    is_near = np.hypot(*np.moveaxis(first - second, 2, 0)) < NEAR * height[:, None]
-    is_first = np.greater_equal(*np.split(score, 2))
-    chosen = np.where(is_near[..., None], (first + second) / 2, np.where(is_first[..., None], first, second))
-    return chosen, _mean(score), {name: _mean(values) for name, values in trust.items()}
-
-
-def _mean(values: Float[np.ndarray, "M ..."]) -> Float[np.ndarray, "N ..."]:
-    return np.add(*np.split(values, 2)) / 2
-
-
-LEAST_PADDING, MOST_PADDING = 0.5, 5.0
-_PHOTOS_BETWEEN_BATCHES = 32  # limits photos in memory; a batch may then run partly filled
+Batch = list[tuple[Job, slice]]  # the crops that run together: rows of some photos' crops
 
 
 class Predictor(BasePredictor):
-    """A top-down pipeline around a network: box → crop → network → codec → image pixels.
+    """Predicts poses from photos: person box → crop → network → keypoints → image pixels, with the trust of the model.
 
-    Results do not depend on `batch_size` except for float rounding. `flip` averages each crop's output with its mirror
-    image's, which is cut with the spec's `flip_padding`, if it has one and there is no second crop. `threads` read and
-    crop photos, and run the network. `decoding` replaces the spec's decoder of heatmaps (`codecs.heatmaps.DECODINGS`);
-    crops and flips keep the convention of training. `second_crop` is the padding of a second crop of each person, whose
-    keypoints, scores and trust are averaged with the first's: twice the network's time (`predict.predictor`).
-    `association` shares the joints of a photo out (`grouping.association`); trust is then left out, as its head read at
-    the network's own peaks. `detector` finds the people of photos without boxes; without a detector each whole photo is
-    one person. A network with a trust head fills `quality`, `visibility` and `pose_quality`, as far as its head
-    predicts them; with `flip` they are means of both views too, calibrated for that if the spec has `trust.flip`. In
-    boxes with a detector's score `presence` is filled too; people below `min_presence` are left out
-    (`predict.base_predictor.present_people`). If the head was fitted with another decoding, it
-    warns. Photo files with more than `max_pixels` are refused.
+    `tp.load` builds it. A call takes what `tp.load("default")` takes; `stream` yields photo by photo. Results do not
+    depend on `batch_size` but for float rounding. A network with a trust head fills `quality`, `visibility` and
+    `pose_quality`, as far as its head predicts them, and `presence` in boxes with a detector's score; people below
+    `min_presence` are left out (`predict.base_predictor.present_people`). It warns if the head was fitted with another
+    decoding.
+
+    Args:
+        runtime: the network, by ONNX Runtime or torch.
+        batch_size: number of crops that run together.
+        flip: average each crop's output, trust included, with its mirror image's. That is cut with the spec's
+            `flip_padding`, if it has one and there is no second crop.
+        threads: number of threads that read and crop photos, and run the network; None: one for each CPU.
+        decoding: decoder of heatmaps instead of the spec's (`codecs.heatmaps.DECODINGS`); crops and flips keep the
+            convention of training.
+        second_crop: padding of a second crop of each person, 0.5 to 5, whose keypoints, scores and trust are averaged
+            with the first's (`merge_crops`): twice the network's time. None: no second crop.
+        association: shares the joints of a photo among its people (`grouping.association`); trust is then left out, as
+            the head read it at the network's own peaks. None: each crop has its own joints.
+        detector: detects the people of photos without boxes; None: each photo shows one person.
+        max_pixels: files of larger photos are refused.
+
+    Raises:
+        ValueError: for a number out of its range.
+        InputError: for options that the network cannot take.
     """
 
     def __init__(
@@ -202,10 +163,12 @@ class Predictor(BasePredictor):
         self._reads_positions = trust is not None and trust.xy is not None
         self._trust = () if trust is None else tuple(name for name in READ_FIELDS if name in trust.outputs)
         if trust is not None and self.spec.output != runtime.spec.output:
-            warnings.warn(other_decoding(runtime.spec, decoding), stacklevel=3)
+            warnings.warn(_decoding_warning(runtime.spec, decoding), stacklevel=3)
         self.association = association
-        self._peaks = None if association is None else association_codec(self.spec, second_crop)
-        self.batch_size, self.flip, self.max_pixels = batch_size, flip, max_pixels
+        self._peaks = None if association is None else _association_codec(self.spec, second_crop)
+        self.batch_size = batch_size
+        self.flip = flip
+        self.max_pixels = max_pixels
         self.paddings = [self.spec.padding, *([] if second_crop is None else [second_crop])]
         self._flip_padding = self.spec.flip_padding if flip and second_crop is None else None
         self.threads = threads or cpu_count()
@@ -284,6 +247,7 @@ class Predictor(BasePredictor):
         return self.spec.trust.error_model(flip=self.flip)
 
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
+        """Yield the prediction of each photo, in order, as soon as its crops have run."""
         pending: deque[Job] = deque()
         with closing(prefetch(self._readers(), self._prepare, photos, 2 * self.threads + 2)) as jobs:
             for batch in prefetch(self._runners(), self._run, _batches(jobs, pending, self.batch_size), 3):
@@ -295,15 +259,16 @@ class Predictor(BasePredictor):
             yield self._finish(pending.popleft())
 
     def _prepare(self, photo: Image) -> Job:
-        """Read one photo and crop its people."""
-        count = len(self.spec.skeleton.keypoints)
-        pixels, error, boxes = None, None, photo.boxes
+        """Read one photo and crop its people; without any if it cannot be read."""
+        pixels: np.ndarray | None = None
+        error: InputError | None = None
+        boxes = photo.boxes
         try:
             pixels = open_photo(photo, self.max_pixels)
             if boxes is None:
                 boxes = (self.detector or whole_photo)(pixels)
-        except InputError as problem:
-            error = problem
+        except InputError as read_error:
+            error = read_error
         if boxes is None or error is not None:
             boxes = NO_BOXES
         keypoints = None if photo.keypoints is None else photo.keypoints[: len(boxes)]
@@ -311,23 +276,37 @@ class Predictor(BasePredictor):
         mirrored = crops
         if self._flip_padding is not None:
             mirrored = self._cut(pixels, boxes, [self._flip_padding], keypoints)
-        n = len(crops.pixels)
-        xy, score = np.empty((n, count, 2)), np.empty((n, count))
-        return Job(photo, boxes, crops, mirrored, xy, score, self._empty_trust(n), n, pixels, error)
+        count, keypoint_count = len(crops.pixels), len(self.spec.skeleton.keypoints)
+        return Job(
+            photo=photo,
+            boxes=boxes,
+            crops=crops,
+            mirrored=mirrored,
+            xy=np.empty((count, keypoint_count, 2)),
+            score=np.empty((count, keypoint_count)),
+            trust=self._empty_trust(count),
+            pending_crops=count,
+            pixels=pixels,
+            error=error,
+        )
 
     def _cut(
         self, pixels: np.ndarray | None, boxes: Boxes, paddings: Sequence[Padding], keypoints: np.ndarray | None
     ) -> Crops:
-        """Cut people out of a photo, once with each padding, all of the first first; keypoints: in image pixels."""
-        spec, padding_count = self.spec, len(paddings)
-        size = wide, high = spec.input.width, spec.input.height
-        grown = np.concatenate([grow_box(boxes.xyxy, padding, wide / high) for padding in paddings])
-        affine = affine_to_crop(grown, *self.codec.crop_extent(wide, high))  # (n, 2, 3)
-        share = box_share(np.tile(box_size(boxes.xyxy), (padding_count, 1)), affine, wide, high)  # (n, 2)
-        on_crops = np.full((len(grown), len(spec.skeleton.keypoints), 2), np.nan)
+        """Cut people out of a photo, with the first padding, then with the next; keypoints: in image pixels."""
+        spec, repeats = self.spec, len(paddings)
+        width, height = spec.input.width, spec.input.height
+        grown = np.concatenate([grow_box(boxes.xyxy, padding, width / height) for padding in paddings])
+        affine = affine_to_crop(grown, *self.codec.crop_extent(width, height))  # (n, 2, 3)
+        crop_keypoints = np.full((len(grown), len(spec.skeleton.keypoints), 2), np.nan)
         if keypoints is not None:
-            on_crops = transform(affine, np.tile(keypoints, (padding_count, 1, 1)))
-        return Crops(cut_boxes(pixels, grown, affine, size, spec.cutting), share, on_crops, invert_affine(affine))
+            crop_keypoints = transform(affine, np.tile(keypoints, (repeats, 1, 1)))
+        return Crops(
+            pixels=cut_boxes(pixels, grown, affine, (width, height), spec.cutting),
+            box_share=box_share(np.tile(box_size(boxes.xyxy), (repeats, 1)), affine, width, height),
+            keypoints=crop_keypoints,
+            to_image=invert_affine(affine),
+        )
 
     def _no_poses(self) -> Poses:
         empty: dict[str, Any] = pose_fields(self._empty_trust(0), is_detected=False)
@@ -341,10 +320,9 @@ class Predictor(BasePredictor):
         """Run network and codec on one batch, and write the results into its jobs."""
         if not batch:
             return batch
-        parts = [(job.crops, rows) for job, rows in batch]
-        outputs, trust = self._through(parts)
+        outputs, trust = self._outputs([(job.crops, rows) for job, rows in batch])
         if self.flip:
-            mirrored, mirrored_trust = self._through([(job.mirrored, rows) for job, rows in batch], flip=True)
+            mirrored, mirrored_trust = self._outputs([(job.mirrored, rows) for job, rows in batch], flip=True)
             outputs = average_flipped(self.spec, outputs, mirrored, self.spec.skeleton.flip_index, self._flip_padding)
             lines = {} if self.spec.trust is None else self.spec.trust.flip
             trust = trust.average_flipped(mirrored_trust, self.spec.skeleton.flip_index, lines)
@@ -359,14 +337,14 @@ class Predictor(BasePredictor):
             stop = start + rows.stop - rows.start
             job.xy[rows] = transform(job.crops.to_image[rows], decoded.xy[start:stop])
             job.score[rows] = decoded.score[start:stop]
-            for name, room in job.trust.items():
-                room[rows] = predicted[name][start:stop]
+            for name, column in job.trust.items():
+                column[rows] = predicted[name][start:stop]
             if codec is not None and candidates is not None:
-                job.candidates.append(candidates_in_photo(candidates, start, rows, job.crops.to_image, codec))
+                job.candidates.append(_candidates_in_photo(candidates, start, rows, job.crops.to_image, codec))
             start = stop
         return batch
 
-    def _through(self, parts: list[tuple[Crops, slice]], *, flip: bool = False) -> tuple[Outputs, TrustArrays]:
+    def _outputs(self, parts: list[tuple[Crops, slice]], *, flip: bool = False) -> tuple[Outputs, TrustArrays]:
         """Run the network on some crops, or on their mirror images."""
         pixels = np.concatenate([crops.pixels[rows] for crops, rows in parts])  # (B, H, W, 3)
         box = np.concatenate([crops.box_share[rows] for crops, rows in parts])  # (B, 2)
@@ -389,15 +367,17 @@ class Predictor(BasePredictor):
         return self.spec.expect(HeatmapOutput, SimCCOutput).codec(self.spec.input).grid.cells(keypoints)
 
     def _finish(self, job: Job) -> Prediction:
+        """Make the poses of a photo whose crops have all run."""
         boxes, xy, score, trust_arrays = job.boxes, job.xy, job.score, job.trust
         if len(self.paddings) > 1:
             linear = job.crops.to_image[: len(boxes), :, :2]
             size = np.sqrt(np.abs(np.linalg.det(linear)))  # image pixels of a crop pixel
-            xy, score, trust_arrays = merged(xy, score, trust_arrays, size * self.spec.input.height)
-        described = None if boxes.score is None else self.spec.trust
-        if described is not None:
-            trust_arrays = on_lines(trust_arrays, described.detected_flip if self.flip else described.detected)
-        trust: dict[str, Any] = pose_fields(trust_arrays, is_detected=described is not None)
+            xy, score, trust_arrays = merge_crops(xy, score, trust_arrays, size * self.spec.input.height)
+        detected_trust = None if boxes.score is None else self.spec.trust  # how trust is calibrated in detected boxes
+        if detected_trust is not None:
+            lines = detected_trust.detected_flip if self.flip else detected_trust.detected
+            trust_arrays = on_lines(trust_arrays, lines)
+        trust: dict[str, Any] = pose_fields(trust_arrays, is_detected=detected_trust is not None)
         poses = Poses(
             xy=xy,
             score=score,
@@ -410,33 +390,116 @@ class Predictor(BasePredictor):
             error_model=self.error_model,
             **trust,
         )
-        if described is not None and described.presence is not None:
-            poses = replace(poses, presence=described.presence(poses, poses.presence))
-        if self.association is not None:  # moves keypoints, of whose other places the head speaks
+        if detected_trust is not None and detected_trust.presence is not None:
+            poses = replace(poses, presence=detected_trust.presence(poses, poses.presence))
+        if self.association is not None:  # it moves keypoints, and the head's trust is for where they were
             is_person = None if poses.presence is None else poses.presence >= self.min_presence
             poses = replace(poses, quality=None, visibility=None, pose_quality=None)
-            poses = self.association.apply(poses, in_order(job.candidates), self.skeleton, is_person)
+            poses = self.association.apply(poses, _joined_candidates(job.candidates), self.skeleton, is_person)
         return Prediction(job.photo, poses, job.pixels, job.error)
 
 
 def _batches(jobs: Iterable[Job], pending: deque[Job], size: int) -> Iterator[Batch]:
     """Yield rows of `size` crops across photos; each photo is added to `pending`."""
     batch: Batch = []
-    room, photos = size, 0
+    free, photos = size, 0  # crops that the batch still takes; photos since the last batch
     for job in jobs:
         pending.append(job)
         photos += 1
         start = 0
         while start < len(job.xy):
-            stop = min(len(job.xy), start + room)
+            stop = min(len(job.xy), start + free)
             batch.append((job, slice(start, stop)))
-            room -= stop - start
+            free -= stop - start
             start = stop
-            if not room:
+            if not free:
                 yield batch
-                batch, room, photos = [], size, 0
+                batch, free, photos = [], size, 0
         if photos >= _PHOTOS_BETWEEN_BATCHES:
             yield batch
-            batch, room, photos = [], size, 0
+            batch, free, photos = [], size, 0
     if batch:
         yield batch
+
+
+def merge_crops(
+    xy: Float[np.ndarray, "M K 2"],
+    score: Float[np.ndarray, "M K"],
+    trust: Mapping[str, Float[np.ndarray, "M ..."]],
+    height: Float[np.ndarray, " N"],
+) -> tuple[Float[np.ndarray, "N K 2"], Float[np.ndarray, "N K"], dict[str, Float[np.ndarray, "N ..."]]]:
+    """Merge what two crops of each of N people gave.
+
+    Positions are averaged where they are near to each other, else that with the higher score is used. Scores and trust
+    are averaged.
+
+    Args:
+        xy: (2 N, K, 2), image pixels: from the first crops of all people, then from the second.
+        score: (2 N, K), in the same order, as is trust.
+        trust: (2 N, …), by field.
+        height: (N,), of the first crops, image pixels.
+
+    Returns:
+        xy (N, K, 2), score (N, K) and trust (N, …).
+    """
+    first, second = np.split(xy, 2)
+    is_near = np.hypot(*np.moveaxis(first - second, 2, 0)) < NEAR * height[:, None]
+    is_first = np.greater_equal(*np.split(score, 2))
+    merged = np.where(is_near[..., None], (first + second) / 2, np.where(is_first[..., None], first, second))
+    return merged, _mean_of_halves(score), {name: _mean_of_halves(values) for name, values in trust.items()}
+
+
+def _mean_of_halves(values: Float[np.ndarray, "M ..."]) -> Float[np.ndarray, "N ..."]:
+    return np.add(*np.split(values, 2)) / 2
+
+
+def _association_codec(spec: ModelSpec, second_crop: float | None) -> HeatmapCodec:
+    """Return the codec that finds candidates for association; warn of trust that is left out. Raises InputError for a
+    network or an option that association is not for."""
+    output = spec.output
+    if not isinstance(output, HeatmapOutput):
+        raise InputError(f"{spec.onnx}: gives {output.kind}, and association needs heatmaps with several peaks")
+    codec = output.codec(spec.input)
+    if codec.decoding not in _MULTI_PEAK_DECODINGS:
+        expected = ", ".join(_MULTI_PEAK_DECODINGS)
+        raise InputError(f"{spec.onnx}: decodes by {codec.decoding}; association expects one of {expected}")
+    if second_crop is not None:
+        raise InputError("second_crop: averages one position per joint, but association chooses among several")
+    try:
+        _ = spec.skeleton.sigmas
+    except ValueError as error:
+        raise InputError(f"association: {error}") from None
+    if spec.trust is not None:
+        reason = "its trust is for the network's own peaks, and association moves joints"
+        warnings.warn(f"{spec.onnx}: {reason}; no trust is written", stacklevel=4)
+    return codec
+
+
+def _candidates_in_photo(
+    candidates: Candidates, start: int, rows: slice, to_image: np.ndarray, codec: HeatmapCodec
+) -> tuple[int, JointCandidates]:
+    """Return the candidates of one photo in a batch, in image pixels, with the number of their first box.
+
+    start: the first of its crops in the batch; rows: which of the photo's boxes they are; to_image (boxes, 2, 3).
+    """
+    crops = rows.stop - rows.start
+    selected = np.flatnonzero((candidates.input >= start) & (candidates.input < start + crops))
+    person = candidates.input[selected] - start + rows.start
+    affine = to_image[person]
+    growth = np.sqrt(np.abs(np.linalg.det(affine[:, :, :2])) * np.prod(codec.strides))  # image pixels a cell
+    xy = transform(affine, candidates.xy[selected][:, None].astype(np.float64))[:, 0]
+    score = candidates.score[selected].astype(np.float64)
+    return rows.start, JointCandidates(xy, codec.sigma * growth, score, person, candidates.joint[selected])
+
+
+def _joined_candidates(parts: Sequence[tuple[int, JointCandidates]]) -> JointCandidates:
+    """Join the parts of a photo, in the order of its boxes."""
+    empty = JointCandidates(np.zeros((0, 2)), *np.zeros((2, 0)), *np.zeros((2, 0), np.int64))
+    ordered = [empty, *(part for _, part in sorted(parts, key=lambda part: part[0]))]
+    return JointCandidates(*(np.concatenate(column) for column in zip(*ordered, strict=True)))
+
+
+def _decoding_warning(spec: ModelSpec, decoding: str | None) -> str:
+    """Return the warning that trust is for another decoding."""
+    fitted = spec.expect(HeatmapOutput).decoding
+    return f"{spec.onnx}: its trust was fitted to keypoints decoded by {fitted}, and is not calibrated with {decoding}"
