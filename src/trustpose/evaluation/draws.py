@@ -1,6 +1,10 @@
-"""What sections share: the bootstrap's draws of photos, curves over a stream, and rows ordered by a score.
+"""What the sections of an audit share, each fed batch by batch with whole photos. From the ground up:
 
-Rows that are needed again at the end stay in memory while they are few, and go to a temporary file otherwise.
+- `TemporaryRows` and `Spill`: rows that are needed again at the end stay in memory while they are few, and go to a
+  temporary file otherwise; `quantiles` of them.
+- `PhotoTable`, `Resampling` and `Findings`: what a number needs of each photo, as sums; draws of photos with
+  replacement; and the intervals that follow.
+- `Ranking`: the rows of all batches ordered by a score; `Curves`: precision and recall over them.
 """
 
 import os
@@ -23,9 +27,17 @@ from trustpose.metrics.average_precision import (
     numbers_of_draws,
 )
 
-HELD_BYTES = 2**22  # of one spill in memory
-SPILL_BLOCK = 2**16  # rows that are read back at a time
+STEPS = len(OKS_THRESHOLDS)
+RUN = 2**20  # rows that a `Ranking` sorts at a time, and then writes to a file
+BLOCK = 2**17  # rows that it yields at a time
+HELD_BYTES = 2**22  # of a `Spill` in memory
+SPILL_BLOCK = 2**16  # rows that it reads back at a time
+_COUNT_BYTES = 2**26  # of the counts of photos in draws, in memory at a time
+_PHOTOS = 2**16  # of which a `PhotoTable` has sums in memory at a time
 _DIGIT = 11  # bits of a number that one pass of `quantiles` looks at
+_SIGN = np.uint64(1 << 63)
+
+_Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # −score (n,), photo (n,), bits (n, bytes)
 
 
 class TemporaryRows:
@@ -56,8 +68,7 @@ class TemporaryRows:
 
 
 class Spill:
-    """Rows of numbers of one type, appended batch by batch. `blocks` yields them in order, as many at a time for any
-    batches."""
+    """Rows of numbers of one type, appended batch by batch; `blocks` yields them again in order."""
 
     def __init__(self, kind: type[np.float64 | np.int64] = np.float64) -> None:
         self._kind = kind
@@ -81,7 +92,7 @@ class Spill:
         return self._rows
 
     def blocks(self, size: int | None = None) -> Iterator[np.ndarray]:
-        """Yield all rows, `size` (`BLOCK`) at a time, the last block with the rest."""
+        """Yield all rows, `size` (`SPILL_BLOCK`) at a time, the last block with the rest."""
         size = size or SPILL_BLOCK
         if self._file is not None:
             for part in self._pending:
@@ -141,9 +152,6 @@ def _at_ranks(values: Spill, ranks: np.ndarray) -> np.ndarray:
     return _number(prefix)
 
 
-_SIGN = np.uint64(1 << 63)
-
-
 def _sortable(values: np.ndarray) -> np.ndarray:
     """Return whole numbers in the order of the doubles."""
     bits = np.ascontiguousarray(values + 0.0).view(np.uint64)  # + 0.0: -0 equals 0
@@ -152,10 +160,6 @@ def _sortable(values: np.ndarray) -> np.ndarray:
 
 def _number(key: np.ndarray) -> np.ndarray:
     return np.where(key & _SIGN, key ^ _SIGN, ~key).view(np.float64)
-
-
-_COUNT_BYTES = 2**26  # of draws at a time
-_PHOTOS = 2**16  # of which sums are in memory at a time
 
 
 class PhotoTable:
@@ -185,7 +189,7 @@ class Resampling:
         self._counts: list[np.ndarray] | None = None
 
     def blocks(self) -> Iterator[tuple[slice, Int[np.ndarray, "b I"]]]:
-        """Yield how often each photo occurs in each draw, some draws at a time."""
+        """Yield some draws at a time: which they are, and how often each photo occurs in each of them."""
         photos, start = len(self.image_id), 0
         if not (self.draws and photos):
             return
@@ -212,7 +216,14 @@ class Resampling:
 
 @dataclass
 class Findings:
-    """What sections collect beside their numbers: draws and their intervals by dotted name, and notes."""
+    """What sections state beside their numbers.
+
+    Attributes:
+        resampling: the draws of photos, the same for all sections.
+        draws: by a number's dotted name, the number in each draw.
+        intervals: and its 95 % interval.
+        notes: sentences on what could not be computed, and why.
+    """
 
     resampling: Resampling
     draws: dict[str, Float[np.ndarray, " B"]] = field(default_factory=dict)
@@ -226,20 +237,17 @@ class Findings:
             self.intervals[name] = bootstrap.interval(values)
 
 
-RUN = 2**20  # rows that are sorted at a time
-BLOCK = 2**17  # rows of a block
-
-_Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # −score (n,), photo (n,), bits (n, bytes)
-
-
 class Ranking:
-    """Collects rows with F flags. `blocks` yields them by descending score, then by photo, then as they came, as many
-    at a time whatever the batches. The rows of a photo must come in one batch."""
+    """Collects rows with a score and F flags, and yields them by descending score.
+
+    Rows of equal score are ordered by photo, then as they came. Blocks have the same rows whatever the batches were.
+    The rows of a photo must come in one batch.
+    """
 
     def __init__(self, flags: int) -> None:
         self._flags = flags
         self._pending: list[_Rows] = []
-        self._count = 0  # of rows that wait
+        self._count = 0  # of pending rows
         self._runs: list[tuple[TemporaryRows, TemporaryRows, TemporaryRows]] = []
         self._samples: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -269,6 +277,7 @@ class Ranking:
             yield self._opened(_joined(pending), 0, count)
 
     def _opened(self, rows: _Rows, start: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return score, photo and flags of some rows."""
         flags = np.unpackbits(rows[2][start:end], axis=1, count=self._flags).view(bool)
         return -rows[0][start:end], rows[1][start:end], flags
 
@@ -281,26 +290,29 @@ class Ranking:
             return
         if self._pending:
             self._write_run()
-        before = [0] * len(self._runs)
+        starts = [0] * len(self._runs)
         for cut in [*self._cuts(), None]:
             ends = [run[0].rows if cut is None else _up_to(run, *cut) for run in self._runs]
             pieces = [
                 (run[0].read(start, end), run[1].read(start, end), run[2].read(start, end))
-                for run, start, end in zip(self._runs, before, ends, strict=True)
+                for run, start, end in zip(self._runs, starts, ends, strict=True)
                 if end > start
             ]
-            before = ends
+            starts = ends
             if pieces:
                 yield _sorted(pieces)
 
     def _write_run(self) -> None:
-        rows, files = _sorted(self._pending), (TemporaryRows(), TemporaryRows(), TemporaryRows())
+        """Sort the pending rows, write them to temporary files, and keep a sample of their scores and photos."""
+        rows = _sorted(self._pending)
+        files = (TemporaryRows(), TemporaryRows(), TemporaryRows())
         for file, column in zip(files, rows, strict=True):
             file.write(column)
         step = max(1, BLOCK // 128)
         self._samples.append((rows[0][::step].copy(), rows[1][::step].copy()))
         self._runs.append(files)
-        self._pending, self._count = [], 0
+        self._pending = []
+        self._count = 0
 
     def _cuts(self) -> list[tuple[float, int]]:
         """Return the −scores and photos at which pieces of about `BLOCK` rows end, from a sample of each run:
@@ -319,6 +331,7 @@ def _joined(parts: list[_Rows]) -> _Rows:
 
 
 def _sorted(parts: list[_Rows]) -> _Rows:
+    """Join parts, in the order of their scores, then of their photos."""
     key, photo, bits = _joined(parts)
     order = np.lexsort((photo, key))  # stable
     return key[order], photo[order], bits[order]
@@ -336,11 +349,8 @@ def _up_to(run: tuple[TemporaryRows, TemporaryRows, TemporaryRows], key: float, 
     return low
 
 
-STEPS = len(OKS_THRESHOLDS)
-
-
 class Curves:
-    """G groups of curves, such as area ranges, each at every OKS threshold, over poses ranked by one score.
+    """Precision and recall at every OKS threshold, over poses ranked by one score, for G groups such as area ranges.
 
     Matching is within photos, so that a batch of whole photos says of each of its poses whether it is right at every
     threshold, and the poses of all batches in order give precision and recall.
@@ -361,9 +371,16 @@ class Curves:
         people: Int[np.ndarray, " M"] | None = None,
         within: Sequence[Bool[np.ndarray, " i"]] = (),
     ) -> None:
-        """Count evaluations of the same poses by the same score, whose area ranges are the groups, and the first range
-        once more for each `within`, in those photos of the batch alone. `poses` and `people` are their rows in the
-        batch, all if None."""
+        """Count a batch.
+
+        Args:
+            batch: the batch.
+            evaluations: of its poses, ranked by the same score; their area ranges are the first groups.
+            score: (N,), of the poses that were evaluated.
+            poses: (N,), which of the batch's poses these are; None: all.
+            people: (M,), which of the batch's people were evaluated; None: all.
+            within: for each further group, the photos of the batch in which its people are: the first area range there.
+        """
         order = evaluations[0].order
         pose_image = batch.pose_image[order if poses is None else poses[order]]
         person_image = batch.person_image if people is None else batch.person_image[people]
@@ -375,10 +392,11 @@ class Curves:
             hits.append(hits[0][:, :STEPS] & inside)
             ignored.append(ignored[0][:, :STEPS] | ~inside)
             counted.append(counted[0] & photos[person_image])
-        photos_of_people = [np.bincount(person_image[row], minlength=len(batch.image_id)) for row in counted]
-        table = np.stack(photos_of_people, axis=1)
-        self._people.append(table)
-        self._count += table.sum(axis=0)
+        people_of_photos = np.stack(
+            [np.bincount(person_image[row], minlength=len(batch.image_id)) for row in counted], axis=1
+        )  # (I, G)
+        self._people.append(people_of_photos)
+        self._count += people_of_photos.sum(axis=0)
         self._ranking.add(score[order], batch.first + pose_image, np.concatenate([*hits, *ignored], axis=1))
 
     def precision_recall(self) -> tuple[Float[np.ndarray, "G T R"], Float[np.ndarray, "G T"]]:
