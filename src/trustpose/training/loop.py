@@ -1,4 +1,6 @@
-"""The training loop: epochs, steps, parts of a batch, in one process or many.
+"""The training loop, in one process or many: `fit` goes through stages, epochs and steps, and validates and saves.
+
+Below it, in this order: the average of the weights, the state of a run, its steps, and the order of samples and rates.
 
 The order of the samples is a function of (seed, epoch) and each sample one of (seed, epoch, index), so a run
 interrupted at any point, even by SIGKILL, resumes from its last checkpoint to the same weights: bit for bit on a CPU
@@ -47,9 +49,77 @@ from trustpose.training.people import load_batches, single_opencv_thread
 from trustpose.training.recipe import Recipe, TrainOptions, to_json
 from trustpose.training.task import Task
 
+CHECKPOINT = "checkpoint.pt"
+NON_FINITE = "non-finite.json"  # the samples that gave a loss that is not finite
+_ORDER = 17  # the random stream of the samples' order, separate from those of the augmentation
+
+
+def fit(
+    task: Task, recipe: Recipe, folder: Path, fabric: Fabric, *, resume: bool = True, until: float | None = None
+) -> dict[str, float]:
+    """Train a recipe.
+
+    At the end `task.model` has the final weights: the average, if the recipe has one.
+
+    Args:
+        task: the model, its samples, losses and validation.
+        recipe: what is trained, and how.
+        folder: where checkpoint, logs and the recipe are written.
+        fabric: must be launched.
+        resume: whether to go on from the folder's checkpoint, if there is one.
+        until: the run ends after the first step that ends at this `time.monotonic()` or later, so that at least one
+            step is done; None: no limit.
+
+    Returns:
+        The numbers of the last validation.
+
+    Raises:
+        InputError: if a checkpoint is broken or from another recipe.
+        NonFiniteLossError: if a loss is NaN or infinite.
+        InterruptedRun: after SIGINT or SIGTERM.
+        OutOfTime: at `until`. Both after a checkpoint was written.
+    """
+    run, resumed = _prepare(task, recipe, folder, fabric, resume)
+    run.until = until
+    position, plan = run.position, run.plan
+    if fabric.is_global_zero:
+        write_json(folder / "recipe.json", to_json(recipe))
+        run.logs = Logs(folder, position.step if resumed else None, position.epoch if resumed else None)
+    numbers: dict[str, float] = {}
+    try:
+        with (
+            stop_on_signals(run.stop),
+            progress(plan.epochs * run.steps, position.step, fabric.is_global_zero) as show,
+            single_opencv_thread(recipe.train.workers),
+        ):
+            stage: Stage | None = None
+            model: nn.Module | None = None
+            optimiser: Any = None
+            while position.epoch < plan.epochs:
+                if plan.stage_at(position.epoch) is not stage:
+                    stage = plan.stage_at(position.epoch)
+                    model, optimiser = _start_stage(run, stage)
+                if model is not None:
+                    for text in _train_epoch(run, model, optimiser):
+                        show(position.step, text)
+                else:
+                    position.step += run.steps - position.step_in_epoch
+                position.epoch += 1
+                position.step_in_epoch = 0
+                numbers = _validate(run)
+                _save(run)
+    finally:
+        if run.logs is not None:
+            run.logs.close()
+    if run.ema.decay:
+        task.model.load_state_dict(run.ema.average)
+    return numbers
+
 
 class Ema:
-    """average ← average + (1 − d) (weights − average) after each step, d = min(decay, (1 + n) / (10 + n)) at step n.
+    """The exponential moving average of a model's weights.
+
+    average ← average + (1 − d) (weights − average) after each step, d = min(decay, (1 + n) / (10 + n)) at step n.
 
     The lower decay of the first steps (as in TensorFlow's ExponentialMovingAverage with num_updates) removes the random
     initialisation. Values that training does not change stay bit-identical in the average. Integers (batch norm's
@@ -69,10 +139,10 @@ class Ema:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         state = model.state_dict()
-        moving = [name for name, value in state.items() if value.is_floating_point()]
-        follow = get_ema_multi_avg_fn(decay)  # all tensors in one call
-        follow([self.average[name] for name in moving], [state[name] for name in moving], self.updates)
-        for name in state.keys() - set(moving):
+        averaged = [name for name, value in state.items() if value.is_floating_point()]
+        update_average = get_ema_multi_avg_fn(decay)  # all tensors in one call
+        update_average([self.average[name] for name in averaged], [state[name] for name in averaged], self.updates)
+        for name in state.keys() - set(averaged):
             self.average[name].copy_(state[name])
 
     @contextmanager
@@ -102,66 +172,21 @@ class Ema:
             self.average[name].copy_(value)
 
 
-_ORDER = 17  # a random stream separate from those of the augmentation
-
-
-def steps_per_epoch(samples: int, options: TrainOptions) -> int:
-    """Return the number of full batches in an epoch; the remaining samples vary. Raises InputError for less than
-    one."""
-    if samples < options.batch_size:
-        raise InputError(f"train.batch_size: {options.batch_size} is more than the {samples} available samples")
-    return samples // options.batch_size
-
-
-def sample_order(seed: int, epoch: int, samples: int) -> Int[np.ndarray, " N"]:
-    """Return the samples' indices in the order of an epoch."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, _ORDER]))).permutation(samples)
-
-
-def batch_parts(order: Int[np.ndarray, " n"], options: TrainOptions, rank: int, processes: int) -> list[list[int]]:
-    """Return the indices of each part that process `rank` of `processes` computes, in order: `accumulate` parts per
-    batch.
-
-    A batch is divided into parts, and each part into a slice for every process.
-    """
-    batches = len(order) // options.batch_size
-    slice_size = options.batch_size // (options.accumulate * processes)
-    cut = order[: batches * options.batch_size].reshape(-1, processes, slice_size)  # of no batches, no parts
-    return cut[:, rank].tolist()
-
-
-def learning_rate(plan: Strategy, options: TrainOptions, epoch: int, step: int, steps: int) -> float:
-    """Return the learning rate of step `step`, counted from 0 over all epochs of `steps` each.
-
-    The cosine falls to 0 over all epochs, or over each stage's if stages train different parts of a network.
-    """
-    if options.schedule == "cosine":
-        first, epochs = _span(plan, epoch)
-        rate = plan.learning_rate * (1 + math.cos(math.pi * (step - first * steps) / (epochs * steps))) / 2
-    else:
-        rate = plan.learning_rate * 0.1 ** sum(epoch >= drop for drop in plan.drops)
-    return rate * min(1.0, (step + 1) / options.warmup) if options.warmup else rate
-
-
-def _span(plan: Strategy, epoch: int) -> tuple[int, int]:
-    """Return the first epoch and the number of epochs of one fall of the rate."""
-    if all(stage.part is None for stage in plan.stages):
-        return 0, plan.epochs
-    first = 0
-    for stage in plan.stages:
-        if epoch < first + stage.epochs:
-            return first, stage.epochs
-        first += stage.epochs
-    raise ValueError(f"epoch: expected 0 to {plan.epochs - 1}, got {epoch}")
-
-
-CHECKPOINT = "checkpoint.pt"
-NON_FINITE = "non-finite.json"
-
-
 @dataclass
 class _Run:
-    """The shared state of the loop."""
+    """The state that the functions of the loop share.
+
+    Attributes:
+        task, recipe, folder, fabric, until: as of `fit`.
+        optimiser: of all parameters.
+        ema: the average of the weights.
+        position: how far the run has come.
+        plan: the recipe's stages.
+        steps: number of steps in an epoch.
+        logs: only in the first process.
+        since: when the steps of the next row of the logs began.
+        stop: set by a signal.
+    """
 
     task: Task
     recipe: Recipe
@@ -182,51 +207,6 @@ class _Run:
         return self.recipe.train
 
 
-def fit(
-    task: Task, recipe: Recipe, folder: Path, fabric: Fabric, *, resume: bool = True, until: float | None = None
-) -> dict[str, float]:
-    """Train the recipe; checkpoint, logs and the recipe go to `folder`. Returns the last validation's numbers.
-
-    An existing checkpoint is resumed, unless `resume` is off. At the end `task.model` has the final weights (the
-    average, if the recipe has one). `fabric` must be launched. Raises InputError if a checkpoint is broken or from
-    another recipe, NonFiniteLossError, InterruptedRun after SIGINT or SIGTERM, and OutOfTime after the first step that
-    ends at `time.monotonic()` = `until` or later: at least one step is done.
-    """
-    run, resumed = _prepare(task, recipe, folder, fabric, resume)
-    run.until = until
-    position, first = run.position, fabric.is_global_zero
-    if first:
-        write_json(folder / "recipe.json", to_json(recipe))
-        run.logs = Logs(folder, position.step if resumed else None, position.epoch if resumed else None)
-    numbers: dict[str, float] = {}
-    total = run.plan.epochs * run.steps
-    try:
-        with (
-            stop_on_signals(run.stop),
-            progress(total, position.step, first) as show,
-            single_opencv_thread(recipe.train.workers),
-        ):
-            stage, model, optimiser = None, None, None
-            while position.epoch < run.plan.epochs:
-                if (current_stage := run.plan.stage_at(position.epoch)) is not stage:
-                    stage = current_stage
-                    model, optimiser = _start_stage(run, stage)
-                if model is not None:
-                    for text in _train_epoch(run, model, optimiser):
-                        show(position.step, text)
-                else:
-                    position.step += run.steps - position.step_in_epoch
-                position.epoch, position.step_in_epoch = position.epoch + 1, 0
-                numbers = _validate(run)
-                _save(run)
-    finally:
-        if run.logs is not None:
-            run.logs.close()
-    if run.ema.decay:
-        task.model.load_state_dict(run.ema.average)
-    return numbers
-
-
 def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: bool) -> tuple[_Run, bool]:
     """Build the run on its device; also return whether it was resumed from a checkpoint."""
     options, plan = recipe.train, recipe.plan
@@ -237,7 +217,8 @@ def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: b
         )
     samples = len(task.samples(0))
     steps = steps_per_epoch(samples, options)
-    position, saved = RunPosition(samples=samples), None
+    position = RunPosition(samples=samples)
+    saved: dict[str, Any] | None = None
     if resume and (folder / CHECKPOINT).is_file():
         saved, position = read_checkpoint(folder / CHECKPOINT, recipe, samples)
         if position.step != position.epoch * steps + position.step_in_epoch or position.step_in_epoch > steps:
@@ -251,10 +232,31 @@ def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: b
     model = task.model.to(fabric.device)
     if options.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore torch's stub lacks it
-    optimiser, ema = make_optimiser(model, options, plan.learning_rate), Ema(model, options.ema)
+    optimiser = make_optimiser(model, options, plan.learning_rate)
+    ema = Ema(model, options.ema)
     if saved is not None:
         restore(folder / CHECKPOINT, saved, optimiser, {"ema": ema, "precision": fabric.strategy.precision})
-    return _Run(task, recipe, folder, fabric, optimiser, ema, position, plan, steps), saved is not None
+    run = _Run(
+        task=task,
+        recipe=recipe,
+        folder=folder,
+        fabric=fabric,
+        optimiser=optimiser,
+        ema=ema,
+        position=position,
+        plan=plan,
+        steps=steps,
+    )
+    return run, saved is not None
+
+
+def _load(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Load a checkpoint's weights. Raises InputError if they do not fit the model."""
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()[:200]
+        raise InputError(f"{folder / CHECKPOINT}: its tensors do not fit the model ({reason})") from None
 
 
 def make_optimiser(model: nn.Module, options: TrainOptions, rate: float) -> torch.optim.Optimizer:
@@ -265,14 +267,6 @@ def make_optimiser(model: nn.Module, options: TrainOptions, rate: float) -> torc
         return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}
     return kinds[options.optimiser](parameters, rate, weight_decay=decay)
-
-
-def _load(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()[:200]
-        raise InputError(f"{folder / CHECKPOINT}: its tensors do not fit the model ({reason})") from None
 
 
 def _start_stage(run: _Run, stage: Stage) -> tuple[nn.Module | None, Any]:
@@ -301,20 +295,23 @@ def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
         ),
         use_distributed_sampler=False,
     )
-    parts, run.since = load_batches(loader), time.perf_counter()
+    parts = load_batches(loader)
+    run.since = time.perf_counter()
     while position.step_in_epoch < run.steps:
         batches = [next(parts) for _ in range(options.accumulate)]
         rate = learning_rate(run.plan, options, position.epoch, position.step, run.steps)
         terms = _step(run, model, optimiser, batches, rate)
-        position.step, position.step_in_epoch = position.step + 1, position.step_in_epoch + 1
-        yield _note(run, terms, rate)
+        position.step += 1
+        position.step_in_epoch += 1
+        yield _log(run, terms, rate)
         if position.step % options.checkpoint_every == 0:
             _save(run)
         is_late = run.until is not None and time.monotonic() >= run.until
-        is_interrupted, late = distributed.add_up(
+        # all processes stop after the same step, if any of them has to
+        is_interrupted, is_out_of_time = distributed.add_up(
             torch.tensor([run.stop.is_set(), is_late], dtype=torch.float, device=run.fabric.device)
         ).tolist()
-        if is_interrupted or late:
+        if is_interrupted or is_out_of_time:
             _save(run)
             epochs, steps = run.plan.epochs, run.plan.epochs * run.steps
             progress_text = f"epoch {position.epoch + 1} of {epochs}, step {position.step} of {steps}"
@@ -347,17 +344,24 @@ def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate:
 
 
 def _refuse(run: _Run, terms: Mapping[str, Tensor], batch: Any) -> None:
-    """Write and raise which samples of which processes gave a non-finite loss."""
+    """Write which samples of which processes gave a loss that is not finite, and raise NonFiniteLossError."""
     values = {name: float(term.detach()) for name, term in terms.items()}
-    is_bad = not np.isfinite(list(values.values())).all()
-    mine = {"terms": {name: repr(value) for name, value in values.items()}, "samples": dict(run.task.describe(batch))}
-    bad = [entry for entry in distributed.gather_objects(mine if is_bad else None) if entry is not None]
+    failure = None
+    if not np.isfinite(list(values.values())).all():
+        terms_as_text = {name: repr(value) for name, value in values.items()}
+        failure = {"terms": terms_as_text, "samples": dict(run.task.describe(batch))}
+    failures = [entry for entry in distributed.gather_objects(failure) if entry is not None]
     position = run.position
-    report = {"epoch": position.epoch, "step_in_epoch": position.step_in_epoch, "step": position.step, "batches": bad}
+    report = {
+        "epoch": position.epoch,
+        "step_in_epoch": position.step_in_epoch,
+        "step": position.step,
+        "batches": failures,
+    }
     path = run.folder / NON_FINITE
     if run.fabric.is_global_zero:
         write_json(path, report)
-    listed = "; ".join(f"{entry['terms']} of {_short(entry['samples'])}" for entry in bad)
+    listed = "; ".join(f"{entry['terms']} of {_short(entry['samples'])}" for entry in failures)
     raise NonFiniteLossError(
         f"the loss is not finite in epoch {position.epoch}, step {position.step}: {listed} (see {path})"
     )
@@ -370,7 +374,7 @@ def _short(samples: Mapping[str, Any]) -> str:
     )
 
 
-def _note(run: _Run, terms: Mapping[str, float], rate: float) -> str:
+def _log(run: _Run, terms: Mapping[str, float], rate: float) -> str:
     """Add a step to the current log row, and write it when it is due; return the text to show."""
     position, options = run.position, run.options
     for name, value in terms.items():
@@ -388,7 +392,9 @@ def _note(run: _Run, terms: Mapping[str, float], rate: float) -> str:
         }
         if run.logs is not None:
             run.logs.step({**row, "samples_per_second": round(speed, 2)})
-        position.pending, position.pending_steps, run.since = {}, 0, time.perf_counter()
+        position.pending = {}
+        position.pending_steps = 0
+        run.since = time.perf_counter()
     return " ".join(f"{name} {value:.4g}" for name, value in terms.items()) + f" · {speed:.0f}/s"
 
 
@@ -405,6 +411,7 @@ def _validate(run: _Run) -> dict[str, float]:
 
 
 def _save(run: _Run) -> None:
+    """Write the checkpoint, in the first process, with the random state of all."""
     states = distributed.gather_objects(random_state())
     if not run.fabric.is_global_zero:
         return
@@ -416,3 +423,52 @@ def _save(run: _Run) -> None:
         "random": states,
     }
     write_checkpoint(run.folder / CHECKPOINT, parts, run.position, run.recipe)
+
+
+def steps_per_epoch(samples: int, options: TrainOptions) -> int:
+    """Return the number of full batches in an epoch; which samples are left out varies. Raises InputError for less than
+    one."""
+    if samples < options.batch_size:
+        raise InputError(f"train.batch_size: {options.batch_size} is more than the {samples} available samples")
+    return samples // options.batch_size
+
+
+def sample_order(seed: int, epoch: int, samples: int) -> Int[np.ndarray, " N"]:
+    """Return the samples' indices in the order of an epoch."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, _ORDER]))).permutation(samples)
+
+
+def batch_parts(order: Int[np.ndarray, " n"], options: TrainOptions, rank: int, processes: int) -> list[list[int]]:
+    """Return the samples of each part of a batch that process `rank` of `processes` computes, in order.
+
+    A batch is divided into `accumulate` parts, and each part into a slice for every process.
+    """
+    batches = len(order) // options.batch_size
+    slice_size = options.batch_size // (options.accumulate * processes)
+    cut = order[: batches * options.batch_size].reshape(-1, processes, slice_size)  # of no batches, no parts
+    return cut[:, rank].tolist()
+
+
+def learning_rate(plan: Strategy, options: TrainOptions, epoch: int, step: int, steps: int) -> float:
+    """Return the learning rate of step `step`, counted from 0 over all epochs of `steps` each.
+
+    The cosine falls to 0 over all epochs, or over each stage's if stages train different parts of a network.
+    """
+    if options.schedule == "cosine":
+        first, epochs = _span(plan, epoch)
+        rate = plan.learning_rate * (1 + math.cos(math.pi * (step - first * steps) / (epochs * steps))) / 2
+    else:
+        rate = plan.learning_rate * 0.1 ** sum(epoch >= drop for drop in plan.drops)
+    return rate * min(1.0, (step + 1) / options.warmup) if options.warmup else rate
+
+
+def _span(plan: Strategy, epoch: int) -> tuple[int, int]:
+    """Return the first epoch and the number of epochs of one fall of the rate."""
+    if all(stage.part is None for stage in plan.stages):
+        return 0, plan.epochs
+    first = 0
+    for stage in plan.stages:
+        if epoch < first + stage.epochs:
+            return first, stage.epochs
+        first += stage.epochs
+    raise ValueError(f"epoch: expected 0 to {plan.epochs - 1}, got {epoch}")
