@@ -8,7 +8,8 @@ import pytest
 
 from tests.report.cases import empty_cases, make_audit
 from trustpose.evaluation.audit import audit
-from trustpose.evaluation.record import Audit, PoseTrust
+from trustpose.evaluation.record import Audit
+from trustpose.evaluation.section_records import PoseTrust
 from trustpose.metrics.average_precision import AveragePrecision
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.report.summary import conclusion

@@ -15,7 +15,8 @@ from tests.report.cases import NASTY, empty_cases, make_audit, nasty
 from tests.report.outline import check
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.comparison import compare, outcome
-from trustpose.evaluation.record import Audit, CrowdLevel
+from trustpose.evaluation.record import Audit
+from trustpose.evaluation.section_records import CrowdLevel
 from trustpose.files import InputError
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.report.page import HEADLINES, IN_PIXELS, PRESENCE, page

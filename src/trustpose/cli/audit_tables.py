@@ -13,7 +13,8 @@ from rich.table import Table
 
 from trustpose.cli.outputs import say_written, write_together
 from trustpose.evaluation.comparison import comparable, compare, outcome
-from trustpose.evaluation.record import Audit, Number
+from trustpose.evaluation.record import Audit
+from trustpose.evaluation.section_records import Number
 from trustpose.files import json_bytes
 from trustpose.report.summary import conclusion, file_labels, number
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from trustpose.evaluation.details import Draws
 from trustpose.evaluation.localisation import JointsAudit
-from trustpose.evaluation.record import Audit, Comparison, Number
+from trustpose.evaluation.record import Audit, Comparison
+from trustpose.evaluation.section_records import Number
 from trustpose.metrics.bootstrap import interval
 
 Outcome = Literal["better", "worse", "undecided"]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.draws import Curves, Findings, PhotoTable, Spill, quantiles
-from trustpose.evaluation.record import CompetingScores, Errors, ScoringErrors, none_if_nan
+from trustpose.evaluation.section_records import CompetingScores, Errors, ScoringErrors, none_if_nan
 from trustpose.geometry.expected_error import expected_error, quality_if_labelled
 from trustpose.metrics import bootstrap
 from trustpose.metrics.diagnosis import DIAGNOSED, Diagnosis, diagnose, diagnose_scores

@@ -11,16 +11,8 @@ from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.details import Draws
 from trustpose.evaluation.display import AuditDisplay
 from trustpose.evaluation.draws import Findings, PhotoTable
-from trustpose.evaluation.record import (
-    Audit,
-    Comparison,
-    Curve,
-    Localisation,
-    Number,
-    PartRate,
-    json_value,
-    none_if_nan,
-)
+from trustpose.evaluation.record import Audit, Comparison, json_value
+from trustpose.evaluation.section_records import Curve, Localisation, Number, PartRate, none_if_nan
 from trustpose.files import InputError, shown
 from trustpose.io.coco.truth import TruthFile
 from trustpose.metrics.bootstrap import sums_by_group

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int
 from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.comparison import comparable
 from trustpose.evaluation.draws import Curves, Findings, Resampling
-from trustpose.evaluation.record import (
-    Audit,
+from trustpose.evaluation.record import Audit
+from trustpose.evaluation.section_records import (
     CategoryPrecision,
     CrowdLevel,
     KeypointPrecision,

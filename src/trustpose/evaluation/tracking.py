@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.draws import Findings
-from trustpose.evaluation.record import JointTracking, Number, PoseTrack, Tracking, none_if_nan
+from trustpose.evaluation.section_records import JointTracking, Number, PoseTrack, Tracking, none_if_nan
 from trustpose.files import InputError
 from trustpose.geometry.boxes import paired_overlap
 from trustpose.geometry.oks import oks

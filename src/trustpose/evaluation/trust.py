@@ -5,7 +5,14 @@ from jaxtyping import Bool, Float, Int
 
 from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.draws import Findings, PhotoTable, Ranking, Resampling, Spill, quantiles
-from trustpose.evaluation.record import KeypointTrust, KeypointType, Number, PoseTrust, PresenceTrust, none_if_nan
+from trustpose.evaluation.section_records import (
+    KeypointTrust,
+    KeypointType,
+    Number,
+    PoseTrust,
+    PresenceTrust,
+    none_if_nan,
+)
 from trustpose.metrics.classification import BinaryRankingDraws, presence_targets
 from trustpose.metrics.localisation import THRESHOLDS, hit_levels, precision_of_counts
 from trustpose.metrics.reliability import (

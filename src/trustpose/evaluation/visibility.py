@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 
 from trustpose.evaluation.batch import Batch
 from trustpose.evaluation.draws import Findings, PhotoTable, Ranking
-from trustpose.evaluation.record import (
+from trustpose.evaluation.section_records import (
     F1,
     LabelledVisibility,
     Number,

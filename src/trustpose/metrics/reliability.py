@@ -1,5 +1,8 @@
-"""How well scores predict outcomes: calibration error, Brier score and correlation, with exact sums that add up
-over a stream.
+"""How well scores predict outcomes: calibration error and Brier score, then correlation.
+
+Each comes as a function of arrays; as a class of exact sums that batches of a stream add up to, in any order
+(`CalibrationSums`, `PearsonSums`); and as sums of each photo, from which draws of photos follow (`…_sums` and
+`…_from_sums`). At the end the exact summation itself.
 """
 
 from dataclasses import dataclass
@@ -11,167 +14,12 @@ from jaxtyping import Float, Int, Real
 
 from trustpose.names import expected_one_of
 
-UNIT = 1126  # sums are in units of 2^-UNIT: the last bit of the smallest double, 2^-1074, written with 53 bits
-_HALF = 26  # bits of the lower half of a mantissa
-_AT_ONCE = 2**16  # numbers at a time: they fit into the processor's cache, and sums of halves into a double
-_SPLIT = 2.0**27 + 1
-
-
-def exact_sums(
-    values: Real[np.ndarray, " N"], group: Int[np.ndarray, " N"] | None = None, groups: int = 1
-) -> list[int]:
-    """Return the sum of finite values (N,) in each group, 0..groups−1 (all in one if None), in units of 2^-`UNIT`."""
-    totals = [0] * groups
-    for start in range(0, len(values), _AT_ONCE):
-        part = np.asarray(values[start : start + _AT_ONCE], dtype=np.float64)
-        group_index = np.zeros(len(part), np.int64) if group is None else group[start : start + _AT_ONCE]
-        mantissa, exponent = np.frexp(part)
-        lowest = int(exponent.min())
-        width = int(exponent.max()) - lowest + 1
-        whole = np.ldexp(mantissa, 53)
-        high = np.floor(np.ldexp(whole, -_HALF))
-        low = whole - np.ldexp(high, _HALF)
-        cell = group_index * width + (exponent - lowest)
-        sums = [np.bincount(cell, weights=half, minlength=groups * width) for half in (high, low)]
-        for index in np.flatnonzero((sums[0] != 0) | (sums[1] != 0)).tolist():
-            power = index % width + lowest - 53 + UNIT
-            totals[index // width] += ((int(sums[0][index]) << _HALF) + int(sums[1][index])) << power
-    return totals
-
-
-def exact_products(x: Float[np.ndarray, " N"], y: Float[np.ndarray, " N"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return x·y (N,) rounded, and what rounding left: their sum is the exact product, for numbers of 1e-140 to
-    1e140."""
-    product = x * y
-    x_high, y_high = (_SPLIT * number - (_SPLIT * number - number) for number in (x, y))
-    x_low, y_low = x - x_high, y - y_high
-    remainder = ((x_high * y_high - product) + x_high * y_low + x_low * y_high) + x_low * y_low
-    return product, remainder
-
-
-def mean_of(total: int, count: int) -> float:
-    """Return a sum in units of 2^-`UNIT` over a count, correctly rounded; NaN for a count of 0."""
-    return float(Fraction(total, count << UNIT)) if count else float("nan")
-
-
-class PearsonSums:
-    """The sums behind Pearson's r of pairs (x, y) in each of G groups, exact; batches add up in any order."""
-
-    def __init__(self, groups: int = 1) -> None:
-        self.count = np.zeros(groups, np.int64)
-        self._sums = [[0] * 5 for _ in range(groups)]  # x, y, xx, yy, xy; products in units of 2^-UNIT too
-        self._is_finite = np.ones(groups, dtype=bool)
-
-    def add(
-        self, x: Real[np.ndarray, " N"], y: Real[np.ndarray, " N"], group: Int[np.ndarray, " N"] | None = None
-    ) -> None:
-        """Count pairs (N,), |x| and |y| at most 1e140, in their groups, all in the first if None."""
-        groups = len(self.count)
-        group_index = np.zeros(len(x), np.int64) if group is None else group
-        self.count += np.bincount(group_index, minlength=groups)
-        is_finite = np.isfinite(x) & np.isfinite(y)
-        if not is_finite.all():
-            self._is_finite[np.unique(group_index[~is_finite])] = False
-            x, y, group_index = x[is_finite], y[is_finite], group_index[is_finite]
-        for start in range(0, len(x), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            a, b = np.asarray(x[part], np.float64), np.asarray(y[part], np.float64)
-            terms = [[a], [b], exact_products(a, a), exact_products(b, b), exact_products(a, b)]
-            for column_index, columns in enumerate(terms):
-                for column in columns:
-                    for total, more in zip(self._sums, exact_sums(column, group_index[part], groups), strict=True):
-                        total[column_index] += more
-
-    def together(self) -> "PearsonSums":
-        """Return the sums of all groups as one."""
-        sums = PearsonSums()
-        sums.count = self.count.sum(keepdims=True)
-        sums._sums = [[sum(column) for column in zip(*self._sums, strict=True)]]
-        sums._is_finite = np.array([bool(self._is_finite.all())])
-        return sums
-
-    def pearson(self) -> Float[np.ndarray, " G"]:
-        """Return r of each group, −1 to 1; NaN where undefined, as for `correlation.pearson`."""
-        return np.array([
-            _pearson(int(n), *sums) if n >= 2 and is_finite else np.nan
-            for n, sums, is_finite in zip(self.count, self._sums, self._is_finite, strict=True)
-        ])  # fmt: skip
-
-
-def _pearson(n: int, x: int, y: int, xx: int, yy: int, xy: int) -> float:
-    """Return r from exact sums, rounded twice: its square, and the root of that."""
-    covariance = n * (xy << UNIT) - x * y
-    variances = (n * (xx << UNIT) - x * x) * (n * (yy << UNIT) - y * y)
-    if variances <= 0:
-        return float("nan")
-    size = float(Fraction(covariance * covariance, variances)) ** 0.5
-    return float(np.clip(size if covariance >= 0 else -size, -1, 1))
-
-
-class CalibrationSums:
-    """The sums behind ECE and Brier score in each of G groups, exact; batches add up in any order.
-
-    Bins are those of `reliability`: (low, high], cut at `inner` (bins − 1,). Scores and targets are clipped to 0–1:
-    whether the scores are on that scale is known when all are, by `highest`, `lowest` and `outside`.
-    """
-
-    def __init__(self, inner: Float[np.ndarray, " b"], groups: int = 1) -> None:
-        self._inner, self._bins = inner, len(inner) + 1
-        self.count = np.zeros(groups, np.int64)
-        self.outside = np.zeros(groups, np.int64)
-        self.lowest, self.highest = np.full(groups, np.inf), np.full(groups, -np.inf)
-        self._gaps = [0] * (groups * self._bins)  # Σ score − Σ target of each group and bin
-        self._squares = [0] * groups
-
-    def add(
-        self, score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], group: Int[np.ndarray, " N"] | None = None
-    ) -> None:
-        """Count scores (N,) with their targets (N,) in their groups, all in the first if None."""
-        groups = len(self.count)
-        group_index = np.zeros(len(score), np.int64) if group is None else group
-        score = np.asarray(score, np.float64)
-        self.count += np.bincount(group_index, minlength=groups)
-        self.outside += np.bincount(group_index[(score < 0) | (score > 1)], minlength=groups)
-        np.minimum.at(self.lowest, group_index, score)
-        np.maximum.at(self.highest, group_index, score)
-        score = np.clip(score, 0.0, 1.0)
-        bins = group_index * self._bins + np.searchsorted(self._inner, score, side="left")
-        for sign, column in ((1, score), (-1, np.asarray(target, np.float64))):
-            for index, more in enumerate(exact_sums(column, bins, len(self._gaps))):
-                self._gaps[index] += sign * more
-        for index, more in enumerate(exact_sums((score - target) ** 2, group_index, groups)):
-            self._squares[index] += more
-
-    def together(self) -> "CalibrationSums":
-        """Return the sums of all groups as one."""
-        sums = CalibrationSums(self._inner)
-        sums.count, sums.outside = self.count.sum(keepdims=True), self.outside.sum(keepdims=True)
-        sums.lowest, sums.highest = self.lowest.min(keepdims=True), self.highest.max(keepdims=True)
-        sums._gaps = [sum(self._gaps[bin_index :: self._bins]) for bin_index in range(self._bins)]
-        sums._squares = [sum(self._squares)]
-        return sums
-
-    def ece(self, group: int = 0) -> float:
-        """Return the expected calibration error of a group, 0–1; NaN without rows."""
-        gaps = self._gaps[group * self._bins : (group + 1) * self._bins]
-        return mean_of(sum(map(abs, gaps)), int(self.count[group]))
-
-    def brier(self, group: int = 0) -> float:
-        """Return the mean squared difference of a group, 0–1; NaN without rows."""
-        return mean_of(self._squares[group], int(self.count[group]))
-
-    def is_on_scale(self, group: int = 0) -> bool:
-        """Return whether the scores are on the scale 0–1, as `reliability.scale_to_unit` decides."""
-        n = int(self.count[group])
-        return (
-            n > 0
-            and bool(self.lowest[group] >= -0.1 and self.highest[group] <= 1.1)
-            and bool(self.outside[group] / n <= 0.01)
-        )
-
-
 Binning = Literal["equal-width", "equal-mass"]
 BINNINGS: tuple[Binning, ...] = ("equal-width", "equal-mass")
+UNIT = 1126  # exact sums are in units of 2^-UNIT: the last bit of the smallest double, 2^-1074, written with 53 bits
+_NUMBERS_AT_A_TIME = 2**16  # they fit into the processor's cache, and sums of halves into a double
+_HALF = 26  # bits of the lower half of a mantissa
+_SPLIT = 2.0**27 + 1  # Dekker's: divides a double into two halves whose products are exact
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +52,8 @@ def reliability_curve(
 def expected_calibration_error(
     score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], bins: int = 15, binning: Binning = "equal-width"
 ) -> float:
-    """Compute ECE of scores (N,) against targets (N,), 0 (calibrated) to 1; NaN without rows. Raises as above."""
+    """Compute ECE of scores (N,) against targets (N,), 0 (calibrated) to 1; NaN without rows. Raises as
+    `reliability_curve`."""
     score, target = _checked(score, target)
     sums = CalibrationSums(bin_edges(score, bins, binning)[1:-1])
     sums.add(score, target)
@@ -256,6 +105,89 @@ def bin_edges(
     return np.percentile(score, fractions * 100)  # in percent: rounding as in scikit-learn, so bins are identical
 
 
+def scale_to_unit(score: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"] | None:
+    """Return scores on the 0–1 scale that a calibration error needs, or None if they are on another scale.
+
+    Heatmap peaks overshoot 1 a little; if at most 1 % of the scores lie outside, by at most 0.1, they are clipped.
+    """
+    if not score.size or score.min() < -0.1 or score.max() > 1.1 or ((score < 0) | (score > 1)).mean() > 0.01:
+        return None
+    return np.clip(score, 0.0, 1.0)
+
+
+def _checked(score: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    score, target = np.asarray(score, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    if score.shape != target.shape:
+        raise ValueError(f"target: expected the score's shape {score.shape}, got {target.shape}")
+    for name, values in (("score", score), ("target", target)):
+        if not ((values >= 0) & (values <= 1)).all():
+            span = f"{values.min():.6g} to {values.max():.6g}"
+            raise ValueError(f"{name}: expected numbers in 0–1, got {span}; calibration has no meaning outside")
+    return score, target
+
+
+class CalibrationSums:
+    """The sums behind ECE and Brier score in each of G groups, exact; batches add up in any order.
+
+    Bins are those of `reliability_curve`: (low, high], cut at `inner` (bins − 1,). Scores are clipped to 0–1; whether
+    they are on that scale is known only when all have been added (`is_on_scale`).
+    """
+
+    def __init__(self, inner: Float[np.ndarray, " b"], groups: int = 1) -> None:
+        self._inner, self._bins = inner, len(inner) + 1
+        self.count = np.zeros(groups, np.int64)
+        self.outside = np.zeros(groups, np.int64)
+        self.lowest, self.highest = np.full(groups, np.inf), np.full(groups, -np.inf)
+        self._gaps = [0] * (groups * self._bins)  # Σ score − Σ target of each group and bin
+        self._squares = [0] * groups
+
+    def add(
+        self, score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], group: Int[np.ndarray, " N"] | None = None
+    ) -> None:
+        """Count scores (N,) with their targets (N,) in their groups, all in the first if None."""
+        groups = len(self.count)
+        group_index = np.zeros(len(score), np.int64) if group is None else group
+        score = np.asarray(score, np.float64)
+        self.count += np.bincount(group_index, minlength=groups)
+        self.outside += np.bincount(group_index[(score < 0) | (score > 1)], minlength=groups)
+        np.minimum.at(self.lowest, group_index, score)
+        np.maximum.at(self.highest, group_index, score)
+        score = np.clip(score, 0.0, 1.0)
+        bins = group_index * self._bins + np.searchsorted(self._inner, score, side="left")
+        for sign, column in ((1, score), (-1, np.asarray(target, np.float64))):
+            for index, total in enumerate(exact_sums(column, bins, len(self._gaps))):
+                self._gaps[index] += sign * total
+        for index, total in enumerate(exact_sums((score - target) ** 2, group_index, groups)):
+            self._squares[index] += total
+
+    def together(self) -> "CalibrationSums":
+        """Return the sums of all groups as one."""
+        sums = CalibrationSums(self._inner)
+        sums.count, sums.outside = self.count.sum(keepdims=True), self.outside.sum(keepdims=True)
+        sums.lowest, sums.highest = self.lowest.min(keepdims=True), self.highest.max(keepdims=True)
+        sums._gaps = [sum(self._gaps[bin_index :: self._bins]) for bin_index in range(self._bins)]
+        sums._squares = [sum(self._squares)]
+        return sums
+
+    def ece(self, group: int = 0) -> float:
+        """Return the expected calibration error of a group, 0–1; NaN without rows."""
+        gaps = self._gaps[group * self._bins : (group + 1) * self._bins]
+        return mean_of(sum(map(abs, gaps)), int(self.count[group]))
+
+    def brier(self, group: int = 0) -> float:
+        """Return the mean squared difference of a group, 0–1; NaN without rows."""
+        return mean_of(self._squares[group], int(self.count[group]))
+
+    def is_on_scale(self, group: int = 0) -> bool:
+        """Return whether the scores are on the scale 0–1, as `scale_to_unit` decides."""
+        n = int(self.count[group])
+        return (
+            n > 0
+            and bool(self.lowest[group] >= -0.1 and self.highest[group] <= 1.1)
+            and bool(self.outside[group] / n <= 0.01)
+        )
+
+
 def reliability_sums(
     score: Real[np.ndarray, " N"],
     target: Real[np.ndarray, " N"],
@@ -270,9 +202,8 @@ def reliability_sums(
     """
     score, target = _checked(score, target)
     inner = bin_edges(score, bins, binning)[1:-1]
-    bin_index = group * bins + np.searchsorted(
-        inner, score, side="left"
-    )  # side left: an edge belongs to the bin below it
+    # side left: an edge belongs to the bin below it
+    bin_index = group * bins + np.searchsorted(inner, score, side="left")
     columns = (None, score, target)
     sums = [np.bincount(bin_index, weights=column, minlength=groups * bins).reshape(groups, bins) for column in columns]
     return np.stack(sums, axis=-1).astype(np.float64)
@@ -299,27 +230,6 @@ def brier_from_sums(sums: Float[np.ndarray, "*B 2"]) -> Float[np.ndarray, "*B"]:
     """Compute the Brier score (…) from rows and Σ (score − target)² (…, 2); NaN without rows."""
     count = sums[..., 0]
     return np.divide(sums[..., 1], count, out=np.full(count.shape, np.nan), where=count > 0)
-
-
-def scale_to_unit(score: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"] | None:
-    """Return scores on the 0–1 scale that a calibration error needs, or None if they are on another scale.
-
-    Heatmap peaks overshoot 1 a little; if at most 1 % of the scores lie outside, by at most 0.1, they are clipped.
-    """
-    if not score.size or score.min() < -0.1 or score.max() > 1.1 or ((score < 0) | (score > 1)).mean() > 0.01:
-        return None
-    return np.clip(score, 0.0, 1.0)
-
-
-def _checked(score: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    score, target = np.asarray(score, dtype=np.float64), np.asarray(target, dtype=np.float64)
-    if score.shape != target.shape:
-        raise ValueError(f"target: expected the score's shape {score.shape}, got {target.shape}")
-    for name, values in (("score", score), ("target", target)):
-        if not ((values >= 0) & (values <= 1)).all():
-            span = f"{values.min():.6g} to {values.max():.6g}"
-            raise ValueError(f"{name}: expected numbers in 0–1, got {span}; calibration has no meaning outside")
-    return score, target
 
 
 def pearson(
@@ -386,6 +296,98 @@ def spearman_from_levels(
     return float(np.clip(sum_xy / (np.sqrt(sum_xx) * np.sqrt(sum_yy)), -1, 1))
 
 
+def _centred_mid_ranks(level: np.ndarray, weight: np.ndarray, n: float) -> tuple[np.ndarray, float]:
+    """Return each row's mid-rank minus the mean rank (n+1)/2, and the weighted sum of squares; exact in halves."""
+    count = np.bincount(level, weights=weight)  # rows at each level
+    rank = np.cumsum(count) - count / 2 - n / 2  # before + (count + 1) / 2 − (n + 1) / 2
+    return rank[level], float((count * rank * rank).sum())
+
+
+def _counted_rows(
+    x: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return x, y and weights as float64, without rows of weight 0."""
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f"x and y: expected two arrays of one length, got shapes {x.shape} and {y.shape}")
+    if weights is None:
+        return x, y, np.ones(len(x))
+    if weights.shape != x.shape:
+        raise ValueError(f"weights: expected shape {x.shape}, got {weights.shape}")
+    if (weights < 0).any():
+        raise ValueError(f"weights: expected counts of 0 or more, got {weights.min()}")
+    counted = weights > 0
+    return x[counted], y[counted], weights[counted].astype(np.float64)
+
+
+def _within_range(x: np.ndarray) -> np.ndarray:
+    """Return x; divided by a power of two, which does not change r, if its squares would be no normal numbers."""
+    largest = np.abs(x).max()
+    if 1e-60 < largest < 1e60 or largest == 0:
+        return x
+    return np.ldexp(x, -int(np.frexp(largest)[1]))
+
+
+class PearsonSums:
+    """The sums behind Pearson's r of pairs (x, y) in each of G groups, exact; batches add up in any order."""
+
+    def __init__(self, groups: int = 1) -> None:
+        self.count = np.zeros(groups, np.int64)
+        self._sums = [[0] * 5 for _ in range(groups)]  # x, y, xx, yy, xy; products in units of 2^-UNIT too
+        self._is_finite = np.ones(groups, dtype=bool)
+
+    def add(
+        self, x: Real[np.ndarray, " N"], y: Real[np.ndarray, " N"], group: Int[np.ndarray, " N"] | None = None
+    ) -> None:
+        """Count pairs (N,), |x| and |y| at most 1e140, in their groups, all in the first if None."""
+        groups = len(self.count)
+        group_index = np.zeros(len(x), np.int64) if group is None else group
+        self.count += np.bincount(group_index, minlength=groups)
+        is_finite = np.isfinite(x) & np.isfinite(y)
+        if not is_finite.all():
+            self._is_finite[np.unique(group_index[~is_finite])] = False
+            x, y, group_index = x[is_finite], y[is_finite], group_index[is_finite]
+        for start in range(0, len(x), _NUMBERS_AT_A_TIME):
+            part = slice(start, start + _NUMBERS_AT_A_TIME)
+            x_part, y_part = np.asarray(x[part], np.float64), np.asarray(y[part], np.float64)
+            terms = (
+                [x_part],
+                [y_part],
+                exact_products(x_part, x_part),
+                exact_products(y_part, y_part),
+                exact_products(x_part, y_part),
+            )
+            for term, columns in enumerate(terms):
+                for column in columns:
+                    for number, total in enumerate(exact_sums(column, group_index[part], groups)):
+                        self._sums[number][term] += total
+
+    def together(self) -> "PearsonSums":
+        """Return the sums of all groups as one."""
+        sums = PearsonSums()
+        sums.count = self.count.sum(keepdims=True)
+        sums._sums = [[sum(column) for column in zip(*self._sums, strict=True)]]
+        sums._is_finite = np.array([bool(self._is_finite.all())])
+        return sums
+
+    def pearson(self) -> Float[np.ndarray, " G"]:
+        """Return r of each group, −1 to 1; NaN where undefined, as of the function `pearson`."""
+        return np.array([
+            _pearson(int(n), *sums) if n >= 2 and is_finite else np.nan
+            for n, sums, is_finite in zip(self.count, self._sums, self._is_finite, strict=True)
+        ])  # fmt: skip
+
+
+def _pearson(n: int, x: int, y: int, xx: int, yy: int, xy: int) -> float:
+    """Return r from exact sums, in which only its square and the root of that are rounded."""
+    covariance = n * (xy << UNIT) - x * y
+    variances = (n * (xx << UNIT) - x * x) * (n * (yy << UNIT) - y * y)
+    if variances <= 0:
+        return float("nan")
+    magnitude = float(Fraction(covariance * covariance, variances)) ** 0.5
+    return float(np.clip(magnitude if covariance >= 0 else -magnitude, -1, 1))
+
+
 def pearson_sums(
     x: Real[np.ndarray, " N"], y: Real[np.ndarray, " N"], group: Int[np.ndarray, " N"], groups: int
 ) -> Float[np.ndarray, "G 6"]:
@@ -416,29 +418,12 @@ def pearson_from_sums(sums: Float[np.ndarray, "*B 6"]) -> Float[np.ndarray, "*B"
     return np.where(defined, np.clip(r, -1, 1), np.nan)
 
 
-def _counted_rows(
-    x: np.ndarray, y: np.ndarray, weights: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return x, y and weights as float64, without rows of weight 0."""
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(f"x and y: expected two arrays of one length, got shapes {x.shape} and {y.shape}")
-    if weights is None:
-        return x, y, np.ones(len(x))
-    if weights.shape != x.shape:
-        raise ValueError(f"weights: expected shape {x.shape}, got {weights.shape}")
-    if (weights < 0).any():
-        raise ValueError(f"weights: expected counts of 0 or more, got {weights.min()}")
-    counted = weights > 0
-    return x[counted], y[counted], weights[counted].astype(np.float64)
-
-
-def _within_range(x: np.ndarray) -> np.ndarray:
-    """Return x; divided by a power of two, which does not change r, if its squares would be no normal numbers."""
-    largest = np.abs(x).max()
-    if 1e-60 < largest < 1e60 or largest == 0:
-        return x
-    return np.ldexp(x, -int(np.frexp(largest)[1]))
+def _standardised(x: np.ndarray) -> np.ndarray:
+    if x.min() == x.max():
+        return np.zeros_like(x)  # exactly 0 for constants, despite the rounding of the mean
+    x = _centred(x, np.ones_like(x))
+    deviation = x.std()
+    return x / deviation if deviation > 0 else x
 
 
 def _centred(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -449,16 +434,38 @@ def _centred(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return x / largest if largest > 0 else x
 
 
-def _standardised(x: np.ndarray) -> np.ndarray:
-    if x.min() == x.max():
-        return np.zeros_like(x)  # exactly 0 for constants, despite the rounding of the mean
-    x = _centred(x, np.ones_like(x))
-    deviation = x.std()
-    return x / deviation if deviation > 0 else x
+def exact_sums(
+    values: Real[np.ndarray, " N"], group: Int[np.ndarray, " N"] | None = None, groups: int = 1
+) -> list[int]:
+    """Return the sum of finite values (N,) in each group, 0..groups−1 (all in one if None), in units of 2^-`UNIT`."""
+    totals = [0] * groups
+    for start in range(0, len(values), _NUMBERS_AT_A_TIME):
+        part = np.asarray(values[start : start + _NUMBERS_AT_A_TIME], dtype=np.float64)
+        group_index = np.zeros(len(part), np.int64) if group is None else group[start : start + _NUMBERS_AT_A_TIME]
+        mantissa, exponent = np.frexp(part)
+        lowest = int(exponent.min())
+        width = int(exponent.max()) - lowest + 1
+        whole = np.ldexp(mantissa, 53)
+        high = np.floor(np.ldexp(whole, -_HALF))
+        low = whole - np.ldexp(high, _HALF)
+        cell = group_index * width + (exponent - lowest)
+        sums = [np.bincount(cell, weights=half, minlength=groups * width) for half in (high, low)]
+        for index in np.flatnonzero((sums[0] != 0) | (sums[1] != 0)).tolist():
+            power = index % width + lowest - 53 + UNIT
+            totals[index // width] += ((int(sums[0][index]) << _HALF) + int(sums[1][index])) << power
+    return totals
 
 
-def _centred_mid_ranks(level: np.ndarray, weight: np.ndarray, n: float) -> tuple[np.ndarray, float]:
-    """Return each row's mid-rank minus the mean rank (n+1)/2, and the weighted sum of squares; exact in halves."""
-    count = np.bincount(level, weights=weight)  # rows at each level
-    rank = np.cumsum(count) - count / 2 - n / 2  # before + (count + 1) / 2 − (n + 1) / 2
-    return rank[level], float((count * rank * rank).sum())
+def exact_products(x: Float[np.ndarray, " N"], y: Float[np.ndarray, " N"]) -> tuple[np.ndarray, np.ndarray]:
+    """Return x·y (N,) rounded, and what rounding left: their sum is the exact product, for numbers of 1e-140 to
+    1e140."""
+    product = x * y
+    x_high, y_high = (_SPLIT * number - (_SPLIT * number - number) for number in (x, y))
+    x_low, y_low = x - x_high, y - y_high
+    remainder = ((x_high * y_high - product) + x_high * y_low + x_low * y_high) + x_low * y_low
+    return product, remainder
+
+
+def mean_of(total: int, count: int) -> float:
+    """Return a sum in units of 2^-`UNIT` over a count, correctly rounded; NaN for a count of 0."""
+    return float(Fraction(total, count << UNIT)) if count else float("nan")

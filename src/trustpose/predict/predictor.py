@@ -84,8 +84,7 @@ class Job:
         boxes: its people.
         crops: their crops.
         mirrored: the crops that a flip test mirrors.
-        xy: (n, K, 2), keypoints in image pixels, filled as crops run; so are score and trust.
-        score: (n, K).
+        xy, score: (n, K, 2) in image pixels and (n, K), filled as crops run; so is trust.
         trust: (n, …), the fields that the network's head predicts, by name.
         pending_crops: number of crops that have not run yet.
         pixels: of the photo, RGB; None if it could not be read.
@@ -163,7 +162,8 @@ class Predictor(BasePredictor):
         self._reads_positions = trust is not None and trust.xy is not None
         self._trust = () if trust is None else tuple(name for name in READ_FIELDS if name in trust.outputs)
         if trust is not None and self.spec.output != runtime.spec.output:
-            warnings.warn(_decoding_warning(runtime.spec, decoding), stacklevel=3)
+            fitted = f"its trust was fitted to keypoints decoded by {runtime.spec.expect(HeatmapOutput).decoding}"
+            warnings.warn(f"{self.spec.onnx}: {fitted}, and is not calibrated with {decoding}", stacklevel=3)
         self.association = association
         self._peaks = None if association is None else _association_codec(self.spec, second_crop)
         self.batch_size = batch_size
@@ -497,9 +497,3 @@ def _joined_candidates(parts: Sequence[tuple[int, JointCandidates]]) -> JointCan
     empty = JointCandidates(np.zeros((0, 2)), *np.zeros((2, 0)), *np.zeros((2, 0), np.int64))
     ordered = [empty, *(part for _, part in sorted(parts, key=lambda part: part[0]))]
     return JointCandidates(*(np.concatenate(column) for column in zip(*ordered, strict=True)))
-
-
-def _decoding_warning(spec: ModelSpec, decoding: str | None) -> str:
-    """Return the warning that trust is for another decoding."""
-    fitted = spec.expect(HeatmapOutput).decoding
-    return f"{spec.onnx}: its trust was fitted to keypoints decoded by {fitted}, and is not calibrated with {decoding}"

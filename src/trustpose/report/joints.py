@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from trustpose.evaluation.comparison import outcome
 from trustpose.evaluation.localisation import JointsAudit
-from trustpose.evaluation.record import Audit, Comparison, Localisation, PartRate
+from trustpose.evaluation.record import Audit, Comparison
+from trustpose.evaluation.section_records import Localisation, PartRate
 from trustpose.report.plots import COLOURS, SERIES, axes, colour, inline, label
 from trustpose.report.summary import file_labels, number
 from trustpose.report.templates import TEMPLATES, letter
