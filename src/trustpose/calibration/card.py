@@ -31,8 +31,8 @@ from trustpose.poses import Area, ErrorModel
 from trustpose.skeletons import Skeleton, find_skeleton
 
 FORMAT = "trustpose calibrator 2"
-EARLIER = "trustpose calibrator 1"  # its trust included P(somebody is there) where results matched no person
-LABELS = {  # of a card's numbers, for people
+EARLIER_FORMAT = "trustpose calibrator 1"  # trust included P(somebody is there) if some results matched no person
+LABELS = {  # of the card's numbers, in tables
     "pose.pearson": "pose r, score with OKS",
     "keypoint.pearson": "keypoint r, with OPKS",
     "keypoint.pearson_pose_mean": "average r",
@@ -41,11 +41,19 @@ LABELS = {  # of a card's numbers, for people
     "pose.brier": "pose Brier score",
     "keypoint.brier": "keypoint Brier score",
 }
+_RECALIBRATION = ("labelled", "occluded", "similarity", "pose")
+_MAX_BYTES = 256_000_000  # isotonic curves of a million people are 80 MB, trees 1 MB
 
 
 @dataclass(frozen=True)
 class FittedOn:
-    """A file by name and SHA-256, and how many of its people or results were used."""
+    """A file that a calibrator was fitted on.
+
+    Attributes:
+        file: its name.
+        sha256: of its content.
+        used: how many of its people or results were used.
+    """
 
     file: str
     sha256: str
@@ -137,7 +145,7 @@ class Card:
         """Build a card from `as_dict`'s output. Raises InputError naming the field."""
         version = value.get("format") if isinstance(value, Mapping) else None
         with naming("", "card"):
-            if version not in (FORMAT, EARLIER):
+            if version not in (FORMAT, EARLIER_FORMAT):
                 raise ValueError(f"format: expected {FORMAT!r}, got {short(version)}")
         card = read_record(cls, value, "", "card")
         with naming("", "card"):
@@ -147,9 +155,18 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class CalibratorParts:
-    """The model, its correction (None: none), the fitted people's domain, the card, the ids of their photos, and the
-    domain of each second opinion that it reads; and which discs of expected errors hold (None: those of the mixture of
-    Rayleigh distributions, of calibrators of earlier versions and for too few people)."""
+    """The content of a calibrator's file.
+
+    Attributes:
+        model: maps a person's features or scores to probabilities.
+        recalibration: corrects these; None: no correction.
+        domain: the features of the people it was fitted on, to detect others that are unlike them.
+        card: what it was fitted on, and how well it works.
+        image_ids: (I,), the photos of the fitted people.
+        opinions: the domain of each second opinion that it reads.
+        errors: which discs of expected errors hold; None: those of the mixture, as in files of earlier versions and for
+            too few people.
+    """
 
     model: Trees | LogisticMaps | IsotonicMaps
     recalibration: Recalibration | None
@@ -160,12 +177,8 @@ class CalibratorParts:
     errors: ErrorModel | None = None
 
 
-_RECALIBRATION = ("labelled", "occluded", "similarity", "pose")
-_MAX_BYTES = 256_000_000  # isotonic curves of a million people are 80 MB, trees 1 MB
-
-
 def write_calibrator(path: str | Path, calibrator: CalibratorParts) -> None:
-    """Write it atomically. Raises InputError if the file cannot be written."""
+    """Write a calibrator's file, atomically. Raises InputError if it cannot be written."""
     card = json_bytes(calibrator.card.as_dict())
     arrays: dict[str, Any] = {"card": np.frombuffer(card, dtype=np.uint8), "image_ids": calibrator.image_ids}
     arrays |= {f"model/{name}": column for name, column in calibrator.model.arrays().items()}
@@ -190,7 +203,7 @@ def read_calibrator(path: str | Path) -> CalibratorParts:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else _first_line(error)
         raise InputError(f"{path}: is not a calibrator that this version reads ({reason})") from None
-    if parts.card.format == EARLIER and parts.card.unmatched:
+    if parts.card.format == EARLIER_FORMAT and parts.card.unmatched:
         warnings.warn(
             f"{path}: was written by an earlier version, whose expected OKS and OPKS include the probability that a "
             "person is there; fit it again to get that separately, as presence",
@@ -200,20 +213,24 @@ def read_calibrator(path: str | Path) -> CalibratorParts:
 
 
 def _assembled(arrays: dict[str, np.ndarray]) -> CalibratorParts:
+    """Return the parts that a file's arrays hold. Raises what `read_calibrator` catches if one is not as expected."""
     card = Card.of_dict(orjson.loads(arrays.pop("card").tobytes()))
     image_ids = arrays.pop("image_ids")
     if image_ids.ndim != 1 or image_ids.dtype.kind not in "iu":
         raise ValueError("image_ids: expected whole numbers")
     errors = arrays.pop("errors", None)
-    domain, correction = (_pop_folder(folder, arrays) for folder in ("domain/", "recalibration/"))
+    domain = _pop_folder("domain/", arrays)
+    recalibration = _pop_folder("recalibration/", arrays)
     model = _pop_folder("model/", arrays)
-    kept_count = sum(opinion.kept for opinion in card.opinions)
-    opinions = tuple(OpinionDomain.of_arrays(_pop_folder(f"opinion{number}/", arrays)) for number in range(kept_count))
+    opinions = tuple(
+        OpinionDomain.of_arrays(_pop_folder(f"opinion{number}/", arrays))
+        for number in range(sum(opinion.kept for opinion in card.opinions))
+    )
     if arrays:
         raise ValueError(f"array {next(iter(arrays))[:40]!r} is unknown")
     parts = CalibratorParts(
         model=Trees.of_arrays(model) if card.method == "trees" else maps_of_arrays(card.method, model),
-        recalibration=_recalibration(correction) if correction else None,
+        recalibration=_recalibration(recalibration) if recalibration else None,
         domain=Domain.of_arrays(domain),
         card=card,
         image_ids=image_ids.astype(np.int64),

@@ -1,5 +1,7 @@
-"""Read COCO keypoint results files without loss, including our extended fields, and find what they share with a
-ground truth.
+"""COCO keypoint results files, with our extended fields, read without loss.
+
+First the record and how its columns are read and checked; then what results have to do with a ground truth: its people
+alone, the photos that several files share, categories, and joining parts.
 """
 
 import hashlib
@@ -33,14 +35,23 @@ from trustpose.io.tables import read_rows
 from trustpose.poses import MISSING_ID, Poses, Truth, find_missing
 from trustpose.skeletons import COCO_WHOLEBODY_133, Skeleton
 
+_Columns = dict[str, np.ndarray | None]
+_BLANK = {"f": np.nan, "i": MISSING_ID, "b": False, "O": None}  # in rows without a column, by the kind of its dtype
+
 
 @dataclass(frozen=True, repr=False)
 class ResultsFile:
-    """A COCO keypoint results file: its poses, the score that rows are ranked by, and its identity.
+    """A COCO keypoint results file, as it was read.
 
-    `poses.pose_score` is the estimator's own number: the field `pose_score` if the file has it, else `score`.
-    `left_out` counts the results in photos that the ground truth lacks, and these photos, if they were left out.
-    `image_texts` and `annotation_texts` map the file's text ids to numbers. `notes` are sentences on what was not read.
+    Attributes:
+        poses: its N poses; `pose_score` is the field of that name if the file has it, else `score`.
+        score: (N,), by which poses are ranked.
+        category_id: (N,).
+        path: of the file.
+        sha256: of its content; empty for rows that are not a file's.
+        left_out: numbers of "results" and "images" that the ground truth lacks, if they were left out.
+        image_texts, annotation_texts: which numbers stand for ids that are texts.
+        notes: sentences on what was not read.
     """
 
     poses: Poses
@@ -89,7 +100,7 @@ def read_results(
         ids, value = _Ids(), parse_finite_json(content, path) if table is None else table
         columns = _columns(Rows.of(value, str(path), "result"), count, score_field, ids)
     digest = hashlib.sha256(content).hexdigest()
-    results = _file(columns, ids, str(path), truth, skeleton, digest)
+    results = _results_file(columns, ids, str(path), truth, skeleton, digest)
     results = replace(results, poses=replace(results.poses, error_model=read_errors(path, digest)))
     rows = Rows(str(path), "result", [])
     if truth is not None:
@@ -104,11 +115,11 @@ def results_of_rows(
     """Return checked rows of results as `read_results` does a file's, but with ids and boxes that were not compared
     with the ground truth yet (`of_truth`), and without a fingerprint. Raises InputError."""
     ids = _Ids()
-    return _file(_columns(rows, keypoint_count, score_field, ids), ids, rows.path, truth, skeleton, "")
+    return _results_file(_columns(rows, keypoint_count, score_field, ids), ids, rows.path, truth, skeleton, "")
 
 
-def _file(
-    columns: "_Columns", ids: "_Ids", path: str, truth: TruthFile | None, skeleton: Skeleton | None, sha256: str
+def _results_file(
+    columns: _Columns, ids: "_Ids", path: str, truth: TruthFile | None, skeleton: Skeleton | None, sha256: str
 ) -> ResultsFile:
     image_texts, annotation_texts = ids.resolve(columns, path, truth)
     score, own_score, category_id = (columns.pop(name) for name in ("score to rank by", "own score", "category_id"))
@@ -152,9 +163,6 @@ def of_truth(results: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool
     if keep.all():
         return results
     return replace(results, poses=poses[keep], score=results.score[keep], category_id=results.category_id[keep])
-
-
-_Columns = dict[str, np.ndarray | None]
 
 
 class _Ids:
@@ -384,9 +392,6 @@ def _filled(record: Any, parts: list[Any]) -> Any:
         }
         blanks.append(replace(part, **blank) if blank else part)
     return record.concatenate(blanks)
-
-
-_BLANK = {"f": np.nan, "i": MISSING_ID, "b": False, "O": None}
 
 
 def _joined_images(parts: list[Images]) -> Images:
