@@ -115,7 +115,7 @@ NAMED = {
         "is not VideoPose3D's 2D keypoints (data_2d_*.npz): has no array",
     ),
     "mp.csv": (b"frame,nose_x,nose_y,nose_z,nose_visibility\n0,.1,.2,.3,.9\n", "looks like landmarks of MediaPipe"),
-    "results.csv": (b"image_id,category_id,keypoints,score\n", "is a table of COCO results, which audit"),
+    "results.csv": (b"image_id,category_id,keypoints,score\n", "holds no results"),
 }
 
 

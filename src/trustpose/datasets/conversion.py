@@ -142,8 +142,8 @@ def _is_results(content: bytes, path: Path) -> bool:
     """Return whether content is COCO results, JSON or CSV, whose photos have numbers in every row."""
     if path.suffix.lower() == ".csv":
         return b"keypoints" in content.partition(b"\n")[0].strip().split(b",")
-    if content.removeprefix(BOM).lstrip()[:1] != b"[":
-        return False
+    if content.removeprefix(BOM).lstrip()[:1] != b"[" or b'"foot_kpts"' in content:
+        return False  # not a list, or COCO-WholeBody's five fields, which become 133 keypoints
     try:
         rows = parse_json(content, path)
     except InputError:
