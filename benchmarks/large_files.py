@@ -255,7 +255,10 @@ def parquet(options) -> dict[str, Any] | None:
         for rows in options.rows:
             folder = (options.folder or Path(temporary)) / str(rows)
             if not folder.exists():
-                part_in_process("parquet", "--rows", rows, "--write", folder)
+                unfinished = folder.with_name(f"{rows}.unfinished")  # of a run that was interrupted
+                shutil.rmtree(unfinished, ignore_errors=True)
+                part_in_process("parquet", "--rows", rows, "--write", unfinished)
+                unfinished.rename(folder)
             costs = commands_on(folder, options.steps)
             files = (folder / "gt.parquet", *folder.glob("results/*"))
             sizes.append({"rows": rows} | costs | {"bytes": sum(file.stat().st_size for file in files)})
