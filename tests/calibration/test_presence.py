@@ -9,7 +9,7 @@ import pytest
 
 from tests.calibration.cases import FEW, Fitted, fit, made_up
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.card import EARLIER
+from trustpose.calibration.card import EARLIER_FORMAT
 from trustpose.calibration.presence import (
     PresenceModel,
     PresenceTargets,
@@ -58,7 +58,7 @@ def test_the_file_keeps_it(fitted: Fitted, tmp_path: Path) -> None:
 
 def test_a_calibrator_of_the_earlier_format_says_what_its_trust_means(fitted: Fitted, tmp_path: Path) -> None:
     for unmatched in (150, 0):
-        card = replace(fitted.calibrator.card, format=EARLIER, presence=None, unmatched=unmatched)
+        card = replace(fitted.calibrator.card, format=EARLIER_FORMAT, presence=None, unmatched=unmatched)
         replace(fitted.calibrator, card=card).save(tmp_path / "old.cal")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
