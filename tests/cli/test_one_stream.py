@@ -10,7 +10,7 @@ import pytest
 
 from tests.calibration.cases import another, made_up
 from tests.cli.cases import run
-from tests.cli.test_in_batches import rows_in
+from tests.cli.test_parquet import rows_in
 from tests.parquet_cases import write_layouts
 from tests.tracking.test_smoothing import walk
 from trustpose.calibration import calibrator as calibrators

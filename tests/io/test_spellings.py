@@ -15,6 +15,7 @@ from trustpose.files import InputError
 from trustpose.io.coco.results import read_results
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.io.poses3d import write_poses3d
+from trustpose.io.read_poses import read_poses
 from trustpose.poses import Poses3D
 from trustpose.predict.boxes import boxes_from_detections
 from trustpose.skeletons import COCO_17
@@ -167,3 +168,10 @@ def test_whole_bodies_are_converted_whole(data_dir: Path, tmp_path: Path, capsys
         assert numbers(tmp_path, str(gt), str(body)) == expected
     poses = read_results(tmp_path / "whole.json", keypoint_count=133).poses
     assert isinstance(poses, tp.Poses) and np.abs(poses.xy[:, 17:]).max() > 0
+
+
+def test_a_table_whose_last_column_is_the_keypoints_is_read(tmp_path: Path) -> None:
+    """A line's end is not part of its last column's name."""
+    cells = ", ".join(["10, 20, 0.5"] * 17)
+    (tmp_path / "poses.csv").write_text(f'image_id,category_id,score,keypoints\n1,1,0.5,"[{cells}]"\n')
+    assert len(read_poses(tmp_path / "poses.csv")) == 1

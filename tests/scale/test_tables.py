@@ -9,7 +9,7 @@ import pytest
 
 from tests.calibration.cases import made_up
 from tests.cli.cases import run
-from tests.cli.test_in_batches import rows_in
+from tests.cli.test_parquet import rows_in
 from tests.parquet_cases import write_parts
 from tests.tracking.cases import rows_of_clips, same_partition
 from trustpose.calibration.calibrator import Calibrator

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.cli.cases import run
-from tests.cli.test_in_batches import rows_in
+from tests.cli.test_parquet import rows_in
 from tests.evaluation.test_layouts import as_csv
 from tests.parquet_cases import write_parts
 from tests.tracking.cases import rows_of_clips, same_partition, three_clips

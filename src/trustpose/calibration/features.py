@@ -1,6 +1,15 @@
 """Features of a person from a results file: scores, geometry, box, and neighbours in the photo.
 
-All features come from `Poses`. Lengths are in units of the box (its sides, or √area).
+All features come from `Poses`. Lengths are in units of the box (its sides, or √area), so features do not depend on a
+person's position in the photo, nor on size unless named so. A skeleton without edges, mirrored names or a trunk has
+fewer features. Nothing is guessed: if poses have no box, fitting and applying use the box around their keypoints, and
+features of a missing score are left out (see `FeatureInputs`).
+
+Missing keypoints have a printed score but no position. A tree's split compares with a threshold,
+and NaN would compare like the smallest number. So undefined features of a missing keypoint are `MISSING_FEATURE`: as
+a coordinate a whole box before the box, as a length negative; found keypoints hardly ever have such values, so one
+split separates them. Predictions for other keypoints are not affected. `missing` (K, N) is None if no keypoint is;
+then, and for people without missing keypoints, all features are the usual ones.
 """
 
 from collections.abc import Iterator

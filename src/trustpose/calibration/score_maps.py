@@ -1,5 +1,14 @@
 """The simple calibrators: one monotonic curve for each keypoint; logistic regression; and the probabilities that
 all methods give.
+
+There are three curves per keypoint, for P(labelled), E[OPKS | labelled] and P(occluded | labelled), and one from the
+pose's score to its expected OKS. Isotonic regression (Zadrozny & Elkan, KDD 2002) fits the best monotonic curve;
+Platt scaling (1999) a sigmoid with slope and offset; temperature scaling (Guo et al., ICML 2017) a sigmoid of the
+score's logit divided by one number, and for occlusion, which such a curve cannot fit, the keypoint's base rate.
+Occlusion may rise or fall with the score.
+
+Missing keypoints are not used for a curve of their keypoint: tools print 0 for them, or anything. Their P(labelled)
+and P(occluded | labelled) are the shares at fitting; if none was missing then, the curve is used.
 """
 
 from collections.abc import Iterator, Mapping

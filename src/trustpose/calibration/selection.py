@@ -1,4 +1,10 @@
-"""Choose a method and the second opinions worth their cost: by cross-fitting, with the reason in a sentence."""
+"""Choose a method and the second opinions worth their cost: by cross-fitting, with the reason in a sentence.
+
+A second opinion costs the run of another network, so it must improve the result. They are added one by one to the
+trees: in each round the one that helps most, if the share of variance of OKS and OPKS that it explains in addition is
+at least `LEAST_GAIN`, and if 0 is below the 95 % interval of the gain over the same draws of photos. The folds are
+those that select the method; what is left out has its numbers in the card all the same.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,12 @@
-"""Detect people, or a second opinion, unlike those that a calibrator was fitted on."""
+"""Detect people, or a second opinion, unlike those that a calibrator was fitted on.
+
+There are three tests, on the calibrator's inputs (`features.pose_features`, keypoint scores). *Scores*: the
+distribution of printed keypoint scores is an estimator's fingerprint. *Features*: people of another kind differ in
+many features, each a little. Both use the largest difference between two distribution functions, 0–1
+(Kolmogorov-Smirnov distance), at the fitted people's quantiles. *People*: the Mahalanobis distance of a person's
+features from the fitted people's mean measures how unusual the person is. Of people like the fitted ones 1 in 100
+exceeds their 99th percentile.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

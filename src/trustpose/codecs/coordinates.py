@@ -1,7 +1,11 @@
 """Coordinates of keypoints: direct regression, and the mean position under a heatmap (integral decoding).
 
-Sources: Toshev and Szegedy, DeepPose, CVPR 2014, Eq. 1; Sun et al., Integral Human Pose Regression, ECCV 2018, Eq.
-2–4.
+Direct regression. Source: Toshev and Szegedy, DeepPose, CVPR 2014, Eq. 1: coordinates relative to the person's box,
+in units of its sides. DeepPose counts from the box's centre, half a side from the corner that is 0 here.
+
+Integral decoding: the mean position under a heatmap normalised to sum 1. Source: Sun et al., Integral Human Pose
+Regression, ECCV 2018, Eq. 2–4: J = Σ_p p · H̃(p), H̃ = softmax(H). Written against the array API, for numpy arrays
+and torch tensors, with gradients in torch: one function serves the loss on coordinates in training and the decoding.
 """
 
 from dataclasses import dataclass, replace

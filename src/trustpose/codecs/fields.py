@@ -1,9 +1,13 @@
 """Part affinity fields: for each limb a map of the unit vectors along it, and links between candidates from these maps.
 
 Source: Cao, Simon, Wei, Sheikh, Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, CVPR 2017: the
-fields of one person are its equation 8, of overlapping people equation 9, the score of a link equations 10 and 11. How
-samples decide on a link, and the penalty for long ones, is not in the paper but in the authors' demonstration code, as
-its ports have it; see `FieldCodec.links`.
+fields of one person are its equation 8, of overlapping people equation 9, the score of a link equations 10 and 11.
+How samples decide on a link, and the penalty for long ones, is not in the paper but in the authors' demonstration
+code, as its ports have it; see `FieldCodec.links`.
+
+Features of a grouped person from part affinity fields: the fields' values along all of its limbs. Limbs without a
+link count, too: between joints that two people's links brought into one group the fields point elsewhere, and limbs
+that started no person (`grouping.paf`) are read like all others.
 """
 
 from dataclasses import dataclass, replace

@@ -3,6 +3,10 @@
 They have no learnt parameters, so that a head can be trained on stored inputs; `heads.group_tokens` has the head. The
 parts of a token are those of `heads.keypoint_tokens`, read at the grouped keypoints instead of one crop's peaks, with
 features of the group instead of the person's box.
+
+Features that relate a grouped person to the other people of its photo: whether it duplicates one, or is part of one.
+A bottom-up network's false people are often the second half of somebody whose limb between the halves was not found,
+or the same joints once more. Both show in the relation to other people, not in the group itself.
 """
 
 import numpy as np

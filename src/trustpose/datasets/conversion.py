@@ -16,7 +16,7 @@ from trustpose.io.parquet import is_table
 from trustpose.io.pose_files import MissingKeypoints, Photos, assemble, find_files, read_pose_files
 from trustpose.io.recognise import is_labelled
 from trustpose.io.row_stream import open_rows, write_in_order
-from trustpose.io.tables import row_writer, write_table
+from trustpose.io.tables import is_results_csv, row_writer, write_table
 from trustpose.io.truth_stream import truth_columns, truth_rows
 from trustpose.options import flag
 from trustpose.skeletons import COCO_WHOLEBODY_133, Skeleton, parse_sigmas, sigmas_of, skeleton_of
@@ -141,7 +141,7 @@ def _is_ground_truth(content: bytes | None) -> bool:
 def _is_results(content: bytes, path: Path) -> bool:
     """Return whether content is COCO results, JSON or CSV, whose photos have numbers in every row."""
     if path.suffix.lower() == ".csv":
-        return b"keypoints" in content.partition(b"\n")[0].strip().split(b",")
+        return is_results_csv(content)
     if content.removeprefix(BOM).lstrip()[:1] != b"[" or b'"foot_kpts"' in content:
         return False  # not a list, or COCO-WholeBody's five fields, which become 133 keypoints
     try:

@@ -1,5 +1,23 @@
 """Occlusion and light: rectangles cut out, pieces of photos and people pasted in with matching labels, and
 random colours.
+
+The rule for labels (`cover_labels`, `outside_crop`):
+
+1. A visible keypoint (v = 2) that is covered becomes occluded (1): its position is still known, as in an annotator's
+   guess. An occluded one (1) stays occluded, an absent one (0) stays absent.
+   `covered="absent"` makes covered keypoints absent (0) instead, `covered="keep"` leaves all v unchanged.
+2. A keypoint outside the crop becomes absent (0), since a network that sees this crop cannot find it. Outside means
+   more than half a pixel beyond the centres of the border pixels. `outside="keep"` leaves v unchanged.
+3. An object that would cover more than `max_covered` of the labelled keypoints in view is not placed: the person would
+   no longer be identifiable.
+
+Cut-out: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017. Pasted
+objects and people: Sárándi et al., Synthetic Occlusion Augmentation, 2018; Ke et al., Multi-Scale Structure-Aware
+Network for Human Pose Estimation, ECCV 2018 (keypoint masking). Without masks of people, a pasted person is cut along
+its skeleton.
+
+Light, colour and sharpness change as by cameras, apps or networks. Brightness, contrast, saturation, hue
+and grey are all affine in RGB, so they are combined into one matrix.
 """
 
 from collections.abc import Callable

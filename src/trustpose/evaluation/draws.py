@@ -5,6 +5,10 @@
 - `PhotoTable`, `Resampling` and `Findings`: what a number needs of each photo, as sums; draws of photos with
   replacement; and the intervals that follow.
 - `Ranking`: the rows of all batches ordered by a score; `Curves`: precision and recall over them.
+
+`Ranking` is an external sort. A row takes its score and photo (8 bytes each) and a bit for each flag. A million rows
+at a time are sorted in memory; more are written to temporary files as sorted runs, which are merged by reading a
+piece of each between two scores.
 """
 
 import os

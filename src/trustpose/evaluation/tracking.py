@@ -1,5 +1,8 @@
 """The section of an audit on tracks, where both files have track ids; its intervals come from draws of clips,
 with replacement.
+
+Clips, not frames, are drawn, since a track is a whole. HOTA, IDF1 and CLEAR MOT are made of sums over clips, which
+share no id, so that a draw costs one sum.
 """
 
 from dataclasses import dataclass, replace

@@ -1,6 +1,11 @@
 """Convert public checkpoints to model folders: which network it is, its options, and how its project uses it.
 
 Needs the `train` extra.
+
+Model folders of OpenPose's networks: bodies with fields, for whole photos, and hands and faces, for crops.
+Preprocessing and decoding are OpenPose's: BGR, pixel / 256 − 0.5, for all of them; peaks of at least 0.1, ten samples
+a link, and people of four joints, as in its authors' demonstration of 2017 and in pytorch-openpose; Lightweight
+OpenPose keeps people of three.
 """
 
 from dataclasses import dataclass, replace

@@ -1,5 +1,9 @@
 """Boxes as xyxy in image pixels: conversion from and to COCO's xywh, overlap, boxes of hands and faces, and
 boxes in a wrong format.
+
+Boxes of hands and faces from a body's joints, as OpenPose derives them: squares, xyxy in image pixels. Source:
+OpenPose (Cao et al., TPAMI 2019; CMU-Perceptual-Computing-Lab/openpose, handDetector.cpp and faceDetector.cpp).
+Joints are xy (N, 2) of N people, NaN where they were not found; a box is NaN where the joints that it needs were not.
 """
 
 import numpy as np

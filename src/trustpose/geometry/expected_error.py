@@ -1,8 +1,27 @@
 """The position error, in pixels, that an expected OPKS stands for, and discs that hold a stated share of the
 errors.
 
-If the error of a keypoint is an isotropic Gaussian, its expected OPKS gives its variance. `fit_error_model` finds the
-depths that discs need to hold their share of held-out keypoints, by joint and quality.
+If the error of a keypoint is an isotropic Gaussian with standard deviation e along each axis, d²/e² follows χ² with
+two degrees of freedom, whose moment generating function is 1 / (1 − 2t). With t = −e² / (2 s² k²):
+
+    E[OPKS] = E[exp(−d² / (2 s² k²))] = 1 / (1 + e² / (s² k²))     ⟹     e = s k √(1 / E[OPKS] − 1)          (1)
+
+where k = 2σ and s² = area, as in OKS (`gaussian_error`). Real errors are not Gaussian: most keypoints lie close to
+the truth, and some are gross errors (the other leg, another person, a miss). So the error is a mixture of two
+Gaussians, a good one of standard deviation e with probability 1 − p, and a gross one of standard deviation g with
+probability p:
+
+    E[OPKS] = (1 − p) / (1 + e² / (s² k²)) + p o,     o = 1 / (1 + g² / (s² k²))                              (2)
+
+With q = E[OPKS], p = ρ (1 − q) / (1 − o), where ρ is the share of the loss 1 − q that gross errors cause. (2) then
+gives e, so that the mixture has exactly this expected OPKS. What is left, ρ and g, was fitted to real networks'
+errors:
+
+    logit ρ = a₀ + a₁ logit q + a₂ log(k / 0.14)          log(g / s) = b₀ + b₁ logit q + b₂ log(k / 0.14)
+
+`python benchmarks/pixel_error.py` fits them on one set of photos and prints how well they hold on another, for each
+network. Which discs really hold their share, for one estimator's trust, is an `ErrorModel`'s to say
+(`Poses.error_model`); without one the mixture's discs are used, which is named "mixture" where it is printed.
 """
 
 import math

@@ -2,22 +2,25 @@
 
 Each keypoint has a token: the encoder's features at the heatmap's peak, the heatmap around it, and the shape of the
 person's box. One layer processes each token, shared by all; one processes all of them together, with the mean of the
-encoder's map. A keypoint's prediction is the sum of the outputs for its token and for the body. Expected OKS is a mean
-of expected OPKS, as OKS is of OPKS, weighted by learnt P(labelled).
+encoder's map. A keypoint's prediction is the sum of the outputs for its token and for the body. Expected OKS is a
+mean of expected OPKS, as OKS is of OPKS, weighted by learnt P(labelled).
 
-Everything is detached and read at K positions only, so the head costs little on any network; it is small because labels
-are few. Only these layers see labels: `pool` has no parameters, and a frozen network's pooled maps, a few kilobytes a
-crop instead of a megabyte, are stored once. It uses few operators and few weights: each operator costs a call, and each
-weight a memory access, which in batches of 1 costs more than the arithmetic. So in evaluation batch norm and
-calibration are merged into the adjacent layers.
+Everything is detached and read at K positions only, so the head costs little on any network; it is small because
+labels are few. Only these layers see labels: `pool` has no parameters, and a frozen network's pooled maps, a few
+kilobytes a crop instead of a megabyte, are stored once. It uses few operators and few weights: each operator costs a
+call, and each weight a memory access, which in batches of 1 costs more than the arithmetic. So in evaluation batch
+norm and calibration are merged into the adjacent layers.
 
 The losses are proper scores, minimised by calibrated predictions: cross-entropy of the three visibilities, and
 cross-entropy of OPKS on labelled keypoints and of OKS, both as the probability of which they are the mean.
 `token_calibration.calibrate` then fits one slope and offset for each prediction on held-out people, and `Occlusion`.
 
 Sources of the parts. Detached features, labelled × expected OPKS: HPCVNet (poster). One OKS of the pose from the
-features: OKS-Net, section III-C. Three visibilities from the encoder: the metamodel, section 3. Keypoints as tokens: Li
-et al., TokenPose, ICCV 2021, here with one layer instead of attention, which was no better on held-out people.
+features: OKS-Net, section III-C. Three visibilities from the encoder: the metamodel, section 3. Keypoints as tokens:
+Li et al., TokenPose, ICCV 2021, here with one layer instead of attention, which was no better on held-out people.
+
+Read a SimCC network's outputs at and around each keypoint's highest bins, without parameters. The counterpart of
+`peaks` for networks with logits over columns and rows, and a token per keypoint, instead of maps.
 """
 
 from dataclasses import dataclass

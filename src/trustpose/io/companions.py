@@ -1,5 +1,9 @@
 """Companion files of results: `images.json`, the ids of the photos, `skeleton.json`, and NAME.errors.json, the
 error model.
+
+The error model of results, NAME.errors.json beside NAME.json or a folder: which discs of `expected_error` hold.
+Results are a list of rows with no room for what all of them share. The file names the SHA-256 of its results, so that
+it is never read for others: edited or merged results are read with the mixture of `geometry.expected_error`.
 """
 
 import hashlib

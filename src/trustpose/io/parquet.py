@@ -2,6 +2,9 @@
 batches of whole photos.
 
 Where the rows of a photo do not follow each other, they are sorted on disk first.
+
+A batch has some thousand rows, whatever the size of the files and of their row groups, so that memory does not grow
+with the data. The rows of a photo must follow each other; they may go on in the next row group or part.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,5 +1,13 @@
 """Read photo files as RGB pixels, with EXIF orientation applied; and read their size from the header before
 decoding.
+
+Formats: PNG (W3C), JPEG (ITU-T T.81, the SOF markers), GIF89a, BMP, TIFF 6.0 and BigTIFF, WebP (RFC 9649), JPEG 2000
+(ITU-T T.800, the SIZ marker), AVIF (the ISO base media format's `ispe` boxes), Netpbm, Radiance HDR, Sun raster:
+those that OpenCV decodes. If a file gives several sizes, as AVIF does, the largest is used.
+
+HEIC photos, as phones take them, are read with pillow-heif (extra `heic`), as OpenCV has no decoder for HEVC. Format:
+ISO/IEC 23008-12, a `ftyp` box whose brands name the codec. The file's rotation is applied, as EXIF orientation is for
+other formats.
 """
 
 import io

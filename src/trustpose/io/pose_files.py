@@ -1,5 +1,8 @@
 """Read pose files of other tools, assembled for COCO evaluation: image ids, pixels, and a ground truth's
 keypoints.
+
+Scores are read unchanged, whatever their range. There is one module per format; `recognise` finds the tool that wrote
+a file, `assemble` assigns image ids and the order of a ground truth's keypoints.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,8 @@
-"""`PoseStream`: results in batches of whole photos, ascending by id, whatever the layout of the file."""
+"""`PoseStream`: results in batches of whole photos, ascending by id, whatever the layout of the file.
+
+A JSON or CSV file is read at once, and is one batch; Parquet, one file or a folder of parts, comes in many, and its
+rows are sorted in temporary files first where photos are not in order.
+"""
 
 import tempfile
 from collections import Counter

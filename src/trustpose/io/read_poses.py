@@ -13,6 +13,7 @@ from trustpose.io.coco.results import ResultsFile, of_truth, read_results
 from trustpose.io.coco.truth import TruthFile, read_images
 from trustpose.io.columns import Rows
 from trustpose.io.pose_files import Photos, assemble, find_files, read_pose_files
+from trustpose.io.tables import is_results_csv
 from trustpose.names import expected_one_of
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17, Skeleton, skeleton_of
@@ -61,7 +62,7 @@ def _is_table(path: Path) -> bool:
     if path.suffix.lower() != ".csv" or not path.is_file():
         return False
     with path.open("rb") as file:
-        return b"keypoints" in file.readline(10_000).split(b",")
+        return is_results_csv(file.readline(10_000))
 
 
 def _of_results(results: ResultsFile, skeleton: Skeleton | None) -> Poses:

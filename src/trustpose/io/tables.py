@@ -1,5 +1,11 @@
 """Results as tables: JSON, CSV or Parquet, one row per pose or, tidy, per keypoint, written batch by batch, and
 read.
+
+In CSV a cell with several numbers is JSON, numbers have all their digits, and an empty cell is a field that the row
+lacks. Parquet needs the extra `tables`.
+
+Write rows of results that do not fit into memory, batch by batch: JSON, a Parquet file, or a folder of parts. Each
+output is complete or absent: rows go to a temporary name, which is renamed at the end.
 """
 
 import csv
@@ -89,6 +95,11 @@ def read_rows(content: bytes, path: str | Path) -> list[dict[str, Any]] | None:
     if rows and "keypoints" not in rows[0]:
         raise InputError(f"{path}: column 'keypoints' is missing, expected one row per pose (not --tidy)")
     return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
+
+
+def is_results_csv(content: bytes) -> bool:
+    """Return whether the first line of CSV names a column `keypoints`: one row a pose, as `write_table` writes it."""
+    return b"keypoints" in content.partition(b"\n")[0].strip().split(b",")
 
 
 def csv_text(rows: list[dict[str, Any]], names: Sequence[str], *, has_header: bool = True) -> str:

@@ -1,6 +1,11 @@
 """Error diagnosis: kinds of keypoint errors, and scores that rank a worse pose first.
 
-Source: Ronchi and Perona, Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation, ICCV 2017.
+Source: Ronchi & Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation", ICCV 2017, section 3.1,
+and its public code coco-analyze, whose counts it reproduces. `diagnosis_impact.py` computes what the errors cost.
+
+Scoring errors are poses ranked below worse poses of the same person. Source: Ronchi & Perona, ICCV 2017, section 3.2,
+and coco-analyze; its soft non-maximum suppression is Bodla et al., "Soft-NMS", ICCV 2017, with OKS between poses
+instead of box overlap.
 """
 
 from collections.abc import Iterable

@@ -1,5 +1,46 @@
 """Are joints in the right place: PCK, PCKh, PDJ and their relatives, average precision of keypoints, and errors
 in pixels.
+
+PCK and its relatives are one rule with different reference lengths: a joint is correct if its distance to the
+labelled place is at most a fraction of the reference length.
+
+- PCK, percentage of correct keypoints: max(h, w) of the person's box (Yang & Ramanan, PAMI 2013), or the
+  torso diameter, as usual on LSP (Wei et al., Convolutional Pose Machines, CVPR 2016, section 4.2: PCK@0.2).
+- PCKh: the head size, @0.5 (Andriluka et al., CVPR 2014).
+- PDJ, percentage of detected joints: the torso diameter, as a curve over fractions (Sapp & Taskar, MODEC, CVPR 2013;
+  Toshev & Szegedy, DeepPose, CVPR 2014, section 4.1).
+- FCK, the lecture's name for the FLIC table of Tompson et al., Efficient Object Localization Using Convolutional
+  Networks, CVPR 2015 (there "PCK @ 0.05"): the torso diameter and 0.05.
+
+What counts: a joint that is labelled, of a person whose reference length is known. An unlabelled joint never counts.
+A labelled joint whose prediction is NaN or infinite, or which the estimator dropped, is wrong at every fraction; so
+leaving out difficult joints never helps. "At most" includes equality, as in MPII's toolkit; mmpose excludes it.
+
+Reference lengths: what a joint's error is divided by before it is called small or large. Each function returns one
+length per person, in pixels, NaN where the labels it needs are missing; a person without a reference length counts
+nowhere. Joints are those of the ground truth, never predicted ones.
+
+mAPK: average precision and recall of each keypoint, counting false positives on unlabelled keypoints. Source:
+Guesdon, Crispim-Junior, Tougne, "DriPE: A Dataset for Human Pose Estimation in Real-World Driving Settings" (ICCV
+Workshops 2021), as used in the visibility metamodel paper (VISAPP 2022, Sec. 4.5, 5.2, Tables 3 and 4).
+
+Established by the metamodel paper: mAPK "provides an evaluation at a keypoint level"; it counts "false positive
+predictions" on keypoints that are not labelled, which OKS-based AP ignores; "similar to AP OKS, mAPK measures both
+average precision (AP) and average recall (AR)"; under "non-0", keypoints predicted as non-labelled "are considered as
+not predicted", which removes some false positives (AP rises) and adds false negatives (AR falls).
+
+Our interpretation, as the DriPE paper's own formulas were not available:
+- A keypoint is correct at a threshold if its OPKS (with the true person's area) reaches it; AP and AR are means over
+  OPKS thresholds .50, .55, … .95, as in AP OKS.
+- Per threshold, precision = correct / predicted and recall = correct / labelled. It cannot be the area under a
+  precision-recall curve (the APK of Yang & Ramanan 2013): that never exceeds the recall it ends at, while Table 3 has
+  AP above AR for hip, knee and ankle (hip .74 and .70).
+- Some keypoints with low scores are dropped first (`score_threshold`; the caption of Figure 7 says "filtered with a
+  confidence threshold"). With none dropped, AR / AP is labelled / all, for ankles on COCO 2.1, where Table 3 has 0.97;
+  on a small real network a threshold of about .3 on heatmap peaks brings that ratio from shoulder to ankle to
+  .84–1.02, where the paper has .95–1.01 (not so for the head: 1.5 and 1.1). The paper's own threshold is not known.
+
+So compare configurations with each other at one threshold, not with the printed tables.
 """
 
 from collections.abc import Mapping, Sequence

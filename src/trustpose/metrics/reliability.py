@@ -3,6 +3,25 @@
 Each comes as a function of arrays; as a class of exact sums that batches of a stream add up to, in any order
 (`CalibrationSums`, `PearsonSums`); and as sums of each photo, from which draws of photos follow (`…_sums` and
 `…_from_sums`). At the end the exact summation itself.
+
+Scores and targets are real numbers in 0–1: the target is a true OKS or OPKS, or 0/1 for a binary question. A score is
+calibrated if people with score 0.7 have a mean target of 0.7.
+
+    ECE = Σ_bins (n_bin / N) · |mean(score) − mean(target)|        Brier = mean((score − target)²)
+
+ECE as in Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017, Eq. 3), with real-valued targets. Bins
+are (low, high], the first one closed at both ends, as in that paper and in scikit-learn's `calibration_curve`.
+
+Pearson's and Spearman's correlation, plain, weighted and from sums. The HPCVNet poster and the OKS-Net paper report
+the correlation of a printed score with the true OKS or OPKS. An integer weight w means that a row occurs w times, as
+in a bootstrap over images. An undefined correlation (fewer than two rows, one side constant, a value that is not
+finite) is NaN, without a warning.
+
+Exact sums of floating-point numbers: the same to the last bit in any order and in any pieces. A double is a whole
+number times a power of two, so that sums are kept as Python integers in units of 2^−1126, and are rounded once, where
+a number is reported. So an audit in batches gives the numbers of an audit at once. The technique is the
+superaccumulator of Kulisch, "Computer Arithmetic and Validity" (2008), chapter 8; products are split without error as
+in Dekker, "A floating-point technique for extending the available precision" (1971).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,23 @@
-"""Tracking metrics: CLEAR MOT, HOTA, IDF1, and PoseTrack's MOTA and AP per joint."""
+"""Tracking metrics: CLEAR MOT, HOTA, IDF1, and PoseTrack's MOTA and AP per joint.
+
+CLEAR MOT: misses, false alarms and identity switches (Bernardin & Stiefelhagen, "Evaluating Multiple Object Tracking
+Performance", 2008), on any similarity, such as OKS.
+
+HOTA: detection and association weighed evenly (Luiten et al., "HOTA: A Higher Order Metric for Evaluating
+Multi-Object Tracking", IJCV 2021), on any similarity, such as OKS.
+
+IDF1: how long people keep one id (Ristani et al., "Performance Measures and a Data Set for Multi-Target, Multi-Camera
+Tracking", ECCV workshops 2016), on any similarity, such as OKS.
+
+PoseTrack's metrics: MOTA and AP of each joint, by distances relative to the head (Andriluka et al., "PoseTrack: A
+Benchmark for Human Pose Estimation and Tracking", CVPR 2018; Iqbal et al., "PoseTrack: Joint Multi-Person Pose
+Estimation and Tracking", CVPR 2017), with the conventions of its official code, poseval:
+
+- A joint is found if it is at most half a head (0.6 × the diagonal of the head's box) from a labelled one.
+- In a frame with people but no poses, or the reverse, each joint counts as one person, missed, and one false alarm,
+  however many there are. The last frame of a clip does not count for MOTA.
+- Numbers over all joints are means over the joints that have any.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,9 @@
-"""Place calibrated cameras in one world from files: what `trustpose cameras place` does before it draws."""
+"""Place calibrated cameras in one world from files: what `trustpose cameras place` does before it draws.
+
+The scale and the upright of a world whose cameras were placed by people: images show neither. Source of the shares of
+a person's height: Drillis and Contini 1966, as in Winter, Biomechanics and Motor Control of Human Movement, figure
+4.1: hip at 0.530 of the height, knee at 0.285, ankle at 0.039.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

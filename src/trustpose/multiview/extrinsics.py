@@ -1,7 +1,13 @@
 """Where cameras stand, from the people that they see: a first placing (`placing`), then bundle adjustment.
 
-Once all cameras stand, people are associated by them, and everything is adjusted again, twice: better cameras associate
-better.
+Once all cameras stand, people are associated by them, and everything is adjusted again, twice: better cameras
+associate better.
+
+The first placing of cameras by people of whom it is not known who is who: essential matrices, then one camera after
+the other. Two cameras come first, by the essential matrix of their common keypoints (Nistér 2004, in RANSAC,
+OpenCV's), the pair with the most inliers seen under a good angle; the next is always the one that sees most of the
+points so far (RANSAC over `solvePnP`). Whose keypoints belong together is not known yet: every person of one view is
+tried with every person of the other at the same moment, and RANSAC drops the wrong ones.
 """
 
 from collections.abc import Sequence

@@ -2,9 +2,13 @@
 
 Zhang's method (2000), as OpenCV's `calibrateCamera` and `fisheye.calibrate` do it, gives the start. A few photos of a
 board leave some parameters almost free: the principal point, and the higher coefficients of the lens. The prior keeps
-them where lenses are: the principal point near the image's centre, square pixels, small coefficients. A corner's error
-is taken as `noise` pixels, more than the corners' scatter, since the principal point is shifted not by scatter but by a
-board that is not quite flat, or that was held in one part of the image.
+them where lenses are: the principal point near the image's centre, square pixels, small coefficients. A corner's
+error is taken as `noise` pixels, more than the corners' scatter, since the principal point is shifted not by scatter
+but by a board that is not quite flat, or that was held in one part of the image.
+
+Points seen by a camera and the derivatives of their pixels, for least squares: OpenCV's models and Jacobians. The
+parameters of a lens are a vector (4 + D,): focal lengths x and y, principal point x and y, all in pixels, then the D
+coefficients of `Camera.distortion`.
 """
 
 from collections.abc import Sequence

@@ -2,9 +2,15 @@
 
 Of one moment, each joint of a person lies on the line that the same joint in another view draws; a frame earlier or
 later people have moved off it. So for every pair of cameras the mean distance of people from the lines of the other
-view is taken at every lag between their clips. From the times as given, the camera whose shift lowers the distance most
-is moved, then the next, until none gains: so the one that stands out is moved, and not the rest. Unlike `synchronise`,
-which needs no calibration, it sees shifts of a few frames, and where nobody moves it finds none.
+view is taken at every lag between their clips. From the times as given, the camera whose shift lowers the distance
+most is moved, then the next, until none gains: so the one that stands out is moved, and not the rest. Unlike
+`synchronise`, which needs no calibration, it sees shifts of a few frames, and where nobody moves it finds none.
+
+Check by the people's epipolar geometry that the poses belong to these cameras, in this order. Two detections of one
+person, triangulated by the right two cameras, agree with the reprojection (`association`): each joint lies on the
+other's epipolar line. With the wrong cameras they do not. Of a few moments the best agreement of any two people of
+two views is taken, for every pair of views and every pair of cameras that may have made them; an order's fit is its
+mean over the pairs of views.
 """
 
 from collections.abc import Sequence

@@ -9,8 +9,21 @@
 | ransac | the same, of the views that agree with the best pair of views: all pairs are tried, none at random |
 | robust | −log p of the reprojection errors, each view with its own σ (`noise`), from the best of those starts |
 
-Sources: Hartley and Zisserman, chapter 12; Fischler and Bolles 1981, with the truncated cost of Torr and Zisserman 2000
-(MSAC); `refinement` for robust.
+Sources: Hartley and Zisserman, chapter 12; Fischler and Bolles 1981, with the truncated cost of Torr and Zisserman
+2000 (MSAC); `refinement` for robust.
+
+Robust refinement of triangulated points: maximum likelihood of the reprojection errors. The loss (`noise`) is
+minimised by Levenberg and Marquardt's steps on reweighted least squares, of all points at once. Source: Hartley and
+Zisserman, A6 (steps, weights) and 5.2 (covariance).
+
+Triangulation by linear least squares (the direct linear transform), of any number of points at once. With r1, r2, r3
+the rows of a camera's [R | t] and (u, v) a point's position in the plane one metre in front of it, the point X
+satisfies (u r3 − r1) X = 0 and (v r3 − r2) X = 0. Multiplied by the focal lengths the residuals are pixels times
+depth. The sum of their squares over the views is Xᵀ Q X, and Q is linear in (u² + v², u, v, 1): all points are one
+matrix product, and one closed-form solution of 3 × 3 equations each.
+
+Source: Hartley and Zisserman, Multiple View Geometry, 12.2, with the last coordinate of X set to 1 ("inhomogeneous").
+That does not depend on where the world's origin lies.
 """
 
 from collections.abc import Callable, Iterator

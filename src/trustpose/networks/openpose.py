@@ -1,11 +1,16 @@
 """OpenPose's networks: bodies of 2017 and 2019, with part affinity fields; hands and faces.
 
 Cao, Simon, Wei, Sheikh, Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, CVPR 2017: VGG-19 to
-conv4_2 and two more layers, then two branches, heatmaps and fields, over six stages with 7×7 convolutions (section 2.1,
-figure 3). Cao, Hidalgo, Simon, Wei, Sheikh, OpenPose, TPAMI 2019: stages of fields, then stages of heatmaps, with three
-3×3 convolutions in place of a 7×7, the outputs of all three concatenated (section 3.1, figure 3). Simon et al., Hand
-Keypoint Detection in Single Images using Multiview Bootstrapping, CVPR 2017, section 3: hands, and OpenPose's faces, by
-convolutional pose machines (Wei et al., CVPR 2016) on VGG-19's first layers. Widths are those of the published models.
+conv4_2 and two more layers, then two branches, heatmaps and fields, over six stages with 7×7 convolutions (section
+2.1, figure 3). Cao, Hidalgo, Simon, Wei, Sheikh, OpenPose, TPAMI 2019: stages of fields, then stages of heatmaps,
+with three 3×3 convolutions in place of a 7×7, the outputs of all three concatenated (section 3.1, figure 3). Simon et
+al., Hand Keypoint Detection in Single Images using Multiview Bootstrapping, CVPR 2017, section 3: hands, and
+OpenPose's faces, by convolutional pose machines (Wei et al., CVPR 2016) on VGG-19's first layers. Widths are those of
+the published models.
+
+The meaning of the maps of OpenPose's published bodies: keypoints, limbs, and the maps of each limb's field. Source:
+the tables POSE_BODY_PART_PAIRS and POSE_MAP_INDEX of OpenPose (CMU-Perceptual-Computing-Lab/openpose,
+poseParameters.cpp); Lightweight OpenPose's are those of COCO's 18.
 """
 
 from collections.abc import Sequence

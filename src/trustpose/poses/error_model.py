@@ -2,6 +2,22 @@
 expectations.
 
 `geometry.expected_error` computes `ExpectedError`; `ErrorModel` corrects its discs, by joint and quality.
+
+What held-out people say of expected errors: corrections of the discs of `ExpectedError`, by joint and quality. The
+mixture of `geometry.expected_error` says with which probability u a keypoint's error is at most what it is. Were it
+right, u would be uniform, and its depth −log(1 − u), half of the squared distance of a single Gaussian in units of
+its standard deviation, exponential. An `ErrorModel` stores how depths were distributed for keypoints on people that
+nothing was fitted to, in cells of one group of joints and one range of quality: the depth that a share p of them
+stays below. The disc of share p is then the mixture's disc of that depth (split conformal prediction with the depth
+as the score; the cells make it Mondrian).
+
+Guarantee: the depth for p in a cell with n keypoints is the ⌈(n + 1) p⌉-th smallest, so a further keypoint of that
+cell, exchangeable with these n, lies within its disc with a probability of at least p, whatever the errors'
+distribution, on average over all fits and keypoints of the cell. It is no statement about one person, pose or photo;
+nor about people unlike the fitted ones. Keypoints of one person go together, so that with several of them in a cell
+the finite-sample term is approximate. Sources: Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World, 2005
+(split conformal and Mondrian prediction); Chernozhukov, Wüthrich, Zhu, Distributional conformal prediction, PNAS 2021
+(u).
 """
 
 from collections.abc import Mapping, Sequence

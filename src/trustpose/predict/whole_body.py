@@ -1,4 +1,8 @@
-"""Hands and faces beside bodies: a predictor of bodies, of any kind, with networks for the parts of each person."""
+"""Hands and faces beside bodies: a predictor of bodies, of any kind, with networks for the parts of each person.
+
+As OpenPose does it: the boxes are those of `geometry.boxes`, and a left hand is seen mirrored, by a network for right
+hands.
+"""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace

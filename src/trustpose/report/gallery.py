@@ -1,4 +1,11 @@
-"""Show instructive poses (`report.gallery`), cut out of their photos: prediction next to label."""
+"""Show instructive poses, cut out of their photos: prediction next to label.
+
+They are those where the score is most wrong, and of each kind of error. All poses with a person are ranked twice, by
+score and by true OKS, best first. The trust gap of a pose is its score rank minus its OKS rank, as a share of all
+poses: the largest are the most overtrusted, the smallest the most undertrusted. Ranks do not depend on the score's
+scale, so files of any estimator are comparable. Errors are those of `metrics.diagnosis` with respect to the person
+that the pose belongs to.
+"""
 
 import base64
 from dataclasses import dataclass, replace

@@ -1,4 +1,14 @@
-"""Summarise an audit in plain text: in one sentence, in the page's opening, in formatted numbers."""
+"""Summarise an audit in plain text: in one sentence, in the page's opening, in formatted numbers.
+
+The sentence says what the scores are good for, and what to do about them. The rules, in this order,
+are those of docs/evaluation.md, "The verdict":
+
+1. fewer than `FEW_POSES` poses matched to a labelled person: too few to judge;
+2. an AP below `LITTLE_AP`: the poses, not the scores, need attention first;
+3. how well the score separates good poses from bad, by Pearson correlation with OKS (`summary.HOW_WELL`);
+4. whether it is on a scale from 0 to 1 and calibrated (`summary.is_calibrated`), and in which direction it is off;
+5. for a calibrated score, whether bad ranking costs more than `MUCH_AP` (headroom).
+"""
 
 import re
 from collections.abc import Sequence

@@ -1,5 +1,9 @@
 """Write drawn frames as a video: H.264, which browsers play, with the times and sound of the source; or OpenCV
 alone.
+
+Metadata of a source video for the drawn one: the times of its frames, its bit rate and its sound (PyAV). A file whose
+pixels OpenCV can read may have damaged tables, and titles in any encoding: what cannot be read is left out, and never
+ends a run.
 """
 
 import heapq

@@ -1,6 +1,10 @@
 """A page of people and cameras in the world: one self-contained HTML file to turn, zoom and play, also offline.
 
 The script is ours and is named in the page's policy by its hash, so that the browser runs nothing else.
+
+A video of people in the world: each camera's frames with the people drawn where it should see them, and a view of all
+in 3D, from an eye that circles slowly. The reprojections come from the people in the world alone, so an error of
+cameras or association is seen at once.
 """
 
 import base64

@@ -2,6 +2,10 @@
 
 A storage path is a root and a path. The root is a folder of this machine, or an address such as
 s3://bucket/folder?region=…: text that can be sent to other machines, which open it with their own credentials.
+
+Count the attempts at a block: an input that kills its worker process must not stop a run for ever. A worker that is
+killed leaves no error, and Ray starts its block again. So a worker writes a file when it begins a block, and removes
+it at the end. The next worker that finds the file knows that the process was killed.
 """
 
 import re

@@ -1,8 +1,8 @@
 """A skeleton: the joints of a data set or estimator, their connections, and the labelling deviations; read from
 JSON, too.
 
-`sigmas` are the standard deviations of human labelling used in OKS (k = 2σ); None where nobody has published them.
-docs/files.md describes the JSON.
+`sigmas` are the standard deviations of human labelling used in OKS (kᵢ = 2σᵢ). They are set only if a published
+source gives them; otherwise reading them raises. docs/files.md describes the JSON.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,8 @@
 """Losses: of trust heads, computed on a part of a batch and scaled to the whole batch; and of bottom-up
 networks, stage by stage.
+
+A term here is mean × (this part's count) / (the whole batch's), so parts and processes sum to the mean over the whole
+batch (`task.Task`). With one part in one process each is exactly the paper's own function.
 """
 
 from collections.abc import Callable, Mapping, Sequence

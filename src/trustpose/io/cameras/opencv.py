@@ -1,12 +1,18 @@
 """OpenCV's YAML and XML (`cv2.FileStorage`), and OpenPose's camera XML, which is one.
 
 Formats: `camera_matrix`, `distortion_coefficients`, `image_width`, `image_height`, `fisheye_model` as OpenCV's sample
-calibration.cpp writes them, or `cameraMatrix`, `dist_coeffs`, `cameraResolution` of its interactive-calibration. Either
-may hold `rotation` (3 × 3) and `translation` from the world to the camera, and its `unit`: ours do; OpenCV fixes none.
-Several cameras are the sequence `cameras` of such maps, each with its `name`.
+calibration.cpp writes them, or `cameraMatrix`, `dist_coeffs`, `cameraResolution` of its interactive-calibration.
+Either may hold `rotation` (3 × 3) and `translation` from the world to the camera, and its `unit`: ours do; OpenCV
+fixes none. Several cameras are the sequence `cameras` of such maps, each with its `name`.
 
 OpenPose's (doc/advanced/calibration_module.md): one file NAME.xml a camera with `CameraMatrix` (3 × 4: rotation and
 translation from the world, metres), `Intrinsics` (3 × 3) and `Distortion` (8); no image size.
+
+The YAML and XML that OpenCV's `cv2.FileStorage` writes, read without it: a matrix of −1 columns makes it free memory
+twice, which ends the process. XML: maps of elements, sequences of `<_>`, or of tokens between white space. YAML: a
+subset of 1.0, maps and sequences by indentation or in brackets, without anchors. Both: matrices (`opencv-matrix`)
+with `rows`, `cols`, the letter of their numbers in `dt` and `data` (OpenCV's documentation of "XML/YAML/JSON file
+storages").
 """
 
 import math

@@ -1,5 +1,9 @@
 """Keypoints of annotations and results: their fields, number and names, what v means, and checks for errors that
 would otherwise only show in the numbers.
+
+What v means in a ground truth: COCO's absent, occluded and visible, or only whether a keypoint is labelled.
+PoseTrack18, FreiHAND, WFLW and 300-W write v = 1 for every labelled keypoint, in the layout in which COCO's v = 1
+means occluded.
 """
 
 import re
