@@ -141,3 +141,10 @@ def test_errors_of_a_block_are_named():
         raise ValueError("stride: expected a divisor")
     with pytest.raises(InputError, match=r"^f\.json: my skeleton: a pair$"), naming("f.json"):
         raise ValueError("my skeleton: a pair")
+
+
+def test_a_whole_number_may_have_a_point():
+    """JSON has one kind of number; 64.5 is none that is whole."""
+    assert read_value(Count, 64.0, "a.json", "width") == 64 and type(read_value(Count, 64.0, "a.json", "width")) is int
+    with pytest.raises(InputError, match=r"a\.json: field 'width': expected a whole number from 1 to 16384, got 64\.5"):
+        read_value(Count, 64.5, "a.json", "width")
