@@ -19,9 +19,8 @@ EARLIER = ("nearest", "decayed")
 MAX_DISTANCE, MEMORY, START_QUALITY = 0.95, 30, 0.3
 _DECAY = 0.7  # of an earlier pose's weight, for each frame that it is older
 _MIN_SCORE = 1e-6  # of a score, so that a pose of score 0 can be linked
-_DUPLICATE_DISTANCE = (
-    0.3  # 1 - OKS over boxes' areas, or 1 - IoU without sigmas, below which two poses are one person's
-)
+# 1 - OKS over boxes' areas, or 1 - IoU without sigmas, below which two poses are one person's
+_DUPLICATE_DISTANCE = 0.3
 _COLUMNS = (  # what is remembered of poses, beside the positions of joints
     "score",
     "quality",
