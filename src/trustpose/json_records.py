@@ -228,8 +228,8 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
         if value is None and len(kinds) < len(arguments):
             return None
         return _converted(kinds[0], value, name) if len(kinds) == 1 else _one_of_types(kind, kinds, value, name)
-    if isinstance(value, float) and value.is_integer() and (arguments[0] if origin is Annotated else kind) is int:
-        value = int(value)  # 64.0 is a whole number in JSON, and what programs write that have no other kind
+    if kind == Count and isinstance(value, float) and value.is_integer():
+        value = int(value)  # a size of 64.0, as programs write it that have no whole numbers
     if _is_simple(kind):
         with suppress(msgspec.ValidationError):  # a part of it is named below
             return msgspec.convert(value, kind)

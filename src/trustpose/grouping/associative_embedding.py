@@ -15,7 +15,6 @@ from trustpose.grouping.groups import Groups
 COCO_ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)
 """HigherHRNet's for COCO's joints: head, shoulders, hips, then outwards along the limbs."""
 _TIE = 1e-6  # of the distance's square root: of assignments that cost the same, the one with the nearest pairs
-_FAR = 1e10  # cost of beginning a new person while others are left
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,9 @@ class TagGrouping:
         """Return the person of each of a joint's candidates, -1 for a new one."""
         candidates, people = distance.shape
         cost = np.rint(distance) * 100 - score[:, None] + _TIE * np.sqrt(distance)
-        spare = np.full((candidates, max(candidates - people, 0)), _FAR)
+        spare = np.zeros(
+            (candidates, max(candidates - people, 0))
+        )  # all are taken, so that their cost is of no account
         rows, columns = linear_sum_assignment(np.concatenate([cost, spare], axis=1))
         person = np.full(candidates, -1, np.int64)
         person[rows] = np.where(columns < people, columns, -1)
