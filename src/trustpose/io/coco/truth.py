@@ -293,7 +293,7 @@ def read_coco_truth(
     content = read_bytes(path)
     value = parse_finite_json(content, path)
     _check_layout(value, path)
-    images, image_texts = _read_images(Rows.of(value["images"], str(path), "image"))
+    images, image_texts = images_of_rows(Rows.of(value["images"], str(path), "image"))
     categories = Rows.of(value["categories"], str(path), "category")
     annotations = Rows.of(value["annotations"], str(path), "annotation")
     chosen = choose_categories(categories, category, annotations.integers("category_id", numerals=True))
@@ -327,7 +327,7 @@ def read_images(path: str | Path) -> tuple[Images, IdTexts]:
         if "images" not in value:
             raise InputError(f"{path}: field 'images' is missing, expected a list of images, or a COCO ground truth")
         value = value["images"]
-    return _read_images(Rows.of(value, str(path), "image"))
+    return images_of_rows(Rows.of(value, str(path), "image"))
 
 
 def _check_layout(value: Any, path: str | Path) -> None:
@@ -344,7 +344,8 @@ def _check_layout(value: Any, path: str | Path) -> None:
     raise InputError(f"{path}: field '{lacking[0]}' is missing, expected a COCO ground truth file")
 
 
-def _read_images(rows: Rows) -> tuple[Images, IdTexts]:
+def images_of_rows(rows: Rows) -> tuple[Images, IdTexts]:
+    """Return the images of a file's rows, and the texts of their ids. Raises InputError."""
     if not len(rows):
         raise InputError(f"{rows.path}: field 'images': expected at least one image, got an empty list")
     ids, texts = own_ids(rows, "id")
