@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,10 @@ from trustpose.files import InputError
 from trustpose.heads.stages import Stage, Strategy
 from trustpose.metrics.average_precision import evaluate
 from trustpose.models.spec import ModelSpec, output_kind
+from trustpose.networks.associative_embedding import pose_ae
 from trustpose.networks.bottom_up import BottomUpNetwork
+from trustpose.networks.hourglass_104 import hourglass_104
+from trustpose.networks.zoo import ZOO
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 from trustpose.training.bottom_up_options import BottomUpOptions
@@ -144,12 +148,38 @@ def test_a_training_gives_a_model_of_each_kind(data, tmp_path):
     with torch.no_grad():
         pixels = maps.input.fit(photo)[0]
         expected = task.model.eval()(normalise(torch.from_numpy(pixels[None])))
-    assert np.allclose(arrays[0], expected["centre"].sigmoid(), atol=1e-4) and size == (128, 96)
+    assert np.allclose(arrays[0], expected[-1]["centre"].sigmoid(), atol=1e-4) and size == (128, 96)
 
     again = bottom_up_task(recipe, data, folder)  # starts from the trained network
     assert equal(again.model.state_dict(), task.model.state_dict())
     with pytest.raises(InputError, match="branches"):
         bottom_up_task(small_recipe(kinds=("tags",)), data, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "kind"),
+    [
+        ("small-pose-ae", partial(pose_ae, 2, channels=16, increase=4), "tags"),
+        ("small-hourglass-104", partial(hourglass_104, channels=(8, 8, 12, 12, 12, 16)), "centres"),
+    ],
+)
+def test_networks_of_several_stages_train_and_export(data, tmp_path, monkeypatch, name, network, kind):
+    monkeypatch.setitem(ZOO, name, network)
+    recipe = replace(small_recipe(kinds=(kind,)), network=name)
+    task = make_task(recipe, data, None, tmp_path)
+    batch = task.collate([task.samples(0)[index] for index in range(2)])
+    both = task.losses(task.model, batch, task.counts(batch))
+    maps = task.model(normalise(batch["pixels"]))
+    last = task.targets.losses(maps[-1], batch, task.counts(batch))
+    first = task.targets.losses(maps[0], batch, task.counts(batch))
+    assert len(maps) == 2 and both["heatmaps"].detach() == pytest.approx(
+        float((last["heatmaps"] + first["heatmaps"]).detach()), rel=1e-4
+    )
+    fit(task, recipe, tmp_path / "training", one_process())
+    task.export(tmp_path / "model")
+    assert output_kind(tmp_path / "model") == kind
+    poses = tp.load(tmp_path / "model")(cv2.imread(str(data / "train" / "1.png"))[..., ::-1])
+    assert poses.xy.shape[1:] == (17, 2)
 
 
 def test_branches_learn_on_a_frozen_network(data, tmp_path):
@@ -164,13 +194,13 @@ def test_branches_learn_on_a_frozen_network(data, tmp_path):
 
 def test_tags_begin_as_a_slope_over_the_photo_and_with_none_near_zero(data):
     photo = torch.rand(1, 3, 64, 96)
-    tags = bottom_up_task(small_recipe(), data, None).model.eval()(photo)["tags"]
+    tags = bottom_up_task(small_recipe(), data, None).model.eval()(photo)[-1]["tags"]
     right, down = torch.diff(tags, dim=3).mean(), torch.diff(tags, dim=2).mean()
     # 1.25 and 0.5 per 100 input pixels, in cells of 4 pixels; the branch itself adds little at first
     torch.testing.assert_close(torch.stack([right, down]), torch.tensor([0.05, 0.02]), rtol=0, atol=2e-3)
     without = small_recipe()
     without = replace(without, bottom_up=replace(without.bottom_up, tag_coordinates=False))
-    assert bottom_up_task(without, data, None).model.eval()(photo)["tags"].abs().max() < 0.1 < tags.abs().max()
+    assert bottom_up_task(without, data, None).model.eval()(photo)[-1]["tags"].abs().max() < 0.1 < tags.abs().max()
 
 
 def test_a_network_learns_a_batch_by_heart(data):

@@ -2,7 +2,8 @@
 
 The branches are those of the papers: part affinity fields (Cao et al., CVPR 2017), tags (Newell et al., Associative
 Embedding, NIPS 2017), and centres with boxes and the offset from there to every joint (Zhou et al., Objects as Points,
-2019), here as depthwise 5×5 and 1×1 convolutions on one backbone of the zoo, whose own heatmap layer gives the joints.
+2019), here on one backbone of the zoo, whose own heatmap layer gives the joints. Where a backbone has several stages,
+each has branches of its own while it is trained, and the last stage's maps are those that count.
 """
 
 import math
@@ -14,10 +15,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
-from trustpose.networks.layers import GRIDS, STRIDE, PoseNetwork
+from trustpose.networks.layers import GRIDS, STRIDE, MapNetwork
 
 Kind = Literal["fields", "tags", "centres"]
-WIDTH = 64  # channels of a branch
+BranchStyle = Literal["separable", "convolution"]
+WIDTH = 64  # channels of a separable branch
+WIDTH_CONVOLUTION = 256  # channels of a branch of one 3×3 convolution
 OFFSET_SCALE = 32.0  # pixels of one unit of the offset to a joint
 TAG_SLOPES = (1.25, 0.5)  # initial change of a tag per 100 input pixels to the right, and down
 _INITIAL_PROBABILITY = 0.01  # initial probability of a centre
@@ -33,9 +36,15 @@ class BottomUpNetwork(nn.Module):
     """
 
     def __init__(
-        self, network: PoseNetwork, kinds: Sequence[Kind], limbs: int = 0, *, tag_coordinates: bool = True
+        self,
+        network: MapNetwork,
+        kinds: Sequence[Kind],
+        limbs: int = 0,
+        *,
+        tag_coordinates: bool = True,
+        branch_style: BranchStyle = "separable",
     ) -> None:
-        """Add branches of these kinds to a network.
+        """Add branches of these kinds to a network, except for kinds that it gives itself (`own_kinds`).
 
         tag_coordinates: a tag is the branch's map plus a learnt slope times the cell's position, as in Novotny et al.,
         Semi-convolutional Operators for Instance Segmentation, ECCV 2018. People who look alike then differ by their
@@ -44,21 +53,43 @@ class BottomUpNetwork(nn.Module):
         """
         super().__init__()
         self.network = network
+        self.kinds = tuple(kinds)
         self.keypoints = network.keypoints
         self.feature_channels = network.feature_channels
         maps = {"fields": 2 * limbs, "tags": network.keypoints, "centres": 5 + 2 * network.keypoints}
-        self.branches = nn.ModuleDict({kind: branch(network.feature_channels, maps[kind]) for kind in kinds})
+        channels = {kind: maps[kind] for kind in kinds if kind not in network.own_kinds}
+        self.branches = _branches(network.feature_channels, channels, branch_style)
+        self.earlier_branches = nn.ModuleList(
+            _branches(network.feature_channels, channels, branch_style) for _ in range(network.supervised_stages - 1)
+        )
         self.tag_slopes = nn.Parameter(torch.tensor(TAG_SLOPES)) if tag_coordinates and "tags" in kinds else None
-        if "centres" in kinds:
-            last = self.branches["centres"][-1]  # type: ignore  # a Sequential
-            with torch.no_grad():
-                last.bias[0] = -math.log((1 - _INITIAL_PROBABILITY) / _INITIAL_PROBABILITY)
-                last.bias[1:5] = math.log(_INITIAL_DISTANCE / STRIDE)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
-        """Return heatmaps, features and, in `extra`, the maps of each kind."""
+        """Return heatmaps, features and, in `extra`, the maps of each kind, of the last stage."""
         outputs = self.network(image)
-        branch_maps = {kind: head(outputs.features) for kind, head in self.branches.items()}
+        maps = self._maps(self.branches, outputs.features, outputs.extra.get("tags"))
+        return Outputs(outputs.heatmaps, outputs.features, extra=maps, grids=GRIDS)
+
+    def stage_maps(self, image: Float[Tensor, "B 3 H W"]) -> list[dict[str, Tensor]]:
+        """Return the maps of every stage with its heatmaps (`heatmaps`), the last stage last."""
+        outputs = self.network(image)
+        stages = zip(
+            outputs.heatmaps,
+            [*self.earlier_branches, self.branches],
+            outputs.extra.get("stage_features", [outputs.features]),
+            outputs.extra.get("stage_tags", [None] * len(outputs.heatmaps)),
+            strict=True,
+        )
+        return [
+            {"heatmaps": heatmaps, **self._maps(branches, features, tags)}
+            for heatmaps, branches, features, tags in stages
+        ]
+
+    def _maps(self, branches: nn.Module, features: Tensor, tags: Tensor | None) -> dict[str, Tensor]:
+        """Return the maps of branches; `tags`: the network's own, if it has them."""
+        branch_maps = {kind: head(features) for kind, head in branches.named_children()}
+        if tags is not None and "tags" in self.kinds:
+            branch_maps["tags"] = tags
         if self.tag_slopes is not None:
             branch_maps["tags"] = branch_maps["tags"] + _positions(branch_maps["tags"], self.tag_slopes)
         if "centres" in branch_maps:
@@ -68,7 +99,18 @@ class BottomUpNetwork(nn.Module):
                 "sides": sides.clamp(max=8.0).exp() * STRIDE,
                 "joints": joint_offsets * OFFSET_SCALE,
             }
-        return Outputs(outputs.heatmaps, outputs.features, extra=branch_maps, grids=GRIDS)
+        return branch_maps
+
+
+def _branches(inputs: int, channels: dict[Kind, int], style: BranchStyle) -> nn.ModuleDict:
+    """Return a branch of each kind with so many maps; centres begin rare, with boxes of a usual size."""
+    branches = nn.ModuleDict({kind: branch(inputs, maps, style) for kind, maps in channels.items()})
+    if "centres" in branches:
+        bias = branches["centres"][-1].bias  # type: ignore  # a Sequential
+        with torch.no_grad():
+            bias[0] = -math.log((1 - _INITIAL_PROBABILITY) / _INITIAL_PROBABILITY)
+            bias[1:5] = math.log(_INITIAL_DISTANCE / STRIDE)
+    return branches
 
 
 def _positions(maps: Float[Tensor, "B K h w"], slopes: Float[Tensor, " 2"]) -> Float[Tensor, "B 1 h w"]:
@@ -77,13 +119,20 @@ def _positions(maps: Float[Tensor, "B K h w"], slopes: Float[Tensor, " 2"]) -> F
     return (slopes[0] * ones.cumsum(dim=3) + slopes[1] * ones.cumsum(dim=2)) * (STRIDE / 100)
 
 
-def branch(inputs: int, outputs: int) -> nn.Sequential:
-    """Return a branch from features to maps, without batch norm, as in TinyPose. Its last layer begins near zero."""
-    last = nn.Conv2d(WIDTH, outputs, 1)
+def branch(inputs: int, outputs: int, style: BranchStyle = "separable") -> nn.Sequential:
+    """Return a branch from features to maps, without batch norm. Its last layer begins near zero.
+
+    style: "separable", two depthwise 5×5 and 1×1 convolutions, as in TinyPose; "convolution", one 3×3 convolution of
+    256 channels, as in Objects as Points.
+    """
+    is_separable = style == "separable"
+    last = nn.Conv2d(WIDTH if is_separable else WIDTH_CONVOLUTION, outputs, 1)
     assert last.bias is not None
     nn.init.normal_(last.weight, std=0.01)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(*_separable(inputs), *_separable(WIDTH), last)
+    if is_separable:
+        return nn.Sequential(*_separable(inputs), *_separable(WIDTH), last)
+    return nn.Sequential(nn.Conv2d(inputs, WIDTH_CONVOLUTION, 3, padding=1), nn.ReLU(inplace=True), last)
 
 
 def _separable(inputs: int) -> list[nn.Module]:

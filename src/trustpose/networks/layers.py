@@ -23,7 +23,21 @@ class ConvBN(nn.Module):
         return self.relu(self.bn(self.conv(x)))
 
 
-class PoseNetwork(nn.Module):
+class MapNetwork(nn.Module):
+    """A network of heatmaps whose features further maps can be read from.
+
+    keypoints: K heatmaps; feature_channels: of `Outputs.features`, at stride 4. supervised_stages: how many stages of
+    maps it gives; if several, `Outputs.extra` has the features of each (`stage_features`). own_kinds: kinds of maps of
+    whole photos (`bottom_up.Kind`) that it gives itself, in `Outputs.extra` and there of each stage (`stage_tags`).
+    """
+
+    keypoints: int
+    feature_channels: int
+    supervised_stages: int = 1
+    own_kinds: tuple[str, ...] = ()
+
+
+class PoseNetwork(MapNetwork):
     """A network with a single stage: `backbone` (image → one feature map), `neck` (→ stride 4), `head` (→ K
     heatmaps)."""
 

@@ -8,12 +8,15 @@ from functools import partial
 from torch import nn
 
 from trustpose.names import expected_one_of
+from trustpose.networks.associative_embedding import pose_ae
 from trustpose.networks.cascaded_pyramid import cascaded_pyramid
 from trustpose.networks.convolutional_pose_machine import convolutional_pose_machine
+from trustpose.networks.deep_layer_aggregation import dla_34
 from trustpose.networks.deep_pose import deep_pose
 from trustpose.networks.efficientnet import efficientnet
 from trustpose.networks.fastpose import fastpose
 from trustpose.networks.hourglass import hourglass
+from trustpose.networks.hourglass_104 import hourglass_104
 from trustpose.networks.hrnet import hrnet
 from trustpose.networks.layers import STRIDE
 from trustpose.networks.light_baseline import light_baseline
@@ -78,6 +81,9 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "fastpose-r50": partial(fastpose, "resnet50"),
     "light-mobilenetv2-050": partial(light_baseline, "mobilenetv2-050"),
     "light-efficientnet-lite0": partial(light_baseline, "efficientnet-lite0"),
+    "dla-34": dla_34,
+    "hourglass-104": hourglass_104,
+    "pose-ae-4": partial(pose_ae, 4),
     "movenet-thunder": partial(MoveNetPose, "thunder"),
     "movenet-multipose": partial(MoveNetPose, "multipose"),
 }

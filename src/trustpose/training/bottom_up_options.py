@@ -17,6 +17,7 @@ class BottomUpOptions:
     relative to the view's; rotation: degrees. longest: that of photos in prediction, pixels. tag_formula: of the tags'
     losses, see `grouping_losses.tag_losses`; "newell", as printed, does not train. tag_coordinates: whether a tag
     depends on its joint's position in the photo, see `networks.bottom_up`; without, tags did not train here either.
+    branch_style: the layers of each output's branch, see `networks.bottom_up.branch`.
     """
 
     kinds: tuple[Literal["fields", "tags", "centres"], ...] = ("fields",)
@@ -28,6 +29,7 @@ class BottomUpOptions:
     longest: int = 512
     tag_formula: TagFormula = "higherhrnet"
     tag_coordinates: bool = True
+    branch_style: Literal["separable", "convolution"] = "separable"
 
     def __post_init__(self) -> None:
         if not self.kinds or len(set(self.kinds)) < len(self.kinds):

@@ -28,7 +28,7 @@ from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, InputSpec, ModelSpec, output_kind
 from trustpose.networks.bottom_up import OFFSET_SCALE, BottomUpNetwork, Kind
 from trustpose.networks.checkpoint_files import read_own_tensors
-from trustpose.networks.layers import STRIDE, PoseNetwork
+from trustpose.networks.layers import STRIDE, MapNetwork
 from trustpose.networks.zoo import build
 from trustpose.poses import Poses, Truth
 from trustpose.predict import bottom_up
@@ -249,15 +249,14 @@ def _truth(photos: LabelledPhotos) -> Truth:
 
 
 class Learner(nn.Module):
-    """A bottom-up network that returns a plain dict: wrappings for processes do not support dataclasses in results."""
+    """A bottom-up network that returns plain dicts: wrappings for processes do not support dataclasses in results."""
 
     def __init__(self, network: BottomUpNetwork):
         super().__init__()
         self.network = network
 
-    def forward(self, image: Float[Tensor, "B 3 H W"]) -> dict[str, Tensor]:
-        outputs = self.network(image)
-        return {"heatmaps": outputs.heatmaps[-1], **outputs.extra}
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[dict[str, Tensor]]:
+        return self.network.stage_maps(image)
 
 
 class BottomUpTask:
@@ -307,8 +306,12 @@ class BottomUpTask:
         return self.targets.counts(batch)
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        maps = {name: output.float() for name, output in model(normalise(batch["pixels"])).items()}
-        return self.targets.losses(maps, batch, totals)
+        terms: dict[str, Tensor] = {}
+        for stage in model(normalise(batch["pixels"])):
+            maps = {name: output.float() for name, output in stage.items()}
+            for name, term in self.targets.losses(maps, batch, totals).items():
+                terms[name] = terms[name] + term if name in terms else term
+        return terms
 
     def describe(self, batch: Batch) -> Mapping[str, Any]:
         return {"image_id": batch["image_id"].tolist()}
@@ -357,11 +360,13 @@ def _started(recipe: Recipe, model: Path | None) -> BottomUpNetwork:
     """Return the network with its initial weights: a pose network's, or all of an earlier training's of its kinds."""
     is_own = model is not None and model.is_dir() and output_kind(model) in [kind.kind for kind in PHOTO_MAPS]
     network = build(recipe.network, len(recipe.data.joints)) if is_own else starting_network(recipe, model)
-    if not isinstance(network, PoseNetwork):
+    if not isinstance(network, MapNetwork):
         raise InputError(f"network: {recipe.network} is not a backbone followed by a heatmap layer; choose one that is")
     options = recipe.bottom_up
     limbs = len(limbs_of(recipe.data.joints))
-    whole = BottomUpNetwork(network, options.kinds, limbs, tag_coordinates=options.tag_coordinates)
+    whole = BottomUpNetwork(
+        network, options.kinds, limbs, tag_coordinates=options.tag_coordinates, branch_style=options.branch_style
+    )
     if is_own:
         weights = ModelSpec.read(model).training_weights
         whole.load_state_dict(read_own_tensors(weights, whole, recipe.name))
