@@ -19,6 +19,7 @@ from trustpose.grouping.pose_nms import ALPHAPOSE, ALPHAPOSE_THRESHOLD, PoseDist
 from trustpose.grouping.suppression import suppress as run
 from trustpose.grouping.suppression import suppressor
 from trustpose.io.coco.results import read_results
+from trustpose.predict.suppressed_results import suppress_results
 from trustpose.skeletons import COCO_17
 
 SOFT = ("soft-oks-nms", "soft-oks-nms-linear")
@@ -229,3 +230,20 @@ def test_a_run_goes_on_only_with_the_same_suppression(photo):
 
 def _stop(*_):
     raise RuntimeError
+
+
+def test_merging_takes_the_dropped_poses_into_the_kept_ones(results):
+    path, rows = results
+    out = path.with_name("out.json")
+    with pytest.raises(InputError, match=r"results\.json: merge: the poses have pose_quality"):
+        suppress_results(path, out, merge=True)
+    with pytest.raises(InputError, match="--merge: expected --method oks-nms or pose-nms"):
+        suppress_results(path, out, merge=True, method="soft-oks-nms")
+    plain = [{name: value for name, value in row.items() if name != "pose_quality"} for row in rows]
+    path.write_text(json.dumps(plain))
+    _run(suppress, "--results", path, "--out", out, "--merge")
+    merged, alone = json.loads(out.read_text())
+    first, second = (np.reshape(row["keypoints"], (17, 3)) for row in plain[:2])
+    np.testing.assert_allclose(np.reshape(merged["keypoints"], (17, 3)), (first + second) / 2)  # equal scores
+    assert {**merged, "keypoints": 0} == {**plain[0], "keypoints": 0}
+    assert alone == plain[2]

@@ -35,6 +35,10 @@ class SuppressOptions(OverlapOptions):
     in_vis_threshold: float | None = option(
         None, help="Compare only keypoints whose scores are above this in both poses. Default: all keypoints."
     )
+    merge: bool = option(
+        False,
+        help="Merge the keypoints of dropped poses into the kept ones, as AlphaPose does. For results without trust.",
+    )
     skeleton: str = option("coco17", names=skeleton_names, help="Skeleton with the sigmas for OKS: NAME or FILE.json.")
 
 

@@ -12,7 +12,7 @@ as the paper names no unit. (It prints ≤ η, which would drop poses of other p
 
 AlphaPose's published code differs: keypoints match within a pixel, H is Σₙ exp(−|kᵢⁿ − kⱼⁿ| / σ₂) in pixels, and a pose
 of which five keypoints are within min(7, Bᵢ's longer side / 10) pixels of i's is dropped too. That is form "code"; its
-parameters are `ALPHAPOSE`.
+parameters are `ALPHAPOSE`. It also merges what it drops into what it keeps (`merge`), of which the paper says nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +21,12 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 _SHARE = 0.1  # of the reference's box, for a keypoint's window and as unit of distances
 _CODE_WINDOW, _CODE_REACH, _CODE_MATCHES = 1.0, 7.0, 5  # pixels, pixels, keypoints
+_MERGE_REACH = 15.0  # pixels
+_LOWEST = 1e-5  # a score that weighs nothing would leave a keypoint without a position
 _TERMS = 2**18  # keypoints of pairs at a time
 
 
@@ -116,6 +118,41 @@ def _alike(
         reach = np.minimum(size.max(axis=-1) * _SHARE, _CODE_REACH)[..., None, None]
         alike = np.where((length <= reach).sum(axis=-1) >= _CODE_MATCHES, np.inf, alike)
     return alike
+
+
+def merge(
+    xy: Float[np.ndarray, "N K 2"],
+    score: Float[np.ndarray, "N K"],
+    instead: Int[np.ndarray, " N"],
+    size: Float[np.ndarray, "N 2"],
+    counted: Bool[np.ndarray, "N K"] | None = None,
+) -> tuple[Float[np.ndarray, "N K 2"], Float[np.ndarray, "N K"]]:
+    """Return positions and scores with the keypoints of dropped poses merged into those of the kept ones.
+
+    A kept pose's keypoint becomes the mean, weighted by scores, of its own and those of the poses that were dropped for
+    it which lie within min(15, its box's longer side / 10) pixels; its score likewise the weighted mean of the scores.
+    Source: AlphaPose's code (`pPose_nms.p_merge_fast`).
+
+    Args:
+        xy: Positions, image pixels.
+        score: Of keypoints; below 1e-5 as 1e-5.
+        instead: The row of the kept pose for which each was dropped, its own for kept ones.
+        size: Width and height of the poses' boxes, pixels.
+        counted: Keypoints that take part; None: all. NaN never do, and keep what they have.
+    """
+    reach = np.minimum(_SHARE * size[instead].max(axis=1), _MERGE_REACH)[:, None]  # (N, 1)
+    near = np.linalg.norm(xy - xy[instead], axis=2) <= reach  # (N, K), False for NaN
+    near &= np.isfinite(score)
+    if counted is not None:
+        near &= counted & counted[instead]
+    weight = np.where(near, np.maximum(score, _LOWEST), 0)  # (N, K)
+    terms = np.stack([np.where(near, xy[..., 0], 0), np.where(near, xy[..., 1], 0), weight], axis=-1)  # x, y, score
+    total, sums = np.zeros(weight.shape), np.zeros(terms.shape)
+    np.add.at(total, instead, weight)
+    np.add.at(sums, instead, weight[..., None] * terms)
+    is_merged = total > 0
+    means = sums / np.where(is_merged, total, 1)[..., None]
+    return np.where(is_merged[..., None], means[..., :2], xy), np.where(is_merged, means[..., 2], score)
 
 
 Grid = Mapping[str, Sequence[float]]

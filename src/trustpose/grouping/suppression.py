@@ -21,6 +21,7 @@ from trustpose.grouping.pose_nms import (
     ALPHAPOSE,
     ALPHAPOSE_THRESHOLD,
     PoseDistance,
+    merge,
     pose_similarity,
     read_distance,
 )
@@ -32,8 +33,10 @@ PoseArea = Literal["crop", "box", "keypoints"]
 POSE_AREAS: tuple[PoseArea, ...] = get_args(PoseArea)
 Method = Literal["none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear", "pose-nms"]
 METHODS: tuple[Method, ...] = get_args(Method)
+DROPPING_METHODS = ("oks-nms", "pose-nms")
 SOFT_METHODS = ("soft-oks-nms", "soft-oks-nms-linear")  # which lower scores and keep all poses
 THRESHOLD = 0.9  # HRNet's OKS_THRE, for both of its methods
+_TRUST = ("quality", "visibility", "pose_quality", "presence")
 POSE_THRESHOLD = 0.5  # of pose-nms, with `PoseDistance()`: docs/suppression.md
 PADDING, ASPECT = 1.25, 3 / 4  # of HRNet's and SimpleBaseline's crops
 _PAIRS = 2**14  # pairs of poses at a time, over photos with the same number of poses
@@ -57,10 +60,12 @@ class Suppression:
 
 @dataclass(frozen=True, eq=False)
 class Suppressed:
-    """keep (N,): the poses that are kept, of N. score (N,): the score to rank each by, never higher than before."""
+    """keep (N,): the poses that are kept, of N. score (N,): the score to rank each by, never higher than before.
+    instead (N,): the row of the kept pose for which each was dropped; its own for those that are kept."""
 
     keep: Bool[np.ndarray, " N"]
     score: Float[np.ndarray, " N"]
+    instead: Int[np.ndarray, " N"]
 
 
 def suppress(
@@ -87,9 +92,10 @@ def suppress(
     check_threshold(method, threshold)
     if score.shape != (len(poses),) or not np.isfinite(score).all():
         raise ValueError(f"score: expected {len(poses)} finite numbers, one per pose")
-    keep, ranked = np.ones(len(poses), dtype=bool), score.astype(np.float64)
+    row = np.arange(len(poses))
+    instead, ranked = row.copy(), score.astype(np.float64)
     if method == "none" or not len(poses):
-        return Suppressed(keep, ranked)
+        return Suppressed(instead == row, ranked, instead)
     if poses.image_id is None:
         raise ValueError("suppress: Poses.image_id is None, it is unknown which poses are of one photo")
     if len(sigmas) != poses.keypoint_count:
@@ -98,12 +104,28 @@ def suppress(
     overlap_between = _overlap_of(poses, sigmas, area, (distance or PoseDistance()) if method == "pose-nms" else None)
     for rows in _photos_of_one_size(poses.image_id):  # (I, n)
         overlap = overlap_between(rows, None if counted is None else counted[rows])
-        if method in ("oks-nms", "pose-nms"):
-            keep[rows] = greedy_nms(overlap, ranked[rows], threshold)
+        if method in DROPPING_METHODS:
+            instead[rows] = np.take_along_axis(rows, kept_instead(overlap, ranked[rows], threshold), axis=-1)
         else:
             decay = linear_decay if method == "soft-oks-nms-linear" else gaussian_decay
             ranked[rows] = soft_nms(overlap, ranked[rows], lambda value, decay=decay: decay(value, threshold))
-    return Suppressed(keep, ranked)
+    return Suppressed(instead == row, ranked, instead)
+
+
+def merge_dropped(poses: Poses, suppressed: Suppressed, area: str) -> Poses:
+    """Return all poses, with the keypoints of dropped ones merged into those of the kept ones (`pose_nms.merge`).
+
+    area: as of `suppress`. Raises ValueError for poses with trust, which is that of other positions, and without
+    keypoint scores.
+    """
+    trust = [name for name in _TRUST if getattr(poses, name) is not None]
+    if trust:
+        raise ValueError(f"merge: the poses have {trust[0]}, which is of positions before merging; merge first")
+    if poses.score is None:
+        raise ValueError("merge needs the keypoints' scores, Poses.score is None")
+    size, counted = _pose_size(poses, area), _counted(poses, None)
+    xy, score = merge(poses.xy.astype(np.float64), poses.score, suppressed.instead, size, counted)
+    return replace(poses, xy=xy, score=score)
 
 
 def _counted(poses: Poses, in_vis_threshold: float | None) -> Bool[np.ndarray, "N K"] | None:
@@ -212,7 +234,7 @@ def pose_area(poses: Poses, convention: PoseArea) -> Float[np.ndarray, " N"]:
     return _pose_size(poses, convention).prod(axis=1)
 
 
-def _pose_size(poses: Poses, convention: PoseArea) -> Float[np.ndarray, "N 2"]:
+def _pose_size(poses: Poses, convention: str) -> Float[np.ndarray, "N 2"]:
     """Return width and height (N, 2) of each pose's box, as `pose_area` has it."""
     check_area(convention)
     if convention == "keypoints":
@@ -244,15 +266,24 @@ def check_area(convention: str) -> None:
 def greedy_nms(overlap: Overlap, score: Float[np.ndarray, "*I n"], threshold: float) -> Bool[np.ndarray, "*I n"]:
     """Return which of n candidates are kept: the best, then the best of those whose overlap with kept ones is at most
     `threshold`, and so on; the earlier in ties. Leading axes are processed together."""
+    return kept_instead(overlap, score, threshold) == np.arange(score.shape[-1])
+
+
+def kept_instead(overlap: Overlap, score: Float[np.ndarray, "*I n"], threshold: float) -> Int[np.ndarray, "*I n"]:
+    """Return for each of n candidates the best kept one that it overlaps with, in `greedy_nms`; its own index if it is
+    kept."""
     order = np.argsort(-score, axis=-1, kind="stable")
     near = np.take_along_axis(overlap > threshold, order[..., None], axis=-2)
     near = np.take_along_axis(near, order[..., None, :], axis=-1)  # (…, n, n), the best first
-    first = np.ones(score.shape, dtype=bool)
-    for rank in range(score.shape[-1] - 1):
-        first[..., rank + 1 :] &= ~(near[..., rank, rank + 1 :] & first[..., rank, None])
-    keep = np.empty_like(first)
-    np.put_along_axis(keep, order, first, axis=-1)
-    return keep
+    rank = np.arange(score.shape[-1])
+    best = np.broadcast_to(rank, score.shape).copy()  # ranks of the kept ones
+    for kept in rank[:-1]:
+        later = best[..., kept + 1 :]
+        is_dropped = near[..., kept, kept + 1 :] & (best[..., kept, None] == kept) & (later == rank[kept + 1 :])
+        later[is_dropped] = kept
+    instead = np.empty_like(best)
+    np.put_along_axis(instead, order, np.take_along_axis(order, best, axis=-1), axis=-1)
+    return instead
 
 
 def soft_nms(

@@ -10,10 +10,17 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.files import InputError
-from trustpose.grouping.suppression import SOFT_METHODS, Suppressed, suppressor
+from trustpose.grouping.suppression import (
+    DROPPING_METHODS,
+    SOFT_METHODS,
+    Suppressed,
+    merge_dropped,
+    suppressor,
+)
 from trustpose.io.columns import Rows
 from trustpose.io.row_stream import open_rows, write_in_order
 from trustpose.io.tables import with_columns
+from trustpose.poses import Poses
 from trustpose.skeletons import skeleton_of
 
 
@@ -39,6 +46,7 @@ def suppress_results(
     score: str = "score",
     area: str = "crop",
     in_vis_threshold: float | None = None,
+    merge: bool = False,
     skeleton: str = "coco17",
     progress: Callable[..., Any] = lambda *_, **__: None,
 ) -> SuppressedResults:
@@ -54,6 +62,7 @@ def suppress_results(
         method: One of `grouping.suppression.METHODS`; "none" only changes the ranking.
         threshold, distance, area, in_vis_threshold: See `grouping.suppression.suppressor`.
         score: Field of a row by which poses are ranked, or a product such as "pose_score*bbox_score".
+        merge: Merge the keypoints of dropped poses into those of the kept ones (`grouping.pose_nms.merge`).
         skeleton: With the sigmas for OKS, NAME or FILE.json.
         progress: Called with a number of rows that are done, and with a new `total`.
 
@@ -69,6 +78,8 @@ def suppress_results(
     fields = [field.strip() for field in score.split("*")]
     if not all(fields):
         raise InputError(f"--score: expected the name of a field, or names with * between them, got {score!r}")
+    if merge and method not in DROPPING_METHODS:
+        raise InputError(f"--merge: expected --method {' or '.join(DROPPING_METHODS)}, which drop poses, got {method}")
     is_changed = fields != ["score"] or method in SOFT_METHODS
     stream = open_rows(results, skeleton=joints)
     schema = None if stream.schema is None else _schema(stream.schema, is_changed=is_changed)
@@ -82,10 +93,12 @@ def suppress_results(
             started = time.perf_counter()
             try:
                 suppressed = suppress(batch.results.poses, ranking)
-            except InputError as error:
+                merged = merge_dropped(batch.results.poses, suppressed, area) if merge else None
+            except (InputError, ValueError) as error:
                 raise InputError(f"{results}: {error}") from None
             seconds += time.perf_counter() - started
-            write(_kept_rows(batch.rows.rows, suppressed, is_changed=is_changed), batch.position[suppressed.keep])
+            rows = batch.rows.rows if merged is None else _merged_rows(batch.rows.rows, merged)
+            write(_kept_rows(rows, suppressed, is_changed=is_changed), batch.position[suppressed.keep])
             kept += int(suppressed.keep.sum())
             lowered += int((suppressed.score < ranking).sum())
             progress(len(ranking))
@@ -108,6 +121,14 @@ def _schema(source_schema: Any, *, is_changed: bool) -> Any:
     if is_changed and "pose_score" not in source_schema.names:
         kinds["pose_score"] = "float64"
     return with_columns(source_schema, **kinds)
+
+
+def _merged_rows(rows: list[dict[str, Any]], merged: Poses) -> list[dict[str, Any]]:
+    """Return rows with the keypoints x, y, score of merged poses."""
+    assert merged.score is not None
+    numbers = np.concatenate([merged.xy, merged.score[..., None]], axis=2)  # (N, K, 3)
+    keypoints = numbers.reshape(len(rows), -1).tolist()
+    return [row | {"keypoints": values} for row, values in zip(rows, keypoints, strict=True)]
 
 
 def _kept_rows(rows: list[dict[str, Any]], suppressed: Suppressed, *, is_changed: bool) -> list[dict[str, Any]]:
