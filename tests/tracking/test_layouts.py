@@ -1,6 +1,8 @@
-"""The same rows get the same tracks in any layout: JSON, CSV, Parquet, parts in any order."""
+"""The same rows get the same tracks, and are smoothed alike, in any layout: JSON, CSV, Parquet, parts in any order."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,13 @@ from tests.cli.cases import run
 from tests.cli.test_parquet import rows_in
 from tests.evaluation.test_layouts import as_csv
 from tests.parquet_cases import write_parts
-from tests.tracking.cases import rows_of_clips, same_partition, three_clips
+from tests.tracking.cases import rows_of_clips, same_partition, three_clips, walking
+from trustpose.images import Images
 from trustpose.io import parquet
+from trustpose.io.tables import read_rows
 from trustpose.poses import Poses
-from trustpose.tracking import track
+from trustpose.skeletons import COCO_17
+from trustpose.tracking import smooth, track
 
 Rows = list[dict[str, Any]]
 
@@ -42,6 +47,12 @@ def layouts(folder: Path, rows: Rows) -> list[Path]:
     return [folder / name for name in ("rows.json", "shuffled.json", "rows.csv", "rows.parquet")] + parts
 
 
+def rows_of(source: Path) -> Rows:
+    """The rows of a layout, in its order."""
+    files = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
+    return [row for file in files for row in read_rows(file.read_bytes(), file) or json.loads(file.read_text())]
+
+
 def listed(folder: Path) -> Path:
     """A list of the frames in which the second clip runs backwards, and two frames have nobody."""
     ids = [*dict.fromkeys(row["image_id"] for row in rows_of_clips()), 10_000_100, 10_000_101]
@@ -66,10 +77,77 @@ def test_all_layouts_have_the_same_tracks(tmp_path: Path, named: bool, options: 
         out = tmp_path / f"{source.name} tracked{'' if source.is_dir() else source.suffix}"
         assert run("track", source, *options, "--out", out) == 0
         tracked = rows_in(out)
+        assert [row["keypoints"] for row in tracked] == [row["keypoints"] for row in rows_of(source)]
         assert len(tracked) == len(rows) and all(row["track_id"] for row in tracked)
         tracks.append({(row["image_id"], *row["keypoints"]): row["track_id"] for row in tracked})
     assert all(of_layout == tracks[0] for of_layout in tracks[1:])
     assert (len(set(tracks[0].values())) > 1) and len(tracks[0]) == len(rows)
+
+
+@pytest.mark.parametrize("listing", [False, True])
+@pytest.mark.usefixtures("small")
+def test_all_layouts_are_smoothed_alike_a_clip_at_a_time(tmp_path: Path, listing: bool, monkeypatch) -> None:
+    sizes: list[int] = []
+
+    def counted(poses: Poses, *arguments: Any, **options: Any) -> Any:
+        sizes.append(len(poses))
+        return smooth(poses, *arguments, **options)
+
+    monkeypatch.setattr("trustpose.tracking.smoothed_results.smooth", counted)
+    rows, people = rows_of_clips(), Counter[int]()
+    for row in rows:
+        people[row["image_id"]] += 1
+        row["track_id"] = people[row["image_id"]]
+    options = ["--images", listed(tmp_path)] if listing else []
+    smoothed = []
+    for source in layouts(tmp_path, rows):
+        out = tmp_path / f"{source.name} smooth{'' if source.is_dir() else source.suffix}"
+        sizes.clear()
+        assert run("smooth", source, "--fill", "6", *options, "--out", out) == 0
+        assert sorted(sizes) == sorted(map(len, three_clips()))
+        written = rows_in(out)
+        assert [row["image_id"] for row in written[: len(rows)]] == [row["image_id"] for row in rows_of(source)]
+        smoothed.append([*sorted(written[: len(rows)], key=str), *written[len(rows) :]])
+    assert all(of_layout == smoothed[0] for of_layout in smoothed[1:])
+    assert (len(smoothed[0]) > len(rows)) != listing  # a listed clip has no frame without its people
+
+
+def test_smoothing_of_a_clip_does_not_depend_on_others() -> None:
+    clips = [
+        replace(poses, track_id=np.zeros(len(poses), np.int64) + number) for number, poses in enumerate(one_each())
+    ]
+    together = smooth(Poses.concatenate(clips), clip_images(clips))
+    alone = [smooth(poses, clip_images([poses])) for poses in clips]
+    np.testing.assert_array_equal(together.poses.xy, np.concatenate([one.poses.xy for one in alone]))
+
+
+def one_each() -> list[Poses]:
+    """Two clips of a person each, which move differently."""
+    return [walking([50], [speed], 20, seed=speed, first_frame=100 * speed) for speed in (1, 9)]
+
+
+def clip_images(clips: list[Poses]) -> Images:
+    """The frames of clips, each with its name."""
+    ids = [poses.image_id for poses in clips]
+    return Images(np.concatenate(ids), clip=[str(number) for number, of_clip in enumerate(ids) for _ in of_clip])
+
+
+def test_tracks_in_parts_are_measured(tmp_path: Path, capsys) -> None:
+    rows = rows_of_clips()
+    people = [
+        {"id": number + 1, "image_id": row["image_id"], "category_id": 1, "iscrowd": 0, "area": 1e4, "track_id": number,
+         "bbox": [0, 0, 400, 200], "keypoints": [*row["keypoints"][:2], 2, *[0] * 48]}
+        for number, row in enumerate(rows)
+    ]  # fmt: skip
+    category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}
+    images = [{"id": image_id} for image_id in dict.fromkeys(row["image_id"] for row in rows)]
+    gt = tmp_path / "gt.json"
+    gt.write_text(json.dumps({"images": images, "annotations": people, "categories": [category]}))
+    printed = set()
+    for source in layouts(tmp_path, rows):
+        assert run("track", source, "--gt", gt, "--out", tmp_path / f"out {source.name}") == 0
+        printed.add(next(line for line in capsys.readouterr().out.splitlines() if line.startswith("HOTA")))
+    assert len(printed) == 1
 
 
 @pytest.mark.parametrize("memory", [30, 2])

@@ -9,12 +9,13 @@ import typer
 
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, print_note, say_written
+from trustpose.cli.progress import progress_bar
 from trustpose.cli.records import FrameOptions, SkeletonOption
 from trustpose.io.output_files import skeleton_file
 from trustpose.options import argument, option
 
 if TYPE_CHECKING:
-    from trustpose.tracking import Smoothed
+    from trustpose.tracking.smoothed_results import SmoothedResults
 
 _ONLY_JITTER = (
     "note: without keypoint_quality, keypoint_std covers jitter and motion alone, not errors that stay over time: its "
@@ -77,28 +78,28 @@ def smooth(files: SmoothFiles, options: SmoothOptions) -> None:
     from trustpose.tracking.smoothed_results import smooth_results
 
     started = time.perf_counter()
-    smoothed = smooth_results(
-        files.results,
-        files.out,
-        images=files.images,
-        skeleton=files.skeleton,
-        note=print_note,
-        **asdict(options),
-    )
+    with progress_bar("poses", description="smoothing") as advance:
+        smoothed = smooth_results(
+            files.results,
+            files.out,
+            images=files.images,
+            skeleton=files.skeleton,
+            note=print_note,
+            tell=lambda done, count: advance(0, completed=done, total=count),
+            **asdict(options),
+        )
     typer.echo(f"{_summary(smoothed)}, in {time.perf_counter() - started:.2f} s")
     if smoothed.noise == "constant":
         typer.echo(_ONLY_JITTER, err=True)
     say_written(files.out, "smoothed results, with keypoint_std")
 
 
-def _summary(smoothed: "Smoothed") -> str:
-    count = smoothed.input_count
-    replaced = smoothed.replaced[:count]
+def _summary(smoothed: "SmoothedResults") -> str:
     noise = "keypoint_quality" if smoothed.noise == "trust" else "the clip alone, the same in all frames"
     unchanged = ""
-    if smoothed.unchanged_count:
-        unchanged = f", {smoothed.unchanged_count} poses left as they are (too few frames)"
+    if smoothed.unchanged:
+        unchanged = f", {smoothed.unchanged} poses left as they are (too few frames)"
     return (
-        f"{count} poses smoothed, noise from {noise}; {replaced.sum()} of {replaced.size} keypoints replaced, "
-        f"{len(smoothed.poses) - count} rows added{unchanged}"
+        f"{smoothed.rows} poses smoothed, noise from {noise}; {smoothed.replaced} of {smoothed.keypoints} keypoints "
+        f"replaced, {smoothed.added} rows added{unchanged}"
     )

@@ -113,11 +113,10 @@ def _track_on_cluster(files: TrackFiles, options: TrackOptions, cluster: Cluster
 def _tracked_truth(files: TrackFiles) -> "TruthFile":
     """Read a ground truth that tracks are measured by. Raises InputError if it has no tracks."""
     from trustpose.io.coco.truth import read_coco_truth
-    from trustpose.io.parquet import is_table
 
     assert files.gt is not None
-    if is_stdout(files.out) or (is_table(files.results) and not files.out.suffix):
-        raise InputError("--gt: measures the file that is written, so --out must be a file")
+    if is_stdout(files.out):
+        raise InputError("--gt: measures the file that is written, so --out must be a file or a folder")
     truth = read_coco_truth(files.gt)
     if truth.truth.track_id is None:
         raise InputError(f"{files.gt}: field 'track_id' is missing in every annotation, --gt expects it")
@@ -127,9 +126,13 @@ def _tracked_truth(files: TrackFiles) -> "TruthFile":
 def _print_quality(truth: "TruthFile", out: Path) -> None:
     """Print the tracking numbers of an audit in two lines."""
     from trustpose.evaluation.tracking import track_quality
-    from trustpose.io.coco.results import read_results
+    from trustpose.io.coco.results import joined_files
+    from trustpose.io.pose_stream import open_poses, paired_batches
+    from trustpose.io.truth_stream import held_truth
 
-    quality = track_quality(truth, read_results(out, truth=truth), truth.sigmas(), truth.area_convention("auto"))
+    stream = held_truth(truth)
+    pairs = joined_files(list(paired_batches(stream, open_poses(out, stream))))
+    quality = track_quality(*pairs, truth.sigmas(), truth.area_convention("auto"))
     assert quality is not None
     names = ("HOTA", "DetA", "AssA", "IDF1", "MOTA")
     numbers = "  ".join(f"{name} {_number(getattr(quality, name))}" for name in names)

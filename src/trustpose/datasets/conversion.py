@@ -12,11 +12,10 @@ from trustpose.io.coco.labels import LABELLED, TERNARY
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.io.companions import write_companions
 from trustpose.io.output_files import table_format
-from trustpose.io.parquet import is_table
 from trustpose.io.pose_files import MissingKeypoints, Photos, assemble, find_files, read_pose_files
 from trustpose.io.recognise import is_labelled
 from trustpose.io.row_stream import open_rows, write_in_order
-from trustpose.io.tables import is_results_csv, row_writer, write_table
+from trustpose.io.tables import is_results_table, row_writer, write_table
 from trustpose.io.truth_stream import truth_columns, truth_rows
 from trustpose.options import flag
 from trustpose.skeletons import COCO_WHOLEBODY_133, Skeleton, parse_sigmas, sigmas_of, skeleton_of
@@ -77,14 +76,15 @@ def convert_poses(
     options: dict[str, Any] = {"gt": gt, "category": category, "images": images, "skeleton": skeleton}
     options |= {"sigmas": sigmas, "class_": class_, "fill_missing": fill_missing or None}
     changed = [flag(name) for name, value in options.items() if value is not None]
-    if any(map(is_table, sources)):
+    if any(map(is_results_table, sources)):
         if len(sources) > 1:
             raise InputError(
-                f"{sources[1]}: expected one Parquet file or one folder of its parts, got {len(sources)} sources"
+                f"{sources[1]}: expected one table of results or one folder of its parts, got {len(sources)} sources"
             )
         if changed:
             raise InputError(
-                f"{changed[0]}: applies to other tools' files; {source} is Parquet, whose rows are kept as they are"
+                f"{changed[0]}: applies to other tools' files; {source} is a table of results, whose rows are kept as "
+                "they are"
             )
         return _convert_rows(source, out, progress)
     content = _content(sources)
@@ -119,7 +119,7 @@ def converted_files(sources: Sequence[Path]) -> list[Path]:
     Raises:
         InputError: A source is missing, empty, or of a kind that is never read.
     """
-    if any(map(is_table, sources)):
+    if any(map(is_results_table, sources)):
         return [path for path in sources if not path.is_dir()]
     return find_files(sources)
 
@@ -139,9 +139,7 @@ def _is_ground_truth(content: bytes | None) -> bool:
 
 
 def _is_results(content: bytes, path: Path) -> bool:
-    """Return whether content is COCO results, JSON or CSV, whose photos have numbers in every row."""
-    if path.suffix.lower() == ".csv":
-        return is_results_csv(content)
+    """Return whether content is COCO results in JSON whose photos have numbers in every row."""
     if content.removeprefix(BOM).lstrip()[:1] != b"[" or b'"foot_kpts"' in content:
         return False  # not a list, or COCO-WholeBody's five fields, which become 133 keypoints
     try:

@@ -18,7 +18,6 @@ from trustpose.io.coco.labels import is_ternary
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.io.columns import parse_finite_json
 from trustpose.io.hdf5 import is_hdf5
-from trustpose.io.parquet import is_table
 from trustpose.io.recognise import read_labelled
 from trustpose.io.truth_stream import TruthBatches, held_truth, open_truth
 from trustpose.poses import Truth
@@ -130,9 +129,10 @@ def open_ground_truth(
     source: TruthSource, category: str | int | None = None, skeleton: Skeleton | str | Path | None = None
 ) -> TruthBatches:
     """Open a ground truth as a stream: Parquet in batches, all others as one. Raises as `truth_file_of` does."""
-    if isinstance(source, (str, Path)) and is_table(source):
-        return open_truth(source, category, None if skeleton is None else skeleton_of(skeleton, "skeleton"))
-    return held_truth(truth_file_of(source, category=category, skeleton=skeleton))
+    stream = None
+    if isinstance(source, (str, Path)):
+        stream = open_truth(source, category, None if skeleton is None else skeleton_of(skeleton, "skeleton"))
+    return held_truth(truth_file_of(source, category=category, skeleton=skeleton)) if stream is None else stream
 
 
 _OTHER_FIELDS = (b'"keypointlabels"', b'"regions"', b'"keypoint_names"')  # in JSON objects of other layouts than COCO's

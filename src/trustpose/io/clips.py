@@ -9,65 +9,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from trustpose.files import InputError, read_bytes, read_json
-from trustpose.images import Images
-from trustpose.io.coco.results import ResultsFile, read_results
-from trustpose.io.coco.truth import read_images
+from trustpose.files import InputError
+from trustpose.io.coco.results import ResultsFile
 from trustpose.io.columns import IdTexts
 from trustpose.io.parquet import ParquetParts
-from trustpose.io.pose_stream import open_results
 from trustpose.io.table_rows import TableRows
-from trustpose.io.tables import read_rows
 from trustpose.io.video import SUFFIXES
-from trustpose.skeletons import COCO_17, Skeleton, skeleton_of
 
 
-def read_clips(
-    results: Path, images: Path | None, skeleton: str | None
-) -> tuple[ResultsFile, Images | None, list[dict[str, Any]]]:
-    """Read results whose images are frames.
-
-    Args:
-        results: COCO results: JSON, CSV, Parquet, or a folder of Parquet parts.
-        images: lists the frames: images.json or a ground truth; None: `image_id` is the number of the frame.
-        skeleton: NAME or FILE.json; None: 17 keypoints are COCO's, and any other number has no names.
-
-    Returns:
-        The results with the frames' ids, the frames if they are listed, and the rows unchanged.
-
-    Raises:
-        InputError: for files that cannot be read, and for frames without an order.
-    """
-    file, rows = _read(results, None if skeleton is None else skeleton_of(skeleton))
-    if skeleton is None and file.poses.keypoint_count == len(COCO_17):
-        file = replace(file, poses=replace(file.poses, skeleton=COCO_17))
-    if images is None:
-        if not file.image_texts.are_numbers:
-            text = next(iter(file.image_texts.number_of))
-            raise InputError(
-                f"{results}: field 'image_id': {text[:40]!r} is not a frame number, so the order of the frames "
-                "is unknown; list them with --images"
-            )
-        return file, None, rows
-    frames, texts = read_images(images)
-    if file.image_texts or len(texts):
-        ids = _listed_ids(file, texts, images)
-        file = replace(file, poses=replace(file.poses, image_id=ids))
-    return file, frames, rows
-
-
-def _read(results: Path, skeleton: Skeleton | None) -> tuple[ResultsFile, list[dict[str, Any]]]:
-    """Return results in any layout and their rows, in memory. Raises InputError."""
-    if results.is_dir():
-        parts = open_results(results, skeleton=skeleton, is_ordered=False)
-        ((file, table),) = parts.batches(len(parts) + 1)
-        return file, table.rows
-    file = read_results(results, skeleton=skeleton)
-    rows = read_rows(read_bytes(results), results)
-    return file, read_json(results) if rows is None else rows
-
-
-def _listed_ids(file: ResultsFile, texts: IdTexts, images: Path) -> Int[np.ndarray, " N"]:
+def listed_ids(file: ResultsFile, texts: IdTexts, images: Path) -> Int[np.ndarray, " N"]:
     """Return the ids that the listed frames have, of results whose ids are texts, or stand for texts in the list."""
     assert file.poses.image_id is not None
     text_of, listed = file.image_texts.text_of, []

@@ -120,6 +120,11 @@ class ParquetParts:
                     row += len(batch)
 
 
+def open_table(path: str | Path, noun: str = "result") -> ParquetParts | None:
+    """Return the rows of Parquet, one file or a folder of parts; None for anything else. Raises as `open_parts`."""
+    return open_parts(path, noun) if is_table(path) else None
+
+
 def open_parts(path: str | Path, noun: str = "result") -> ParquetParts:
     """Return the rows of a Parquet file or of a folder's `*.parquet` files, `errors.parquet` left out.
 

@@ -22,7 +22,7 @@ from trustpose.io.coco.results import ResultsFile, limited_to, of_truth, read_re
 from trustpose.io.coco.truth import TruthFile
 from trustpose.io.columns import Rows
 from trustpose.io.companions import read_errors, results_sha256
-from trustpose.io.parquet import ParquetParts, check_photos, is_table, open_parts, runs, sort_by_photo
+from trustpose.io.parquet import ParquetParts, check_photos, open_parts, open_table, runs, sort_by_photo
 from trustpose.io.table_rows import TableRows
 from trustpose.io.tool_poses import blank_columns
 from trustpose.io.truth_stream import TruthBatches
@@ -103,18 +103,37 @@ def open_results(
     `keypoint_count` is that of the first row unless given, or the skeleton's. Raises InputError if there are no results
     or a photo's rows are in two places.
     """
-    parts = open_parts(path)
+    parts = _results_of_parts(open_parts(path), keypoint_count, skeleton, score_field)
+    if is_ordered:
+        check_photos(parts.parts)
+    return parts
+
+
+def open_in_batches(
+    path: str | Path,
+    *,
+    keypoint_count: int | None = None,
+    skeleton: Skeleton | None = None,
+    score_field: str = "score",
+) -> ResultsParts | None:
+    """Return the results in Parquet, one file or a folder of parts, as `open_results` does, with photos in any order;
+    None for JSON and CSV, which are read at once. Raises InputError."""
+    parts = open_parts(path) if Path(path).is_dir() else open_table(path)
+    return None if parts is None else _results_of_parts(parts, keypoint_count, skeleton, score_field)
+
+
+def _results_of_parts(
+    parts: ParquetParts, keypoint_count: int | None, skeleton: Skeleton | None, score_field: str
+) -> ResultsParts:
     if not parts.rows:
-        raise InputError(f"{path}: holds no results (no rows)")
+        raise InputError(f"{parts.path}: holds no results (no rows)")
     if keypoint_count is None and skeleton is None:
         first = next(iter(parts.batches(1)))
         keypoint_count = results_of_rows(
             first, truth=None, keypoint_count=None, skeleton=None, score_field=score_field
         ).poses.keypoint_count
-    if is_ordered:
-        check_photos(parts)
     count = keypoint_count if keypoint_count is not None else len(skeleton or ())
-    return ResultsParts(parts, count, skeleton, score_field, read_errors(path))
+    return ResultsParts(parts, count, skeleton, score_field, read_errors(parts.path))
 
 
 class BoxesInBatches:
@@ -271,13 +290,13 @@ def open_poses(
     """Return the results of a file or a folder of Parquet parts, ranked by `score_field`, on a ground truth; with
     `common`, also results in photos that it lacks. Raises InputError, and DiskError without space to sort."""
     header = truth.header
-    if is_table(path) or Path(path).is_dir():
-        parts = open_results(path, keypoint_count=len(header.keypoint_names), score_field=score_field, is_ordered=False)
-        if not truth.has_text_ids and has_whole_ids(parts.parts) and has_whole_ids(parts.parts, "annotation_id"):
-            folder = tempfile.TemporaryDirectory(prefix="trustpose-")
-            ordered = replace(parts, parts=sort_by_photo(parts.parts, Path(folder.name)))
-            digest = results_sha256(Path(path)) or ""
-            return PoseStream(shown(path), digest, len(parts), parts=ordered, folder=folder)
+    parts = open_in_batches(path, keypoint_count=len(header.keypoint_names), score_field=score_field)
+    has_whole = parts is not None and all(has_whole_ids(parts.parts, name) for name in ("image_id", "annotation_id"))
+    if parts is not None and has_whole and not truth.has_text_ids:
+        folder = tempfile.TemporaryDirectory(prefix="trustpose-")
+        ordered = replace(parts, parts=sort_by_photo(parts.parts, Path(folder.name)))
+        digest = results_sha256(Path(path)) or ""
+        return PoseStream(shown(path), digest, len(parts), parts=ordered, folder=folder)
     if truth.people is not None:
         return held_stream(read_results(path, truth=truth.people, score_field=score_field, common=common))
     count = len(header.keypoint_names)

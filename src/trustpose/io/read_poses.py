@@ -13,7 +13,8 @@ from trustpose.io.coco.results import ResultsFile, of_truth, read_results
 from trustpose.io.coco.truth import TruthFile, read_images
 from trustpose.io.columns import Rows
 from trustpose.io.pose_files import Photos, assemble, find_files, read_pose_files
-from trustpose.io.tables import is_results_csv
+from trustpose.io.row_stream import open_rows
+from trustpose.io.tables import is_results_table
 from trustpose.names import expected_one_of
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17, Skeleton, skeleton_of
@@ -43,8 +44,8 @@ def read_poses(source: str | Path | Sequence[str | Path], *, skeleton: Skeleton 
     """
     named = None if skeleton is None else skeleton_of(skeleton, "skeleton")
     sources = [source] if isinstance(source, (str, Path)) else list(source)
-    if len(sources) == 1 and _is_table(Path(sources[0])):
-        return _of_results(read_results(sources[0], skeleton=named), named)
+    if len(sources) == 1 and is_results_table(sources[0]):
+        return _of_results(open_rows(sources[0], skeleton=named, whole_photos=False).whole().results, named)
     files = find_files(sources)
     tool, parts = read_pose_files(files, keypoint_counts=[len(COCO_17) if named is None else len(named)])
     if tool == "coco" and len(files) == 1:  # with our own fields, which the other tools' files lack
@@ -53,16 +54,6 @@ def read_poses(source: str | Path | Sequence[str | Path], *, skeleton: Skeleton 
     if assembled.skeleton_note is not None:
         warnings.warn(assembled.skeleton_note, stacklevel=2)
     return assembled.poses
-
-
-def _is_table(path: Path) -> bool:
-    """Return whether a file is a table of ours: Parquet, or CSV with a column for the keypoints."""
-    if path.suffix.lower() == ".parquet":
-        return True
-    if path.suffix.lower() != ".csv" or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return is_results_csv(file.readline(10_000))
 
 
 def _of_results(results: ResultsFile, skeleton: Skeleton | None) -> Poses:

@@ -19,13 +19,14 @@ from trustpose.files import parse_json, read_bytes, shown
 from trustpose.io.coco.results import ResultsFile, read_results
 from trustpose.io.columns import Rows
 from trustpose.io.output_files import check_not_inside
-from trustpose.io.parquet import RowFiles, find_scattered, is_table, rows_in, runs, sort_by_photo
-from trustpose.io.pose_stream import ResultsParts, has_whole_ids, open_results
+from trustpose.io.parquet import Rank, RowFiles, find_scattered, rows_in, runs, sort_by_photo
+from trustpose.io.pose_stream import ResultsParts, has_whole_ids, open_in_batches
 from trustpose.io.table_rows import FROM_FILE, FROM_ROW, SortedRows
 from trustpose.io.tables import Write, read_rows, row_writer
 from trustpose.skeletons import Skeleton
 
 _WRITTEN_AT_ONCE = 2**16  # rows that are brought back into the order of the file at a time
+_MOST_FILES = 512  # that are open for it
 WriteInOrder = Callable[[list[dict[str, Any]], Int[np.ndarray, " n"]], None]
 
 
@@ -94,6 +95,32 @@ class RowStream:
             start += len(rows)
             yield RowBatch(results, rows, position)
 
+    def whole(self) -> RowBatch:
+        """Return all results as one batch, in memory."""
+        stream = self if self.parts is None else replace(self, batch_rows=self.count + 1)
+        (batch,) = stream.batches()
+        return batch
+
+    def in_order(self, rank: Rank | None = None) -> "RowStream":
+        """Return the stream with photos in ascending order of their ids, or of the ids' `rank`. Raises DiskError if
+        there is no space to sort Parquet."""
+        if self.parts is None:
+            return self
+        parts = self.parts.parts
+        if all(has_whole_ids(parts, name) for name in ("image_id", "annotation_id")):
+            folder = tempfile.TemporaryDirectory(prefix="trustpose-")
+            ordered = replace(self.parts, parts=sort_by_photo(parts, Path(folder.name), rank))
+            return replace(self, parts=ordered, folder=folder)
+        return self if find_scattered(parts) is None else replace(self, batch_rows=self.count + 1)
+
+    @property
+    def has_text_ids(self) -> bool:
+        """Whether ids of photos are texts."""
+        if self.held is not None:
+            return not self.held.image_texts.are_numbers
+        assert self.parts is not None
+        return not has_whole_ids(self.parts.parts)
+
     @property
     def is_sorted(self) -> bool:
         """Whether the rows were sorted in temporary files."""
@@ -149,28 +176,27 @@ def open_rows(path: str | Path, *, skeleton: Skeleton | None = None, whole_photo
         InputError: The file cannot be read, or a row of JSON or CSV is invalid.
         DiskError: There is no space to sort Parquet.
     """
-    if not is_table(path) and not Path(path).is_dir():
+    parts = open_in_batches(path, skeleton=skeleton)
+    if parts is None:
         results = read_results(path, skeleton=skeleton)
         return RowStream(results.path, len(results.score), held=results)
-    parts = open_results(path, skeleton=skeleton, is_ordered=False)
-    if not whole_photos:
-        return RowStream(shown(path), len(parts), parts=parts)
-    if all(has_whole_ids(parts.parts, name) for name in ("image_id", "annotation_id")):
-        folder = tempfile.TemporaryDirectory(prefix="trustpose-")
-        ordered = replace(parts, parts=sort_by_photo(parts.parts, Path(folder.name)))
-        return RowStream(shown(path), len(parts), parts=ordered, folder=folder)
-    batch_rows = None if find_scattered(parts.parts) is None else len(parts) + 1
-    return RowStream(shown(path), len(parts), parts=parts, batch_rows=batch_rows)
+    stream = RowStream(shown(path), len(parts), parts=parts)
+    return stream.in_order() if whole_photos else stream
 
 
 @contextmanager
-def write_in_order(out: Path, schema: Any, stream: RowStream) -> Iterator[WriteInOrder]:
+def write_in_order(
+    out: Path, schema: Any, stream: RowStream, *, has_further_rows: bool = False
+) -> Iterator[WriteInOrder]:
     """Yield a function that writes rows, given their positions, in the order of these.
 
     Args:
-        out: The file or folder, see `row_writing.row_writer`.
+        out: The file or folder, see `tables.row_writer`.
         schema: Of the rows; None for those of a stream in memory.
-        stream: What the rows follow from. Rows of sorted Parquet come back into order by way of temporary files.
+        stream: What the rows follow from. Rows of Parquet that come in another order than the file's go through
+            temporary files.
+        has_further_rows: Whether batches come in any order, and rows follow that are not the stream's, with positions
+            after its own.
 
     Raises:
         InputError: The output cannot be written, or would become a part of the folder that is read.
@@ -178,16 +204,32 @@ def write_in_order(out: Path, schema: Any, stream: RowStream) -> Iterator[WriteI
     """
     check_not_inside(out, Path(stream.path))
     with row_writer(out, schema) as write:
-        if not stream.is_sorted:
+        if schema is None:
+            yield from _collected(write)
+        elif not stream.is_sorted and not has_further_rows:
             yield lambda rows, position: write([rows[row] for row in np.argsort(position, kind="stable").tolist()])
-            return
-        with tempfile.TemporaryDirectory(prefix="trustpose-") as folder:
-            yield from _restored(write, schema, stream.count, Path(folder))
+        else:
+            positions = 2 * stream.count if has_further_rows else stream.count
+            with tempfile.TemporaryDirectory(prefix="trustpose-") as folder:
+                yield from _restored(write, schema, positions, Path(folder))
+
+
+def _collected(write: Write) -> Iterator[WriteInOrder]:
+    """Yield a function that keeps rows, then write all at once."""
+    collected, positions = list[dict[str, Any]](), [np.zeros(0, np.int64)]
+
+    def keep(rows: list[dict[str, Any]], position: Int[np.ndarray, " n"]) -> None:
+        collected.extend(rows)
+        positions.append(position)
+
+    yield keep
+    write([collected[row] for row in np.argsort(np.concatenate(positions), kind="stable").tolist()])
 
 
 def _restored(write: Write, schema: Any, count: int, folder: Path) -> Iterator[WriteInOrder]:
     """Yield a function that keeps rows in files by ranges of positions, then write each file's in order."""
-    with RowFiles(folder, schema, np.arange(_WRITTEN_AT_ONCE, count, _WRITTEN_AT_ONCE)) as files:
+    step = max(_WRITTEN_AT_ONCE, -(-count // _MOST_FILES))
+    with RowFiles(folder, schema, np.arange(step, count, step)) as files:
         yield files.add_rows
     for table in files.sorted_tables():
         for batch in table.to_batches(max_chunksize=8192):

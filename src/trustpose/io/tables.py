@@ -22,12 +22,14 @@ from jaxtyping import Float, Int
 from trustpose.files import InputError, atomic_write, json_bytes, new_folder, write_json
 from trustpose.images import Images
 from trustpose.io.companions import write_errors
+from trustpose.io.parquet import is_table
 from trustpose.names import expected_one_of
 from trustpose.poses import Poses
 from trustpose.poses.poses import Texts
 from trustpose.poses.tables import arrow_table, package, tidy_rows
 
 FORMATS = ("json", "csv", "parquet")
+_LONGEST_HEADER = 10_000  # bytes
 _LARGEST_CELL = 2**24  # characters; 133 keypoints with visibility have 20,000
 
 
@@ -97,9 +99,14 @@ def read_rows(content: bytes, path: str | Path) -> list[dict[str, Any]] | None:
     return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
 
 
-def is_results_csv(content: bytes) -> bool:
-    """Return whether the first line of CSV names a column `keypoints`: one row a pose, as `write_table` writes it."""
-    return b"keypoints" in content.partition(b"\n")[0].strip().split(b",")
+def is_results_table(path: str | Path) -> bool:
+    """Return whether a path is a table as `write_table` writes it: Parquet, one file or a folder of parts, or CSV with
+    a column `keypoints`, one row a pose."""
+    path = Path(path)
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return is_table(path)
+    with path.open("rb") as file:
+        return b"keypoints" in file.readline(_LONGEST_HEADER).strip().split(b",")
 
 
 def csv_text(rows: list[dict[str, Any]], names: Sequence[str], *, has_header: bool = True) -> str:
@@ -268,13 +275,14 @@ def with_columns(source_schema: Any, **kinds: str) -> Any:
 
     Args:
         source_schema: Of the rows that were read.
-        kinds: The type of each further column: "int64", "float64", or "list" of float64.
+        kinds: The type of each further column: "int64", "float64", "list" of float64, or "labels", a list of int64.
 
     Returns:
         The schema, further columns last; one of the same name keeps its position.
     """
     arrow = package("pyarrow")
     types = {"int64": arrow.int64(), "float64": arrow.float64(), "list": arrow.list_(arrow.float64())}
+    types["labels"] = arrow.list_(arrow.int64())
     fields = {field.name: field for field in source_schema}
     fields |= {name: arrow.field(name, types[kind]) for name, kind in kinds.items()}
     return arrow.schema(list(fields.values()))

@@ -22,7 +22,7 @@ from trustpose.io.coco.labels import ASSUMED, LABELLED, TERNARY, is_ternary, key
 from trustpose.io.coco.truth import ALL, Chosen, TruthFile, choose_categories, read_annotations
 from trustpose.io.columns import Rows
 from trustpose.io.companions import results_sha256
-from trustpose.io.parquet import ParquetParts, find_duplicate, open_parts, runs, sort_by_photo
+from trustpose.io.parquet import ParquetParts, find_duplicate, open_table, runs, sort_by_photo
 from trustpose.io.table_rows import TableRows
 from trustpose.poses import SEGMENT, Truth, Visibility
 from trustpose.skeletons import Skeleton, find_skeleton
@@ -102,12 +102,15 @@ class TruthBatches:
         return replace(self.header, truth=truth, images=images)
 
 
-def open_truth(path: str | Path, category: str | int | None, skeleton: Skeleton | None) -> TruthBatches:
-    """Return a COCO ground truth in Parquet. Rows are sorted in temporary files if photos are not in ascending order of
-    their ids. Raises InputError, also for several categories, and DiskError without space to sort."""
+def open_truth(path: str | Path, category: str | int | None, skeleton: Skeleton | None) -> TruthBatches | None:
+    """Return a COCO ground truth in Parquet; None for other files. Rows are sorted in temporary files if photos are not
+    in ascending order of their ids. Raises InputError, also for several categories, and DiskError without space to
+    sort."""
+    parts = open_table(path, "person")
+    if parts is None:
+        return None
     if category == ALL:
         raise InputError(f"--category {ALL}: a ground truth in Parquet has one category")
-    parts = open_parts(path, "person")
     if not parts.rows:
         raise InputError(f"{path}: holds no people and no photos (no rows)")
     for name in ("id", "category_id"):

@@ -17,10 +17,11 @@ _CELLS = 2**21  # rows × keypoints of a block of tracks: bounds the smoother's 
 @dataclass(frozen=True, eq=False)
 class Paths:
     """M rows of tracks, one track after the other and each in order: the row of the poses, or -1 for a frame in which
-    the track was not found, the track, from 0, the time in frames, and the frame's image id."""
+    the track was not found, the track and its clip, from 0, the time in frames, and the frame's image id."""
 
     row: Int[np.ndarray, " M"]
     track: Int[np.ndarray, " M"]
+    clip: Int[np.ndarray, " M"]
     time: Float[np.ndarray, " M"]
     image_id: Int[np.ndarray, " M"]
 
@@ -29,13 +30,14 @@ class Paths:
 
     def blocks(self, keypoints: int) -> Iterator[Int[np.ndarray, "T S"]]:
         """Yield the tracks in blocks of S, with the indices of their rows, -1 after a track's end; tracks of a block
-        are of similar length."""
+        are of one clip and of similar length."""
         starts = np.flatnonzero(np.r_[True, np.diff(self.track) != 0]) if len(self) else np.zeros(0, np.int64)
         lengths = np.diff(np.r_[starts, len(self)])
-        order = np.argsort(-lengths, kind="stable")
+        clip = self.clip[starts]
+        order = np.lexsort((-lengths, clip))
         while len(order):
             longest = int(lengths[order[0]])
-            alike = int((2 * lengths[order] >= longest).sum())
+            alike = int(((2 * lengths[order] >= longest) & (clip[order] == clip[order[0]])).sum())
             take, order = np.split(order, [min(alike, max(1, _CELLS // (longest * keypoints)))])
             index = starts[take] + np.arange(longest)[:, None]
             yield np.where(np.arange(longest)[:, None] < lengths[take], index, -1)
@@ -67,7 +69,7 @@ def paths_of(
     twice = np.flatnonzero(~is_new[1:] & (np.diff(frame_of_row) == 0)) if len(rows) else []
     if len(twice):
         raise ValueError(_duplicate_message(poses, int(rows[twice[0] + 1])))
-    paths = Paths(rows, np.cumsum(is_new) - 1, times[frame_of_row], poses.image_id[rows])
+    paths = Paths(rows, np.cumsum(is_new) - 1, frames.clip[frame_of_row], times[frame_of_row], poses.image_id[rows])
     return _filled(paths, frames, frame_of_row, times, fill, is_all_known=images is None) if fill else paths
 
 
@@ -116,7 +118,8 @@ def _filled(
             missing_frames = np.arange(frame_of_row[row_before] + 1, frame_of_row[row_before + 1])
             ids, missing_times = frames.image_id[missing_frames], times[missing_frames]
         count = len(ids)
-        parts.append(Paths(np.full(count, -1), np.full(count, paths.track[row_before]), missing_times, ids))
+        track, clip = (np.full(count, column[row_before]) for column in (paths.track, paths.clip))
+        parts.append(Paths(np.full(count, -1), track, clip, missing_times, ids))
     joined = Paths(*(np.concatenate([getattr(part, name) for part in parts]) for name in Paths.__annotations__))
     order = np.lexsort((joined.time, joined.track))
     return Paths(*(getattr(joined, name)[order] for name in Paths.__annotations__))

@@ -109,12 +109,13 @@ def smooth(
         Smoothed(60 poses, 0 of them added; noise: trust)
     """
     poses, images = poses_of(poses), None if images is None else images_of(images)
-    if noise not in NOISES or motion not in MOTIONS:
-        name, value, choices = ("motion", motion, MOTIONS) if noise in NOISES else ("noise", noise, NOISES)
-        raise ValueError(f"{name}: {expected_one_of(choices, value)}")
+    if motion not in MOTIONS:
+        raise ValueError(f"motion: {expected_one_of(MOTIONS, motion)}")
     if fill < 0:
         raise ValueError(f"fill: expected 0 or more frames, got {fill}")
-    used = _noise_of(poses, noise)
+    count = QualityCount()
+    count.add(poses)
+    used = count.noise(noise)
     paths = paths_of(poses, images, fill=fill, groups=groups)
     filled, row, source = add_filled_rows(poses, paths)
     paths = replace(paths, row=row)
@@ -127,21 +128,39 @@ def smooth(
     return result.smoothed(len(poses), source, used)
 
 
-def _noise_of(poses: Poses, noise: str) -> str:
-    """Return "trust" or "constant". Raises ValueError if trust is asked for and lacking."""
-    has = poses.skeleton is not None and poses.skeleton.has_sigmas and poses.quality is not None
-    if has:
-        assert poses.quality is not None
-        is_found = np.ones(poses.quality.shape, bool) if poses.missing is None else ~poses.missing
-        lacking = int((np.isnan(poses.quality) & is_found).any(axis=1).sum())
-        if lacking and noise == "trust":
-            raise ValueError(f"keypoint_quality: {lacking} of {len(poses)} poses have none, expected one in each")
-        has = not lacking
-    elif noise == "trust":
-        if poses.quality is None:
-            raise ValueError("keypoint_quality: expected in the poses for noise by trust, got none")
-        raise ValueError("skeleton: expected one with sigmas, which turn keypoint_quality into pixels; got none")
-    return "trust" if has and noise != "constant" else "constant"
+class QualityCount:
+    """Counts poses and those without `quality`, batch by batch, which decide what the noise is taken from."""
+
+    def __init__(self) -> None:
+        self._poses, self._lacking, self._has_sigmas = 0, 0, True
+        self.has_quality = True
+
+    def add(self, poses: Poses) -> None:
+        """Count the poses of a batch; all batches have the same columns and skeleton."""
+        self.has_quality = poses.quality is not None
+        self._has_sigmas = poses.skeleton is not None and poses.skeleton.has_sigmas
+        self._poses += len(poses)
+        if poses.quality is not None:
+            is_placed = np.ones(poses.quality.shape, bool) if poses.missing is None else ~poses.missing
+            self._lacking += int((np.isnan(poses.quality) & is_placed).any(axis=1).sum())
+
+    def noise(self, noise: str) -> str:
+        """Return "trust" or "constant" for one of `NOISES`. Raises ValueError if trust is asked for and lacking."""
+        if noise not in NOISES:
+            raise ValueError(f"noise: {expected_one_of(NOISES, noise)}")
+        if noise == "trust":
+            if not self.has_quality:
+                raise ValueError("keypoint_quality: expected in the poses for noise by trust, got none")
+            if not self._has_sigmas:
+                raise ValueError(
+                    "skeleton: expected one with sigmas, which turn keypoint_quality into pixels; got none"
+                )
+            if self._lacking:
+                raise ValueError(
+                    f"keypoint_quality: {self._lacking} of {self._poses} poses have none, expected one in each"
+                )
+        has_trust = self.has_quality and self._has_sigmas and not self._lacking
+        return "trust" if has_trust and noise != "constant" else "constant"
 
 
 @dataclass(frozen=True, eq=False)

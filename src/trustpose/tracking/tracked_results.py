@@ -1,11 +1,9 @@
 """Track the people of a results file in any layout, batch by batch: what `trustpose track` does."""
 
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +11,17 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from trustpose.files import InputError
-from trustpose.images import Images
-from trustpose.io.clips import Clip, clips_of_rows, find_clips, places_in, read_clips
 from trustpose.io.coco.results import ResultsFile
-from trustpose.io.coco.truth import read_images
-from trustpose.io.columns import NO_TEXTS
-from trustpose.io.parquet import is_table, open_parts, runs, sort_by_photo
-from trustpose.io.pose_stream import has_whole_ids, open_results
-from trustpose.io.tables import row_writer, tracked_rows, with_track_id
+from trustpose.io.row_stream import write_in_order
+from trustpose.io.tables import tracked_rows, with_track_id
 from trustpose.io.video import Video
 from trustpose.skeletons import Skeleton, skeleton_of
+from trustpose.tracking.clip_stream import Locate, open_clips
 from trustpose.tracking.distances import named_distance
 from trustpose.tracking.flow import FlowFunction
-from trustpose.tracking.frames import Frames, order_frames
 from trustpose.tracking.tracker import Tracker
 
 Photos = Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]
-Locate = Callable[[Int[np.ndarray, " N"]], tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]]
-"""Image ids (N,) to the number of each one's clip, and its frame's number there."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +35,6 @@ class TrackedResults:
     clips: int
     seconds: float
     had_tracks: bool
-
-
-@dataclass(frozen=True, eq=False)
-class _ClipStream:
-    """`count` results of `clips` clips, in `batches` of whole frames with their rows as they are in the file; batches
-    come in order, clip by clip. `schema` is that of Parquet that is to be written again."""
-
-    count: int
-    clips: int
-    locate: Locate
-    batches: Iterable[tuple[ResultsFile, list[dict[str, Any]]]]
-    had_tracks: bool
-    schema: Any = None
 
 
 def track_results(
@@ -73,8 +51,8 @@ def track_results(
 ) -> TrackedResults:
     """Give the rows of a results file the track ids of the people that they continue, and write them.
 
-    The same rows get the same tracks in any layout. JSON and CSV are read at once; Parquet is read, and written, some
-    thousand rows at a time, sorted first in temporary files where frames are not in order.
+    The same rows get the same tracks in any layout, and keep their order. JSON and CSV are read at once; Parquet is
+    read, and written, some thousand rows at a time, sorted in temporary files where frames are not in order.
 
     Args:
         results: COCO results with frames as images: JSON, CSV, Parquet or a folder of Parquet parts.
@@ -97,28 +75,30 @@ def track_results(
         tracker = Tracker(**arguments, flow_function=flow_function)
     except ValueError as error:
         raise InputError(f"{results}: {error}") from None
-    tracked, done, seconds = 0, 0, 0.0
+    tracked, seconds, had_tracks = 0, 0.0, False
+    clips = open_clips(results, images, skeleton, is_video=video is not None)
+    schema = None if clips.stream.schema is None else with_track_id(clips.stream.schema)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trustpose-")))
-        stream = _open(results, images, skeleton, folder, is_video=video is not None)
         photos = None if video is None else stack.enter_context(Video(video)).frames()
-        write = stack.enter_context(row_writer(out, stream.schema))
-        for batch, rows in stream.batches:
-            notes += batch.notes
+        write = stack.enter_context(write_in_order(out, schema, clips.stream))
+        done = 0
+        for batch in clips.batches():
+            notes += batch.results.notes
+            had_tracks |= batch.results.poses.track_id is not None
             started = time.perf_counter()
             try:
-                ids = track_batch(tracker, batch, stream.locate, photos)
+                ids = track_batch(tracker, batch.results, clips.locate, photos)
             except InputError:
                 raise
             except ValueError as error:
                 raise InputError(f"{results}: {error}" + ("" if video is None else f" ({video})")) from None
             seconds += time.perf_counter() - started
-            write(tracked_rows(rows, ids.tolist(), None if stream.schema is None else stream.schema.names))
+            write(tracked_rows(batch.rows.rows, ids.tolist(), None if schema is None else schema.names), batch.position)
             tracked, done = tracked + int((ids >= 0).sum()), done + len(ids)
-            tell(done, stream.count)
+            tell(done, clips.stream.count)
     for text in dict.fromkeys(notes):
         note(text)
-    return TrackedResults(stream.count, tracked, tracker.next_id - 1, stream.clips, seconds, stream.had_tracks)
+    return TrackedResults(clips.stream.count, tracked, tracker.next_id - 1, clips.clips, seconds, had_tracks)
 
 
 def tracker_options(
@@ -169,54 +149,3 @@ def _until(photos: Photos, last: int) -> Photos:
         yield number, pixels
         if number >= last:
             return
-
-
-def _open(results: Path, images: Path | None, skeleton: str, folder: Path, *, is_video: bool) -> _ClipStream:
-    """Return the results as a stream; `folder` takes sorted rows. Raises InputError."""
-    if results.is_dir() or (is_table(results) and has_whole_ids(open_parts(results))):
-        listed, texts = (None, NO_TEXTS) if images is None else read_images(images)
-        if not len(texts):
-            return _open_table(results, _in_order(listed, images), skeleton_of(skeleton), folder, is_video=is_video)
-    file, listed, rows = read_clips(results, images, skeleton)
-    frames, image_id = _in_order(listed, images), file.poses.image_id
-    assert image_id is not None
-    clips = [] if is_video or frames is not None else clips_of_rows(rows, image_id, str(results))
-    count, locate = _located(clips, frames, np.unique(image_id), results)
-    return _ClipStream(len(rows), count, locate, [(file, rows)], file.poses.track_id is not None)
-
-
-def _open_table(
-    results: Path, frames: Frames | None, skeleton: Skeleton, folder: Path, *, is_video: bool
-) -> _ClipStream:
-    stream = open_results(results, skeleton=skeleton, is_ordered=False)
-    schema, had_tracks = with_track_id(stream.parts.schema), "track_id" in stream.parts.occurring
-    clips = [] if is_video or frames is not None else find_clips(stream.parts)
-    image_id = np.zeros(0, np.int64) if frames is None else np.unique(np.concatenate(list(runs(stream.parts))))
-    count, locate = _located(clips, frames, image_id, results)
-    ordered = sort_by_photo(stream.parts, folder, None if frames is None else frames.rows_of)
-    batches = ((batch, rows.rows) for batch, rows in replace(stream, parts=ordered).batches())
-    return _ClipStream(len(stream), count, locate, batches, had_tracks, schema)
-
-
-def _in_order(listed: Images | None, images: Path | None) -> Frames | None:
-    """Return listed frames in order. Raises InputError naming two of one moment."""
-    if listed is None:
-        return None
-    try:
-        return order_frames(np.zeros(0, np.int64), listed)
-    except ValueError as error:
-        raise InputError(f"{images}: {error}") from None
-
-
-def _located(
-    clips: Sequence[Clip], frames: Frames | None, image_id: Int[np.ndarray, " i"], results: Path
-) -> tuple[int, Locate]:
-    """Return the number of clips with some of these images, and the place of each image: by the listed frames, by the
-    clips, or, without either, in a video's frames. Raises InputError for an image that is not listed."""
-    if frames is None:
-        of_video = [Clip("", 0, 0, 1)]
-        return len(clips or of_video), partial(places_in, clips or of_video)
-    try:
-        return len(np.unique(frames.clip[frames.rows_of(image_id)])), frames.places
-    except ValueError as error:
-        raise InputError(f"{results}: {error}") from None
