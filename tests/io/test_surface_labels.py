@@ -51,23 +51,23 @@ def test_people_come_back(tmp_path: Path) -> None:
     without_points = {"id": 9, "image_id": 3, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 1.0}
     people = (without_points, person_value(4, dp_masks=masks), person_value(2, seed=1, id=8))
     truth = read_surface_truth(surface_file(tmp_path / "people.json", *people))
-    assert repr(truth) == "SurfaceTruth(2 people, 6 points, masks of 1)"
-    assert truth.annotation_id.tolist() == [7, 8] and truth.person.tolist() == [0, 0, 0, 0, 1, 1]
+    assert repr(truth) == "SurfaceTruth(3 people, 6 points, masks of 1)"
+    assert truth.annotation_id.tolist() == [9, 7, 8] and truth.person.tolist() == [1, 1, 1, 1, 2, 2]
     np.testing.assert_array_equal(truth.part[4:], people[2]["dp_I"])
     np.testing.assert_array_equal(truth.uv[:4, 1], people[1]["dp_V"])
     expected = 10 + np.array(people[1]["dp_x"]) / 256 * 40
     np.testing.assert_allclose(truth.xy()[:4, 0], expected)
     np.testing.assert_allclose(truth.xy(255)[:4, 1], 20 + np.array(people[1]["dp_y"]) / 255 * 60)
-    mask = truth.mask(0)
-    assert mask is not None and truth.mask(1) is None
+    mask = truth.mask(1)
+    assert mask is not None and truth.mask(2) is None
     np.testing.assert_array_equal(mask, torso)
     assert truth.images is not None
     write_json(tmp_path / "again.json", surface_truth_value(truth, truth.images))
     again = read_surface_truth(tmp_path / "again.json")
     for name in ("box", "image_id", "annotation_id", "area", "person", "part", "uv", "xy_box"):
         np.testing.assert_array_equal(getattr(again, name), getattr(truth, name), name)
-    np.testing.assert_array_equal(again.mask(0), mask)
-    assert truth[np.array([1])].part.tolist() == truth.part[4:].tolist()
+    np.testing.assert_array_equal(again.mask(1), mask)
+    assert truth[np.array([2])].part.tolist() == truth.part[4:].tolist()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ POINT_FIELDS = tuple(_RANGES)
 
 
 def read_surface_truth(path: str | Path) -> SurfaceTruth:
-    """Read the people of a DensePose-COCO file that have points on their surface; others are left out.
+    """Read the people of a DensePose-COCO file. People without points on their surface are there too: evaluation
+    ignores estimates of them.
 
     Args:
         path: a JSON file with `images` and `annotations`. A person with points has all of `dp_I`, `dp_U`, `dp_V`,
@@ -57,21 +58,19 @@ def read_surface_truth(path: str | Path) -> SurfaceTruth:
     area = people.numbers("area", optional=True)
     assert box is not None
     check_boxes(people, box, images.sizes(image_id))
-    columns = [_points(people, row) for row in range(len(people))]
-    rows = [row for row, points in enumerate(columns) if points is not None]
-    if not rows:
+    points = [_points(people, row) for row in range(len(people))]
+    counts = [of_person.shape[1] for of_person in points]
+    if not sum(counts):
         raise InputError(f"{path}: field 'annotations': none has points ({', '.join(POINT_FIELDS)})")
-    points = [of_person for of_person in columns if of_person is not None]
     x, y, part, u, v = np.concatenate(points, axis=1)
-    box, image_id, ids = box[rows], image_id[rows], ids[rows]
-    areas = box[:, 2] * box[:, 3] * 0.53 if area is None else area[rows]
+    box_area = box[:, 2] * box[:, 3] * 0.53
     return SurfaceTruth(
         box=xywh_to_xyxy(box),
         image_id=image_id,
         annotation_id=ids,
-        area=np.where(np.isnan(areas), box[:, 2] * box[:, 3] * 0.53, areas),
-        masks=tuple(_masks(people, row) for row in rows),
-        person=np.repeat(np.arange(len(rows)), [of_person.shape[1] for of_person in points]),
+        area=box_area if area is None else np.where(np.isnan(area), box_area, area),
+        masks=tuple(_masks(people, row) for row in range(len(people))),
+        person=np.repeat(np.arange(len(people)), counts),
         part=part.astype(np.int64),
         uv=np.stack([u, v], axis=1),
         xy_box=np.stack([x, y], axis=1),
@@ -79,11 +78,11 @@ def read_surface_truth(path: str | Path) -> SurfaceTruth:
     )
 
 
-def _points(people: Rows, row: int) -> Float[np.ndarray, "5 P"] | None:
-    """Return the points of a person, a row for each of `POINT_FIELDS`; None if it has none. Raises InputError."""
+def _points(people: Rows, row: int) -> Float[np.ndarray, "5 P"]:
+    """Return the points of a person, a row for each of `POINT_FIELDS`. Raises InputError."""
     person = people.rows[row]
     if person.get("dp_x") is None:
-        return None
+        return np.zeros((len(POINT_FIELDS), 0))
     columns: list[Float[np.ndarray, " P"]] = []
     for field, (largest, expected) in _RANGES.items():
         values: Any = person.get(field)
@@ -147,8 +146,9 @@ def _annotation(truth: SurfaceTruth, row: int) -> dict[str, Any]:
         "iscrowd": 0,
         "area": float(truth.area[row]),
         "bbox": xyxy_to_xywh(truth.box[row]).tolist(),
-        **dict(zip(POINT_FIELDS, (x, y, truth.part[points].tolist(), u, v), strict=True)),
     }
+    if x:
+        value |= dict(zip(POINT_FIELDS, (x, y, truth.part[points].tolist(), u, v), strict=True))
     return value if masks is None else value | {"dp_masks": _mask_values(masks)}
 
 
