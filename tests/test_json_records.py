@@ -12,11 +12,14 @@ from trustpose.json_records import (
     Count,
     FileName,
     Number,
+    OpenRecord,
     Shape,
     Text,
     described,
     naming,
+    of_length,
     read_record,
+    read_records,
     read_value,
     within,
 )
@@ -148,3 +151,39 @@ def test_a_whole_number_may_have_a_point():
     assert read_value(Count, 64.0, "a.json", "width") == 64 and type(read_value(Count, 64.0, "a.json", "width")) is int
     with pytest.raises(InputError, match=r"a\.json: field 'width': expected a whole number from 1 to 16384, got 64\.5"):
         read_value(Count, 64.5, "a.json", "width")
+
+
+@dataclass(frozen=True)
+class Point(OpenRecord):
+    x: Number
+    tags: Annotated[tuple[str, ...], of_length(2, "texts")] = ("", "")
+
+
+@dataclass(frozen=True)
+class Photo(OpenRecord):
+    points: tuple[Point, ...]
+    matrix: Annotated[np.ndarray, Shape(2)] | None = None  # what msgspec does not know
+
+
+def test_open_records_ignore_fields_at_any_depth():
+    value = [{"points": [{"x": 1, "z": 3}], "more": 1}, {"points": []}]
+    assert read_records(Photo, value, "f", "photo") == [Photo((Point(1.0),)), Photo(())]
+    (photo,) = read_records(Photo, [{"points": [], "matrix": [1, 2], "more": 1}], "f", "photo")
+    assert photo.matrix is not None and photo.matrix.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({}, "f: expected a list of points, got {}"),
+        ([{"x": 1}, 3], "f: point 1: expected an object, got 3"),
+        ([{"x": 1}, {"x": 1e13}], "f: point 1: field 'x': expected a number, got 10000000000000.0"),
+        ([{"x": float("inf")}], "f: point 0: field 'x': expected a number, got inf"),
+        ([{"x": 1, "tags": ["a"] * 3}], "f: point 0: field 'tags': expected 2 texts, got a list of 3"),
+        ([{"x": 1, "tags": ["a", 2]}], "f: point 0: field 'tags.1': expected a text, got 2"),
+    ],
+)
+def test_a_wrong_object_of_a_list_is_named(value, message):
+    with pytest.raises(InputError) as error:
+        read_records(Point, value, "f", "point")
+    assert str(error.value) == message

@@ -41,6 +41,11 @@ def described(text: str) -> Meta:
     return Meta(description=text)
 
 
+def of_length(count: int, noun: str = "numbers") -> Meta:
+    """The length of a list that a field declares: `Annotated[tuple[Number, ...], of_length(4)]`."""
+    return Meta(min_length=count, max_length=count, description=f"{count} {noun}")
+
+
 Number = Annotated[float, within(-LARGEST, LARGEST)]
 Count = Annotated[int, within(1, 16384)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1), described("a whole number of at most 64 bits")]
@@ -52,7 +57,7 @@ FileName = Annotated[
 
 
 def read_record(kind: type[T], value: Any, path: str | Path = "", prefix: str = "", **derived: Any) -> T:
-    """Convert a JSON value to the dataclass `kind`; unknown fields are refused.
+    """Convert a JSON value to the dataclass `kind`; unknown fields are refused unless it is an `OpenRecord`.
 
     Args:
         kind: A dataclass, whose fields may be records, too.
@@ -71,11 +76,14 @@ def read_record(kind: type[T], value: Any, path: str | Path = "", prefix: str = 
         raise InputError(_line(path, name, error.message)) from None
 
 
-def read_part(kind: type[T], value: Any, path: str | Path = "", prefix: str = "") -> T:
-    """Convert those fields of a JSON object that the dataclass `kind` has, and ignore the others; as `read_record`."""
-    if isinstance(value, Mapping):
-        value = {name: value[name] for name in declared_fields(kind) if name in value}
-    return read_record(kind, value, path, prefix)
+def read_records(kind: type[T], values: Any, path: str | Path, noun: str) -> list[T]:
+    """Convert each object of a list as `read_record`; messages name it by the noun and its index: "person 3"."""
+    if not isinstance(values, list):
+        raise InputError(f"{path}: expected a list of {noun}s, got {short(values)}")
+    if _is_simple(kind):
+        with suppress(msgspec.ValidationError):  # the wrong object is named below
+            return msgspec.convert(values, list[kind])  # type: ignore[valid-type]
+    return [read_record(kind, value, f"{path}: {noun} {index}") for index, value in enumerate(values)]
 
 
 def read_value(kind: Any, value: Any, path: str | Path, name: str) -> Any:
@@ -112,6 +120,10 @@ def is_number(value: Any) -> TypeGuard[float]:
 def join_names(name: str, key: str) -> str:
     """Return a dotted name: that of the field `key` in the field `name`, "" for the whole value."""
     return f"{name}.{key}" if name else key
+
+
+class OpenRecord:
+    """The base of records that declare a part of another program's JSON: all other fields are ignored."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,6 +201,8 @@ def _record(kind: type[T], value: Any, name: str, derived: Mapping[str, Any]) ->
     if not isinstance(value, Mapping):
         raise _WrongField(name, f"expected an object, got {short(value)}")
     hints = {field: hint for field, hint in declared_fields(kind).items() if field not in derived}
+    if issubclass(kind, OpenRecord):
+        value = {field: value[field] for field in hints if field in value}
     unknown = next((field for field in value if field not in hints), None)
     if unknown is not None:
         message = f"is unknown, expected one of {', '.join(hints)}{did_you_mean(unknown, hints)}"
@@ -233,6 +247,10 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
     if _is_simple(kind):
         with suppress(msgspec.ValidationError):  # a part of it is named below
             return msgspec.convert(value, kind)
+    if origin is Annotated and get_args(arguments[0])[-1:] == (Ellipsis,) and isinstance(value, list):
+        if not all((meta.min_length or 0) <= len(value) <= (meta.max_length or len(value)) for meta in arguments[1:]):
+            raise _WrongField(name, f"expected {_expected(kind)}, got a list of {len(value)}")
+        return _converted(arguments[0], value, name)
     if origin is tuple and arguments[-1] is Ellipsis and isinstance(value, list | tuple):
         return tuple(_converted(arguments[0], item, join_names(name, str(index))) for index, item in enumerate(value))
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
@@ -248,10 +266,19 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
 
 @cache
 def _is_simple(kind: Any) -> bool:
-    """Whether a type is a list of whole numbers or texts, or of lists of them, that msgspec converts as a whole."""
-    if get_origin(kind) is Annotated:
-        return _is_simple(get_args(kind)[0])
-    return kind in (int, str) or (get_origin(kind) is tuple and all(map(_is_simple, set(get_args(kind)) - {Ellipsis})))
+    """Whether msgspec converts a type just as this module does. It ignores fields that a record does not have, takes
+    numbers that are not finite, and crashes for some unions."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, OpenRecord):
+        return all(map(_is_simple, declared_fields(kind).values()))
+    if origin is Annotated and arguments[0] is float:
+        return any(meta.le is not None and (meta.ge, meta.gt) != (None, None) for meta in arguments[1:])
+    if origin is Annotated:
+        return not isinstance(arguments[1], Shape) and _is_simple(arguments[0])
+    if origin in (tuple, list, dict, Mapping, *_UNIONS):
+        kinds = set(arguments) - {Ellipsis, types.NoneType}
+        return (origin not in _UNIONS or len(kinds) == 1) and all(map(_is_simple, kinds))
+    return kind in (int, str, bool, Any)
 
 
 def _one_of_types(kind: Any, kinds: Sequence[Any], value: Any, name: str) -> Any:

@@ -158,7 +158,7 @@ def test_ochumans_own_layout(tmp_path):
         ("joints.mat", {"joints": np.full((3, 14, 2), 7.0)}, "variable 'joints': expected 0 or 1 for occluded"),
         ("joints.mat", {"joints": np.zeros((5, 5))}, "variable 'joints': expected numbers 14 × 3 × N"),
         ("mpii.json", [{"image": "a.jpg", "joints": [[1, 2]], "joints_vis": [], "center": [], "scale": 1}],
-         "person 0: field 'joints': expected 16 × 2 in numbers"),
+         "person 0: field 'joints': expected 16 pairs of numbers, got a list of 1"),
         ("aic.json", [{"image_id": "a", "keypoint_annotations": {"human1": [1]}, "human_annotations": {}}],
          "photo 0: field 'keypoint_annotations.human1': expected 42 numbers"),
         ("ochuman.json", {"images": [], "keypoint_names": ["nose"], "keypoint_visible": {}}, "field 'keypoint_names'"),

@@ -125,12 +125,12 @@ BROKEN: list[tuple[str, Any, str]] = [
     (
         "a.json",
         json_with(MP, "landmarks", 1, 4, "x", "left"),
-        "person 1: landmark 4: 'x': expected a number, got 'left'",
+        "person 1: landmark 4: field 'x': expected a number from -1e+06 to 1e+06, got 'left'",
     ),
     (
         "a.json",
         json_with(MP, "landmarks", 1, 4, "visibility", -1),
-        "landmark 4: 'visibility': expected a number, got -1",
+        "landmark 4: field 'visibility': expected a number from 0 to 1e+06, got -1",
     ),
 ]
 

@@ -71,7 +71,8 @@ def truth_file(
     number_of = image_numbers(names)
     ids = np.array([number_of[name] for name in names], dtype=np.int64)
     box = boxes_of_joints(xy, v > 0) if box is None else box
-    first = np.array([names.index(name) for name in number_of], dtype=np.int64)
+    row_of_name = {name: row for row, name in reversed([*enumerate(names)])}
+    first = np.array([row_of_name[name] for name in number_of], dtype=np.int64)
     truth = Truth(
         xy=np.where((v > 0)[..., None], xy, 0.0),
         v=v.astype(np.int64),

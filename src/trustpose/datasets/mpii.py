@@ -15,8 +15,9 @@ its centre, as `scale` is defined.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -27,6 +28,7 @@ from trustpose.io.arrays import is_matlab, read_hdf5, read_matlab, texts
 from trustpose.io.coco.truth import TruthFile
 from trustpose.io.columns import parse_finite_json
 from trustpose.io.hdf5 import is_hdf5
+from trustpose.json_records import Number, OpenRecord, declared_fields, of_length, read_records
 from trustpose.metrics.localisation import head_size
 from trustpose.skeletons import MPII_16
 
@@ -56,22 +58,19 @@ def fits_json(value: Any) -> bool:
     return isinstance(first, dict) and {"joints", "joints_vis", "center", "scale", "image"} <= set(first)
 
 
+@dataclass(frozen=True)
+class _Person(OpenRecord):
+    image: str
+    joints: Annotated[tuple[tuple[Number, Number], ...], of_length(_JOINTS, "pairs of numbers")]
+    joints_vis: Annotated[tuple[Number, ...], of_length(_JOINTS)]
+    center: tuple[Number, Number]
+    scale: Number
+
+
 def of_json(value: list[Any], content: bytes, path: str | Path) -> TruthFile:
     """Return the people of HRNet's list. Raises InputError naming the person and the field."""
-    shapes = {"joints": (_JOINTS, 2), "joints_vis": (_JOINTS,), "center": (2,), "scale": ()}
-    columns: dict[str, np.ndarray] = {name: np.zeros((len(value), *shape)) for name, shape in shapes.items()}
-    for row, person in enumerate(value):
-        if not isinstance(person, dict) or not isinstance(person.get("image"), str):
-            raise InputError(f"{path}: person {row}: field 'image': expected the photo's name")
-        for name, shape in shapes.items():
-            try:
-                values = np.array(person.get(name), dtype=np.float64)
-            except (TypeError, ValueError):
-                values = np.zeros(9)
-            if values.shape != shape or not np.isfinite(values).all():
-                sides = " × ".join(map(str, shape))
-                raise InputError(f"{path}: person {row}: field {name!r}: expected {sides or 'a number'} in numbers")
-            columns[name][row] = values
+    people = read_records(_Person, value, path, "person")
+    columns = {name: np.array([getattr(person, name) for person in people]) for name in declared_fields(_Person)}
     labelled = columns["joints_vis"] > 0
     check_positions(columns["joints"], labelled, path, "joints")
     heads = _heads_beside(Path(path), len(value))
@@ -82,7 +81,7 @@ def of_json(value: list[Any], content: bytes, path: str | Path) -> TruthFile:
         MPII_16,
         columns["joints"] - 1,
         np.where(labelled, 2, 0),
-        [person["image"] for person in value],
+        columns["image"].tolist(),
         box=_squares(columns["center"] - 1, columns["scale"]),
         head_size=heads,
         metrics=METRICS if heads is not None else ("pck",),

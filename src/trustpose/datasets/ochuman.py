@@ -6,14 +6,16 @@ person itself, 3 by others. People without keypoints are left out. The file's ve
 (`ochuman_coco_format_*.json`), with COCO's 17 joints, is read by `io.coco`.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from trustpose.datasets.label_files import check_positions, truth_file
 from trustpose.files import InputError
 from trustpose.io.coco.truth import TruthFile
+from trustpose.json_records import Count, Number, OpenRecord, of_length, read_records
 from trustpose.skeletons import OCHUMAN_19
 
 _V = np.array([0, 2, 1, 1])  # COCO's v by theirs
@@ -24,36 +26,39 @@ def fits_json(value: Any) -> bool:
     return isinstance(value, dict) and {"images", "keypoint_names", "keypoint_visible"} <= set(value)
 
 
+@dataclass(frozen=True)
+class _Person(OpenRecord):
+    keypoints: Annotated[tuple[Number, ...], of_length(3 * len(OCHUMAN_19))] | None = None
+    bbox: Annotated[tuple[Number, ...], of_length(4)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.keypoints is not None and self.bbox is None:
+            raise ValueError("bbox: is missing, expected 4 numbers")
+
+
+@dataclass(frozen=True)
+class _Photo(OpenRecord):
+    file_name: str
+    annotations: tuple[_Person, ...]
+    width: Count = 0
+    height: Count = 0
+
+
 def of_json(value: dict[str, Any], content: bytes, path: str | Path) -> TruthFile:
     """Return the people of the parsed object. Raises InputError naming the photo and the field."""
     joints = _joint_order(value["keypoint_names"], path)
-    names: list[str] = []
-    points: list[np.ndarray] = []
-    boxes: list[np.ndarray] = []
-    sizes: list[tuple[int, int]] = []
-    for index, photo in enumerate(value["images"]):
-        people = photo.get("annotations") if isinstance(photo, dict) else None
-        if not isinstance(people, list) or not isinstance(photo.get("file_name"), str):
-            raise InputError(f"{path}: image {index}: field 'file_name', 'annotations': expected a text and a list")
-        for person in people:
-            if person.get("keypoints") is None:
-                continue
-            field_of = f"{path}: image {index}: field"
-            points.append(
-                _numbers(person["keypoints"], 3 * len(joints), f"{field_of} 'keypoints'").reshape(-1, 3)[joints]
-            )
-            boxes.append(_numbers(person.get("bbox"), 4, f"{field_of} 'bbox'"))
-            names.append(photo["file_name"])
-            sizes.append((int(photo.get("width", 0)), int(photo.get("height", 0))))
-    if not points:
+    photos = read_records(_Photo, value["images"], path, "image")
+    people = [(photo, person) for photo in photos for person in photo.annotations if person.keypoints is not None]
+    if not people:
         raise InputError(f"{path}: holds no labelled people")
-    labels = np.stack(points)
+    labels = np.array([person.keypoints for _, person in people]).reshape(len(people), -1, 3)[:, joints]
     if not np.isin(labels[..., 2], (0, 1, 2, 3)).all():
         raise InputError(f"{path}: field 'keypoints': expected v of 0 (missing), 1, 2 or 3")
     v = _V[labels[..., 2].astype(np.int64)]
     check_positions(labels[..., :2], v > 0, path, "keypoints")
-    box, size = np.stack(boxes), np.array(sizes)
-    return truth_file(path, content, OCHUMAN_19, labels[..., :2], v, names, box=box, sizes=size)
+    box, names = np.array([person.bbox for _, person in people]), [photo.file_name for photo, _ in people]
+    sizes = np.array([(photo.width, photo.height) for photo, _ in people])
+    return truth_file(path, content, OCHUMAN_19, labels[..., :2], v, names, box=box, sizes=sizes)
 
 
 def _joint_order(keypoint_names: Any, path: str | Path) -> list[int]:
@@ -62,9 +67,3 @@ def _joint_order(keypoint_names: Any, path: str | Path) -> list[int]:
     if sorted(names) != sorted(OCHUMAN_19.keypoints):
         raise InputError(f"{path}: field 'keypoint_names': expected the names {', '.join(OCHUMAN_19.keypoints)}")
     return [names.index(name) for name in OCHUMAN_19.keypoints]
-
-
-def _numbers(value: Any, count: int, field: str) -> np.ndarray:
-    if not isinstance(value, list) or len(value) != count or any(type(number) not in (int, float) for number in value):
-        raise InputError(f"{field}: expected {count} numbers")
-    return np.array(value, dtype=np.float64)

@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from trustpose.datasets.people import People, PersonLabels, PersonSample
 from trustpose.files import InputError, parse_json, read_json
 from trustpose.io.photos import decode_photo
-from trustpose.json_records import FileName, Int64, described, read_part
+from trustpose.json_records import FileName, Int64, OpenRecord, described, read_record
 from trustpose.poses import SEGMENT
 from trustpose.skeletons import SKELETONS, Skeleton, skeleton_of_object
 
@@ -149,7 +149,7 @@ class _ShardEntry:
 
 
 @dataclass(frozen=True)
-class _Index:
+class _Index(OpenRecord):
     """What readers need of a folder's index."""
 
     format: Literal["trustpose people in shards, 1"]
@@ -268,7 +268,7 @@ def _read_index(folder: Path) -> _Index:
     path = folder / INDEX
     if not path.is_file():
         raise InputError(f"{folder}: holds no {INDEX}, expected a folder written by `trustpose shard`")
-    return read_part(_Index, read_json(path), path)
+    return read_record(_Index, read_json(path), path)
 
 
 def _shards(index: _Index, folder: Path) -> list[Shard]:

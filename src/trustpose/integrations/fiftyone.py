@@ -20,9 +20,10 @@ from jaxtyping import Float, Int
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.images import Images
-from trustpose.integrations.fiftyone_photos import files_of, match, names_in, photo_size
+from trustpose.integrations.fiftyone_photos import files_of, match, photo_size
 from trustpose.io.coco.labels import number_in_name
 from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_images
 from trustpose.poses import MISSING_ID, Poses, write_results
 from trustpose.predict.photos import PhotoFile
 from trustpose.skeletons import SKELETONS, Skeleton, name_or_object, skeleton_of, skeleton_of_object
@@ -284,7 +285,9 @@ def _source_poses(
     results: Poses | str | Path, images: Images | str | Path | None, skeleton: Skeleton | str | None
 ) -> _SourcePoses:
     joints = None if skeleton is None else skeleton_of(skeleton)
-    names = {} if images is None else images.names() if isinstance(images, Images) else names_in(Path(images))
+    names = (
+        {} if images is None else images.names() if isinstance(images, Images) else read_images(Path(images))[0].names()
+    )
     if isinstance(results, Poses):
         if results.image_id is None:
             raise InputError("Poses.image_id is None: it is not known which photos the poses are on")
@@ -298,7 +301,7 @@ def _source_poses(
     if not results_file.image_texts.are_numbers:
         raise InputError(f"{results}: its image ids are texts, expected numbers")
     if not names and images_file.is_file():
-        names = names_in(images_file)
+        names = read_images(images_file)[0].names()
     return _SourcePoses(results_file.poses, results_file.score, results_file.category_id, names)
 
 

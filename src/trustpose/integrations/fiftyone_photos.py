@@ -5,21 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trustpose.files import InputError, check_regular, read_json
+from trustpose.files import InputError, check_regular
 from trustpose.io.coco.labels import number_in_name
 from trustpose.predict.images import find_photos
-
-
-def names_in(path: Path) -> dict[int, str]:
-    """Return the file names by image id of a COCO ground truth, or of an images.json. Raises InputError."""
-    value = read_json(path)
-    rows = value.get("images") if isinstance(value, dict) else value
-    wrong = f"{path}: expected images with a number 'id' and a text 'file_name'"
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(wrong)
-    if any(type(row.get("id")) is not int or not isinstance(row.get("file_name"), str) for row in rows):
-        raise InputError(wrong)
-    return {row["id"]: row["file_name"] for row in rows}
 
 
 def match(paths: Iterable[str], ids: Iterable[int], names: Mapping[int, str]) -> dict[str, int]:

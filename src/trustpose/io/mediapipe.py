@@ -7,22 +7,22 @@ photo), z, `visibility`; the earlier "solutions" give one person, `poseLandmarks
 protobuf's MessageToDict prints it in Python. `visibility` is taken for the keypoint's score.
 """
 
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from trustpose.files import InputError
 from trustpose.io.csv_rows import check_width, first_row, numbers, read_rows
 from trustpose.io.tool_poses import ToolPoses, default_scores, no_people
-from trustpose.json_records import short
+from trustpose.json_records import OpenRecord, read_records, within
 from trustpose.poses import Poses
 from trustpose.skeletons import BLAZEPOSE_33
 
 _COUNT = len(BLAZEPOSE_33)
 _OF_MANY = ("landmarks", "poseLandmarks", "pose_landmarks")  # people, or in the earlier solutions one person
 _OF_ONE = ("landmark",)
-_LEAST = {"x": -1e6, "y": -1e6, "visibility": 0.0}
 
 
 def fits_csv(content: bytes) -> bool:
@@ -71,6 +71,13 @@ def fits_json(value: Any) -> bool:
     return any(isinstance(value.get(field), list) for field in (*_OF_MANY, *_OF_ONE))
 
 
+@dataclass(frozen=True)
+class _Landmark(OpenRecord):
+    x: Annotated[float, within(-1e6, 1e6)]
+    y: Annotated[float, within(-1e6, 1e6)]
+    visibility: Annotated[float, within(0, 1e6)]
+
+
 def read_json(value: Any, path: str) -> ToolPoses:
     """Return the people of one photo, which has the file's name. Raises InputError."""
     field = next(field for field in (*_OF_MANY, *_OF_ONE) if isinstance(value.get(field), list))
@@ -80,22 +87,13 @@ def read_json(value: Any, path: str) -> ToolPoses:
         people = [people]
     if not people:
         return no_people(path, photo)
-    table = np.array([_person(person, f"{path}: field {field!r}: person {row}") for row, person in enumerate(people)])
+    rows = []
+    for index, person in enumerate(people):
+        name = f"{path}: field {field!r}: person {index}"
+        landmarks = read_records(_Landmark, person, name, "landmark")
+        if len(landmarks) != _COUNT:
+            raise InputError(f"{name}: expected {_COUNT} landmarks, got {len(landmarks)}")
+        rows.append([(landmark.x, landmark.y, landmark.visibility) for landmark in landmarks])
+    table = np.array(rows)
     poses = Poses(xy=table[..., :2], score=table[..., 2])
     return ToolPoses(path, poses, photo=(photo,) * len(poses), skeleton=BLAZEPOSE_33, is_relative=True)
-
-
-def _person(landmarks: Any, name: str) -> list[list[float]]:
-    """Return x, y, visibility of each landmark."""
-    if not isinstance(landmarks, list) or len(landmarks) != _COUNT:
-        got = len(landmarks) if isinstance(landmarks, list) else short(landmarks)
-        raise InputError(f"{name}: expected {_COUNT} landmarks, got {got}")
-    table = []
-    for number, landmark in enumerate(landmarks):
-        fields: dict[str, Any] = landmark if isinstance(landmark, dict) else {}
-        for axis, lowest in _LEAST.items():
-            value: Any = fields.get(axis)
-            if type(value) not in (int, float) or not lowest <= value <= -_LEAST["x"]:
-                raise InputError(f"{name}: landmark {number}: {axis!r}: expected a number, got {short(value)}")
-        table.append([float(fields[axis]) for axis in _LEAST])
-    return table

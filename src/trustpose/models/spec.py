@@ -16,10 +16,10 @@ from trustpose.json_records import (
     FileName,
     Number,
     NumberOrText,
+    OpenRecord,
     Text,
     described,
     naming,
-    read_part,
     read_record,
     read_value,
     short,
@@ -231,14 +231,14 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
-class _Output:
+class _Output(OpenRecord):
     """The field of a spec that says of which kind the model is."""
 
     output: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _Kind(OpenRecord):
     """The kind in the field 'output'."""
 
     kind: str
@@ -250,7 +250,7 @@ class _Kind:
 
 def _kind(value: Any, path: str) -> str:
     """Return the kind that a spec names. Raises InputError if it names none."""
-    return read_part(_Kind, read_part(_Output, value, path).output, path, "output").kind
+    return read_record(_Kind, read_record(_Output, value, path).output, path, "output").kind
 
 
 _Padding = Annotated[float, within(0.1, 10)]

@@ -28,7 +28,7 @@ from trustpose.files import InputError
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.geometry.expected_error import METRES
 from trustpose.io.cameras.values import Matrix, Vector, Vector2, Vector3, brown, image_size
-from trustpose.json_records import Shape, naming, read_part
+from trustpose.json_records import OpenRecord, Shape, naming, read_record
 
 Line = tuple[int, int, str]  # its number in the file, its indentation, its text without it
 
@@ -266,7 +266,7 @@ def is_openpose(value: dict[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class _Camera:
+class _Camera(OpenRecord):
     """The fields of OpenCV's camera, by the names of its sample calibration.cpp."""
 
     camera_matrix: Matrix
@@ -285,7 +285,7 @@ class _Camera:
 
 
 @dataclass(frozen=True, eq=False)
-class _OpenPoseCamera:
+class _OpenPoseCamera(OpenRecord):
     CameraMatrix: Annotated[np.ndarray, Shape(3, 4)]
     Intrinsics: Matrix
     Distortion: Vector
@@ -304,7 +304,7 @@ def _camera(value: Any, path: str, field: str, name: str, metres: float | None) 
         value = {_NAMES.get(key, key): item for key, item in value.items()}
         if "image_width" in value and "image_height" in value:
             value["cameraResolution"] = [value["image_width"], value["image_height"]]
-    camera = read_part(_Camera, value, path, field)
+    camera = read_record(_Camera, value, path, field)
     rotation, translation = np.eye(3), np.zeros(3)
     with naming(path, field):
         if camera.rotation is not None and camera.translation is not None:
@@ -322,7 +322,7 @@ def _camera(value: Any, path: str, field: str, name: str, metres: float | None) 
 
 def read_openpose(value: dict[str, Any], path: str, name: str, metres: float | None) -> list[Camera]:
     """Return OpenPose's camera, named after its file. Raises InputError."""
-    camera = read_part(_OpenPoseCamera, value, path)
+    camera = read_record(_OpenPoseCamera, value, path)
     rotation, translation = camera.CameraMatrix[:, :3], camera.CameraMatrix[:, 3] * (metres or OPENPOSE_METRES)
     with naming(path):
         return [Camera(name, camera.Intrinsics, camera.Distortion, rotation, translation)]

@@ -11,13 +11,13 @@ import orjson
 
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.io.cameras.values import Matrix, Vector, Vector2, Vector3, brown, image_size
-from trustpose.json_records import Text, naming, read_part
+from trustpose.json_records import OpenRecord, Text, naming, read_record
 
 METRES = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class _Camera:
+class _Camera(OpenRecord):
     name: Text
     K: Matrix
     distCoef: Vector
@@ -37,7 +37,7 @@ def read(value: Any, path: str, metres: float | None) -> list[Camera]:
     cameras = []
     for number, content in enumerate(value["cameras"]):
         field = f"cameras.{number}"
-        camera = read_part(_Camera, content, path, field)
+        camera = read_record(_Camera, content, path, field)
         with naming(path, field):
             translation, size = camera.t * (metres or METRES), image_size(camera.resolution, "resolution")
             cameras.append(Camera(camera.name, camera.K, camera.distCoef, camera.R, translation, size))

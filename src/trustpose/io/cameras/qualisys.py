@@ -15,7 +15,7 @@ import numpy as np
 from trustpose.files import InputError
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.io.cameras.values import brown, intrinsic
-from trustpose.json_records import Shape, naming, read_part
+from trustpose.json_records import OpenRecord, Shape, naming, read_record
 
 METRES = 0.001
 _TURN = np.diag([1.0, -1.0, -1.0])  # from y up, z backwards to y down, z forwards
@@ -29,7 +29,7 @@ _Number = Annotated[np.ndarray, Shape()]  # a text in the XML
 
 
 @dataclass(frozen=True, eq=False)
-class _Camera:
+class _Camera(OpenRecord):
     """The attributes of a camera's <intrinsic>, <transform> and <fov_video>."""
 
     left: _Number
@@ -75,7 +75,7 @@ def _camera(element: ElementTree.Element, path: str, label: str, metres: float) 
     if missing:
         raise InputError(f"{path}: {label}: <{missing[0]}> is missing")
     content = {name: text for part in parts.values() if part is not None for name, text in part.items()}
-    camera = read_part(_Camera, content, path, label)
+    camera = read_record(_Camera, content, path, label)
     focal = np.array([camera.focalLengthU, camera.focalLengthV]) / _SUBPIXELS
     centre = np.array([camera.centerPointU, camera.centerPointV]) / _SUBPIXELS - (camera.left, camera.top)
     rotation = _TURN @ np.array([getattr(camera, cell) for cell in _CELLS]).reshape(3, 3)

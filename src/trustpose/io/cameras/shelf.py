@@ -13,13 +13,13 @@ import orjson
 
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.io.cameras.values import Matrix, Vector2, Vector3, brown, intrinsic
-from trustpose.json_records import Number, declared_fields, naming, read_part
+from trustpose.json_records import Number, OpenRecord, declared_fields, naming, read_record
 
 METRES = 0.001
 
 
 @dataclass(frozen=True, eq=False)
-class _Camera:
+class _Camera(OpenRecord):
     fx: Number
     fy: Number
     cx: Number
@@ -43,7 +43,7 @@ def read(value: Any, path: str, metres: float | None) -> list[Camera]:
     """Return the cameras of a JSON value; their image size is not known. Raises InputError."""
     cameras = []
     for key, content in value.items():
-        camera = read_part(_Camera, content, path, str(key))
+        camera = read_record(_Camera, content, path, str(key))
         matrix = intrinsic(np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy]))
         distortion = np.concatenate([camera.k[:2], camera.p, camera.k[2:]])
         with naming(path, str(key)):

@@ -14,7 +14,7 @@ import numpy as np
 
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.io.cameras.values import Matrix, Vector, Vector2, Vector3, image_size, rotation_of, vector_of
-from trustpose.json_records import naming, read_part
+from trustpose.json_records import OpenRecord, naming, read_record
 
 METRES = {"pose2sim": 1.0, "freemocap": 0.001, "anipose": None}
 _FREEMOCAP = ("charuco_square_size", "charuco_board_object", "path_to_recorded_videos")
@@ -22,7 +22,7 @@ _OTHERS = ("metadata", "capture_volume", "charuco", "checkerboard")  # tables th
 
 
 @dataclass(frozen=True, eq=False)
-class _Camera:
+class _Camera(OpenRecord):
     matrix: Matrix
     distortions: Vector
     rotation: Vector3
@@ -53,7 +53,7 @@ def read(value: dict[str, Any], path: str, metres: float) -> list[Camera]:
 
 
 def _camera(table: dict[str, Any], key: str, path: str, metres: float) -> Camera:
-    camera = read_part(_Camera, table, path, key)
+    camera = read_record(_Camera, table, path, key)
     with naming(path, key):
         return Camera(
             name=str(key if camera.name is None else camera.name),
