@@ -69,6 +69,9 @@ def read_record(kind: type[T], value: Any, path: str | Path = "", prefix: str = 
     Raises:
         InputError: One line with file, field, what was expected and what came.
     """
+    if not derived and _is_simple(kind):
+        with suppress(msgspec.ValidationError):  # the field is named below
+            return msgspec.convert(value, kind)
     try:
         return _record(kind, value, prefix, derived)
     except _WrongField as error:
@@ -80,9 +83,6 @@ def read_records(kind: type[T], values: Any, path: str | Path, noun: str) -> lis
     """Convert each object of a list as `read_record`; messages name it by the noun and its index: "person 3"."""
     if not isinstance(values, list):
         raise InputError(f"{path}: expected a list of {noun}s, got {short(values)}")
-    if _is_simple(kind):
-        with suppress(msgspec.ValidationError):  # the wrong object is named below
-            return msgspec.convert(values, list[kind])  # type: ignore[valid-type]
     return [read_record(kind, value, f"{path}: {noun} {index}") for index, value in enumerate(values)]
 
 
@@ -247,8 +247,8 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
     if _is_simple(kind):
         with suppress(msgspec.ValidationError):  # a part of it is named below
             return msgspec.convert(value, kind)
-    if origin is Annotated and get_args(arguments[0])[-1:] == (Ellipsis,) and isinstance(value, list):
-        if not all((meta.min_length or 0) <= len(value) <= (meta.max_length or len(value)) for meta in arguments[1:]):
+    if origin is Annotated and arguments[1].max_length is not None and isinstance(value, list):
+        if len(value) != arguments[1].max_length:
             raise _WrongField(name, f"expected {_expected(kind)}, got a list of {len(value)}")
         return _converted(arguments[0], value, name)
     if origin is tuple and arguments[-1] is Ellipsis and isinstance(value, list | tuple):

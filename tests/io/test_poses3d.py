@@ -112,7 +112,13 @@ def test_c3d(tmp_path):
     ("name", "content", "message"),
     [
         ("a.xyz", "", "expected a file ending in .json"),
-        ("a.json", "[]", "expected 3D poses"),
+        ("a.json", "[]", r"a\.json: expected an object, got \[\]"),
+        ("a.json", "{}", "field 'poses3d' is missing, expected 1, the version of a file of 3D poses"),
+        (
+            "a.json",
+            '{"poses3d": 1, "unit": "m", "keypoint_count": 0}',
+            "field 'keypoint_count': expected a whole number",
+        ),
         ("a.json", '{"poses3d": 1, "unit": "mm", "poses": []}', "field 'unit'"),
         ("a.csv", "pose,x\n1,2\n", "column 'keypoint' is missing"),
         ("a.csv", "pose,keypoint,name,x,y,z\n0,0,nose,1,2,here\n", "column 'z': expected numbers"),

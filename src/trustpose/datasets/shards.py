@@ -28,7 +28,7 @@ from trustpose.files import InputError, parse_json, read_json
 from trustpose.io.photos import decode_photo
 from trustpose.json_records import FileName, Int64, OpenRecord, described, read_record
 from trustpose.poses import SEGMENT
-from trustpose.skeletons import SKELETONS, Skeleton, skeleton_of_object
+from trustpose.skeletons import registered_skeleton
 
 _FURTHEST = 1e6  # pixels; and 1 / the smallest scale
 
@@ -177,7 +177,7 @@ def shard_people(folder: str | Path) -> People:
     folder = Path(folder)
     pixels = ShardPixels(folder)
     path = folder / INDEX
-    skeleton = _skeleton(pixels.index, path)
+    skeleton = registered_skeleton(pixels.index.skeleton, path, "skeleton")
     records, names = pixels.read_labels()
     labels, affine = labels_from(records, len(skeleton), names)
     pixels.affine = affine
@@ -286,9 +286,3 @@ def _shards(index: _Index, folder: Path) -> list[Shard]:
             raise InputError(f"{shard.path}: {reason}, expected {shard.bytes} bytes")
         shards.append(shard)
     return shards
-
-
-def _skeleton(index: _Index, path: Path) -> Skeleton:
-    skeleton = skeleton_of_object(index.skeleton, path, "skeleton")
-    known_skeleton = SKELETONS.get(skeleton.name)
-    return known_skeleton if known_skeleton is not None and known_skeleton.keypoints == skeleton.keypoints else skeleton

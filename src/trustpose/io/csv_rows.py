@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +16,18 @@ def read_rows(content: bytes, path: str) -> list[list[str]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: is not a CSV file ({error})") from None
     return [row for row in rows if row]
+
+
+def read_table(content: bytes, path: str | Path) -> tuple[list[str], list[list[str]]]:
+    """Return the names in the first row, and the other rows, each with as many cells. Raises InputError."""
+    try:
+        names, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise InputError(f"{path}: is not a readable CSV file ({error})") from None
+    wrong = next((index for index, row in enumerate(rows) if len(row) != len(names)), None)
+    if wrong is not None:
+        raise InputError(f"{path}: row {wrong}: expected {len(names)} cells, got {len(rows[wrong])}")
+    return names, rows
 
 
 def first_row(content: bytes) -> list[str]:

@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from trustpose.files import InputError, atomic_write, json_bytes, new_folder, write_json
 from trustpose.images import Images
 from trustpose.io.companions import write_errors
+from trustpose.io.csv_rows import read_table
 from trustpose.io.parquet import is_table
 from trustpose.names import expected_one_of
 from trustpose.poses import Poses
@@ -127,13 +128,7 @@ def _cell(value: Any) -> str:
 
 def _rows_of_csv(content: bytes, path: str | Path) -> list[dict[str, Any]]:
     csv.field_size_limit(_LARGEST_CELL)
-    try:
-        names, *lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-    except (UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise InputError(f"{path}: is not a readable CSV file ({error})") from None
-    wrong = next((index for index, line in enumerate(lines) if len(line) != len(names)), None)
-    if wrong is not None:
-        raise InputError(f"{path}: row {wrong}: expected {len(names)} cells, got {len(lines[wrong])}")
+    names, lines = read_table(content, path)
     return [{name: _value(cell) for name, cell in zip(names, line, strict=True) if cell} for line in lines]
 
 

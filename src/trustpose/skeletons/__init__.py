@@ -24,7 +24,7 @@ from trustpose.skeletons.bodies import (
     OPENPOSE_MPI_15,
     POSETRACK18_17,
 )
-from trustpose.skeletons.registry import SKELETONS, find_skeleton, name_or_object, skeleton_of
+from trustpose.skeletons.registry import SKELETONS, find_skeleton, name_or_object, registered_skeleton, skeleton_of
 from trustpose.skeletons.skeleton import (
     Skeleton,
     difference,
@@ -68,6 +68,7 @@ __all__ = [
     "name_or_object",
     "parse_sigmas",
     "read_skeleton",
+    "registered_skeleton",
     "sigmas_of",
     "skeleton_of",
     "skeleton_of_object",

@@ -8,7 +8,7 @@ from typing import Any
 from trustpose.files import InputError
 from trustpose.names import did_you_mean
 from trustpose.skeletons import animals, bodies, whole_body
-from trustpose.skeletons.skeleton import Skeleton, read_skeleton, skeleton_value
+from trustpose.skeletons.skeleton import Skeleton, read_skeleton, skeleton_of_object, skeleton_value
 
 SKELETONS: dict[str, Skeleton] = {
     skeleton.name: skeleton
@@ -58,6 +58,16 @@ def skeleton_of(skeleton: str | Path | Skeleton, option: str = "--skeleton") -> 
         hint = did_you_mean(skeleton, SKELETONS)
         raise InputError(f"{option}: expected one of {', '.join(SKELETONS)}, or FILE.json, got {str(skeleton)!r}{hint}")
     return read_skeleton(skeleton)
+
+
+def registered_skeleton(value: Any, path: str | Path, field: str) -> Skeleton:
+    """Return the known skeleton with the name and the keypoints of a JSON object, else the one that it describes.
+
+    The file `path`, and its `field` that holds the object, are for error messages. Raises InputError.
+    """
+    skeleton = skeleton_of_object(value, path, field)
+    registered = SKELETONS.get(skeleton.name)
+    return registered if registered is not None and registered.keypoints == skeleton.keypoints else skeleton
 
 
 def name_or_object(skeleton: Skeleton) -> str | dict[str, Any]:

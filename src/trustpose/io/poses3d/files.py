@@ -3,21 +3,23 @@
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from trustpose.files import InputError, atomic_write, parse_json, read_bytes, write_json
+from trustpose.io.csv_rows import read_table
 from trustpose.io.poses3d import c3d, trc
 from trustpose.io.poses3d.columns import UPPER, columns_of, names_of, poses_of, whole_numbers
+from trustpose.json_records import Count, OpenRecord, described, read_record
 from trustpose.poses import MISSING_ID, Poses3D
 from trustpose.poses.tables import package
-from trustpose.skeletons import SKELETONS, skeleton_of_object
+from trustpose.skeletons import registered_skeleton
 from trustpose.skeletons.skeleton import skeleton_value
 
 FORMATS: Mapping[str, str] = {".json": "json", ".csv": "csv", ".parquet": "parquet", ".trc": "trc", ".c3d": "c3d"}
-_UNIT = "m"
 PERSON = "{person}"  # in the name of TRC files: the track id of each one's person
 
 
@@ -129,25 +131,27 @@ def _json(poses: Poses3D) -> dict[str, Any]:
             row["covariance"] = np.stack([poses.covariance[index, :, a, b] for a, b in UPPER], axis=1)
         rows.append({name: value.tolist() for name, value in row.items()})
     skeleton = None if poses.skeleton is None else skeleton_value(poses.skeleton)
-    return {"poses3d": 1, "unit": _UNIT, "keypoint_count": poses.keypoint_count, "skeleton": skeleton, "poses": rows}
+    return {"poses3d": 1, "unit": "m", "keypoint_count": poses.keypoint_count, "skeleton": skeleton, "poses": rows}
 
 
 def _has(poses: Poses3D, name: str) -> bool:
     return getattr(poses, name) is not None
 
 
+@dataclass(frozen=True)
+class _File(OpenRecord):
+    poses3d: Annotated[Literal[1], described("1, the version of a file of 3D poses")]
+    unit: Literal["m"]
+    keypoint_count: Count
+    poses: tuple[dict[str, Any], ...]
+    skeleton: Any = None
+
+
 def _of_json(value: Any, path: str) -> Poses3D:
-    if not isinstance(value, dict) or value.get("poses3d") != 1 or not isinstance(value.get("poses"), list):
-        raise InputError(f"{path}: expected 3D poses, an object with 'poses3d': 1 and 'poses'")
-    if value.get("unit") != _UNIT:
-        raise InputError(f"{path}: field 'unit': expected {_UNIT!r}, got {value.get('unit')!r}")
-    skeleton = None if value.get("skeleton") is None else skeleton_of_object(value["skeleton"], path, "skeleton")
-    if skeleton is not None and skeleton.name in SKELETONS and SKELETONS[skeleton.name].keypoints == skeleton.keypoints:
-        skeleton = SKELETONS[skeleton.name]
-    rows, k = value["poses"], value.get("keypoint_count")
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-        raise InputError(f"{path}: field 'keypoint_count': expected a whole number, 1 or more, got {k!r:.60}")
-    if not all(isinstance(row, dict) and "xyz" in row for row in rows):
+    file = read_record(_File, value, path)
+    skeleton = None if file.skeleton is None else registered_skeleton(file.skeleton, path, "skeleton")
+    rows, k = file.poses, file.keypoint_count
+    if not all("xyz" in row for row in rows):
         raise InputError(f"{path}: expected 'xyz' in every pose")
     tails = {"xyz": (k, 3), "quality": (k,), "error": (k,), "camera_count": (k,), "covariance": (k, 6)}
     tails |= {"frame": (), "time": (), "track_id": ()}
@@ -181,11 +185,5 @@ def _csv(columns: dict[str, np.ndarray]) -> str:
 
 
 def _of_csv(content: bytes, path: str) -> Poses3D:
-    try:
-        names, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-    except (UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise InputError(f"{path}: is not a readable CSV file ({error})") from None
-    wrong = next((index for index, row in enumerate(rows) if len(row) != len(names)), None)
-    if wrong is not None:
-        raise InputError(f"{path}: row {wrong}: expected {len(names)} cells, got {len(rows[wrong])}")
+    names, rows = read_table(content, path)
     return poses_of({name: [row[index] for row in rows] for index, name in enumerate(names)}, path)
