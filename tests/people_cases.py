@@ -53,8 +53,8 @@ def dotted(seed: int, width: int = 400, height: int = 500, radius: int = 6) -> P
     cells = random.permutation(30)[:6]
     xy = np.c_[cells % 5, cells // 5] * [60, 66] + [70, 70] + random.integers(-10, 11, (6, 2))
     photo = np.zeros((height, width, 3), np.uint8)
-    for place, colour in zip(xy.tolist(), COLOURS.tolist(), strict=True):
-        cv2.circle(photo, place, radius, colour, -1)
+    for position, colour in zip(xy.tolist(), COLOURS.tolist(), strict=True):
+        cv2.circle(photo, position, radius, colour, -1)
     return person(photo, xy, number=seed)
 
 
@@ -77,13 +77,13 @@ def write_coco(folder: Path, photos: int = 4, seed: int = 0) -> tuple[Path, Path
         name = f"{image:04d}.png"
         cv2.imwrite(str(folder / "photos" / name), photo)
         images.append({"id": image, "file_name": name, "width": width, "height": height})
-        for at, tall in enumerate((60, 410, 120)):
+        for index, tall in enumerate((60, 410, 120)):
             low = random.uniform(0, [width - tall / 2 - 1, height - tall - 1])
             xy = low + random.uniform(0, [tall / 2, tall], (17, 2))
-            v = random.choice([0, 1, 2], 17, p=[0.2, 0.2, 0.6]) * (at < 2)
+            v = random.choice([0, 1, 2], 17, p=[0.2, 0.2, 0.6]) * (index < 2)
             annotations.append(
                 {
-                    "id": image * 10 + at,
+                    "id": image * 10 + index,
                     "image_id": image,
                     "category_id": 1,
                     "iscrowd": 0,
@@ -99,12 +99,12 @@ def write_coco(folder: Path, photos: int = 4, seed: int = 0) -> tuple[Path, Path
     return folder / "gt.json", folder / "photos"
 
 
-def equal_labels(one: PersonSample, other: PersonSample, within: float = 1e-9) -> bool:
+def equal_labels(person_sample: PersonSample, other: PersonSample, within: float = 1e-9) -> bool:
     """Whether two samples have equal labels, lengths within so many photo pixels."""
     columns = ("v", "image_id", "annotation_id", "has_joint", "has_visibility")
-    same = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in columns)
-    near = np.abs(one.xy - other.xy).max() <= within and np.abs(one.box - other.box).max() <= within
-    return same and bool(near) and bool(np.isclose(one.area, other.area, equal_nan=True))
+    same = all(np.array_equal(getattr(person_sample, name), getattr(other, name)) for name in columns)
+    near = np.abs(person_sample.xy - other.xy).max() <= within and np.abs(person_sample.box - other.box).max() <= within
+    return same and bool(near) and bool(np.isclose(person_sample.area, other.area, equal_nan=True))
 
 
 def write_training_folder(folder: Path, photos: int) -> Path:

@@ -122,7 +122,9 @@ def test_functions_have_real_signatures_and_documented_arguments(name: str) -> N
     arguments = text.partition("\nArgs:\n")[2].partition("\nReturns:\n")[0]
     records = (PredictOptions, RunOptions, DrawingOptions) if name in ("load", "run") else ()
     listed = {option for record in records for option in options_of(record)}  # which their records explain
-    assert re.findall(r"^    (\w+): ", arguments, re.M) == [own for own in parameters if own not in listed], name
+    assert re.findall(r"^    (\w+): ", arguments, re.M) == [
+        parameter for parameter in parameters if parameter not in listed
+    ], name
 
 
 def test_functions_that_take_options_by_name_list_them() -> None:

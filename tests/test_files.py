@@ -239,14 +239,14 @@ def test_parts_of_killed_runs_are_removed_and_those_of_running_ones_stay(tmp_pat
     (left,) = tmp_path.iterdir()
     assert left.suffix == ".part"
     os.utime(left, (0, 0))
-    other = tmp_path / ".other.json.01234567.part"
-    other.touch()
-    os.utime(other, (0, 0))
+    path = tmp_path / ".other.json.01234567.part"
+    path.touch()
+    os.utime(path, (0, 0))
     with atomic_write(target) as file:
-        assert not left.exists() and other.exists(), "only parts of the same file"
-        (running,) = set(tmp_path.iterdir()) - {other}
+        assert not left.exists() and path.exists(), "only parts of the same file"
+        (running,) = set(tmp_path.iterdir()) - {path}
         os.utime(running, (0, 0))
         with atomic_write(target) as second:
             second.write(b"2")
         file.write(b"1")
-    assert target.read_bytes() == b"1" and set(tmp_path.iterdir()) == {target, other}
+    assert target.read_bytes() == b"1" and set(tmp_path.iterdir()) == {target, path}

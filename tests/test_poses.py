@@ -122,12 +122,12 @@ def test_poses_are_ranked_by_one_rule() -> None:
     assert poses.ranking_score.tolist() == [0.5, 0.8, -3.0]
     boxed = replace(poses, box_score=np.array([0.1, 0.8, np.nan]))
     assert boxed.ranking_score.tolist() == [0.5 * 0.1, 0.8, -3.0]
-    known = replace(boxed, pose_quality=np.array([0.9, np.nan, 0.7]))
-    assert known.ranking_score.tolist() == [0.9 * 0.1, 0.8, 0.7]
-    assert replace(known, pose_score=None, box_score=None)[[0, 2]].ranking_score.tolist() == [0.9, 0.7]
-    present = replace(known, presence=np.array([0.5, np.nan, 0.5]))
+    changed_boxed = replace(boxed, pose_quality=np.array([0.9, np.nan, 0.7]))
+    assert changed_boxed.ranking_score.tolist() == [0.9 * 0.1, 0.8, 0.7]
+    assert replace(changed_boxed, pose_score=None, box_score=None)[[0, 2]].ranking_score.tolist() == [0.9, 0.7]
+    present = replace(changed_boxed, presence=np.array([0.5, np.nan, 0.5]))
     assert present.ranking_score.tolist() == [0.9 * 0.5, 0.8, 0.7 * 0.5]  # of trust and presence, or as without them
-    assert replace(known, suppressed_score=np.array([0.0, 0.1, 0.2])).ranking_score.tolist() == [0.0, 0.1, 0.2]
+    assert replace(changed_boxed, suppressed_score=np.array([0.0, 0.1, 0.2])).ranking_score.tolist() == [0.0, 0.1, 0.2]
     assert [boxed[row].ranking_score[0] for row in range(3)] == boxed.ranking_score.tolist()
     with pytest.raises(ValueError, match="neither pose_quality nor pose_score to rank by"):
         _ = replace(poses, pose_score=None).ranking_score
@@ -149,8 +149,8 @@ def test_missing_keypoints_are_in_no_box() -> None:
 
 
 def test_a_part_without_missing_keypoints_joins_one_with_some() -> None:
-    some = Poses(xy=np.zeros((1, 2, 2)), missing=np.array([[True, False]]))
-    joined = Poses.concatenate([Poses(xy=np.ones((2, 2, 2))), some])
+    poses = Poses(xy=np.zeros((1, 2, 2)), missing=np.array([[True, False]]))
+    joined = Poses.concatenate([Poses(xy=np.ones((2, 2, 2))), poses])
     assert joined.missing is not None and joined.missing.tolist() == [[False] * 2, [False] * 2, [True, False]]
     assert Poses.concatenate([Poses(xy=np.ones((2, 2, 2)))] * 2).missing is None
 
@@ -162,8 +162,8 @@ def test_conversion_by_joint_name() -> None:
     converted = poses.take_keypoints(COCO_17.index_in(LSP_14, missing="mark"))
     assert converted.xy.shape == (1, 14, 2)
     for name in ("left_wrist", "right_ankle"):
-        here, there = LSP_14.keypoints.index(name), COCO_17.keypoints.index(name)
-        assert converted.score[0, here] == there
+        index, second_index = LSP_14.keypoints.index(name), COCO_17.keypoints.index(name)
+        assert converted.score[0, index] == second_index
     assert np.isnan(converted.xy[0, LSP_14.keypoints.index("neck")]).all()
     lacking = [name in ("neck", "head_top") for name in LSP_14.keypoints]
     assert converted.missing is not None and converted.missing.tolist() == [lacking]
@@ -188,9 +188,9 @@ def test_records_have_a_skeleton_and_do_not_mix() -> None:
     assert Poses.concatenate([coco, unknown[:0]]).skeleton is COCO_17
     with pytest.raises(ValueError, match=r"different skeletons, 'coco17' \(17 keypoints\) and 'lsp14' \(14\)"):
         Poses.concatenate([coco, lsp])
-    other = replace(COCO_17, name="mine", keypoints=(*COCO_17.keypoints[:16], "tail"))
+    changed_coco_17 = replace(COCO_17, name="mine", keypoints=(*COCO_17.keypoints[:16], "tail"))
     with pytest.raises(ValueError, match=r"'coco17' .* and 'mine' .*: keypoint 16 is 'right_ankle' and 'tail'"):
-        Poses.concatenate([coco, Poses(xy=coco.xy, skeleton=other)])
+        Poses.concatenate([coco, Poses(xy=coco.xy, skeleton=changed_coco_17)])
     with pytest.raises(ValueError, match=r"Poses\.skeleton: 'lsp14' has 14 keypoints, Poses\.xy has 17"):
         Poses(xy=coco.xy, skeleton=LSP_14)
     with pytest.raises(ValueError, match="lacks neck, head_top"):

@@ -133,12 +133,15 @@ def test_empty_poses_have_a_photo_too(predictor, tmp_path) -> None:
 
 
 def test_joined_poses_keep_their_photos(predictor, photo, tmp_path) -> None:
-    other = tmp_path / "8.png"
-    cv2.imwrite(str(other), photo_of_people(2, seed=8)[0])
-    both = predictor([photo, other])
+    photo_path = tmp_path / "8.png"
+    cv2.imwrite(str(photo_path), photo_of_people(2, seed=8)[0])
+    both = predictor([photo, photo_path])
     joined = Poses.concatenate([both[:1], both[2:]])
-    assert joined.photos is not None and [joined.photos[one].name for one in (0, 1)] == [str(photo), str(other)]
-    assert Poses.concatenate([predictor(photo), predictor(other)]).photos == {}, "image 0 is two photos"
+    assert joined.photos is not None and [joined.photos[value].name for value in (0, 1)] == [
+        str(photo),
+        str(photo_path),
+    ]
+    assert Poses.concatenate([predictor(photo), predictor(photo_path)]).photos == {}, "image 0 is two photos"
 
 
 def test_drawing(predictor, photo, tmp_path) -> None:
@@ -186,12 +189,12 @@ def test_saving_is_refused(predictor, photo, tmp_path) -> None:
         poses.save(tmp_path / "out.xlsx")
     with pytest.raises(ValueError, match="image: is for a drawing"):
         poses.save(tmp_path / "out.csv", poses.image())
-    own = tmp_path / "own.jpg"
-    cv2.imwrite(str(own), photo_of_people(2, seed=7)[0])
-    before = own.read_bytes()
+    photo_path = tmp_path / "own.jpg"
+    cv2.imwrite(str(photo_path), photo_of_people(2, seed=7)[0])
+    before = photo_path.read_bytes()
     with pytest.raises(tp.InputError, match=r"own\.jpg: is the photo that the poses came from"):
-        predictor(own).save(own)
-    assert own.read_bytes() == before
+        predictor(photo_path).save(photo_path)
+    assert photo_path.read_bytes() == before
 
 
 class Page(HTMLParser):
@@ -241,7 +244,7 @@ def test_a_notebook_shows_many_people_and_large_photos_small(tmp_path) -> None:
     assert "… and 20 more" in Page(many._repr_html_()).texts
     from trustpose.predict.photos import PhotoFile
 
-    known = replace(many, photos={one: PhotoFile(large) for one in range(15)})
-    shown = known._repr_html_()
+    changed_many = replace(many, photos={index: PhotoFile(large) for index in range(15)})
+    shown = changed_many._repr_html_()
     assert shown.count("<img") == 3 and len(shown) < 100_000
-    assert "<img" not in replace(known, skeleton=None)._repr_html_()
+    assert "<img" not in replace(changed_many, skeleton=None)._repr_html_()

@@ -176,7 +176,7 @@ def test_whole_body_sigmas_are_its_authors() -> None:
         015 009 007 007 007 012 009 008 016 010 017 011 009 011 009 007 013 008 011 012 010 034 008 008 009 008 008
         007 010 008 009 009 009 007 007 008 011 008 008 008 010 008"""
     hand = "029 022 035 037 047 026 025 024 035 018 024 022 026 017 021 021 032 020 019 022 031"
-    thousandths = np.array([int(one) for one in f"{face} {hand} {hand}".split()]) / 1000
+    thousandths = np.array([int(word) for word in f"{face} {hand} {hand}".split()]) / 1000
     np.testing.assert_allclose(COCO_WHOLEBODY_133.sigmas, [*body, *foot, *thousandths], rtol=1e-12)
     assert len(thousandths) == 68 + 42
 

@@ -30,10 +30,10 @@ class Fitted:
     out_of_fold: Poses
 
 
-def fit(*given: Any) -> Fitted:
+def fit(*arguments: Any) -> Fitted:
     """`calibration.fit.fit`, its parts put together."""
-    found = fitting.fit(*given)
-    return Fitted(Calibrator.of(found.parts), found.out_of_fold)
+    fitted = fitting.fit(*arguments)
+    return Fitted(Calibrator.of(fitted.parts), fitted.out_of_fold)
 
 
 def made_up(
@@ -47,9 +47,9 @@ def made_up(
     k = len(skeleton)
     template = np.resize(STANDING, (k, 2))
     image = np.arange(people) // 2 + 1
-    place = np.stack([(np.arange(people) % 2) * 70.0, np.zeros(people)], axis=1)
+    position = np.stack([(np.arange(people) % 2) * 70.0, np.zeros(people)], axis=1)
     scale = random.uniform(0.6, 1.8, people)
-    xy = (template + random.normal(0, 2, (people, k, 2))) * scale[:, None, None] + place[:, None]
+    xy = (template + random.normal(0, 2, (people, k, 2))) * scale[:, None, None] + position[:, None]
     v = random.choice([0, 1, 2], (people, k), p=[0.3, 0.1, 0.6])
     v[:, 0] = 2
     box = np.concatenate([xy.min(axis=1) - 5, xy.max(axis=1) + 5], axis=1).round(2)

@@ -76,13 +76,13 @@ def test_nothing_else_changes(fitted) -> None:
 
 def test_many_people_are_processed_in_parts_with_progress(fitted) -> None:
     parts = [made_up(500, seed)[1].poses for seed in range(5)]
-    parts = [replace(part, image_id=part.image_id + 10_000 * at) for at, part in enumerate(parts)]
+    parts = [replace(part, image_id=part.image_id + 10_000 * index) for index, part in enumerate(parts)]
     heard: list[int] = []
     predicted = fitted.calibrator(Poses.concatenate(parts), tick=heard.append)
     assert sum(heard) == 2500 and len(heard) == -(-2500 // PART)
-    for at, part in enumerate(parts):
+    for index, part in enumerate(parts):
         np.testing.assert_array_equal(
-            predicted.pose_quality[500 * at : 500 * (at + 1)], fitted.calibrator(part).pose_quality
+            predicted.pose_quality[500 * index : 500 * (index + 1)], fitted.calibrator(part).pose_quality
         )
     assert len(fitted.calibrator(parts[0][:0]).quality) == 0
 

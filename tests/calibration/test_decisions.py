@@ -68,9 +68,9 @@ def test_numbers_are_cross_fitted_and_labels_stored_and_applied(tmp_path: Path) 
     decision, poses, v = fitted.calibrator.card.decision, fitted.out_of_fold, truth.truth.v
     assert decision is not None and poses.visibility is not None and poses.image_id is not None
     fold, label = fold_of(poses.image_id, 3), np.empty(v.shape, np.int8)
-    for one in range(3):
-        rule = choose_rule(poses.visibility[fold != one], v[fold != one], "occluded-f1")
-        label[fold == one] = rule(poses.visibility[fold == one])
+    for index in range(3):
+        rule = choose_rule(poses.visibility[fold != index], v[fold != index], "occluded-f1")
+        label[fold == index] = rule(poses.visibility[fold == index])
     np.testing.assert_array_equal(poses.visibility_label, label)
     before, after, change = (numbers["occluded"] for numbers in (decision.before, decision.after, decision.change))
     assert after[0] == pytest.approx(f1(v, label, "occluded"), abs=1e-12)

@@ -40,8 +40,8 @@ def test_other_people_and_other_scores_raise_warnings() -> None:
     moved = domain.compare(*_people(500, 1, shift=0.7))
     assert [warning[:12] for warning in moved.warnings()] == ["these people"]
     features, score = _people(500, 1)
-    other = domain.compare(features, score**3)
-    assert len(other.warnings()) == 1 and other.warnings()[0].startswith("keypoint scores")
+    comparison = domain.compare(features, score**3)
+    assert len(comparison.warnings()) == 1 and comparison.warnings()[0].startswith("keypoint scores")
     odd = domain.compare(*_people(500, 1, stretch=4))  # each feature alone is hardly unusual; together they are
     assert odd.share_outside > 0.5 and any("more extreme" in warning for warning in odd.warnings())
 
@@ -54,10 +54,10 @@ def test_distances_are_kolmogorovs_and_smirnovs(seed: int, shift: float, coarse:
     if coarse:  # counts, where many people share a value
         features, others = ({name: row.round() for name, row in one.items()} for one in (features, others))
     domain = Domain.of(features, score)
-    found = domain.compare(others, other_score)
+    comparison = domain.compare(others, other_score)
     exact = np.mean([ks_2samp(features[name], others[name]).statistic for name in features])
-    assert found.feature_distance == pytest.approx(exact, abs=0.02)  # at 101 quantiles, not at every value
-    assert found.score_distance == pytest.approx(ks_2samp(score.ravel(), other_score.ravel()).statistic, abs=0.02)
+    assert comparison.feature_distance == pytest.approx(exact, abs=0.02)  # at 101 quantiles, not at every value
+    assert comparison.score_distance == pytest.approx(ks_2samp(score.ravel(), other_score.ravel()).statistic, abs=0.02)
 
 
 def test_other_features_are_refused() -> None:

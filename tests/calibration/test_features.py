@@ -60,8 +60,8 @@ def test_what_a_skeleton_lacks_is_absent() -> None:
 def test_rows_can_stand_in_any_order(seed: int, people: int) -> None:
     poses = _poses(people, 17, seed)
     order = np.random.default_rng(seed).permutation(people)
-    found, moved = _tables(poses, COCO_17), _tables(poses[order], COCO_17)
-    for name, column in found.items():
+    tables, moved = _tables(poses, COCO_17), _tables(poses[order], COCO_17)
+    for name, column in tables.items():
         np.testing.assert_array_equal(column[..., order], moved[name], err_msg=name)
 
 
@@ -72,24 +72,24 @@ def test_by_hand() -> None:
     xy[0, 7] = (20, 45)  # left elbow
     score = np.linspace(0, 1, 17)[None]
     poses = Poses(xy=xy, score=score, pose_score=np.array([0.3]), box=np.array([[10.0, 20, 110, 45]]))
-    found = _tables(poses, COCO_17)
-    assert found["pose trunk length"] == pytest.approx(40 / 50)
-    assert found["pose length left_shoulder–left_elbow"] == pytest.approx(15 / 50)
-    assert found["pose down left_shoulder–left_elbow"] == pytest.approx(1)
-    assert found["pose across left_shoulder–left_elbow"] == pytest.approx(0)
-    assert found["pose box shape"] == pytest.approx(np.log(4))
-    assert found["pose box size"] == pytest.approx(np.log(50))
-    assert found["pose x left_shoulder"] == pytest.approx(0.1)
-    assert found["pose y left_hip"] == pytest.approx(2)
-    assert found["pose joints outside"] == pytest.approx(2 / 17)  # both hips
-    assert found["pose 1. lowest score"] == 0 and found["pose 17. lowest score"] == 1
-    assert found["mirror distance"][5] == pytest.approx(20 / 50)
-    assert found["nearest joint"][7] == pytest.approx(15 / 50)
-    assert found["depth in box"][11] == pytest.approx(-25 / 50)
-    assert found["mirror's score"][5] == pytest.approx(6 / 16)
-    assert found["joined scores"][7] == pytest.approx((5 + 9) / 2 / 16)  # shoulder and wrist
-    assert found["longest limb"][7] == pytest.approx(max(15, np.hypot(10, 25)) / 50)
-    assert found["pose others in photo"] == 0 and found["pose nearest neighbour's joint"] == FAR
+    tables = _tables(poses, COCO_17)
+    assert tables["pose trunk length"] == pytest.approx(40 / 50)
+    assert tables["pose length left_shoulder–left_elbow"] == pytest.approx(15 / 50)
+    assert tables["pose down left_shoulder–left_elbow"] == pytest.approx(1)
+    assert tables["pose across left_shoulder–left_elbow"] == pytest.approx(0)
+    assert tables["pose box shape"] == pytest.approx(np.log(4))
+    assert tables["pose box size"] == pytest.approx(np.log(50))
+    assert tables["pose x left_shoulder"] == pytest.approx(0.1)
+    assert tables["pose y left_hip"] == pytest.approx(2)
+    assert tables["pose joints outside"] == pytest.approx(2 / 17)  # both hips
+    assert tables["pose 1. lowest score"] == 0 and tables["pose 17. lowest score"] == 1
+    assert tables["mirror distance"][5] == pytest.approx(20 / 50)
+    assert tables["nearest joint"][7] == pytest.approx(15 / 50)
+    assert tables["depth in box"][11] == pytest.approx(-25 / 50)
+    assert tables["mirror's score"][5] == pytest.approx(6 / 16)
+    assert tables["joined scores"][7] == pytest.approx((5 + 9) / 2 / 16)  # shoulder and wrist
+    assert tables["longest limb"][7] == pytest.approx(max(15, np.hypot(10, 25)) / 50)
+    assert tables["pose others in photo"] == 0 and tables["pose nearest neighbour's joint"] == FAR
 
 
 def test_neighbours_by_hand() -> None:

@@ -35,12 +35,12 @@ def test_out_of_fold_trust_does_not_depend_on_its_own_fold() -> None:
     v = truth.truth.v.copy()
     v[inside] = (v[inside] + 1) % 3
     v[inside, 0] = 2
-    other = replace(truth, truth=replace(truth.truth, v=v, num_keypoints=None))
+    changed_truth = replace(truth, truth=replace(truth.truth, v=v, num_keypoints=None))
     for method in ("platt", "trees"):
-        task = [prepare(gt, results, FEW) for gt in (truth, other)]
-        one, two = (out_of_fold(method, each, lambda _: None) for each in task)
-        np.testing.assert_array_equal(one.quality[inside], two.quality[inside])
-        assert (one.quality[~inside] != two.quality[~inside]).any()
+        task = [prepare(gt, results, FEW) for gt in (truth, changed_truth)]
+        first, two = (out_of_fold(method, each, lambda _: None) for each in task)
+        np.testing.assert_array_equal(first.quality[inside], two.quality[inside])
+        assert (first.quality[~inside] != two.quality[~inside]).any()
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60))
@@ -74,9 +74,9 @@ def test_a_saved_calibrator_predicts_the_same(calibrator, tmp_path) -> None:
 def test_the_same_seed_gives_the_same_calibrator() -> None:
     poses = made_up(50, 7)[1].poses
     options = replace(FEW, method="trees")
-    one, two = (fit(*made_up(40), options).calibrator(poses) for _ in range(2))
+    first, two = (fit(*made_up(40), options).calibrator(poses) for _ in range(2))
     for name in TRUST:
-        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+        np.testing.assert_array_equal(getattr(first, name), getattr(two, name))
 
 
 @pytest.mark.parametrize("change", ["unsorted", "start", "slope"])

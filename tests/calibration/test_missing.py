@@ -57,8 +57,8 @@ def test_the_position_of_a_missing_keypoint_changes_no_feature(seed: int, share:
     poses = dropped(made_up(12, seed)[1].poses, share, seed)
     assert poses.missing is not None
     found = tables(poses)
-    for place in (-1e6, 3e5, np.nan):
-        xy = np.where(poses.missing[..., None], place, poses.xy)
+    for position in (-1e6, 3e5, np.nan):
+        xy = np.where(poses.missing[..., None], position, poses.xy)
         for name, column in tables(replace(poses, xy=xy)).items():
             np.testing.assert_array_equal(column, found[name], err_msg=name)
     assert all(np.isfinite(column).all() for column in found.values())

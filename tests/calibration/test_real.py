@@ -29,12 +29,12 @@ def test_trust_out_of_fold(data_dir, name, raw_ece) -> None:
     assert after["pose.pearson"][0] > before["pose.pearson"][0] + 0.08
     assert after["keypoint.pearson"][0] > before["keypoint.pearson"][0] + 0.15
     assert after["keypoint.ece"][0] < before["keypoint.ece"][0] / 3
-    others = read_results(data_dir / "results" / f"{name}.dev.json").poses
-    assert fitted.calibrator.shift(others).warnings() == []
+    poses = read_results(data_dir / "results" / f"{name}.dev.json").poses
+    assert fitted.calibrator.shift(poses).warnings() == []
     stranger = {"simplepose_flip": "movenet-thunder", "movenet-thunder": "simplepose_flip"}[name]
     warnings = fitted.calibrator.shift(read_results(data_dir / "results" / f"{stranger}.dev.json").poses).warnings()
     assert any("another estimator" in warning for warning in warnings)
-    assert np.isfinite(fitted.calibrator(others).quality).all()
+    assert np.isfinite(fitted.calibrator(poses).quality).all()
 
 
 def test_leaving_dropped_joints_out_of_boxes_improves_trust(data_dir) -> None:

@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     """gt.json, gt.parquet, results.json, and the same in parts."""
     truth, results = made_up(120, spurious=9)
     rows = results.poses.to_coco()
-    rows = [rows[at] for at in np.random.default_rng(0).permutation(len(rows))]
+    rows = [rows[index] for index in np.random.default_rng(0).permutation(len(rows))]
     (tmp_path / "gt.json").write_text(json.dumps(as_json(truth)))
     (tmp_path / "results.json").write_text(json.dumps(rows))
     write_parts(tmp_path / "parts", rows, np.random.default_rng(1))
@@ -58,18 +58,18 @@ def test_as_many_photos_as_possible_are_drawn(folder: Path, most: int) -> None:
     ids = np.sort(random.integers(0, 10**6, 400)[random.integers(0, 400, 1000)])
     truth = read_coco_truth(folder / "gt.json")
     whole = read_results(folder / "results.json", truth=truth)
-    kept = []
+    image_ids = []
     for pieces in (1, 30):
         drawn = DrawnPhotos(most)
         for photos in np.array_split(random.permutation(np.unique(ids)), pieces):
             rows = ids[np.isin(ids, photos)]
             poses = replace(whole.poses[np.zeros(len(rows), int)], image_id=rows)
-            read = replace(whole, poses=poses, score=np.zeros(len(rows)), category_id=np.ones(len(rows), int))
-            drawn.add(replace(truth, truth=truth.truth[:0], images=Images(photos)), read)
-        kept.append(sorted(drawn.files("results")[1].poses.image_id.tolist()))
-    assert kept[0] == kept[1]
+            changed_whole = replace(whole, poses=poses, score=np.zeros(len(rows)), category_id=np.ones(len(rows), int))
+            drawn.add(replace(truth, truth=truth.truth[:0], images=Images(photos)), changed_whole)
+        image_ids.append(sorted(drawn.files("results")[1].poses.image_id.tolist()))
+    assert image_ids[0] == image_ids[1]
     most_of_a_photo = np.unique(ids, return_counts=True)[1].max()
-    assert (len(kept[0]) == 1000) if most == 1000 else (most - most_of_a_photo < len(kept[0]) <= most)
+    assert (len(image_ids[0]) == 1000) if most == 1000 else (most - most_of_a_photo < len(image_ids[0]) <= most)
 
 
 def test_photos_are_drawn_alike_of_every_kind_of_id() -> None:

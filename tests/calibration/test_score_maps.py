@@ -53,8 +53,8 @@ def test_platt_is_scikit_learns_logistic_regression(seed: int, count: int) -> No
 def test_platt_does_not_depend_on_the_scores_scale() -> None:
     random = np.random.default_rng(0)
     score, target = random.normal(0, 1, 200), random.random(200)
-    one, other = fit_logistic(score[:, None], target), fit_logistic(1000 * score[:, None] - 7, target)
-    np.testing.assert_allclose(one[0] * score + one[1], other[0] * (1000 * score - 7) + other[1], atol=1e-8)
+    fit, second_fit = fit_logistic(score[:, None], target), fit_logistic(1000 * score[:, None] - 7, target)
+    np.testing.assert_allclose(fit[0] * score + fit[1], second_fit[0] * (1000 * score - 7) + second_fit[1], atol=1e-8)
 
 
 def test_perfect_separation_stays_finite() -> None:
@@ -84,8 +84,8 @@ def test_temperature_is_the_best_single_number() -> None:
     def loss(slope: float) -> float:
         return float((np.logaddexp(0, slope * at) - score * slope * at).sum())
 
-    found = minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-8})
-    assert maps.slope[-1] == pytest.approx(found.x, abs=1e-3)
+    minimum = minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-8})
+    assert maps.slope[-1] == pytest.approx(minimum.x, abs=1e-3)
     assert (maps.offset[:17] == 0).all() and (maps.slope[17:34] == 0).all()  # occlusion is the keypoint's share
     share = [(targets.v[k][targets.v[k] > 0] == 1).mean() for k in range(17)]
     np.testing.assert_allclose(maps(people).occluded[:, 0], share, atol=1e-5)

@@ -77,8 +77,8 @@ def test_the_distance_is_in_units_of_opks() -> None:
     poses, other = results.poses, another(truth)
     size = size_of(poses)
     opinion = read_opinion(poses, size, Second(other), COCO_17, trust=False)
-    at = np.argsort(other.annotation_id)
-    expected = opks(poses.xy, other.xy[at], np.ones((30, 17)), 0.53 * size**2, COCO_17.sigmas)
+    order = np.argsort(other.annotation_id)
+    expected = opks(poses.xy, other.xy[order], np.ones((30, 17)), 0.53 * size**2, COCO_17.sigmas)
     near = opinion.distance.T < FARTHEST
     np.testing.assert_allclose(np.exp(-(opinion.distance.T[near] ** 2) / 2), expected[near], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(opinion.agreement, expected.mean(axis=1), rtol=1e-5)
@@ -106,12 +106,14 @@ def test_missing_joints_and_people_have_no_distance() -> None:
 
 def test_another_skeleton_is_read_by_its_names() -> None:
     truth, results = made_up(10)
-    other = another(truth)
-    at = COCO_17.index_in(BLAZEPOSE_33, missing="mark")
-    wide = replace(other, skeleton=COCO_17).take_keypoints(at, BLAZEPOSE_33)
+    second = another(truth)
+    index = COCO_17.index_in(BLAZEPOSE_33, missing="mark")
+    wide = replace(second, skeleton=COCO_17).take_keypoints(index, BLAZEPOSE_33)
     size = size_of(results.poses)
-    one, two = (read_opinion(results.poses, size, Second(some), COCO_17, trust=False) for some in (other, wide))
-    np.testing.assert_array_equal(one.distance, two.distance)
+    first_opinion, two = (
+        read_opinion(results.poses, size, Second(some), COCO_17, trust=False) for some in (second, wide)
+    )
+    np.testing.assert_array_equal(first_opinion.distance, two.distance)
     with pytest.raises(InputError, match="second opinion 'wide': has 33 keypoints, expected 17"):
         read_opinion(results.poses, size, Second(replace(wide, skeleton=None), "wide"), COCO_17, trust=False)
 
@@ -142,10 +144,10 @@ def test_people_without_a_second_opinion_still_get_trust(fitted) -> None:
     truth, results = made_up(60, 4)
     calibrator, other = fitted[2].calibrator, another(truth)
     whole = calibrator(results.poses, second={"exact": other})
-    some = calibrator(results.poses, second=other[other.annotation_id > 20])
+    calibrated = calibrator(results.poses, second=other[other.annotation_id > 20])
     has = results.poses.annotation_id > 20
-    np.testing.assert_array_equal(some.quality[has], whole.quality[has])
-    assert np.isfinite(some.quality).all() and (some.quality[~has] != whole.quality[~has]).any()
+    np.testing.assert_array_equal(calibrated.quality[has], whole.quality[has])
+    assert np.isfinite(calibrated.quality).all() and (calibrated.quality[~has] != whole.quality[~has]).any()
     nobody = calibrator.apply(results.poses, second=other[:0])
     assert any("has none of these people" in sentence for sentence in nobody.warnings)
 
@@ -178,9 +180,9 @@ def test_the_second_opinion_of_fitting_is_required(fitted, second, message) -> N
 
 def test_another_network_of_the_same_name() -> None:
     truth, results = made_up(300)
-    one, two = (Second(another(truth), "net", model=model) for model in ("aa", "bb"))
-    calibrator = fit(truth, results, ONLY_TREES, lambda _: None, one).calibrator
-    calibrator(results.poses, second=one)
+    first, two = (Second(another(truth), "net", model=model) for model in ("aa", "bb"))
+    calibrator = fit(truth, results, ONLY_TREES, lambda _: None, first).calibrator
+    calibrator(results.poses, second=first)
     with pytest.raises(InputError, match="second opinion 'net': is not the network that was used at fitting"):
         calibrator(results.poses, second=two)
 
@@ -188,16 +190,18 @@ def test_another_network_of_the_same_name() -> None:
 def test_all_of_the_fitted_ones_may_be_given(fitted) -> None:
     truth, results = made_up(60, 4)
     exact, noise = another(truth), another(truth, error=60.0)
-    one, two = (fitted[2].calibrator(results.poses, second=given) for given in (exact, [exact, noise]))
-    np.testing.assert_array_equal(one.quality, two.quality)
+    first, two = (fitted[2].calibrator(results.poses, second=given) for given in (exact, [exact, noise]))
+    np.testing.assert_array_equal(first.quality, two.quality)
 
 
 def test_an_opinion_unlike_the_fitted_one_gives_a_warning(fitted) -> None:
     truth, results = made_up(100, 4)
     other = another(truth, error=20.0)
     sentences = fitted[2].calibrator.apply(results.poses, second=replace(other, score=other.score**3)).warnings
-    assert any("second opinion 'exact': keypoint scores are distributed differently" in one for one in sentences)
-    assert any("second opinion 'exact': its agreement" in one for one in sentences)
+    assert any(
+        "second opinion 'exact': keypoint scores are distributed differently" in sentence for sentence in sentences
+    )
+    assert any("second opinion 'exact': its agreement" in sentence for sentence in sentences)
     assert fitted[2].calibrator.apply(results.poses, second=another(truth, 9)).warnings == ()
 
 

@@ -61,5 +61,5 @@ def test_they_hold_on_dev(data_dir, name, file) -> None:
     assert after.keypoint.pearson > before.keypoint.pearson + 0.15 and after.ap.AP > before.ap.AP
     assert audit_notes(calibrator, truth, results, calibrator.card.area) == ()
     stranger = {"simplepose": "movenet-thunder", "movenet-thunder": "simplepose"}[name]
-    other = read_results(data_dir / "results" / f"{stranger}.dev.json").poses
-    assert any("another estimator" in sentence for sentence in calibrator.apply(other).warnings)
+    poses = read_results(data_dir / "results" / f"{stranger}.dev.json").poses
+    assert any("another estimator" in sentence for sentence in calibrator.apply(poses).warnings)

@@ -53,6 +53,6 @@ def test_another_scale_is_found_over_all_batches(calibrator: Calibrator) -> None
 def test_a_pose_alone_has_the_trust_that_it_has_among_others(calibrator: Calibrator) -> None:
     poses = replace(made_up(80, 5)[1].poses, image_id=np.arange(80))
     whole, applied = calibrator(poses), calibrator.stream(len(poses))
-    found = Poses.concatenate([applied(poses[at : at + 1]) for at in range(80)])
+    found = Poses.concatenate([applied(poses[index : index + 1]) for index in range(80)])
     for name in ("quality", "visibility", "pose_quality"):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))

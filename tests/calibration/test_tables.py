@@ -31,9 +31,9 @@ def test_rows_on_a_threshold_go_the_same_way() -> None:
     # LightGBM keeps 0 apart by a threshold of 1e-35, on which no feature of ours ever lies
     asked = [(feature, threshold) for feature, threshold in questions if feature >= 0 and abs(threshold) > 1e-30][:40]
     rows = np.zeros((3 * len(asked), 6), dtype=np.float32)
-    for at, (feature, threshold) in enumerate(asked):
+    for index, (feature, threshold) in enumerate(asked):
         below, above = np.nextafter(threshold, np.float32(-9)), np.nextafter(threshold, np.float32(9))
-        rows[3 * at : 3 * at + 3, feature] = (below, threshold, above)
+        rows[3 * index : 3 * index + 3, feature] = (below, threshold, above)
     np.testing.assert_allclose(tables.raw_score(list(rows.T.copy())), booster.predict(rows, raw_score=True), atol=2e-6)
 
 
@@ -43,8 +43,8 @@ def test_features_of_a_person_count_for_all_its_keypoints() -> None:
     shaped = table[:120].reshape(4, 30, 6)  # (K, N, F)
     shaped[:, :, 3:] = shaped[:1, :, 3:]
     flat = tables.raw_score(list(shaped.reshape(120, 6).T.copy()))
-    own = [np.ascontiguousarray(shaped[:, :, at]) for at in range(3)]
-    shared = [np.ascontiguousarray(shaped[:1, :, at]) for at in range(3, 6)]
+    own = [np.ascontiguousarray(shaped[:, :, index]) for index in range(3)]
+    shared = [np.ascontiguousarray(shaped[:1, :, index]) for index in range(3, 6)]
     np.testing.assert_array_equal(tables.raw_score([*own, *shared]), flat.reshape(4, 30))
 
 

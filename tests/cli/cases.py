@@ -71,8 +71,8 @@ def as_bytes(random: np.random.Generator, value: Any) -> bytes:
     if damage < 0.15:
         return content.replace(b"0.", random.choice([b"NaN", b"Infinity", b"-Infinity", b"1e999"]), 1)
     if damage < 0.2:
-        at = random.integers(0, len(content))
-        return content[:at] + random.bytes(3) + content[at:]
+        index = random.integers(0, len(content))
+        return content[:index] + random.bytes(3) + content[index:]
     if damage < 0.22:
         return content.decode().encode("utf-16")
     return content

@@ -34,17 +34,17 @@ def case(tmp_path):
     folder.mkdir()
     images, annotations, detections, xy = [], [], [], {}
     for (name, image_id), count in zip(IDS.items(), (1, 3, 0), strict=True):
-        photo, places, boxes = photo_of_people(count, seed=image_id)
+        photo, positions, boxes = photo_of_people(count, seed=image_id)
         cv2.imwrite(str(folder / name), photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
         images.append({"id": image_id, "file_name": name, "width": photo.shape[1], "height": photo.shape[0]})
-        for at, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
-            number = image_id * 10 + at
-            labels = [float(n) for point in places[at] for n in (*point, 2)] if at < 2 else [0.0] * 51
+        for index, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
+            number = image_id * 10 + index
+            labels = [float(n) for point in positions[index] for n in (*point, 2)] if index < 2 else [0.0] * 51
             box = [x0, y0, x1 - x0, y1 - y0]
             common = {"image_id": image_id, "category_id": 1, "bbox": box}
             annotations.append({"id": number, "iscrowd": 0, "area": 1e4, "keypoints": labels, **common})
-            detections.append({**common, "score": 0.5 + at / 10})
-            xy[number] = places[at]
+            detections.append({**common, "score": 0.5 + index / 10})
+            xy[number] = positions[index]
     category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}
     truth = {"images": images, "annotations": annotations, "categories": [category]}
     (tmp_path / "gt.json").write_text(json.dumps(truth))

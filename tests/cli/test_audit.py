@@ -65,18 +65,18 @@ def test_differences_are_drawn_in_pairs_and_reported(data_dir: Path, tmp_path: P
     rows = {words[1]: line for line in lines if len(words := line.split()) > 2}
     assert "+0.019 [0.01" in rows["AP"] and rows["AP"].split()[-2] == "better"
     assert rows["headroom"].split()[-2] == "≈"
-    one, other = json.loads((tmp_path / "audits.json").read_text())
-    ap = next(entry for entry in other["compare"] if entry["metric"] == "ap.AP")
+    first, second = json.loads((tmp_path / "audits.json").read_text())
+    ap = next(entry for entry in second["compare"] if entry["metric"] == "ap.AP")
     assert (ap["file"], ap["against"]) == (str(flipped), str(plain))
-    assert ap["difference"] == pytest.approx(other["ap"]["AP"] - one["ap"]["AP"])
+    assert ap["difference"] == pytest.approx(second["ap"]["AP"] - first["ap"]["AP"])
     assert 0 < ap["low"] < ap["difference"] < ap["high"]
-    metrics = {entry["metric"] for entry in one["compare"]}
-    wanted = "ap.AP ap.AR headroom pose.pearson pose.ece keypoint.pearson keypoint.ece visibility.labelled.f1"
-    assert metrics >= set(wanted.split())
+    metrics = {entry["metric"] for entry in first["compare"]}
+    expected = "ap.AP ap.AR headroom pose.pearson pose.ece keypoint.pearson keypoint.ece visibility.labelled.f1"
+    assert metrics >= set(expected.split())
     assert run(*common, "--before", plain, "--after", flipped) == 0
     assert "have different poses" in capsys.readouterr().err
     written = json.loads((tmp_path / "audits.json").read_text())
-    assert written["after"]["compare"] == other["compare"] and written["change"] is None
+    assert written["after"]["compare"] == second["compare"] and written["change"] is None
 
 
 def test_another_field_can_be_the_score(tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ def test_a_whole_audit_of_val2017_with_report_stays_under_15_seconds(data_dir: P
 
 def test_what_was_measured_on_other_people_is_not_compared(tmp_path: Path, capsys) -> None:
     small_files(tmp_path)
-    one = tp.audit(tmp_path / "gt.json", tmp_path / "results.json", draws=0)
+    record = tp.audit(tmp_path / "gt.json", tmp_path / "results.json", draws=0)
     other = tp.audit(tmp_path / "gt.json", tmp_path / "results.json", area="box", draws=0)
-    print_comparisons([one, other])
+    print_comparisons([record, other])
     assert (
         capsys.readouterr().out == "not compared: the files were not evaluated on the same people in the same photos\n"
     )

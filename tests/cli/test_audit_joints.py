@@ -46,15 +46,15 @@ def test_pckh_of_published_predictions(mpii: dict[str, Path], tmp_path: Path, ca
     assert set(PROMISED) <= set(ours)
     assert ours["ap"] is None
     assert "no published sigmas" in ours["notes"][-1]
-    found = ours["localisation"]["pckh"]
-    assert {name: round(100 * rate, 1) for name, rate in found["groups"].items()} == GROUPS
-    assert round(found["all"], 3) == 0.890
+    pckh = ours["localisation"]["pckh"]
+    assert {name: round(100 * rate, 1) for name, rate in pckh["groups"].items()} == GROUPS
+    assert round(pckh["all"], 3) == 0.890
     assert round(example["localisation"]["pckh"]["all"], 3) == 0.850
-    assert found["parts"]["pelvis"]["n"] == 2878
-    assert found["people"] == 2958
+    assert pckh["parts"]["pelvis"]["n"] == 2878
+    assert pckh["people"] == 2958
     low, high = ours["intervals"]["localisation.pckh.total"]
-    assert low < found["total"] < high
-    paired = next(one for one in example["compare"] if one["metric"] == "localisation.pckh.total")
+    assert low < pckh["total"] < high
+    paired = next(comparison for comparison in example["compare"] if comparison["metric"] == "localisation.pckh.total")
     assert paired["high"] < 0  # worse in every draw, although single intervals are wide
     page = (tmp_path / "page.html").read_text()
     assert page.count("<svg") == 8
@@ -105,10 +105,10 @@ def test_what_is_not_found_is_wrong(tmp_path: Path) -> None:
     files = ["--gt", tmp_path / "joints.mat", "--results", tmp_path / "results.json", "--draws", 0]
     assert run("audit", *files, "--json", tmp_path / "out.json") == 0
     record = json.loads((tmp_path / "out.json").read_text())
-    found = record["localisation"]["pck-torso"]
-    assert found["parts"]["left_wrist"] == {"rate": pytest.approx(1 / 3), "n": 3}
-    assert found["parts"]["head_top"] == {"rate": pytest.approx(2 / 3), "n": 3}
-    assert found["without_result"] == 1
+    pck_torso = record["localisation"]["pck-torso"]
+    assert pck_torso["parts"]["left_wrist"] == {"rate": pytest.approx(1 / 3), "n": 3}
+    assert pck_torso["parts"]["head_top"] == {"rate": pytest.approx(2 / 3), "n": 3}
+    assert pck_torso["without_result"] == 1
     assert any("1 of 3 people have no result" in note for note in record["notes"])
     assert record["localisation"]["pcp"]["parts"]["left_lower_arm"]["rate"] == pytest.approx(1 / 3)
 
@@ -116,16 +116,16 @@ def test_what_is_not_found_is_wrong(tmp_path: Path) -> None:
 def test_head_boxes_of_size_0_are_left_out_and_said(tmp_path: Path) -> None:
     joints = np.random.default_rng(0).uniform(20, 200, (3, 16, 2))
     common = {"joints_vis": [1] * 16, "center": [100, 100], "scale": 1.0}
-    people = [common | {"image": f"{at}.jpg", "joints": joints[at].tolist()} for at in range(3)]
+    people = [common | {"image": f"{index}.jpg", "joints": joints[index].tolist()} for index in range(3)]
     write_json(tmp_path / "valid.json", people)
     heads = np.tile([[[0.0], [0]], [[30], [40]]], (1, 1, 3))
     heads[1, :, 1] = 0
     savemat(tmp_path / "gt_valid.mat", {"headboxes_src": heads})
     truth = read_ground_truth(tmp_path / "valid.json").truth
     results = [
-        {"image_id": int(truth.image_id[at]), "category_id": 1, "annotation_id": int(truth.annotation_id[at]),
-         "score": 0.5, "keypoints": np.c_[truth.xy[at], np.ones(16)].ravel().tolist()}
-        for at in range(3)
+        {"image_id": int(truth.image_id[index]), "category_id": 1, "annotation_id": int(truth.annotation_id[index]),
+         "score": 0.5, "keypoints": np.c_[truth.xy[index], np.ones(16)].ravel().tolist()}
+        for index in range(3)
     ]  # fmt: skip
     write_json(tmp_path / "results.json", results)
     files = ["--gt", tmp_path / "valid.json", "--results", tmp_path / "results.json", "--draws", 0]
@@ -199,7 +199,7 @@ def test_flic_by_its_own_metrics(data_dir: Path, tmp_path: Path) -> None:
     assert run("convert", tmp_path / "preds.mat", *gt, "--out", tmp_path / "results.json") == 0
     files = [*gt, "--results", tmp_path / "results.json", "--draws", 0, "--json", tmp_path / "out.json"]
     assert run("audit", *files) == 0
-    found = json.loads((tmp_path / "out.json").read_text())["localisation"]
-    assert list(found) == ["fck", "pdj", "pcp"]
-    assert found["fck"]["total"] == pytest.approx((10 <= 0.05 * torso).mean())
-    assert found["pdj"]["total"] == pytest.approx((10 <= 0.2 * torso).mean())
+    localisation = json.loads((tmp_path / "out.json").read_text())["localisation"]
+    assert list(localisation) == ["fck", "pdj", "pcp"]
+    assert localisation["fck"]["total"] == pytest.approx((10 <= 0.05 * torso).mean())
+    assert localisation["pdj"]["total"] == pytest.approx((10 <= 0.2 * torso).mean())

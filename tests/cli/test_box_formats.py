@@ -38,7 +38,7 @@ def test_audit_and_calibrate_refuse_centres(truth, results, tmp_path: Path, caps
     (tmp_path / "gt.json").write_text(json.dumps(truth))
     without_sizes = {
         **truth,
-        "images": [{"id": one["id"]} for one in truth["images"]],
+        "images": [{"id": image["id"]} for image in truth["images"]],
         "annotations": centred(truth["annotations"]),
     }
     (tmp_path / "centred_gt.json").write_text(json.dumps(without_sizes))
@@ -65,10 +65,10 @@ def test_batches_refuse_centres(results, tmp_path: Path) -> None:
 def test_predict_refuses_centres(data_dir: Path, truth, tmp_path: Path, capsys, has_truth: bool) -> None:
     """One photo's boxes end outside it if they are read as corners; the other's do not, and is not predicted either."""
     names = {image["id"]: image["file_name"] for image in truth["images"]}
-    people = [one for one in truth["annotations"] if one["image_id"] in (1268, 2153)]
+    people = [annotation for annotation in truth["annotations"] if annotation["image_id"] in (1268, 2153)]
     rows = [{**row, "score": 0.9} for row in centred(people)]
     (tmp_path / "boxes.json").write_text(json.dumps(rows))
-    photos = [data_dir / "coco/dev" / names[one] for one in sorted({row["image_id"] for row in rows})]
+    photos = [data_dir / "coco/dev" / names[image_id] for image_id in sorted({row["image_id"] for row in rows})]
     options = ["--gt", data_dir / "coco/dev_gt.json"] if has_truth else []
     assert run("predict", *photos, "--boxes", tmp_path / "boxes.json", "--out", tmp_path / "out", *options) == 2
     message = capsys.readouterr().err
@@ -78,7 +78,7 @@ def test_predict_refuses_centres(data_dir: Path, truth, tmp_path: Path, capsys, 
 
 def test_numbers_of_keypoints_that_contradict_the_keypoints_are_a_note(truth, results, tmp_path: Path) -> None:
     wrong = copy.deepcopy(truth)
-    labelled = [one for one in wrong["annotations"] if one["num_keypoints"] > 0]
+    labelled = [annotation for annotation in wrong["annotations"] if annotation["num_keypoints"] > 0]
     for one in labelled[:10]:
         one["num_keypoints"] = 0
     labelled[10]["num_keypoints"] += 1
@@ -88,7 +88,7 @@ def test_numbers_of_keypoints_that_contradict_the_keypoints_are_a_note(truth, re
     assert run("audit", *files, "--draws", 0) == 0
     notes = json.loads((tmp_path / "audit.json").read_text())["notes"]
     expected = f"num_keypoints: contradicts the labelled keypoints of 11 of {len(wrong['annotations'])} people"
-    (note,) = [one for one in notes if one.startswith("num_keypoints")]
+    (note,) = [note for note in notes if note.startswith("num_keypoints")]
     assert note.startswith(expected) and "in ap.*, where 10 people" in note
     parts = write_parts(tmp_path / "parts", results, np.random.default_rng(0))
     assert note in audit(tmp_path / "gt.json", parts, draws=0).notes

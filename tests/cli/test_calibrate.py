@@ -49,14 +49,14 @@ def test_fit_prints_and_writes_numbers_out_of_fold(folder, tmp_path, capsys) -> 
     )  # fmt: skip
     printed = capsys.readouterr().out
     assert code == 0
-    for wanted in (
+    for name in (
         "out of fold, 2 folds of photos; area: segment",
         "pose r",
         "pose ECE",
         "difference",
         "isotonic was requested",
     ):
-        assert wanted in printed
+        assert name in printed
     assert tp.Calibrator.load(tmp_path / "two.cal").card.method == "isotonic"
     written = json.loads((folder / "fit.json").read_text())
     card = tp.Calibrator.load(folder / "one.cal").card
@@ -70,13 +70,13 @@ def test_apply_adds_trust_and_touches_nothing_else(folder, tmp_path) -> None:
     after = json.loads((tmp_path / "out.json").read_text())
     expected = tp.Calibrator.load(folder / "one.cal")(read_results(folder / "others.json").poses)
     assert expected.pose_quality is not None and expected.quality is not None
-    for at, (old, new) in enumerate(zip(before, after, strict=True)):
+    for index, (old, new) in enumerate(zip(before, after, strict=True)):
         for name in ("image_id", "category_id", "keypoints", "annotation_id"):
             assert new[name] == old[name]
         assert new["bbox"] == pytest.approx(old["bbox"], rel=1e-15)
         assert new["pose_score"] == old["score"]
-        assert new["score"] == new["pose_quality"] == expected.pose_quality[at]
-        assert new["keypoint_quality"] == expected.quality[at].tolist()
+        assert new["score"] == new["pose_quality"] == expected.pose_quality[index]
+        assert new["keypoint_quality"] == expected.quality[index].tolist()
         np.testing.assert_allclose(np.sum(new["visibility"], axis=1), 1, atol=1e-9)
     beside = ["out.errors.json", "out.json", "out.json.calibrator.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == beside
@@ -116,7 +116,7 @@ def test_audit_shows_what_it_changed(folder, tmp_path, capsys) -> None:
     gain = written["after"]["ap"]["AP"] - written["before"]["ap"]["AP"]
     assert written["change"]["gain"] == pytest.approx(gain, abs=1e-12)
     assert written["after"]["pose"]["ece"] < written["before"]["pose"]["ece"]
-    differences = {one["metric"]: one for one in written["after"]["compare"]}
+    differences = {comparison["metric"]: comparison for comparison in written["after"]["compare"]}
     assert [differences["ap.AP"][end] for end in ("low", "high")] == written["change"]["intervals"]["gain"]
     assert differences["pose.ece"]["high"] < 0
     assert any("was fitted on 60 of these photos" in note for note in written["after"]["notes"])

@@ -80,7 +80,7 @@ def test_place_by_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     pixels = {c.name: {n: c.project(np.array(xyz)).tolist() for n, xyz in corners.items()} for c in cameras}
     pixels["cam1"]["c"][0] += 40
     (tmp_path / "scene.json").write_text(json.dumps({"unit": "m", "points": corners, "cameras": pixels}))
-    write_cameras(Cameras(tuple(one.placed(np.eye(3), np.zeros(3)) for one in cameras)), tmp_path / "two.json")
+    write_cameras(Cameras(tuple(camera.placed(np.eye(3), np.zeros(3)) for camera in cameras)), tmp_path / "two.json")
     assert (
         run(
             "place",

@@ -53,8 +53,8 @@ def tool_files(folder: Path) -> dict[str, Path]:
 @pytest.mark.parametrize("is_told", [True, False])
 def test_right_poses_of_any_tool_get_an_ap_of_one(tmp_path: Path, capsys, tool: str, is_told: bool) -> None:
     truth, source, out = labelled(tmp_path), tool_files(tmp_path)[tool], tmp_path / "new" / "results.json"
-    told = ["--format", tool] if is_told else []
-    assert run("convert", source, "--gt", truth, "--out", out, *told) == 0
+    arguments = ["--format", tool] if is_told else []
+    assert run("convert", source, "--gt", truth, "--out", out, *arguments) == 0
     message = capsys.readouterr().out
     assert message.startswith(f"{out}: 2 poses in 1 photo, 17 keypoints (coco17), from ")
     assert run("audit", "--gt", truth, "--results", out, "--draws", 0, "--json", tmp_path / "audit.json") == 0
@@ -67,7 +67,7 @@ def test_mmposes_real_results_keep_their_ap(data_dir: Path, tmp_path: Path) -> N
     photos = {row["image_id"] for row in json.loads(source.read_text())}
     truth = whole | {
         "images": [image for image in whole["images"] if image["id"] in photos],
-        "annotations": [one for one in whole["annotations"] if one["image_id"] in photos],
+        "annotations": [annotation for annotation in whole["annotations"] if annotation["image_id"] in photos],
     }
     gt, out = samples.write(tmp_path / "gt.json", truth), tmp_path / "results.json"
     assert run("convert", source, "--format", "mmpose", "--gt", gt, "--out", out) == 0
@@ -100,10 +100,10 @@ def test_boxes_tracks_and_scores_are_kept(tmp_path: Path, capsys) -> None:
     capsys.readouterr()
     assert run("convert", files["mmpose"], "--out", tmp_path / "m.json") == 0
     assert "note: `score` of poses without their own score is the mean" in capsys.readouterr().err
-    read = read_results(tmp_path / "m.json")
+    results_file = read_results(tmp_path / "m.json")
     assert PEOPLE.score is not None
-    np.testing.assert_allclose(read.score, PEOPLE.score.mean(axis=1))
-    np.testing.assert_array_equal(read.poses.box_score, PEOPLE.pose_score)
+    np.testing.assert_allclose(results_file.score, PEOPLE.score.mean(axis=1))
+    np.testing.assert_array_equal(results_file.poses.box_score, PEOPLE.pose_score)
 
 
 def test_photos_without_numbers_are_counted_and_listed(tmp_path: Path, capsys) -> None:
@@ -131,8 +131,8 @@ def test_photos_without_numbers_are_counted_and_listed(tmp_path: Path, capsys) -
         assert images.read_text() == foreign
         assert not out.exists()
     images.unlink()
-    for other in ("-", "/dev/null"):
-        assert run("convert", tmp_path / "in", "--out", other) == 0
+    for text in ("-", "/dev/null"):
+        assert run("convert", tmp_path / "in", "--out", text) == 0
         assert "note: photos were counted, but --out is not a file" in capsys.readouterr().err
     assert not (Path("images.json").exists() or Path("/dev/images.json").exists())
     assert run("convert", tmp_path / "in", "--out", images) == 2
@@ -220,8 +220,8 @@ def test_spoilt_texts_get_one_clear_line_or_whole_results(tmp_path: Path, capsys
     for _ in range(150):
         content = text.encode()
         for _ in range(random.integers(1, 4)):
-            at, length = random.integers(0, len(content)), random.integers(0, 12)
-            content = content[:at] + pieces[random.integers(len(pieces))] + content[at + length :]
+            index, length = random.integers(0, len(content)), random.integers(0, 12)
+            content = content[:index] + pieces[random.integers(len(pieces))] + content[index + length :]
         source.write_bytes(content)
         code = run("convert", source, "--out", out, *options)
         complaint = capsys.readouterr().err

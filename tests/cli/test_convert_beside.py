@@ -15,10 +15,10 @@ from trustpose.skeletons import COCO_17, SKELETONS, Skeleton, read_skeleton, ske
 @pytest.mark.parametrize("name", SKELETONS)
 def test_every_skeleton_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
     one = SKELETONS[name]
-    read = read_skeleton(samples.write(tmp_path / "one.json", skeleton_value(one)))
-    assert (read.name, read.keypoints, read.edges) == (one.name, one.keypoints, one.edges)
-    assert (read.flip_pairs, read.sigmas_source) == (one.flip_pairs, one.sigmas_source)
-    assert read.has_sigmas == one.has_sigmas and (not one.has_sigmas or np.array_equal(read.sigmas, one.sigmas))
+    skeleton = read_skeleton(samples.write(tmp_path / "one.json", skeleton_value(one)))
+    assert (skeleton.name, skeleton.keypoints, skeleton.edges) == (one.name, one.keypoints, one.edges)
+    assert (skeleton.flip_pairs, skeleton.sigmas_source) == (one.flip_pairs, one.sigmas_source)
+    assert skeleton.has_sigmas == one.has_sigmas and (not one.has_sigmas or np.array_equal(skeleton.sigmas, one.sigmas))
 
 
 def test_sigmas_reach_the_audit(tmp_path: Path, capsys) -> None:
@@ -52,8 +52,8 @@ def test_it_is_written_where_asked_for_and_in_the_order_of_the_results(tmp_path:
     file = samples.write(tmp_path / "mine.json", skeleton_value(mine))
     sigmas = [round(0.01 * (i + 1), 2) for i in range(17)]
     assert run("convert", source, "--skeleton", file, "--sigmas", ",".join(map(str, sigmas)), "--out", out) == 0
-    read = read_skeleton(out.parent / "skeleton.json")
-    assert (read.name, read.keypoints, read.sigmas.tolist()) == (mine.name, mine.keypoints, sigmas)
+    skeleton = read_skeleton(out.parent / "skeleton.json")
+    assert (skeleton.name, skeleton.keypoints, skeleton.sigmas.tolist()) == (mine.name, mine.keypoints, sigmas)
     turned = samples.ground_truth(COCO_17.keypoints[::-1])
     gt, out = samples.write(tmp_path / "gt.json", turned), tmp_path / "turned" / "results.json"
     assert run("convert", source, "--gt", gt, "--skeleton", "coco17", "--out", out) == 0
@@ -62,26 +62,26 @@ def test_it_is_written_where_asked_for_and_in_the_order_of_the_results(tmp_path:
 
 def test_nothing_is_written_over(tmp_path: Path, capsys) -> None:
     source, out = tool_files(tmp_path)["mmpose"], tmp_path / "new" / "results.json"
-    beside = out.parent / "skeleton.json"
+    json_path = out.parent / "skeleton.json"
     short = {"name": "coco17", "keypoints": list(COCO_17.keypoints)}  # it has limbs and sigmas too
     for foreign in (json.dumps(short), "no JSON", "[]"):
         out.parent.mkdir(exist_ok=True)
-        beside.write_text(foreign)
+        json_path.write_text(foreign)
         assert run("convert", source, "--skeleton", "coco17", "--out", out) == 2
-        assert capsys.readouterr().err.startswith(f"trustpose: error: {beside}")
-        assert beside.read_text() == foreign and not out.exists()
+        assert capsys.readouterr().err.startswith(f"trustpose: error: {json_path}")
+        assert json_path.read_text() == foreign and not out.exists()
     same = json.dumps(skeleton_value(COCO_17), indent=4)
-    beside.write_text(same)
-    assert run("convert", source, "--skeleton", beside, "--out", out) == 0  # an input that says the same stays
-    assert beside.read_text() == same
+    json_path.write_text(same)
+    assert run("convert", source, "--skeleton", json_path, "--out", out) == 0  # an input that says the same stays
+    assert json_path.read_text() == same
     out.unlink()
-    assert run("convert", source, "--skeleton", beside, "--sigmas", "0.1", "--out", out) == 2
+    assert run("convert", source, "--skeleton", json_path, "--sigmas", "0.1", "--out", out) == 2
     assert "exists and lists other keypoints; choose another folder" in capsys.readouterr().err
-    assert beside.read_text() == same and not out.exists()
+    assert json_path.read_text() == same and not out.exists()
     assert run("convert", source, "--sigmas", "0.1", "--out", tmp_path / "other" / "skeleton.json") == 2
     assert "--out expects another name" in capsys.readouterr().err
-    for other in ("-", "/dev/null"):
-        assert run("convert", source, "--sigmas", "0.1", "--out", other) == 0
+    for name in ("-", "/dev/null"):
+        assert run("convert", source, "--sigmas", "0.1", "--out", name) == 0
         assert "note: --out is not a file next to which the keypoints" in capsys.readouterr().err
     assert not (Path("skeleton.json").exists() or Path("/dev/skeleton.json").exists())
 

@@ -17,11 +17,11 @@ def test_labels_become_a_ground_truth(tmp_path: Path, capsys: pytest.CaptureFixt
     expected = read_ground_truth(source)
     assert run("convert", source, "--out", tmp_path / "gt.json") == 0
     assert "3 people on 2 photos, a ground truth for --gt" in capsys.readouterr().out
-    read = read_ground_truth(tmp_path / "gt.json")
-    np.testing.assert_array_equal(read.truth.xy, expected.truth.xy)
-    np.testing.assert_array_equal(read.truth.v, V)
-    assert read.has_visibility and read.skeleton is expected.skeleton
-    np.testing.assert_array_equal(read.images.file_name, expected.images.file_name)
+    truth_file = read_ground_truth(tmp_path / "gt.json")
+    np.testing.assert_array_equal(truth_file.truth.xy, expected.truth.xy)
+    np.testing.assert_array_equal(truth_file.truth.v, V)
+    assert truth_file.has_visibility and truth_file.skeleton is expected.skeleton
+    np.testing.assert_array_equal(truth_file.images.file_name, expected.images.file_name)
     assert run("convert", source, "--out", tmp_path / "gt.parquet") == 0
     batches = [batch.truth for batch in open_truth(tmp_path / "gt.parquet", None, None).batches()]
     np.testing.assert_array_equal(np.concatenate([batch.v for batch in batches]), V)  # photos ascend: 7, 7, 12

@@ -37,8 +37,8 @@ def test_audit(tmp_path, capsys, option):
     small_files(tmp_path)
     with small_disk(tmp_path / "disk", "16k") as disk:
         fill(disk, leaving=4096)
-        given = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--draws", "0")
-        assert run("audit", *given, option, disk / "out") == 2
+        arguments = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--draws", "0")
+        assert run("audit", *arguments, option, disk / "out") == 2
         assert [entry.name for entry in disk.iterdir()] == ["other"]
     message = capsys.readouterr().err
     assert message == f"trustpose: error: {tmp_path / 'disk' / 'out'}: cannot be written ({FULL})\n"
@@ -51,10 +51,10 @@ def test_audit_writes_both_files_or_neither(tmp_path, outputs):
     small_files(tmp_path)
     with small_disk(tmp_path / "disk", "64k") as disk:
         fill(disk, leaving=32_768)
-        given = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--draws", "0")
-        assert run("audit", *given, outputs[0], disk / "first", outputs[1], disk / "second") == 2
+        arguments = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--draws", "0")
+        assert run("audit", *arguments, outputs[0], disk / "first", outputs[1], disk / "second") == 2
         assert [entry.name for entry in disk.iterdir()] == ["other"]
-        assert run("audit", *given, "--json", disk / "numbers") == 0, "there was room for the numbers"
+        assert run("audit", *arguments, "--json", disk / "numbers") == 0, "there was room for the numbers"
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full here")
@@ -62,9 +62,11 @@ def test_audit_writes_both_files_or_neither(tmp_path, outputs):
 def test_standard_output_that_is_full(tmp_path, words):
     """For every way to print: typer's, rich's, and a file written to it."""
     small_files(tmp_path)
-    given = words if words[0] != "suppress" else ["suppress", "--results", str(tmp_path / "results.json"), "--out", "-"]
+    arguments = (
+        words if words[0] != "suppress" else ["suppress", "--results", str(tmp_path / "results.json"), "--out", "-"]
+    )
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "trustpose", *given]
+        command = [sys.executable, "-m", "trustpose", *arguments]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (2, f"trustpose: error: standard output: cannot be written ({FULL})\n")
 
@@ -80,15 +82,15 @@ def test_standard_output_that_is_closed(tmp_path):
 def test_predict_goes_on_when_there_is_room(case, capsys):
     """Full at any file: the journal, pictures, results. The final files equal those of a run with enough space."""
     path, _ = case
-    given = ["predict", path / "photos", "--gt", path / "gt.json", "--model", path / "colours.onnx"]
-    assert run(*given, "--out", path / "whole") == 0
+    arguments = ["predict", path / "photos", "--gt", path / "gt.json", "--model", path / "colours.onnx"]
+    assert run(*arguments, "--out", path / "whole") == 0
     names = sorted(entry.name for entry in (path / "whole").iterdir())
     full_at = set()
     for room in (0, 8192, 16384, 32768):
         with small_disk(path / f"disk-{room}", "128k") as disk:
             fill(disk, leaving=room)
             capsys.readouterr()
-            code = run(*given, "--out", disk / "out")
+            code = run(*arguments, "--out", disk / "out")
             message = capsys.readouterr().err
             if code:
                 assert code == 2 and message.count("\n") == 1 and FULL in message
@@ -96,7 +98,7 @@ def test_predict_goes_on_when_there_is_room(case, capsys):
                 full_at.add(message.split(":")[2].rpartition("/")[2].partition(".")[2])
                 assert not list((disk / "out").glob(".*.part"))
                 make_room(disk, "1m")
-                assert run(*given, "--out", disk / "out", "--resume") == 0
+                assert run(*arguments, "--out", disk / "out", "--resume") == 0
             assert sorted(entry.name for entry in (disk / "out").iterdir()) == names
             for name in names:
                 assert (disk / "out" / name).read_bytes() == (path / "whole" / name).read_bytes(), name

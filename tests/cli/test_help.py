@@ -54,14 +54,14 @@ def test_every_example_is_understood(example: str) -> None:
 
 
 def completed(words: str) -> list[str]:
-    asked = {
+    options = {
         "_TRUSTPOSE_COMPLETE": "complete_bash",
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split(" ")) - 1),
     }
     program = "import sys; from trustpose.cli import main; sys.argv = ['trustpose']; main()"
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | asked, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | options, check=True, timeout=60)
     return done.stdout.split()
 
 
@@ -71,7 +71,9 @@ def test_the_shell_completes_commands_and_options() -> None:
 
 
 def options() -> dict[str, Any]:
-    return {f"{name} {option}": one for name, command in commands() for one in command.params for option in one.opts}
+    return {
+        f"{name} {option}": param for name, command in commands() for param in command.params for option in param.opts
+    }
 
 
 def offered(option: str, start: str = "") -> list[str]:

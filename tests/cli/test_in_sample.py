@@ -50,6 +50,6 @@ def test_ids_alone_do_not_say_that_photos_are_those_of_the_fit(folder, tmp_path,
 def test_the_record_overwrites_no_input(folder, tmp_path, capsys) -> None:
     (tmp_path / "out.json.calibrator.json").write_bytes((folder / "results.json").read_bytes())
     results = tmp_path / "out.json.calibrator.json"
-    given = ("--calibrator", folder / "one.cal", "--results", results, "--out", tmp_path / "out.json")
-    assert run("calibrate", "apply", *given) == 2 and "would be overwritten" in capsys.readouterr().err
+    arguments = ("--calibrator", folder / "one.cal", "--results", results, "--out", tmp_path / "out.json")
+    assert run("calibrate", "apply", *arguments) == 2 and "would be overwritten" in capsys.readouterr().err
     assert results.read_bytes() == (folder / "results.json").read_bytes()

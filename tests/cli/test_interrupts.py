@@ -65,8 +65,16 @@ def started(program: str, *words: str | Path) -> "subprocess.Popen[str]":
 )
 def test_in_an_import(tmp_path, module):
     small_files(tmp_path)
-    given = ("audit", "--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--json", tmp_path / "out")
-    running = started(AT_IMPORT, module, *given)
+    arguments = (
+        "audit",
+        "--gt",
+        tmp_path / "gt.json",
+        "--results",
+        tmp_path / "results.json",
+        "--json",
+        tmp_path / "out",
+    )
+    running = started(AT_IMPORT, module, *arguments)
     _, message = running.communicate(timeout=120)
     assert (running.returncode, message) == (130, "trustpose: interrupted\n")
     assert not (tmp_path / "out").exists()
@@ -76,8 +84,8 @@ def test_in_an_import(tmp_path, module):
 def test_at_any_time_of_an_audit(tmp_path, number):
     """During imports, reading, and the draws, which are too many to finish."""
     small_files(tmp_path)
-    given = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--json", tmp_path / "out")
-    many = [started(AFTER_THE_START, "audit", *given, "--draws", "100000000") for _ in range(5)]
+    arguments = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--json", tmp_path / "out")
+    many = [started(AFTER_THE_START, "audit", *arguments, "--draws", "100000000") for _ in range(5)]
     for running in many:
         assert running.stdout is not None and running.stdout.readline() == "ready\n"
     for running, delay in zip(many, (0.0, 0.1, 0.2, 0.5, 1.0), strict=True):
@@ -91,15 +99,15 @@ def test_at_any_time_of_an_audit(tmp_path, number):
 
 def test_predict_states_how_to_resume(case):
     path, _ = case
-    given = ["predict", path / "photos", "--gt", path / "gt.json", "--model", path / "colours.onnx"]
-    running = started(IN_A_PHOTO, *given, "--out", path / "out")
+    arguments = ["predict", path / "photos", "--gt", path / "gt.json", "--model", path / "colours.onnx"]
+    running = started(IN_A_PHOTO, *arguments, "--out", path / "out")
     _, message = running.communicate(timeout=120)
     assert running.returncode == 130
     assert message == "trustpose: interrupted; run the same command with --resume to continue\n"
     assert len((path / "out" / "results.json.journal").read_text().splitlines()) == 2
     for out, more in (("out", ["--resume"]), ("whole", [])):
         with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in (*given, "--out", path / out, *more)])
+            main([str(word) for word in (*arguments, "--out", path / out, *more)])
         assert not ended.value.code
     assert json.loads((path / "out" / "results.json").read_text()) == json.loads(
         (path / "whole" / "results.json").read_text()
@@ -109,9 +117,19 @@ def test_predict_states_how_to_resume(case):
 def test_where_it_is_ignored_it_stays_so(tmp_path):
     """As for background jobs of a shell script."""
     small_files(tmp_path)
-    given = ("audit", "--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--json", tmp_path / "out")
-    given += ("--draws", "0")
-    running = started("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" + AT_IMPORT, "jaxtyping", *given)
+    arguments = (
+        "audit",
+        "--gt",
+        tmp_path / "gt.json",
+        "--results",
+        tmp_path / "results.json",
+        "--json",
+        tmp_path / "out",
+    )
+    arguments += ("--draws", "0")
+    running = started(
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" + AT_IMPORT, "jaxtyping", *arguments
+    )
     assert running.communicate(timeout=120)[1] == "" and running.returncode == 0
     assert (tmp_path / "out").is_file()
 

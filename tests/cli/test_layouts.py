@@ -117,10 +117,12 @@ def test_ap_equals_pycocotools(layouts: Path, tmp_path: Path, name: str) -> None
     files = ["--gt", layouts / name, "--results", tmp_path / "results.json", "--json", tmp_path / "audit.json"]
     assert run("audit", *files, "--draws", 0, *options) == 0
     if options:
-        truth["categories"] = [one for one in truth["categories"] if one["name"] == "jaguar"]
+        truth["categories"] = [category for category in truth["categories"] if category["name"] == "jaguar"]
         of_category = truth["categories"][0]["id"]
-        truth["annotations"] = [one for one in truth["annotations"] if one["category_id"] == of_category]
-        results = [one for one in results if one["category_id"] == of_category]
+        truth["annotations"] = [
+            annotation for annotation in truth["annotations"] if annotation["category_id"] == of_category
+        ]
+        results = [result for result in results if result["category_id"] == of_category]
     for result in results:
         del result["bbox"]
     expected = pycocotools_numbers(copy.deepcopy(truth), results, SKELETONS[skeleton].sigmas)

@@ -26,19 +26,19 @@ def test_a_folder_run_with_such_a_photo(case, capsys):
     spec = json.loads((path / "colours.json").read_text())
     model.with_suffix(".json").write_text(json.dumps(spec | {"onnx": shown(model.name)}))
     (path / "colours.onnx").rename(model)
-    given = ["predict", path / "photos", "--gt", path / "gt.json", "--model", model, "--out", out]
-    assert run(*given) == 0
+    arguments = ["predict", path / "photos", "--gt", path / "gt.json", "--model", model, "--out", out]
+    assert run(*arguments) == 0
     assert shown(out.name) in capsys.readouterr().out
     assert sorted(entry.name for entry in out.iterdir()) == [f"{LATIN}.jpg", "none.jpg", "one.jpg", "results.json"]
     assert len(read_results(out / "results.json").poses) == 3
-    assert run(*given, "--resume") == 0
+    assert run(*arguments, "--resume") == 0
 
 
 def test_photos_that_are_counted(case):
     path, _ = case
     (path / "photos" / "two.jpg").rename(path / "photos" / f"{LATIN}.jpg")
-    given = ["predict", path / "photos", "--model", path / "colours.onnx", "--detector", "whole"]
-    assert run(*given, "--out", path / "out") == 0
+    arguments = ["predict", path / "photos", "--model", path / "colours.onnx", "--detector", "whole"]
+    assert run(*arguments, "--out", path / "out") == 0
     listed = [image["file_name"] for image in json.loads((path / "out" / "images.json").read_text())]
     assert str(path / "photos" / f"{shown(LATIN)}.jpg") in listed
 

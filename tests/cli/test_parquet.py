@@ -75,15 +75,15 @@ def test_converted_rows_are_unchanged(folder: Path, tmp_path: Path, name: str) -
 
 def test_results_become_parquet(folder: Path, tmp_path: Path) -> None:
     assert run("convert", folder / "results.json", "--format", "coco", "--out", tmp_path / "out.parquet") == 0
-    found = rows_in(tmp_path / "out.parquet")
-    assert [row["keypoints"] for row in found] == [row["keypoints"] for row in rows_in(folder / "results.json")]
+    rows = rows_in(tmp_path / "out.parquet")
+    assert [row["keypoints"] for row in rows] == [row["keypoints"] for row in rows_in(folder / "results.json")]
 
 
 def test_what_is_refused_names_it_and_writes_nothing(folder: Path, tmp_path: Path, capsys) -> None:
     apply = ["calibrate", "apply", "--calibrator", folder / "one.cal", "--results"]
     rows = rows_in(folder / "results.json")
     for row in rows:
-        row["keypoints"][2::3] = [100 * one for one in row["keypoints"][2::3]]
+        row["keypoints"][2::3] = [100 * keypoint for keypoint in row["keypoints"][2::3]]
     scaled = write_parts(tmp_path / "scaled", rows, np.random.default_rng(0))
     refused = {
         "another estimator, or another scale": [*apply, scaled, "--out", tmp_path / "a.parquet"],
@@ -114,9 +114,9 @@ def test_a_ground_truth_becomes_parquet_and_is_audited(folder: Path, tmp_path: P
     audit = ["audit", "--results", folder / "parts", "--json", tmp_path / "out.json", "--gt"]
     audit += [tmp_path / "gt.parquet", "--report", tmp_path / "page.html", "--metric", "pck", "--draws", "20"]
     assert run(*audit, "--results", folder / "results.json") == 0  # two files, compared
-    found = json.loads((tmp_path / "out.json").read_text())
-    assert all(comparison["difference"] == 0 for record in found for comparison in record["compare"])
-    assert found[0]["compare"] and "pck" in found[0]["localisation"] and found[0]["intervals"]["ap.AP"]
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert all(comparison["difference"] == 0 for record in content for comparison in record["compare"])
+    assert content[0]["compare"] and "pck" in content[0]["localisation"] and content[0]["intervals"]["ap.AP"]
     assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
     capsys.readouterr()
     assert run("convert", tmp_path / "gt.json", "--out", tmp_path / "b.parquet", "--sigmas", "0.1") == 2

@@ -16,19 +16,19 @@ from trustpose.io.coco.results import read_results
 @pytest.mark.parametrize("format_", ["csv", "parquet"])
 def test_results_as_a_table(case, format_):
     path, _ = case
-    given = (path / "photos", "--gt", path / "gt.json", "--no-draw", *common(path))
-    assert run(*given)[0] == 0
-    code, output = run(*given, "--format", format_, "--overwrite")
+    arguments = (path / "photos", "--gt", path / "gt.json", "--no-draw", *common(path))
+    assert run(*arguments)[0] == 0
+    code, output = run(*arguments, "--format", format_, "--overwrite")
     table = path / "out" / f"results.{format_}"
     assert code == 0 and str(table) in output
-    expected, found = read_results(path / "out" / "results.json"), read_results(table)
-    np.testing.assert_array_equal(found.poses.xy, expected.poses.xy)
-    np.testing.assert_array_equal(found.score, expected.score)
-    assert run(*given, "--tidy", "--overwrite")[0] == 0
+    expected, results_file = read_results(path / "out" / "results.json"), read_results(table)
+    np.testing.assert_array_equal(results_file.poses.xy, expected.poses.xy)
+    np.testing.assert_array_equal(results_file.score, expected.score)
+    assert run(*arguments, "--tidy", "--overwrite")[0] == 0
     rows = json.loads((path / "out" / "results.json").read_text())
     assert len(rows) == 3 * 17 and rows[0]["name"] == "nose" and rows[0]["file_name"] in IDS
     with pytest.raises(InputError, match="--format: expected one of json, csv, parquet"):
-        run(*given, "--format", "xlsx", "--overwrite")
+        run(*arguments, "--format", "xlsx", "--overwrite")
 
 
 def test_results_and_pictures(case):
@@ -37,8 +37,8 @@ def test_results_and_pictures(case):
     assert code == 0 and "3 people on 3 photos" in output and "3 pictures" in output
     poses = read_results(path / "out" / "results.json").poses
     assert sorted(poses.annotation_id) == [110, 120, 121]
-    for number, places in zip(poses.annotation_id.tolist(), poses.xy, strict=True):
-        assert np.abs(places - xy[number]).max() < 5
+    for number, positions in zip(poses.annotation_id.tolist(), poses.xy, strict=True):
+        assert np.abs(positions - xy[number]).max() < 5
     names = sorted(entry.name for entry in (path / "out").iterdir())
     assert names == ["none.jpg", "one.jpg", "results.json", "two.jpg"]
     photo, drawn = cv2.imread(str(path / "photos" / "one.png")), cv2.imread(str(path / "out" / "one.jpg"))
@@ -47,14 +47,14 @@ def test_results_and_pictures(case):
 
 def test_styles_of_pictures(case):
     path, _ = case
-    given = (path / "photos" / "two.jpg", "--gt", path / "gt.json", *common(path))
+    arguments = (path / "photos" / "two.jpg", "--gt", path / "gt.json", *common(path))
     found = {}
     for style in ("trust", "parts", "people"):
-        assert run(*given, "--style", style, "--overwrite")[0] == 0
+        assert run(*arguments, "--style", style, "--overwrite")[0] == 0
         found[style] = (path / "out" / "two.jpg").read_bytes()
     assert found["people"] != found["parts"] != found["trust"]
     with pytest.raises(InputError, match="style: expected trust, parts or people, got 'rainbow'"):
-        run(*given, "--style", "rainbow", "--overwrite")
+        run(*arguments, "--style", "rainbow", "--overwrite")
 
 
 def test_people_with_only_a_box_on_request(case):
@@ -130,7 +130,7 @@ def test_people_that_are_found(case):
     poses = read_results(path / "out" / "results.json").poses
     assert code == 0 and "4 people on 2 photos" in output and poses.image_id.tolist() == [1, 1, 2, 2]
     images = json.loads((path / "out" / "images.json").read_text())
-    assert images == [{"id": at, "file_name": str(source)} for at, source in enumerate(sources, 1)]
+    assert images == [{"id": index, "file_name": str(source)} for index, source in enumerate(sources, 1)]
     np.testing.assert_allclose(poses.box_score, [0.9, 0.4] * 2, atol=1e-6)
     rows = json.loads((path / "out" / "results.json").read_text())
     np.testing.assert_allclose([row["score"] for row in rows], poses.pose_score * poses.box_score)
@@ -152,17 +152,17 @@ def test_people_that_are_found(case):
 
 def test_an_earlier_run_is_not_overwritten_in_silence(case):
     path, _ = case
-    given = (path / "photos", "--gt", path / "gt.json", "--no-draw", *common(path))
-    assert run(*given)[0] == 0
+    arguments = (path / "photos", "--gt", path / "gt.json", "--no-draw", *common(path))
+    assert run(*arguments)[0] == 0
     before = {entry.name: entry.read_bytes() for entry in (path / "out").iterdir()}
     assert "results.json" in before
     message = r"out: holds results.json of an earlier run; --resume continues it, --overwrite replaces it, or choose"
     with pytest.raises(InputError, match=message):
-        run(*given, "--codec", "dark")
+        run(*arguments, "--codec", "dark")
     assert {entry.name: entry.read_bytes() for entry in (path / "out").iterdir()} == before
-    assert run(*given, "--resume")[0] == 0
+    assert run(*arguments, "--resume")[0] == 0
     assert (path / "out" / "results.json").read_bytes() == before["results.json"]
-    assert run(*given, "--codec", "dark", "--overwrite")[0] == 0
+    assert run(*arguments, "--codec", "dark", "--overwrite")[0] == 0
     assert (path / "out" / "results.json").read_bytes() != before["results.json"]
 
 
@@ -174,22 +174,22 @@ def test_what_an_overwriting_run_leaves_is_named(case):
     (out / "film").mkdir()
     (out / "film" / "results.json").write_text("[]")
     (out / "notes.txt").write_text("mine")
-    one = (path / "photos" / "one.png", "--gt", path / "gt.json", *common(path))
-    code, output = run(*one, "--overwrite")
+    arguments = (path / "photos" / "one.png", "--gt", path / "gt.json", *common(path))
+    code, output = run(*arguments, "--overwrite")
     message = (
         f"trustpose: 3 files not of this run left as before: {out / 'film'}, {out / 'none.jpg'}, {out / 'two.jpg'}"
     )
     assert code == 0 and message in output.splitlines()
-    left = {entry.name for entry in out.iterdir()}
-    assert left == {"film", "none.jpg", "notes.txt", "one.jpg", "results.json", "two.jpg"}
-    assert "images.json" not in left, "its ids would be wrong for these results"
+    names = {entry.name for entry in out.iterdir()}
+    assert names == {"film", "none.jpg", "notes.txt", "one.jpg", "results.json", "two.jpg"}
+    assert "images.json" not in names, "its ids would be wrong for these results"
     for name in ("none.jpg", "two.jpg"):
         (out / name).unlink()
     (out / "film" / "results.json").unlink()
-    assert "left as before" not in run(*one, "--overwrite")[1]
+    assert "left as before" not in run(*arguments, "--overwrite")[1]
     for number in range(5):
         (out / f"{number}.jpg").write_bytes(b"")
-    output = run(*one, "--overwrite", "--no-draw")[1]
+    output = run(*arguments, "--overwrite", "--no-draw")[1]
     assert f"6 files not of this run left as before: {out / '0.jpg'}, {out / '1.jpg'}, {out / '2.jpg'}, …" in output
     beside = run(path / "photos", "--detector", "whole", "--model", path / "colours.onnx", "--out", path / "photos",
                  "--no-draw", "--overwrite")[1]  # fmt: skip
@@ -203,5 +203,5 @@ def test_another_codec(case):
     run(path / "photos", "--gt", path / "gt.json", "--no-draw", "--overwrite", *common(path))
     plain = read_results(path / "out" / "results.json").poses
     assert np.abs(dark.xy - plain.xy).max() > 1e-3
-    for number, places in zip(dark.annotation_id.tolist(), dark.xy, strict=True):
-        assert np.abs(places - xy[number]).max() < 5
+    for number, positions in zip(dark.annotation_id.tolist(), dark.xy, strict=True):
+        assert np.abs(positions - xy[number]).max() < 5

@@ -39,12 +39,19 @@ def files(tmp_path):
     photo.parent.mkdir()
     cv2.imwrite(str(photo), np.zeros((60, 80, 3), np.uint8))
     people = [
-        {"id": 5 + at, "image_id": 7, "category_id": 1, "keypoints": [9, 9, 2] * 17, "num_keypoints": 17, "iscrowd": 0}
-        | {"bbox": [10 * at, 5, 20, 30], "area": 300}
-        for at in range(2)
+        {
+            "id": 5 + index,
+            "image_id": 7,
+            "category_id": 1,
+            "keypoints": [9, 9, 2] * 17,
+            "num_keypoints": 17,
+            "iscrowd": 0,
+        }
+        | {"bbox": [10 * index, 5, 20, 30], "area": 300}
+        for index in range(2)
     ]
     images = [{"id": 7, "file_name": photo.name, "width": 80, "height": 60}]
-    category = {"id": 1, "name": "person", "keypoints": [f"k{at}" for at in range(17)], "skeleton": []}
+    category = {"id": 1, "name": "person", "keypoints": [f"k{index}" for index in range(17)], "skeleton": []}
     gt = tmp_path / "gt.json"
     gt.write_text(json.dumps({"images": images, "annotations": people, "categories": [category]}))
     return model, photo, gt
@@ -72,7 +79,7 @@ def test_by_itself(files, tmp_path):
 
 def test_options_that_it_lacks(files, tmp_path):
     model, photo, gt = files
-    where = ("--out", tmp_path / "out")
+    arguments = ("--out", tmp_path / "out")
     for options, message in (
         (("--flip",), "takes no option 'flip'; its options are"),
         (("--codec", "dark"), "takes no option 'codec'"),
@@ -81,7 +88,7 @@ def test_options_that_it_lacks(files, tmp_path):
         (("--boxes", gt, "--detector", "whole"), "both give the people's boxes"),
     ):
         with pytest.raises(InputError, match=message):
-            _run(photo, "--model", f"mediapipe:{model}", *options, *where)
+            _run(photo, "--model", f"mediapipe:{model}", *options, *arguments)
     with pytest.raises(InputError, match="skeleton: applies only to another package's estimator"):
-        _run(photo, "--model", "network.onnx", "--gt", gt, "--skeleton", "coco17", *where)
+        _run(photo, "--model", "network.onnx", "--gt", gt, "--skeleton", "coco17", *arguments)
     assert not (tmp_path / "out").exists()

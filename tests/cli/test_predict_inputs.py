@@ -55,7 +55,7 @@ def test_a_folder_with_a_video(folder):
         assert (folder / "python" / name).read_bytes() == (folder / "out" / name).read_bytes()
     poses = tp.load(folder / "colours.onnx", detector="whole")(folder / "photos")
     photos, film = (read_results(folder / "out" / name).poses for name in ("results.json", "film/results.json"))
-    by_name = [poses.photo(one).name.rpartition("/")[2] for one in range(6)]
+    by_name = [poses.photo(index).name.rpartition("/")[2] for index in range(6)]
     assert by_name == ["film.mp4, frame 0", "film.mp4, frame 1", "film.mp4, frame 2", "none.png", "one.png", "two.jpg"]
     np.testing.assert_array_equal(poses.xy, np.concatenate([film.xy, photos.xy]))
     np.testing.assert_array_equal(poses.score, np.concatenate([film.score, photos.score]))
@@ -96,10 +96,10 @@ def test_photos_and_videos_at_addresses(folder):
         code, output = run(*names, *WHOLE, *common(folder))
         assert code == 0, output
         refused("out: holds results.json of an earlier run", names[0], *WHOLE, *common(folder))
-        other = (*WHOLE, "--model", folder / "colours.onnx", "--out", folder / "other")
-        refused(r"none\.jpg: the server answers 404", f"{address}/none.jpg", *other)
-        refused("expected an address with http or https, not ftp", "ftp://a/b.jpg", *other)
-        refused(r"http://127\.0\.0\.1:1/a\.jpg: cannot be reached \(", "http://127.0.0.1:1/a.jpg", *other)
+        arguments = (*WHOLE, "--model", folder / "colours.onnx", "--out", folder / "other")
+        refused(r"none\.jpg: the server answers 404", f"{address}/none.jpg", *arguments)
+        refused("expected an address with http or https, not ftp", "ftp://a/b.jpg", *arguments)
+        refused(r"http://127\.0\.0\.1:1/a\.jpg: cannot be reached \(", "http://127.0.0.1:1/a.jpg", *arguments)
         server.shutdown()
     kept = [name for name in files_in(folder / "out") if name.startswith("downloads/")]
     assert kept == ["downloads/14.png", "downloads/film.mp4", "downloads/one.png"]
@@ -112,14 +112,14 @@ def test_photos_and_videos_at_addresses(folder):
 
 def test_a_window_needs_one(case, monkeypatch):
     path, _ = case
-    given = (path / "photos", "--show", *WHOLE, *common(path))
+    arguments = (path / "photos", "--show", *WHOLE, *common(path))
     monkeypatch.setattr(cv2, "getBuildInformation", lambda: "  GUI:                           NONE\n")
-    refused("--show: this OpenCV has no windows", *given)
+    refused("--show: this OpenCV has no windows", *arguments)
     monkeypatch.setattr(cv2, "getBuildInformation", lambda: "  GUI:                           QT5\n    QT: YES")
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    refused("--show: there is no display", *given)
+    refused("--show: there is no display", *arguments)
     assert not (path / "out").exists()
 
 
@@ -130,9 +130,9 @@ def test_what_the_window_shows(folder, monkeypatch):
     monkeypatch.setattr(cv2, "imshow", lambda _, picture: pictures.append(picture))
     monkeypatch.setattr(cv2, "waitKey", lambda _: keys.pop() if keys else -1)
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
-    given = (folder / "photos", *WHOLE, "--model", folder / "colours.onnx")
-    run(*given, "--out", folder / "plain")
-    code, _ = run(*given, "--out", folder / "out", "--show")
+    arguments = (folder / "photos", *WHOLE, "--model", folder / "colours.onnx")
+    run(*arguments, "--out", folder / "plain")
+    code, _ = run(*arguments, "--out", folder / "out", "--show")
     assert code == 0 and len(pictures) == 6 and files_in(folder / "plain") == files_in(folder / "out")
     assert [picture.shape[:2] for picture in pictures[3:]] == [(128, 160)] * 3
     photo = cv2.imread(str(folder / "photos" / "none.png"))
@@ -141,8 +141,8 @@ def test_what_the_window_shows(folder, monkeypatch):
         if name.endswith(".mp4"):  # its bytes differ from run to run
             continue
         assert (folder / "plain" / name).read_bytes() == (folder / "out" / name).read_bytes()
-    run(*given, "--out", folder / "shown", "--show", "--no-draw")
+    run(*arguments, "--out", folder / "shown", "--show", "--no-draw")
     assert len(pictures) == 12 and "one.jpg" not in files_in(folder / "shown")
     keys.append(ord("q"))
     with pytest.raises(Interrupted, match="--resume"):
-        run(*given, "--out", folder / "closed", "--show")
+        run(*arguments, "--out", folder / "closed", "--show")

@@ -23,10 +23,10 @@ def folder(data_dir, tmp_path_factory) -> Path:
     """Photos of `dev` with gt.json, SimplePose's results on them, one.cal fitted alone and two.cal with TinyPose."""
     folder = tmp_path_factory.mktemp("opinions")
     truth = json.loads((data_dir / "coco" / "dev_gt.json").read_text())
-    people = {one["image_id"] for one in truth["annotations"] if one["num_keypoints"]}
+    people = {annotation["image_id"] for annotation in truth["annotations"] if annotation["num_keypoints"]}
     truth["images"] = [image for image in truth["images"] if image["id"] in people][:PHOTOS]
     ids = {image["id"] for image in truth["images"]}
-    truth["annotations"] = [one for one in truth["annotations"] if one["image_id"] in ids]
+    truth["annotations"] = [annotation for annotation in truth["annotations"] if annotation["image_id"] in ids]
     (folder / "gt.json").write_text(json.dumps(truth))
     (folder / "photos").mkdir()
     for image in truth["images"]:
@@ -182,7 +182,7 @@ def test_calibrate_refuses(folder, data_dir, tmp_path, capsys, more, message) ->
     code = run("calibrate", "apply", "--calibrator", folder / "two.cal", "--results", folder / "out" / "results.json",
                "--out", tmp_path / "x.json", *more)  # fmt: skip
     error = capsys.readouterr().err
-    assert code == 2 and any(one in error for one in message.split("|"))
+    assert code == 2 and any(word in error for word in message.split("|"))
 
 
 def test_resume_needs_the_same_calibrator(folder, data_dir, capsys) -> None:
@@ -203,15 +203,15 @@ def test_a_bundled_calibrator_is_for_its_own_network(folder, data_dir, capsys) -
     assert predict(folder, data_dir, "shipped", "--calibrator", "shipped:simplepose") == 0
     expected = tp.Calibrator.load("shipped:simplepose")(read_results(folder / "out" / "results.json").poses)
     np.testing.assert_allclose([row["pose_quality"] for row in rows_of(folder / "shipped")], expected.pose_quality)
-    other = ("--calibrator", "shipped:pp-tinypose")
-    assert predict(folder, data_dir, "refused", *other) == 2
+    arguments = ("--calibrator", "shipped:pp-tinypose")
+    assert predict(folder, data_dir, "refused", *arguments) == 2
     assert "shipped:pp-tinypose: is for pp-tinypose, but " in capsys.readouterr().err
     assert predict(folder, data_dir, "refused", "--calibrator", "shipped:mediapipe") == 2
-    assert predict(folder, data_dir, "refused", *other, "--estimator", "simplepose") == 2
+    assert predict(folder, data_dir, "refused", *arguments, "--estimator", "simplepose") == 2
     assert "was fitted on the estimator 'pp-tinypose', not on 'simplepose'" in capsys.readouterr().err
     assert predict(folder, data_dir, "refused", "--calibrator", "shipped:none") == 2
     assert not (folder / "refused").exists()
-    assert predict(folder, data_dir, "said", *other, "--estimator", "pp-tinypose") == 0
+    assert predict(folder, data_dir, "said", *arguments, "--estimator", "pp-tinypose") == 0
 
 
 def test_apply_takes_a_bundled_calibrator(folder, tmp_path) -> None:

@@ -16,14 +16,14 @@ from trustpose.io.coco.results import read_results
 @pytest.mark.parametrize("flow", [(), ("--flow",)], ids=["", "flow"])
 def test_people_have_the_same_id_in_every_frame_also_when_resumed(video, monkeypatch, flow):
     rows = json.loads((video / "frames.json").read_text())
-    turned = [row for at in range(0, len(rows), 2) for row in (rows[at : at + 2])[:: -1 if at % 4 else 1]]
+    turned = [row for index in range(0, len(rows), 2) for row in (rows[index : index + 2])[:: -1 if index % 4 else 1]]
     (video / "turned.json").write_text(json.dumps(turned))
     arguments = (video / "film.mp4", "--boxes", video / "turned.json", "--model", video / "colours.onnx", "--track")
     run(*arguments, *flow, "--out", video / "whole", "--no-draw")
     poses = read_results(video / "whole" / "results.json").poses
     assert poses.image_id.tolist() == [0, 0, 1, 1, 2, 2, 4, 4] and set(poses.track_id.tolist()) == {1, 2}
-    left = poses.xy[..., 0].mean(axis=1) < poses.xy[..., 0].mean()
-    assert len(np.unique(poses.track_id[left])) == 1
+    mask = poses.xy[..., 0].mean(axis=1) < poses.xy[..., 0].mean()
+    assert len(np.unique(poses.track_id[mask])) == 1
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
         with pytest.raises(Interrupted, match="same command with --resume to continue"):

@@ -32,18 +32,18 @@ def _run(*arguments):
 @pytest.fixture
 def case(tmp_path):
     """A photo of three people, their truth and detections with scores, a model with trust."""
-    photo, places, boxes = photo_of_people(3, seed=1)
+    photo, positions, boxes = photo_of_people(3, seed=1)
     cv2.imwrite(str(tmp_path / "1.png"), photo[..., ::-1])
     people = []
-    for at, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
-        labels = [float(n) for point in places[at] for n in (*point, 2)]
-        common = {"image_id": 1, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": 0.5 + at / 10}
-        people.append({"id": at + 1, "iscrowd": 0, "area": 1e4, "keypoints": labels, "num_keypoints": 17, **common})
+    for index, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
+        labels = [float(n) for point in positions[index] for n in (*point, 2)]
+        common = {"image_id": 1, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": 0.5 + index / 10}
+        people.append({"id": index + 1, "iscrowd": 0, "area": 1e4, "keypoints": labels, "num_keypoints": 17, **common})
     images = [{"id": 1, "file_name": "1.png", "width": photo.shape[1], "height": photo.shape[0]}]
     category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}
     truth = {"images": images, "annotations": people, "categories": [category]}
     (tmp_path / "gt.json").write_text(json.dumps(truth))
-    detections = [{name: one[name] for name in ("image_id", "category_id", "bbox", "score")} for one in people]
+    detections = [{name: person[name] for name in ("image_id", "category_id", "bbox", "score")} for person in people]
     (tmp_path / "boxes.json").write_text(json.dumps(detections))
     spec = ModelSpec.read(write_network(tmp_path / "source"))
     save_trust_folder(tmp_path / "model", spec, PeaksHead(), {}, Fitted("peaks", "box", {"people": 3}))
@@ -62,11 +62,11 @@ def test_results_with_trust(case):
     poses = tp.load(path / "model")(photo, boxes)
     order = [poses.box[:, 0].tolist().index(row["bbox"][0]) for row in rows]
     assert sorted(order) == [0, 1, 2]
-    for row, at in zip(rows, order, strict=True):
-        np.testing.assert_allclose(row["keypoint_quality"], poses.quality[at], atol=1e-6)
-        np.testing.assert_allclose(row["visibility"], poses.visibility[at], atol=1e-6)
-        assert row["pose_quality"] == pytest.approx(poses.pose_quality[at], abs=1e-6)
-        assert row["bbox_score"] == 0.5 + at / 10
+    for row, index in zip(rows, order, strict=True):
+        np.testing.assert_allclose(row["keypoint_quality"], poses.quality[index], atol=1e-6)
+        np.testing.assert_allclose(row["visibility"], poses.visibility[index], atol=1e-6)
+        assert row["pose_quality"] == pytest.approx(poses.pose_quality[index], abs=1e-6)
+        assert row["bbox_score"] == 0.5 + index / 10
         assert row["score"] == row["pose_quality"] * row["bbox_score"]
         assert row["pose_score"] == pytest.approx(np.mean(row["keypoints"][2::3])) != row["score"]
     plain = _run(*_common(path, "source/colours.onnx", "plain"), "--boxes", path / "boxes.json")

@@ -44,8 +44,8 @@ def test_a_video(video, monkeypatch):
     with Video(video / "film.mp4") as before, Video(video / "whole" / "film.mp4") as after:
         assert (before.frame_rate, before.width, before.height) == (after.frame_rate, after.width, after.height)
         changed = [
-            (np.abs(one.astype(int) - other).max(axis=2) > 60).mean()
-            for (_, one), (_, other) in zip(before.frames(), after.frames(), strict=True)
+            (np.abs(first.astype(int) - second).max(axis=2) > 60).mean()
+            for (_, first), (_, second) in zip(before.frames(), after.frames(), strict=True)
         ]
     assert [change > 0.01 for change in changed] == [True, True, True, False, True, False]
     with monkeypatch.context() as patch:
@@ -63,7 +63,7 @@ def test_a_video(video, monkeypatch):
 def test_people_keep_their_colours_in_a_video(video, monkeypatch):
     """Boxes in another order in every second frame, and a run that is resumed in the middle, change no colour."""
     rows = json.loads((video / "frames.json").read_text())
-    turned = [row for at in range(0, len(rows), 2) for row in (rows[at : at + 2])[:: -1 if at % 4 else 1]]
+    turned = [row for index in range(0, len(rows), 2) for row in (rows[index : index + 2])[:: -1 if index % 4 else 1]]
     (video / "turned.json").write_text(json.dumps(turned))
     arguments = (video / "film.mp4", "--model", video / "colours.onnx", "--style", "people", "--boxes")
     run(*arguments, video / "frames.json", "--out", video / "whole")

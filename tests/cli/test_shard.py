@@ -97,15 +97,15 @@ def test_invalid_input_is_reported(tmp_path):
 
 
 def test_killed_and_run_again(tmp_path):
-    given = (*write_coco(tmp_path, photos=12),)
-    shard_photos(*given, tmp_path / "whole", shard_size="30KB")
-    running = start(lambda: shard_photos(*given, tmp_path / "out", shard_size="30KB"), tmp_path / "errors")
+    arguments = (*write_coco(tmp_path, photos=12),)
+    shard_photos(*arguments, tmp_path / "whole", shard_size="30KB")
+    running = start(lambda: shard_photos(*arguments, tmp_path / "out", shard_size="30KB"), tmp_path / "errors")
     while running.is_alive() and not (tmp_path / ".out.part" / "people-000003.tar.json").exists():
         time.sleep(0.001)
     running.kill()
     wait(running)
     if not (tmp_path / "out").exists():  # on a fast machine it may have come through
-        shard_photos(*given, tmp_path / "out", shard_size="30KB")
+        shard_photos(*arguments, tmp_path / "out", shard_size="30KB")
     whole, again = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("whole", "out"))
     assert whole == again and len(whole) > 6
     assert json.loads(again["index.json"])["people"] == 24

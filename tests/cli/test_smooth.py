@@ -17,8 +17,8 @@ POSES, TRUE = walk(0, frames=30)
 
 def written(folder: Path, poses: Poses) -> Path:
     rows = poses.to_coco()
-    for at, row in enumerate(rows):
-        row["note"] = at
+    for index, row in enumerate(rows):
+        row["note"] = index
     path = folder / "results.json"
     path.write_text(json.dumps(rows))
     return path
@@ -37,13 +37,13 @@ def test_rows_are_smoothed_and_keep_what_else_they_have(tmp_path: Path, capsys: 
             name: value for name, value in given.items() if name not in changed
         }
         assert row["keypoints"][2::3] == given["keypoints"][2::3] and len(row["keypoint_std"]) == 17
-    read = read_results(out).poses
-    order = np.argsort(read.image_id)
+    poses = read_results(out).poses
+    order = np.argsort(poses.image_id)
     expected = smooth(POSES[np.r_[0:12, 15:30]])
-    np.testing.assert_allclose(read.xy, expected.poses.xy)
-    np.testing.assert_allclose(read.quality, expected.poses.quality)
-    assert mean_error(read[order], TRUE) < mean_error(POSES, TRUE)
-    assert read.missing is None and (read.track_id == 5).all()
+    np.testing.assert_allclose(poses.xy, expected.poses.xy)
+    np.testing.assert_allclose(poses.quality, expected.poses.quality)
+    assert mean_error(poses[order], TRUE) < mean_error(POSES, TRUE)
+    assert poses.missing is None and (poses.track_id == 5).all()
     np.testing.assert_allclose([row["keypoint_std"] for row in after], expected.std, atol=5.1e-4)
     assert run("audit", "--gt", _truth(tmp_path), "--results", out) == 0
 
@@ -65,7 +65,7 @@ def _truth(folder: Path) -> Path:
     ]
     assert POSES.skeleton is not None
     person = {"id": 1, "name": "person", "keypoints": list(POSES.skeleton.keypoints)}
-    truth = {"images": [{"id": one} for one in range(30)], "annotations": people, "categories": [person]}
+    truth = {"images": [{"id": index} for index in range(30)], "annotations": people, "categories": [person]}
     (folder / "gt.json").write_text(json.dumps(truth))
     return folder / "gt.json"
 
@@ -93,8 +93,8 @@ def test_keypoints_of_any_number_as_deeplabcut_has_them(tmp_path: Path, capsys: 
     assert run("convert", tmp_path / "clip.csv", "--out", tmp_path / "results.json") == 0
     assert run("smooth", tmp_path / "results.json", "--out", tmp_path / "out.json") == 0
     assert "keypoint_std covers jitter and motion alone" in capsys.readouterr().err
-    found = read_results(tmp_path / "out.json").poses
-    assert found.xy.shape == (30, 4, 2) and mean_error(found, TRUE[:, :4]) < mean_error(
+    poses = read_results(tmp_path / "out.json").poses
+    assert poses.xy.shape == (30, 4, 2) and mean_error(poses, TRUE[:, :4]) < mean_error(
         POSES.take_keypoints(np.arange(4)), TRUE[:, :4]
     )
     rows = [row | {"keypoint_quality": [0.9] * 4} for row in json.loads((tmp_path / "results.json").read_text())]
@@ -112,7 +112,9 @@ def test_frames_with_texts_for_ids(tmp_path: Path) -> None:
         row["image_id"] = f"cam/{row['image_id']:03}.jpg"
     results, images = tmp_path / "results.json", tmp_path / "images.json"
     results.write_text(json.dumps(rows))
-    images.write_text(json.dumps([{"id": f"cam/{one:03}.jpg", "file_name": f"cam/{one:03}.jpg"} for one in range(30)]))
+    images.write_text(
+        json.dumps([{"id": f"cam/{index:03}.jpg", "file_name": f"cam/{index:03}.jpg"} for index in range(30)])
+    )
     assert run("smooth", results, "--images", images, "--out", tmp_path / "out.json") == 0
     after = json.loads((tmp_path / "out.json").read_text())
     assert [row["image_id"] for row in after[27:]] == ["cam/012.jpg", "cam/013.jpg", "cam/014.jpg"]

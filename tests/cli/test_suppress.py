@@ -65,7 +65,9 @@ def test_ranked_by_another_field_or_a_product(results):
     path, rows = results
     out = path.with_name("out.json")
     _run(suppress, "--results", path, "--out", out, "--score", "pose_quality")
-    expected = [rows[at] | {"score": rows[at]["pose_quality"], "pose_score": rows[at]["score"]} for at in (1, 2)]
+    expected = [
+        rows[index] | {"score": rows[index]["pose_quality"], "pose_score": rows[index]["score"]} for index in (1, 2)
+    ]
     assert json.loads(out.read_text()) == expected
     _run(suppress, "--results", path, "--out", out, "--score", "pose_quality * bbox_score", "--method", "none")
     assert [row["score"] for row in json.loads(out.read_text())] == [0.2 * 0.5, 0.7 * 0.9, 0.1 * 0.25]
@@ -77,8 +79,8 @@ def test_ranked_by_another_field_or_a_product(results):
 def test_soft_methods_keep_all_and_lower_scores(results, method):
     path, rows = results
     out = path.with_name("out.json")
-    given = ("--method", method, "--threshold", "0.5", "--area", "keypoints", "--in-vis-threshold", "0.4")
-    output = _run(suppress, "--results", path, "--out", out, *given)
+    arguments = ("--method", method, "--threshold", "0.5", "--area", "keypoints", "--in-vis-threshold", "0.4")
+    output = _run(suppress, "--results", path, "--out", out, *arguments)
     assert "3 of 3 poses kept, 1 with a lower score" in output
     poses = read_results(path).poses
     scores = np.array([row["score"] for row in rows])
@@ -88,7 +90,7 @@ def test_soft_methods_keep_all_and_lower_scores(results, method):
     assert written[1]["score"] < 0.5 * rows[1]["score"]
     assert [row["pose_score"] for row in written] == scores.tolist()  # the estimator's own
     again = path.with_name("again.json")
-    _run(suppress, "--results", out, "--out", again, *given)
+    _run(suppress, "--results", out, "--out", again, *arguments)
     assert [row["pose_score"] for row in json.loads(again.read_text())] == scores.tolist()
 
 
@@ -104,8 +106,8 @@ def test_the_distance_of_pose_nms(results):
         ("alphapose", ALPHAPOSE, ALPHAPOSE_THRESHOLD),
     ):
         _run(suppress, "--results", path, "--out", out, "--method", "pose-nms", "--distance", given)
-        how = {"method": "pose-nms", "threshold": threshold, "sigmas": COCO_17.sigmas, "area": "crop"}
-        found = run(poses, scores, **how, distance=distance)
+        options = {"method": "pose-nms", "threshold": threshold, "sigmas": COCO_17.sigmas, "area": "crop"}
+        found = run(poses, scores, **options, distance=distance)
         assert [row["image_id"] for row in json.loads(out.read_text())] == poses.image_id[found.keep].tolist()
         kept[given] = int(found.keep.sum())
     assert kept == {"0.3,1,1": 2, "0.3, 1e-4, 5": 3, "alphapose": 2}
@@ -120,7 +122,7 @@ def _exit(capsys, *arguments) -> tuple[int, str]:
 def test_wrong_input_is_one_line(results, capsys):
     path, rows = results
     out = path.with_name("out.json")
-    given = ("suppress", "--results", path, "--out", out)
+    options = ("suppress", "--results", path, "--out", out)
     mistakes = {
         ("--method", "nms"): "method: expected one of none, oks-nms",
         ("--threshold", "1.1"): "oks-nms expects an OKS from 0 to 1, got 1.1",
@@ -137,12 +139,12 @@ def test_wrong_input_is_one_line(results, capsys):
         ("--out", str(path)): "would be overwritten",
     }
     for arguments, expected in mistakes.items():
-        code, message = _exit(capsys, *given, *arguments)
+        code, message = _exit(capsys, *options, *arguments)
         assert code == 2 and expected in message and message.count("\n") == 1, arguments
     for row in rows:
         del row["bbox"]
     path.write_text(json.dumps(rows))
-    code, message = _exit(capsys, *given)
+    code, message = _exit(capsys, *options)
     assert code == 2 and "results.json: suppression: area 'crop' needs the poses' boxes" in message
     assert not out.exists()
 
@@ -164,15 +166,15 @@ def photo(tmp_path):
 
 
 def _predict(folder, out, *arguments) -> str:
-    given = ("--boxes", folder / "boxes.json", "--model", folder / "colours.onnx", "--out", folder / out)
-    return _run(predict, folder / "photos", *given, *arguments)
+    options = ("--boxes", folder / "boxes.json", "--model", folder / "colours.onnx", "--out", folder / out)
+    return _run(predict, folder / "photos", *options, *arguments)
 
 
 def test_predicting_with_suppression_is_suppressing_what_was_predicted(photo):
     assert "4 people on 1 photo" in _predict(photo, "all")
     for method in ("oks-nms", *SOFT):
-        how = ("--suppression", method, "--suppression-threshold", "0.5", "--suppression-area", "box")
-        output = _predict(photo, method, *how)
+        arguments = ("--suppression", method, "--suppression-threshold", "0.5", "--suppression-area", "box")
+        output = _predict(photo, method, *arguments)
         assert ("2 people" if method == "oks-nms" else "4 people") in output
         direct = json.loads((photo / method / "results.json").read_text())
         out = photo / "after.json"
@@ -197,11 +199,11 @@ def test_predicting_with_an_unknown_suppression(photo):
 
 
 def test_predicting_with_a_distance_of_pose_nms(photo):
-    how = ("--no-draw", "--suppression", "pose-nms", "--suppression-distance")
-    assert "2 people" in _predict(photo, "default", *how, "0.3,1,1")
-    assert "4 people" in _predict(photo, "narrow", *how, "0.3,1e-9,100")
+    arguments = ("--no-draw", "--suppression", "pose-nms", "--suppression-distance")
+    assert "2 people" in _predict(photo, "default", *arguments, "0.3,1,1")
+    assert "4 people" in _predict(photo, "narrow", *arguments, "0.3,1e-9,100")
     with pytest.raises(InputError, match="suppression: distance: expected"):
-        _predict(photo, "wrong", *how, "0.3")
+        _predict(photo, "wrong", *arguments, "0.3")
 
 
 def test_an_estimator_without_boxes_gets_one_line(photo):
@@ -216,15 +218,15 @@ def test_an_estimator_without_boxes_gets_one_line(photo):
 
 def test_a_run_goes_on_only_with_the_same_suppression(photo):
     _predict(photo, "all", "--no-draw")
-    how = ("--no-draw", "--suppression", "oks-nms")
+    arguments = ("--no-draw", "--suppression", "oks-nms")
     folder = photo / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trustpose.predict.run._write", _stop)
         with pytest.raises(RuntimeError):
-            _predict(photo, "out", *how)
+            _predict(photo, "out", *arguments)
     with pytest.raises(InputError, match="suppression"):
         _predict(photo, "out", "--no-draw", "--resume")
-    _predict(photo, "out", *how, "--resume")
+    _predict(photo, "out", *arguments, "--resume")
     assert len(read_results(folder / "results.json").poses) == 2
 
 

@@ -20,15 +20,15 @@ PEOPLE = walking([0, 300], [5, 5], 12)
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     rows = PEOPLE.to_coco()
-    for at, row in enumerate(rows):
-        row |= {"note": at, "track_id": 77}
+    for index, row in enumerate(rows):
+        row |= {"note": index, "track_id": 77}
     path = tmp_path / "results.json"
     path.write_text(json.dumps(rows))
     return path
 
 
 def _images(path: Path, **columns: Any) -> Path:
-    rows = [{"id": at, **{name: column[at] for name, column in columns.items()}} for at in range(12)]
+    rows = [{"id": index, **{name: column[index] for name, column in columns.items()}} for index in range(12)]
     path.write_text(json.dumps(rows))
     return path
 
@@ -65,7 +65,7 @@ def test_text_ids_need_a_list_that_orders_them(results: Path, capsys: pytest.Cap
         "'cam/0' is not a frame number, so the order of the frames is unknown; list them with --images"
         in capsys.readouterr().err
     )
-    listed = [{"id": f"cam/{at}", "file_name": f"cam/{at}.jpg"} for at in range(11, -1, -1)]
+    listed = [{"id": f"cam/{index}", "file_name": f"cam/{index}.jpg"} for index in range(11, -1, -1)]
     images = results.with_name("images.json")
     images.write_text(json.dumps(listed))
     assert run("track", results, "--images", images, "--out", out) == 0
@@ -84,7 +84,7 @@ def test_a_pose_of_no_track_has_no_id(results: Path) -> None:
 
 def test_a_skeleton_without_sigmas_is_tracked_by_boxes(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     skeleton, out = results.with_name("mine.json"), results.with_name("out.json")
-    skeleton.write_text(json.dumps({"name": "mine", "keypoints": [f"k{at}" for at in range(17)]}))
+    skeleton.write_text(json.dumps({"name": "mine", "keypoints": [f"k{index}" for index in range(17)]}))
     assert run("track", results, "--skeleton", skeleton, "--out", out) == 0
     said = capsys.readouterr()
     assert "skeleton 'mine' has no sigmas for OKS: poses are compared by their boxes" in said.err
@@ -124,12 +124,13 @@ def test_two_clips_of_the_same_name(results: Path, capsys: pytest.CaptureFixture
 
 def test_numbers_with_a_ground_truth(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     annotations = [
-        {"id": at + 1, "image_id": row["image_id"], "category_id": 1, "iscrowd": 0, "area": 1e4, "track_id": at % 2,
-         "bbox": [0, 0, 400, 200], "keypoints": [number for x, y in xy.tolist() for number in (x, y, 2)]}
-        for at, (row, xy) in enumerate(zip(json.loads(results.read_text()), PEOPLE.xy, strict=True))
+        {"id": index + 1, "image_id": row["image_id"], "category_id": 1, "iscrowd": 0, "area": 1e4,
+         "track_id": index % 2, "bbox": [0, 0, 400, 200],
+         "keypoints": [number for x, y in xy.tolist() for number in (x, y, 2)]}
+        for index, (row, xy) in enumerate(zip(json.loads(results.read_text()), PEOPLE.xy, strict=True))
     ]  # fmt: skip
     category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}
-    truth = {"images": [{"id": at} for at in range(12)], "annotations": annotations, "categories": [category]}
+    truth = {"images": [{"id": index} for index in range(12)], "annotations": annotations, "categories": [category]}
     gt, out = results.with_name("gt.json"), results.with_name("out.json")
     gt.write_text(json.dumps(truth))
     rows = json.loads(results.read_text())
@@ -153,8 +154,8 @@ def test_flow_of_the_video_follows_a_camera_that_turns(tmp_path: Path, capsys: p
     noise = np.random.default_rng(0).integers(0, 255, (8, 30, 3), dtype=np.uint8)
     wide = cv2.resize(noise, (1200, 320), interpolation=cv2.INTER_CUBIC)
     with VideoWriter(tmp_path / "clip.mp4", 640, 320, 10.0) as writer:
-        for at in range(6):
-            writer.write(np.ascontiguousarray(wide[:, 400 - 40 * at : 1040 - 40 * at]))
+        for index in range(6):
+            writer.write(np.ascontiguousarray(wide[:, 400 - 40 * index : 1040 - 40 * index]))
     people = walking([100, 140], [40, 40], 6)
     results, out = tmp_path / "results.json", tmp_path / "out.json"
     results.write_text(json.dumps(people.to_coco()))

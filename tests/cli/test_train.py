@@ -62,8 +62,8 @@ def test_from_a_recipe_to_a_model(data, recipe, tmp_path, capsys):
     poses = load(out, detector="whole")(photos[0])
     assert poses.pose_quality is not None and poses.quality is None
     network = load_trust_network(ModelSpec.read(out))
-    kept = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["ema"]["average"]
-    assert equal(network.state_dict(), kept)  # the average is what is exported
+    average = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["ema"]["average"]
+    assert equal(network.state_dict(), average)  # the average is what is exported
 
     again = run(capsys, recipe, "--data", data, "--out", out, "--train.lr=3e-3", "--train.clip=1")
     assert again[0] == 0
@@ -113,7 +113,7 @@ def test_a_deepened_network_is_loaded_in_torch_and_gone_on_from(data, recipe, tm
 
 def test_a_head_goes_on_from_the_same_head(data, recipe, tmp_path, capsys):
     assert run(capsys, recipe, "--data", data, "--out", tmp_path / "first")[0] == 0
-    still = [f"--strategy.stages.{at}.{change}" for at in (0, 1) for change in ("trust_weight=0", "trains=head")]
+    still = [f"--strategy.stages.{index}.{change}" for index in (0, 1) for change in ("trust_weight=0", "trains=head")]
     code, _, errors = run(
         capsys, recipe, "--data", data, "--out", tmp_path / "second", "--model", tmp_path / "first", *still
     )
@@ -271,10 +271,10 @@ def test_fields_are_read_both_ways():
 
 def test_seeds_differ_and_repeat(data, recipe, tmp_path, capsys):
     arguments = ("--head=none", "--strategy.stages.1.trust_weight=0", "--train.epochs=2")
-    found = []
+    contents = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         out = tmp_path / name
         assert run(capsys, recipe, "--data", data, "--out", out, f"--train.seed={seed}", *arguments)[0] == 0
-        found.append((out / "model.safetensors").read_bytes())
-    assert found[0] == found[1] != found[2]
+        contents.append((out / "model.safetensors").read_bytes())
+    assert contents[0] == contents[1] != contents[2]
     assert np.isfinite(float(rows(tmp_path / "a" / "training" / "train.csv")[-1]["loss"]))

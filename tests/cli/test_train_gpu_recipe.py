@@ -34,9 +34,9 @@ def test_from_imagenet_weights_in_pieces_to_a_model(tmp_path, capsys):
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert run(*words, "--out", whole) == 0, capsys.readouterr().err
     assert run(*words, "--out", out, "--minutes=1e-9") == 75
-    kept = torch.load(out / "training" / "checkpoint.pt", weights_only=True)
-    assert kept["place"]["step"] == 1
-    came = kept["model"]["network.backbone.features.blocks.5.3.conv_pwl.weight"]
+    loaded = torch.load(out / "training" / "checkpoint.pt", weights_only=True)
+    assert loaded["place"]["step"] == 1
+    came = loaded["model"]["network.backbone.features.blocks.5.3.conv_pwl.weight"]
     torch.testing.assert_close(came, theirs["_blocks.14._project_conv.weight"], atol=0.01, rtol=0)  # but for one step
     assert run(*words, "--out", out) == 0
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

@@ -84,11 +84,19 @@ def test_triangulate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     files = [
         write(tmp_path / f"cam{number}.json", [result(1, camera.project(world))]) for number, camera in enumerate(rig)
     ]
-    given = ("--cameras", tmp_path / "rig.json", "--out", tmp_path / "people.json", "--unchecked", "--min-frames", 1)
+    arguments = (
+        "--cameras",
+        tmp_path / "rig.json",
+        "--out",
+        tmp_path / "people.json",
+        "--unchecked",
+        "--min-frames",
+        1,
+    )
     results = [word for file in files for word in ("--results", file)]
-    assert run("triangulate", *given, *results) == 0
+    assert run("triangulate", *arguments, *results) == 0
     assert NOTE in capsys.readouterr().err and read_poses3d(tmp_path / "people.json").xyz.shape[1] == 17
-    assert run("triangulate", *given, *results, *WHOLE) == 0
+    assert run("triangulate", *arguments, *results, *WHOLE) == 0
     assert "133 keypoints are read" not in capsys.readouterr().err
     np.testing.assert_allclose(read_poses3d(tmp_path / "people.json").xyz[0], world, atol=1e-3)
 

@@ -21,9 +21,9 @@ def told(sides: np.ndarray, stride: int = STRIDE) -> np.ndarray:
 @st.composite
 def apart(draw):
     """Boxes whose centres lie in cells of a coarse grid, so that none's cell touches another's."""
-    places = draw(st.lists(st.integers(0, 11), unique=True, max_size=8))
+    drawn = draw(st.lists(st.integers(0, 11), unique=True, max_size=8))
     boxes = []
-    for place in places:
+    for place in drawn:
         row, column = divmod(place, 4)
         middle = np.array([column * 48, row * 48]) + draw(
             hnp.arrays(np.float64, 2, elements=st.floats(13, 35, allow_subnormal=False))
@@ -99,7 +99,7 @@ def test_what_is_read():
     np.testing.assert_allclose(box[0], [34 - 12, 34 - 12, 34 + 12, 34 + 12])
     np.testing.assert_allclose(decode_centres(centre, sides, 4, min_score=0.2, max_boxes=2)[1], [0.95, 0.9], rtol=1e-6)
     wide = sides * 4  # of 96 pixels: the first two overlap by 72² / (2 · 96² − 72²), 0.391, the third more
-    counts = [len(decode_centres(centre, wide, 4, min_score=0.2, overlap=most)[1]) for most in (0.38, 0.40, 0.57)]
+    counts = [len(decode_centres(centre, wide, 4, min_score=0.2, overlap=value)[1]) for value in (0.38, 0.40, 0.57)]
     assert counts == [1, 2, 3]
 
 
@@ -115,7 +115,7 @@ def ranked(draw):
 @given(ranked(), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
 def test_suppression_against_a_plain_loop(box, overlap):
     kept: list[int] = []
-    for at, (x0, y0, x1, y1) in enumerate(box.tolist()):
+    for index, (x0, y0, x1, y1) in enumerate(box.tolist()):
         stays = True
         for other in kept:
             u0, v0, u1, v1 = box[other].tolist()
@@ -123,5 +123,5 @@ def test_suppression_against_a_plain_loop(box, overlap):
             union = (x1 - x0) * (y1 - y0) + (u1 - u0) * (v1 - v0) - both
             stays &= (both / union if union else 1.0) <= overlap  # boxes without extent all overlap each other
         if stays:
-            kept.append(at)
+            kept.append(index)
     assert suppress(box, overlap).tolist() == kept

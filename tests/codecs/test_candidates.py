@@ -20,31 +20,31 @@ def _codec(name: str, **options: Any) -> HeatmapCodec:
     return HeatmapCodec(48, 64, 4.0, decoding=decoding, convention=convention, **options)
 
 
-def _bumps(places: list[tuple[float, float, float]], width: int, height: int) -> np.ndarray:
+def _bumps(positions: list[tuple[float, float, float]], width: int, height: int) -> np.ndarray:
     """One map (height, width) with a bump of σ = 2 at each x, y, of that height."""
     y, x = np.mgrid[:height, :width]
-    bumps = [high * np.exp(-((x - at) ** 2 + (y - down) ** 2) / 8) for at, down, high in places]
+    bumps = [high * np.exp(-((x - at) ** 2 + (y - down) ** 2) / 8) for at, down, high in positions]
     return np.max(bumps, axis=0).astype(np.float32)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(3, 30), st.integers(3, 30))
 def test_maxima_are_scipys(seed: int, keypoints: int, height: int, width: int) -> None:
     maps = np.random.default_rng(seed).normal(size=(2, keypoints, height, width)).astype(np.float32)
-    (batch, joint), place = local_maxima(maps, max_per_map=height * width)
+    (batch, joint), position = local_maxima(maps, max_per_map=height * width)
     found = np.zeros(maps.shape, bool)
-    found[batch, joint, place[:, 1], place[:, 0]] = True
+    found[batch, joint, position[:, 1], position[:, 0]] = True
     footprint = np.ones((1, 1, 3, 3), bool)
     expected = maps == ndimage.maximum_filter(maps, footprint=footprint, mode="constant", cval=-np.inf)
     np.testing.assert_array_equal(found, expected)
-    assert len(place) == expected.sum()
+    assert len(position) == expected.sum()
 
 
 @given(st.integers(0, 10**6), st.integers(1, 5))
 def test_maxima_of_maps_with_equals(seed: int, most: int) -> None:
     """One map at a time, pixel by pixel, on maps of few levels."""
     maps = np.random.default_rng(seed).integers(0, 3, (2, 2, 5, 6)).astype(np.float32)
-    (batch, joint), place = local_maxima(maps, most)
-    found = [(*key, *at) for *key, at in zip(batch.tolist(), joint.tolist(), place.tolist(), strict=True)]
+    (batch, joint), position = local_maxima(maps, most)
+    found = [(*key, *at) for *key, at in zip(batch.tolist(), joint.tolist(), position.tolist(), strict=True)]
     expected = []
     for b, k in np.ndindex(2, 2):
         peaks = []
@@ -52,7 +52,9 @@ def test_maxima_of_maps_with_equals(seed: int, most: int) -> None:
             near = [(j, i) for j in range(y - 1, y + 2) for i in range(x - 1, x + 2) if 0 <= j < 5 and 0 <= i < 6]
             earlier, later = [at for at in near if at < (y, x)], [at for at in near if at > (y, x)]
             here = maps[b, k, y, x]
-            if all(maps[b, k, *at] < here for at in earlier) and all(maps[b, k, *at] <= here for at in later):
+            if all(maps[b, k, *index] < here for index in earlier) and all(
+                maps[b, k, *index] <= here for index in later
+            ):
                 peaks.append((-here, y, x))
         expected += [(b, k, x, y) for _, y, x in sorted(peaks)[:most]]
     assert found == expected
@@ -91,10 +93,10 @@ def test_all_people_in_a_map_are_found(name: str) -> None:
     people = [(10.3, 12.6, 1.0), (40.8, 20.2, 0.8), (70.4, 33.9, 0.6)]
     maps = np.stack([_bumps(people, 90, 50), _bumps(people[1:], 90, 50)])[None]
     codec = _codec(name)
-    found = codec.candidates(Outputs([np.zeros((1, 2, 5, 5), np.float32), maps]), min_score=0.3)
-    assert found.joint.tolist() == [0, 0, 0, 1, 1] and (np.diff(found.score[:3]) < 0).all()
+    candidates = codec.candidates(Outputs([np.zeros((1, 2, 5, 5), np.float32), maps]), min_score=0.3)
+    assert candidates.joint.tolist() == [0, 0, 0, 1, 1] and (np.diff(candidates.score[:3]) < 0).all()
     expected = codec.grid_of(90, 50).positions(np.array([*people, *people[1:]])[:, :2])
-    assert np.abs(found.xy - expected).max() <= (4 * 0.3 if name == "argmax-quarter" else 0.05)
+    assert np.abs(candidates.xy - expected).max() <= (4 * 0.3 if name == "argmax-quarter" else 0.05)
     assert len(codec.candidates(Outputs([maps]), min_score=0.7)) == 3
     assert codec.candidates(Outputs([maps]), min_score=0.3, max_per_map=1).joint.tolist() == [0, 1]
     nobody = codec.candidates(Outputs([maps]), min_score=2.0)
@@ -110,13 +112,13 @@ def test_tags_are_read_at_the_peaks(has_grid: bool) -> None:
     tags[:, 1] += 0.25
     tags[:, :, 1] *= -1
     grids = {"tags": Grid((8.0, 8.0), offset=2.0)} if has_grid else {}
-    found = _codec("dark").candidates(Outputs([maps], extra={"tags": tags}, grids=grids), min_score=0.5)
-    assert found.tags is not None
-    np.testing.assert_array_equal(found.tags, [[0, 0], [5, -5], [0.25, -0.25], [5.25, -5.25]])
-    one = Outputs([maps], extra={"tags": tags[:, :, 0]}, grids=grids)
-    single = _codec("dark").candidates(one, min_score=0.5).tags
+    candidates = _codec("dark").candidates(Outputs([maps], extra={"tags": tags}, grids=grids), min_score=0.5)
+    assert candidates.tags is not None
+    np.testing.assert_array_equal(candidates.tags, [[0, 0], [5, -5], [0.25, -0.25], [5.25, -5.25]])
+    outputs = Outputs([maps], extra={"tags": tags[:, :, 0]}, grids=grids)
+    single = _codec("dark").candidates(outputs, min_score=0.5).tags
     assert single is not None
-    np.testing.assert_array_equal(single, found.tags[:, :1])
+    np.testing.assert_array_equal(single, candidates.tags[:, :1])
     assert _codec("dark").candidates(Outputs([maps])).tags is None
 
 

@@ -16,24 +16,24 @@ CODEC = CentrePoseCodec(HeatmapCodec(60, 50, 4.0, sigma=1.0, decoding="dark"))
 @given(st.integers(0, 10**6), st.integers(0, 4))
 def test_labels_come_back(seed: int, people: int) -> None:
     rng = np.random.default_rng(seed)
-    low = np.array([[10.0 + 55 * at, 20] for at in range(people)]).reshape(-1, 2)
+    low = np.array([[10.0 + 55 * index, 20] for index in range(people)]).reshape(-1, 2)
     box = np.concatenate([low, low + rng.uniform([30, 60], [45, 140], (people, 2))], axis=1)
     xy = rng.uniform(0, 1, (people, 3, 2)) * (box[:, 2:] - box[:, :2])[:, None] + low[:, None]
     labelled = rng.random((people, 3)) < 0.8
     xy[~labelled] = np.nan
     maps, learnt = CODEC.encode(box, xy, labelled)
     assert learnt.sum() == labelled.sum() and not np.isnan(maps.joints).any()
-    found = CODEC.decode(maps)
-    assert len(found.xy) == people and (found.person_score == 1).all()
-    order = np.argsort(found.box[:, 0])
-    np.testing.assert_allclose(found.box[order], box, atol=1e-3)
-    error = np.linalg.norm(found.xy[order] - xy, axis=2)
-    between = np.linalg.norm(xy[:, None] - xy[None], axis=3)  # (people, people, 3), NaN where one has no label
-    between[np.arange(people), np.arange(people)] = np.nan
-    has_neighbour = (between < 24).any(axis=1)  # px: the slope of the other person's bump moves the peak
+    decoded = CODEC.decode(maps)
+    assert len(decoded.xy) == people and (decoded.person_score == 1).all()
+    order = np.argsort(decoded.box[:, 0])
+    np.testing.assert_allclose(decoded.box[order], box, atol=1e-3)
+    error = np.linalg.norm(decoded.xy[order] - xy, axis=2)
+    distance = np.linalg.norm(xy[:, None] - xy[None], axis=3)  # (people, people, 3), NaN where one has no label
+    distance[np.arange(people), np.arange(people)] = np.nan
+    has_neighbour = (distance < 24).any(axis=1)  # px: the slope of the other person's bump moves the peak
     assert (error[labelled & ~has_neighbour] < 0.2).all()  # a twentieth of a map pixel
     assert (error[labelled] < 2).all()
-    assert (found.score[order][labelled] > 0.7).all()
+    assert (decoded.score[order][labelled] > 0.7).all()
 
 
 def _maps(way: tuple[float, float], peak: tuple[int, int], height: float) -> CentreMaps:
@@ -52,11 +52,11 @@ def test_joints_move_to_allowed_peaks_only() -> None:
         ((38.0, 0.0), (31, 20), 0.5, False),  # 124, 80 is outside the box
         ((-35.0, 0.0), (25, 20), 0.5, False),  # 53 pixels away, above 0.3 of the longer side
     ):
-        found = CODEC.decode(_maps(way, peak, height))
+        decoded = CODEC.decode(_maps(way, peak, height))
         expected = np.array(peak) * 4.0 if moved else np.array([82.0, 82]) + way
-        np.testing.assert_allclose(found.xy[0, 0], expected, atol=1e-6)
-        np.testing.assert_array_equal(found.box, [[42, 42, 122, 122]])
-        assert found.person_score[0] == np.float32(0.9)
+        np.testing.assert_allclose(decoded.xy[0, 0], expected, atol=1e-6)
+        np.testing.assert_array_equal(decoded.box, [[42, 42, 122, 122]])
+        assert decoded.person_score[0] == np.float32(0.9)
 
 
 def test_nobody() -> None:
@@ -72,6 +72,6 @@ def test_people_in_a_better_ones_box_are_dropped():
     maps, _ = CODEC.encode(box, xy, np.ones((3, 2), bool))
     maps.centre[...] *= np.where(np.arange(maps.centre.shape[1]) * 4 < 100, 0.9, 1.0)  # the second is the better one
     assert len(CODEC.decode(maps).box) == 3
-    found = replace(CODEC, overlap=0.3).decode(maps)
-    np.testing.assert_allclose(np.sort(found.box[:, 0]), [72, 190], atol=1e-3)
+    decoded = replace(CODEC, overlap=0.3).decode(maps)
+    np.testing.assert_allclose(np.sort(decoded.box[:, 0]), [72, 190], atol=1e-3)
     assert len(replace(CODEC, overlap=0.9).decode(maps).box) == 3

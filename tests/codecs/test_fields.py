@@ -41,7 +41,7 @@ def test_fields_are_those_of_equations_8_and_9(seed: int, count: int, reach: flo
             for person in range(count):
                 if not (labelled[person, start] and labelled[person, end]):
                     continue
-                first, last = ((xy[person, at] - 3.5) / 8 for at in (start, end))
+                first, last = ((xy[person, index] - 3.5) / 8 for index in (start, end))
                 length = np.linalg.norm(last - first)
                 v = (last - first) / length
                 from_first = np.array([x, y]) - first
@@ -68,7 +68,7 @@ def test_links_are_those_of_equation_10(seed: int, nearest: bool, longest: float
     candidates = _candidates(seed, 2)
     fields = np.random.default_rng(seed).normal(0.4, 0.5, (2, 6, 15, 20)).astype(np.float32)
     codec = FieldCodec(LIMBS, Grid((8.0, 8.0), 3.5), min_share=0.4, nearest=nearest)
-    found = codec.links(candidates, fields, longest)
+    links = codec.links(candidates, fields, longest)
     expected: dict[tuple[int, int], float] = {}
     for a, b in np.ndindex(len(candidates), len(candidates)):
         ends, image = (candidates.joint[a], candidates.joint[b]), candidates.input[a]
@@ -84,13 +84,13 @@ def test_links_are_those_of_equation_10(seed: int, nearest: bool, longest: float
         score = np.mean(values) + (min(longest / 2 / length - 1, 0) if longest else 0)
         if sum(value > 0.05 for value in values) > 4 and score > 0:
             expected[a, b] = score
-    assert found.links is not None and found.link_score is not None
-    assert {tuple(pair) for pair in found.links.tolist()} == set(expected)
-    wanted = [expected[one, other] for one, other in found.links.tolist()]
-    np.testing.assert_allclose(found.link_score, wanted, atol=1e-9)
-    limbs = codec.limb_of(found)
-    np.testing.assert_array_equal(found.joint[found.links], np.array(LIMBS)[limbs].reshape(-1, 2))
-    order = found.input[found.links[:, 0]] * 3 + limbs
+    assert links.links is not None and links.link_score is not None
+    assert {tuple(pair) for pair in links.links.tolist()} == set(expected)
+    wanted = [expected[first, second] for first, second in links.links.tolist()]
+    np.testing.assert_allclose(links.link_score, wanted, atol=1e-9)
+    limbs = codec.limb_of(links)
+    np.testing.assert_array_equal(links.joint[links.links], np.array(LIMBS)[limbs].reshape(-1, 2))
+    order = links.input[links.links[:, 0]] * 3 + limbs
     assert (np.diff(order) >= 0).all()
 
 
@@ -109,10 +109,10 @@ def test_a_perfect_field_gives_1_along_its_limb_and_nothing_across() -> None:
     fields = codec.encode(xy, np.ones((2, 2), bool), 40, 40)[None]
     rows = xy.transpose(1, 0, 2).reshape(-1, 2)  # by joint
     candidates = Candidates(rows, np.ones(4), np.zeros(4, np.int64), np.array([0, 0, 1, 1]), (1, 2))
-    found = codec.links(candidates, fields)
-    assert found.links is not None and found.link_score is not None
-    assert found.links.tolist() == [[0, 2], [1, 3]]
-    assert found.link_score.min() > 0.85  # they cross: the mean of both stands there
+    links = codec.links(candidates, fields)
+    assert links.links is not None and links.link_score is not None
+    assert links.links.tolist() == [[0, 2], [1, 3]]
+    assert links.link_score.min() > 0.85  # they cross: the mean of both stands there
     alone = codec.links(candidates, codec.encode(xy[:1], np.ones((1, 2), bool), 40, 40)[None])
     assert alone.links is not None and alone.links.tolist() == [[0, 2]]
     np.testing.assert_allclose(alone.link_score, 1, atol=1e-6)
@@ -124,9 +124,9 @@ def test_what_does_not_fit_is_refused() -> None:
         codec.links(candidates, np.zeros((1, 4, 5, 5), np.float32))
     with pytest.raises(ValueError, match="expected links"):
         codec.limb_of(candidates)
-    found = codec.links(candidates, np.ones((1, 6, 5, 5), np.float32))
+    links = codec.links(candidates, np.ones((1, 6, 5, 5), np.float32))
     with pytest.raises(ValueError, match="between joints"):
-        FieldCodec(((2, 0),), Grid((8.0, 8.0))).limb_of(found)
+        FieldCodec(((2, 0),), Grid((8.0, 8.0))).limb_of(links)
 
 
 LIMB = ((0, 1),)

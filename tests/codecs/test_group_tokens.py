@@ -46,10 +46,10 @@ def test_tokens_are_read_at_each_keypoint():
 
 
 def test_the_whole_knows_the_group_and_those_before_it():
-    features, heatmaps, found = made_up()
+    features, heatmaps, detected_people = made_up()
     xy = np.array([[[10, 10], [30, 40]], [[10, 10], [20, 40]], [[50, 10], [60, 20.0]]])
-    found = DetectedPeople(xy, np.full((3, 2), 0.5), None, np.array([0.9, 0.8, 0.7]))
-    tokens, whole = group_tokens(features, heatmaps[:2], found, GRID, 64.0)
+    detected_people = DetectedPeople(xy, np.full((3, 2), 0.5), None, np.array([0.9, 0.8, 0.7]))
+    tokens, whole = group_tokens(features, heatmaps[:2], detected_people, GRID, 64.0)
     numbers = whole[:, CHANNELS:]
     np.testing.assert_allclose(numbers[:, 0], [0.9, 0.8, 0.7], rtol=1e-6)
     np.testing.assert_allclose(numbers[0, 1:7], [1, 0.5, 20 / 64, 30 / 64, 0, 0], rtol=1e-6)  # nobody better

@@ -180,7 +180,7 @@ def test_the_average_with_the_mirror_image_stays_where_it_is(share, name, offset
     xy = (5 + share * np.array([37, 53])) * 4
     mirrored = xy.copy()
     mirrored[..., 0] = 191 - mirrored[..., 0]
-    own, other = (Outputs([codec.encode(places)]) for places in (xy, mirrored[:, COCO_17.flip_index]))
+    own, other = (Outputs([codec.encode(positions)]) for positions in (xy, mirrored[:, COCO_17.flip_index]))
     decoded = codec.decode(codec.average_flipped(own, other, COCO_17.flip_index))
     assert np.abs(decoded.xy - xy).max() < 0.05
 
@@ -197,7 +197,7 @@ def test_a_mirrored_crop_of_another_size_is_brought_home(share, name, zoom):
     xy = share * extent
     mirrored = (xy - extent / 2) / zoom + extent / 2
     mirrored[..., 0] = 191 - mirrored[..., 0]
-    own, other = (Outputs([codec.encode(places)]) for places in (xy, mirrored[:, COCO_17.flip_index]))
+    own, other = (Outputs([codec.encode(positions)]) for positions in (xy, mirrored[:, COCO_17.flip_index]))
     decoded = codec.decode(codec.average_flipped(own, other, COCO_17.flip_index, zoom))
     assert np.abs(decoded.xy - xy).max() < 0.25
 

@@ -25,8 +25,8 @@ def test_values_are_those_of_links():
     values = FIELDS.values(xy, ~labelled, fields)
     assert values.shape == (3, len(LIMBS), FIELDS.samples)
     joint = np.repeat(np.arange(17), 3)  # sorted by joint
-    found = Candidates(xy.transpose(1, 0, 2).reshape(-1, 2), np.ones(51), np.zeros(51, np.int64), joint, (1, 17))
-    links = FIELDS.links(found, fields)
+    candidates = Candidates(xy.transpose(1, 0, 2).reshape(-1, 2), np.ones(51), np.zeros(51, np.int64), joint, (1, 17))
+    links = FIELDS.links(candidates, fields)
     of = {(int(a), int(b)): score for (a, b), score in zip(links.links, links.link_score, strict=True)}
     number = 0
     for person, limb in np.ndindex(3, len(LIMBS)):
@@ -80,8 +80,8 @@ def test_support_is_what_is_counted_one_by_one():
 def test_the_field_of_a_joint_that_is_not_found_does_not_matter():
     xy, labelled, fields = seen()
     elsewhere = np.where(labelled[..., None], xy, np.nan)
-    for one, other in zip(
+    for first, second in zip(
         *(vars(limb_support(FIELDS.values(at, ~labelled, fields), LIMBS, 17)).values() for at in (xy, elsewhere)),
         strict=True,
     ):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(first, second)

@@ -17,11 +17,11 @@ def _loop(heatmap):
     """Quarter offset for one map, pixel by pixel."""
     height, width = heatmap.shape
     y, x = divmod(int(heatmap.argmax()), width)
-    place = np.array([x, y], float)
+    position = np.array([x, y], float)
     if 0 < x < width - 1 and 0 < y < height - 1:
-        place[0] += 0.25 * np.sign(heatmap[y, x + 1] - heatmap[y, x - 1])
-        place[1] += 0.25 * np.sign(heatmap[y + 1, x] - heatmap[y - 1, x])
-    return place, heatmap[y, x]
+        position[0] += 0.25 * np.sign(heatmap[y, x + 1] - heatmap[y, x - 1])
+        position[1] += 0.25 * np.sign(heatmap[y + 1, x] - heatmap[y - 1, x])
+    return position, heatmap[y, x]
 
 
 @given(small_maps)
@@ -29,8 +29,8 @@ def test_decoding_is_the_loop_on_any_map(heatmaps):
     xy, score = argmax_quarter(heatmaps)
     for b in range(heatmaps.shape[0]):
         for k in range(heatmaps.shape[1]):
-            place, height = _loop(heatmaps[b, k])
-            np.testing.assert_array_equal(xy[b, k], place)
+            position, height = _loop(heatmaps[b, k])
+            np.testing.assert_array_equal(xy[b, k], position)
             assert score[b, k] == height
 
 
@@ -40,8 +40,8 @@ def _towards_second(heatmap):
     first = max(pixels, key=lambda xy: pixels[xy])
     pixels[first] = -np.inf
     way = np.subtract(max(pixels, key=lambda xy: pixels[xy]), first)
-    place = first + 0.25 * way / np.hypot(*way)
-    return np.minimum(np.maximum(place, 0), np.array(heatmap.shape[::-1]) - 1), heatmap[first[1], first[0]]
+    position = first + 0.25 * way / np.hypot(*way)
+    return np.minimum(np.maximum(position, 0), np.array(heatmap.shape[::-1]) - 1), heatmap[first[1], first[0]]
 
 
 @given(st.integers(0, 2**31), st.integers(2, 7), st.integers(2, 7))
@@ -49,8 +49,8 @@ def test_the_quarter_towards_the_second_highest_pixel(seed, height, width):
     heatmaps = np.random.default_rng(seed).uniform(0.1, 1, (2, 3, height, width)).astype(np.float32)
     xy, score = towards_second_highest(heatmaps)
     for b, k in np.ndindex(2, 3):
-        place, highest = _towards_second(heatmaps[b, k])
-        np.testing.assert_allclose(xy[b, k], place, atol=1e-12)
+        position, highest = _towards_second(heatmaps[b, k])
+        np.testing.assert_allclose(xy[b, k], position, atol=1e-12)
         assert score[b, k] == highest
 
 
@@ -68,11 +68,11 @@ def test_smoothing_is_a_weighted_sum_over_a_frame_of_zeros(seed, weight, margin)
 
 @given(small_maps, st.integers(0, 3))
 def test_patches_are_slices_of_the_map_in_a_frame_of_zeros(heatmaps, radius):
-    place, _ = highest_pixels(heatmaps)
+    position, _ = highest_pixels(heatmaps)
     framed = np.pad(heatmaps, ((0, 0), (0, 0), (radius, radius), (radius, radius)))
-    found = patches(heatmaps, place, radius)
+    found = patches(heatmaps, position, radius)
     for b, k in np.ndindex(heatmaps.shape[:2]):
-        x, y = place[b, k]
+        x, y = position[b, k]
         np.testing.assert_array_equal(found[b, k], framed[b, k, y : y + 2 * radius + 1, x : x + 2 * radius + 1])
 
 

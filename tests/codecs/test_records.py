@@ -76,5 +76,5 @@ class _Tensors(nn.Module):
 def test_torch_traces_through_it() -> None:
     image = torch.rand(2, 3, 5, 7)
     traced: Any = torch.jit.trace(_Tensors(), (torch.rand(1, 3, 5, 7),))
-    for one, other in zip(traced(image), (image.mean(1, keepdim=True), image[:, :2]), strict=True):
-        assert torch.equal(one, other)
+    for first, second in zip(traced(image), (image.mean(1, keepdim=True), image[:, :2]), strict=True):
+        assert torch.equal(first, second)

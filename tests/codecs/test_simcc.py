@@ -16,16 +16,16 @@ inside = st.floats(0, 191)
 @given(arrays(np.float64, (2, 17, 2), elements=inside), st.sampled_from([1.0, 2.0, 3.0]), st.booleans())
 def test_decode_gives_the_bin_that_encode_labels(xy, split, normalised):
     codec = SimCCCodec(192, 256, split, normalised=normalised)
-    found = codec.decode(Outputs([], simcc=codec.encode(xy)))
+    decoded = codec.decode(Outputs([], simcc=codec.encode(xy)))
     last = (np.array(codec.bins) - 1) / split
-    np.testing.assert_allclose(found.xy, np.minimum(np.around(xy * split) / split, last), atol=1e-12)
+    np.testing.assert_allclose(decoded.xy, np.minimum(np.around(xy * split) / split, last), atol=1e-12)
 
 
 @given(arrays(np.float64, (1, 17, 2), elements=st.floats(36, 155)))
 def test_refinement_keeps_the_centre_of_a_gaussian(xy):
     codec = SimCCCodec(192, 256, subbin=True)
-    found = codec.decode(Outputs([], simcc=codec.encode(xy)))
-    np.testing.assert_allclose(found.xy * 2, np.around(xy * 2), atol=0.01)
+    decoded = codec.decode(Outputs([], simcc=codec.encode(xy)))
+    np.testing.assert_allclose(decoded.xy * 2, np.around(xy * 2), atol=0.01)
 
 
 def test_refinement_finds_a_centre_between_bins():
@@ -33,16 +33,16 @@ def test_refinement_finds_a_centre_between_bins():
     centre = np.array([100.3, 200.45])
     columns = np.exp(-((bins - centre[:, None]) ** 2) / (2 * 4.9**2)).astype(np.float32)[None]  # (1, 2, 384)
     rows = np.tile(columns, (1, 1, 2))[..., :512]
-    found = SimCCCodec(192, 256, sigma=(4.9, 4.9), subbin=True).decode(Outputs([], simcc=(columns, rows)))
-    np.testing.assert_allclose(found.xy[0, :, 0] * 2, centre, atol=0.02)
+    decoded = SimCCCodec(192, 256, sigma=(4.9, 4.9), subbin=True).decode(Outputs([], simcc=(columns, rows)))
+    np.testing.assert_allclose(decoded.xy[0, :, 0] * 2, centre, atol=0.02)
 
 
 def test_score_is_the_lower_maximum_and_every_keypoint_has_a_place():
     columns, rows = np.full((1, 2, 384), -5.0), np.full((1, 2, 512), -7.0)
     columns[0, 0, 10], rows[0, 0, 20] = 0.9, 0.4
-    found = SimCCCodec(192, 256).decode(Outputs([], simcc=(columns, rows)))
-    np.testing.assert_array_equal(found.score, [[0.4, -7.0]])
-    np.testing.assert_array_equal(found.xy, [[[5.0, 10.0], [0.0, 0.0]]])
+    decoded = SimCCCodec(192, 256).decode(Outputs([], simcc=(columns, rows)))
+    np.testing.assert_array_equal(decoded.score, [[0.4, -7.0]])
+    np.testing.assert_array_equal(decoded.xy, [[[5.0, 10.0], [0.0, 0.0]]])
 
 
 def test_keypoints_that_are_not_labelled_or_far_outside_weigh_nothing():
@@ -68,10 +68,10 @@ def test_a_mirrored_crop_falls_on_its_own(split):
     flip = COCO_17.flip_index
     mirrored = xy[:, flip].copy()
     mirrored[..., 0] = 191 - mirrored[..., 0]
-    own, other = Outputs([], simcc=codec.encode(xy)), Outputs([], simcc=codec.encode(mirrored))
-    averaged = codec.average_flipped(own, other, flip)
-    for mean, one in zip(averaged.simcc, own.simcc, strict=True):
-        np.testing.assert_allclose(mean, one, atol=1e-3)
+    outputs, other = Outputs([], simcc=codec.encode(xy)), Outputs([], simcc=codec.encode(mirrored))
+    averaged = codec.average_flipped(outputs, other, flip)
+    for mean, first in zip(averaged.simcc, outputs.simcc, strict=True):
+        np.testing.assert_allclose(mean, first, atol=1e-3)
     np.testing.assert_allclose(codec.decode(averaged).xy, xy)
 
 

@@ -19,8 +19,8 @@ def test_every_cell_has_the_nearest_persons_tag(seed: int, people: int, reach: f
     tags = encode_tags(xy, labelled, GRID, 16, 14, reach)
     for joint, y, x in np.ndindex(2, 14, 16):
         distance = np.linalg.norm((xy[:, joint] - 1) / 4 - (x, y), axis=1)
-        near = [at for at in range(people) if labelled[at, joint] and distance[at] <= reach]
-        expected = APART * min(near, key=lambda at: distance[at]) if near else 0
+        near = [index for index in range(people) if labelled[index, joint] and distance[index] <= reach]
+        expected = APART * min(near, key=lambda index: distance[index]) if near else 0
         assert tags[joint, y, x] == expected
 
 
@@ -32,10 +32,10 @@ def test_tags_are_read_at_the_peaks_of_their_people() -> None:
         [codec.encode_people(xy, labelled)[None]],
         extra={"tags": encode_tags(xy, labelled, codec.grid, 60, 60)[None]},
     )
-    found = codec.candidates(outputs, min_score=0.5)
-    assert found.tags is not None and len(found) == 15
-    person = (found.tags[:, 0] / APART).astype(int)
-    np.testing.assert_allclose(found.xy, xy[person, found.joint], atol=0.05)
+    candidates = codec.candidates(outputs, min_score=0.5)
+    assert candidates.tags is not None and len(candidates) == 15
+    person = (candidates.tags[:, 0] / APART).astype(int)
+    np.testing.assert_allclose(candidates.xy, xy[person, candidates.joint], atol=0.05)
 
 
 def test_missing_joints_are_filled_in_from_their_own_person() -> None:
@@ -43,15 +43,15 @@ def test_missing_joints_are_filled_in_from_their_own_person() -> None:
     heatmaps = rng.random((3, 9, 8)).astype(np.float32)
     tags = rng.normal(0, 2, (3, 2, 9, 8)).astype(np.float32)
     people = rng.normal(0, 2, (4, 2))
-    found = best_by_tag(heatmaps, tags, people)
+    best = best_by_tag(heatmaps, tags, people)
     for person, joint in np.ndindex(4, 3):
         worth = {
             (y, x): heatmaps[joint, y, x] - round(float(np.linalg.norm(tags[joint, :, y, x] - people[person])))
             for y, x in np.ndindex(9, 8)
         }
-        y, x = max(worth, key=lambda at: worth[at])
-        assert found.score[person, joint] == heatmaps[joint, y, x]
-        moved = found.xy[person, joint] - (x, y)
+        y, x = max(worth, key=lambda index: worth[index])
+        assert best.score[person, joint] == heatmaps[joint, y, x]
+        moved = best.xy[person, joint] - (x, y)
         assert set(np.abs(moved).tolist()) <= {0.0, 0.25}
         if 0 < x < 7 and 0 < y < 8:
             across = np.sign(heatmaps[joint, y, x + 1] - heatmaps[joint, y, x - 1])

@@ -40,5 +40,5 @@ def test_operations_keep_the_source(mixed: People) -> None:
 
 def test_shards_keep_the_source(mixed: People, tmp_path: Path) -> None:
     write_shards(mixed, tmp_path / "shards", ShardOptions(), {})
-    read = shard_people(tmp_path / "shards")
-    assert [one.area_source for one in read] == [one.area_source for one in mixed]
+    people = shard_people(tmp_path / "shards")
+    assert [one.area_source for one in people] == [one.area_source for one in mixed]

@@ -31,9 +31,9 @@ def _labels_on_dots(crop, order):
     """The distance of every keypoint well in view from the dot of its colour, which must be there."""
     height, width = crop.pixels.shape[:2]
     distances = []
-    for at, (place, v) in enumerate(zip(crop.xy, crop.v, strict=True)):
-        if v and (place > 12).all() and (place < (width - 12, height - 12)).all():
-            distances.append(np.linalg.norm(find_dot(crop.pixels, COLOURS[order[at]]) - place))
+    for index, (position, v) in enumerate(zip(crop.xy, crop.v, strict=True)):
+        if v and (position > 12).all() and (position < (width - 12, height - 12)).all():
+            distances.append(np.linalg.norm(find_dot(crop.pixels, COLOURS[order[index]]) - position))
     return distances
 
 
@@ -77,12 +77,12 @@ def test_a_cut_changes_no_label_and_hardly_a_pixel(seed):
 def test_without_augmentation_it_is_the_crop_that_predictors_cut(data_dir):
     people = coco_people(read_coco_truth(data_dir / "coco" / "dev_gt.json"), data_dir / "coco" / "dev")
     crops = TrainingCrops(people)
-    for at in range(0, 60, 7):
-        affine = affine_to_crop(grow_box(people[at].box, 1.25, 0.75), 192, 256)
-        assert np.abs(crops[at].pixels.astype(int) - cut_out(people[at].pixels, affine, 192, 256)).max() <= 1
-        assert np.allclose(crops[at].affine, affine, atol=1e-9)
-        inside = crops[at].v > 0
-        assert np.allclose(transform(invert_affine(affine), crops[at].xy)[inside], people[at].xy[inside])
+    for index in range(0, 60, 7):
+        affine = affine_to_crop(grow_box(people[index].box, 1.25, 0.75), 192, 256)
+        assert np.abs(crops[index].pixels.astype(int) - cut_out(people[index].pixels, affine, 192, 256)).max() <= 1
+        assert np.allclose(crops[index].affine, affine, atol=1e-9)
+        inside = crops[index].v > 0
+        assert np.allclose(transform(invert_affine(affine), crops[index].xy)[inside], people[index].xy[inside])
 
 
 @given(st.integers(0, 10**6), st.sampled_from([(64, 64), (63, 63)]))
@@ -120,8 +120,8 @@ def test_half_body_keeps_the_chosen_joints_in_view(seed, is_upper):
     lower = COCO_17.is_lower
     box = half_body_box(xy, v, lower, is_upper, 8)
     assert box is not None
-    asked = (v > 0) & (lower != is_upper)
-    chosen = asked if np.count_nonzero(asked) >= 3 else (v > 0) & ~asked
+    mask = (v > 0) & (lower != is_upper)
+    chosen = mask if np.count_nonzero(mask) >= 3 else (v > 0) & ~mask
     assert np.allclose(box, [*xy[chosen].min(axis=0), *xy[chosen].max(axis=0)])
     aug = replace(NOTHING, half_body=1.0, half_body_upper=float(is_upper), scale=0.3)
     sample = person(np.zeros((8, 8, 3), np.uint8), xy, v)
@@ -145,7 +145,7 @@ def test_halves_are_hrnets():
 def test_draws_have_the_papers_distribution():
     people = listed_people([dotted(1)] * 3000)
     crops = TrainingCrops(people, 4, 4, augmentation=replace(HRNET, half_body=0.0))
-    linear = np.stack([crops[at].affine[:, :2] for at in range(3000)])
+    linear = np.stack([crops[index].affine[:, :2] for index in range(3000)])
     flips = np.linalg.det(linear) < 0
     scale = np.sqrt(np.abs(np.linalg.det(linear)))
     size = np.sqrt(abs(np.linalg.det(TrainingCrops(people, 4, 4)[0].affine[:, :2]))) / scale
@@ -160,25 +160,25 @@ def test_draws_have_the_papers_distribution():
 @given(st.integers(0, 2**31), st.integers(0, 500))
 @settings(max_examples=20)
 def test_a_crop_depends_only_on_seed_epoch_and_index(seed, epoch):
-    people = listed_people([dotted(at) for at in range(4)])
+    people = listed_people([dotted(index) for index in range(4)])
     crops = TrainingCrops(people, augmentation=STRONG, seed=seed).at_epoch(epoch)
-    there = [crops[at] for at in range(4)]
-    back = [crops[at] for at in reversed(range(4))][::-1]
-    for one, other in zip(there, back, strict=True):
-        assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.xy, other.xy)
-        assert np.array_equal(one.v, other.v)
+    there = [crops[index] for index in range(4)]
+    back = [crops[index] for index in reversed(range(4))][::-1]
+    for first, second in zip(there, back, strict=True):
+        assert np.array_equal(first.pixels, second.pixels) and np.array_equal(first.xy, second.xy)
+        assert np.array_equal(first.v, second.v)
     for others in (crops.at_epoch(epoch + 1), replace(crops, seed=seed + 1)):
         assert not np.array_equal(others[0].affine, there[0].affine)
 
 
 def test_disabling_one_option_does_not_change_the_others():
-    people = listed_people([dotted(at) for at in range(6)])
+    people = listed_people([dotted(index) for index in range(6)])
     crops = TrainingCrops(people, augmentation=STRONG)
     plain = replace(crops, augmentation=replace(STRONG, photometric=NOTHING.photometric, occlusion=NOTHING.occlusion))
     still = replace(plain, augmentation=replace(plain.augmentation, scale=0.0))
-    for one, other, third in zip(crops, plain, still, strict=True):
-        assert np.array_equal(one.affine, other.affine)
-        turn = [np.arctan2(crop.affine[1, 0], crop.affine[1, 1]) for crop in (other, third)]
+    for first_crop, second, third in zip(crops, plain, still, strict=True):
+        assert np.array_equal(first_crop.affine, second.affine)
+        turn = [np.arctan2(crop.affine[1, 0], crop.affine[1, 1]) for crop in (second, third)]
         assert np.isclose(*turn)
 
 

@@ -133,13 +133,13 @@ def test_invalid_folders(tmp_path, case):
 
 
 def test_digests_depend_on_names_and_contents(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.write_text("a")
+    folder_path, two = tmp_path / "one", tmp_path / "two"
+    folder_path.write_text("a")
     two.write_text("b")
-    assert len({digest_files(paths) for paths in ([one], [two], [one, two], [two, one])}) == 4
-    before = digest_files([one])
-    one.write_text("c")
-    assert digest_files([one]) != before
+    assert len({digest_files(paths) for paths in ([folder_path], [two], [folder_path, two], [two, folder_path])}) == 4
+    before = digest_files([folder_path])
+    folder_path.write_text("c")
+    assert digest_files([folder_path]) != before
     with pytest.raises(InputError, match="no such file"):
         digest_files([tmp_path / "three"])
 

@@ -36,9 +36,9 @@ def test_a_box_has_the_labels_of_the_person_that_it_overlaps_most(case):
     np.testing.assert_array_equal(labels.box, boxes.xyxy)
     np.testing.assert_array_equal(labels.image_id, boxes.image_id)
     for row in range(len(boxes)):
-        here = np.flatnonzero(truth.image_id == boxes.image_id[row])
-        iou = mask.iou(xyxy_to_xywh(boxes.xyxy[[row]]), xyxy_to_xywh(truth.box[here]), [0] * len(here))[0]
-        person = here[iou.argmax()]
+        rows = np.flatnonzero(truth.image_id == boxes.image_id[row])
+        iou = mask.iou(xyxy_to_xywh(boxes.xyxy[[row]]), xyxy_to_xywh(truth.box[rows]), [0] * len(rows))[0]
+        person = rows[iou.argmax()]
         assert labels.overlap[row] == pytest.approx(iou.max(), abs=1e-9)
         is_labelled = iou.max() >= PRESENT and truth.num_keypoints[person] > 0
         assert (labels.has_joint[row] == is_labelled).all()

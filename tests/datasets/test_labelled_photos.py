@@ -19,9 +19,9 @@ def photos(tmp_path: Path, *, is_complete: bool = True, is_labelled: bool = True
     """One dark photo with a person of two 9 × 9 squares, a left and a right wrist; a second one without labels."""
     pixels = np.zeros((120, 160, 3), np.uint8)
     xy, v = np.zeros((2, 17, 2)), np.zeros((2, 17), np.int64)
-    for joint, place, colour in ((9, (40, 50), LEFT), (10, (70, 60), RIGHT)):
-        xy[0, joint], v[0, joint] = place, 2 * is_labelled
-        pixels[place[1] - 4 : place[1] + 5, place[0] - 4 : place[0] + 5] = colour
+    for joint, position, colour in ((9, (40, 50), LEFT), (10, (70, 60), RIGHT)):
+        xy[0, joint], v[0, joint] = position, 2 * is_labelled
+        pixels[position[1] - 4 : position[1] + 5, position[0] - 4 : position[0] + 5] = colour
     cv2.imwrite(str(tmp_path / "1.png"), pixels[..., ::-1])
     box = np.array([[30.0, 40, 80, 70], [100, 80, 130, 110]])
     boxed = BoxedPhotos(tmp_path, np.array([1]), ["1.png"], [box], [np.zeros((0, 4))])

@@ -31,9 +31,9 @@ def _write(folder, people, labelled=None):
     return folder / "joints.mat"
 
 
-def _changed(**places):
+def _changed(**positions):
     xy = XY.copy()
-    for name, place in places.items():
+    for name, place in positions.items():
         xy[_at(name)] = place
     return xy
 
@@ -71,7 +71,7 @@ def test_a_standing_person_keeps_every_label(tmp_path):
 def test_limbs_that_are_too_long(tmp_path, change, lost):
     lspet = read_lspet(_write(tmp_path, _changed(**change)[None]))
     cleaned = clean(lspet)
-    assert {LSP_14.keypoints[at] for at in np.flatnonzero(cleaned.truth.v[0] == 0)} == lost
+    assert {LSP_14.keypoints[index] for index in np.flatnonzero(cleaned.truth.v[0] == 0)} == lost
     assert np.array_equal(cleaned.has_joint[0], cleaned.truth.v[0] > 0)
     assert cleaned.dropped["labels: long limb"] == len(lost)
 
@@ -82,7 +82,7 @@ def test_crossed_legs(tmp_path):
     crossed[[_at("left_knee"), _at("right_knee")]] = [[22, 112], [88, 118]]
     cleaned = clean(read_lspet(_write(tmp_path, np.stack([wide, crossed]))))
     assert (cleaned.truth.v[0] == 2).all()
-    assert {LSP_14.keypoints[at] for at in np.flatnonzero(cleaned.truth.v[1] == 0)} == {"left_knee", "right_knee"}
+    assert {LSP_14.keypoints[index] for index in np.flatnonzero(cleaned.truth.v[1] == 0)} == {"left_knee", "right_knee"}
 
 
 def test_a_twisted_trunk_and_too_little(tmp_path):
@@ -109,11 +109,11 @@ def test_the_real_set(data_dir):
     kept = np.count_nonzero(cleaned.truth.v) / np.count_nonzero(lspet.truth.v)
     assert len(cleaned.truth) > 9700 and 0.97 < kept < 0.99
     people = lspet_people(cleaned, data_dir / "lspet" / "images")
-    for at in range(0, len(people), 997):
-        sample = people[at]
+    for index in range(0, len(people), 997):
+        sample = people[index]
         height, width = sample.pixels.shape[:2]
-        places = sample.xy[sample.v > 0]
-        assert (places > -8).all() and (places < (width + 8, height + 8)).all()
+        positions = sample.xy[sample.v > 0]
+        assert (positions > -8).all() and (positions < (width + 8, height + 8)).all()
         assert not sample.has_visibility.any()
 
 
@@ -153,8 +153,8 @@ def test_invalid_files_are_reported(tmp_path):
     random = np.random.default_rng(0)
     for _ in range(200):
         spoilt = bytearray(whole)
-        at = int(random.integers(0, len(spoilt)))
-        spoilt[at : at + 8] = random.bytes(8)
+        index = int(random.integers(0, len(spoilt)))
+        spoilt[index : index + 8] = random.bytes(8)
         path.write_bytes(bytes(spoilt[: int(random.integers(1, len(spoilt)))] if random.random() < 0.5 else spoilt))
         try:
             read_lspet(path)

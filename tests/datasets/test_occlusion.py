@@ -61,11 +61,11 @@ def test_what_is_covered_becomes_occluded_and_nothing_else(kind, seed):
     plain = TrainingCrops(listed_people([target]), 256, 256, 1.0)[0]
     assert np.array_equal(crop.affine, plain.affine)
     change = np.abs(crop.pixels.astype(int) - plain.pixels).max(axis=2)
-    for place, before, after in zip(plain.xy, plain.v, crop.v, strict=True):
+    for position, before, after in zip(plain.xy, plain.v, crop.v, strict=True):
         if before == 0:
             assert after == 0
             continue
-        x, y = np.rint(place).astype(int)
+        x, y = np.rint(position).astype(int)
         around = change[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4]
         if around.min() > 100:  # well under something
             assert after == 1
@@ -136,8 +136,8 @@ def test_body_masks_cover_the_keypoints_of_real_people(data_dir):
         width, height = (int(side) for side in np.ceil(np.maximum(box[2:], xy[v > 0].max(axis=0))) + 20 - low)
         mask = body_mask(xy - low, v, float(box[3] - box[1]), COCO_17, width, height)
         assert mask is not None
-        at = np.rint((xy - low)[v > 0]).astype(int)
-        covered += (mask[at[:, 1], at[:, 0]] > 60).tolist()
+        index = np.rint((xy - low)[v > 0]).astype(int)
+        covered += (mask[index[:, 1], index[:, 0]] > 60).tolist()
         shares.append((mask >= 128).sum() / area)
     assert np.mean(covered) > 0.98  # one whose neighbours are all absent may be left out
     assert 0.5 < np.median(shares) < 1.1  # of the labelled segment's area

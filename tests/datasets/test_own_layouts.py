@@ -35,13 +35,13 @@ def test_two_layouts_of_mpii_agree(folder, tmp_path):
     assert listed.truth.head_size is None
     assert "gt_valid.mat" in listed.notes[0]
     for row, image in enumerate(listed.truth.image_id):
-        at = int(np.flatnonzero(arrays.truth.image_id == image)[0])
+        index = int(np.flatnonzero(arrays.truth.image_id == image)[0])
         labelled = listed.truth.v[row] > 0
-        assert np.array_equal(labelled, arrays.truth.v[at] > 0)
+        assert np.array_equal(labelled, arrays.truth.v[index] > 0)
         # the stacked hourglass's file has whole pixels, cut off
-        difference = listed.truth.xy[row] - arrays.truth.xy[at]
+        difference = listed.truth.xy[row] - arrays.truth.xy[index]
         assert ((difference[labelled] >= 0) & (difference[labelled] < 1)).all()
-        np.testing.assert_allclose(listed.truth.box[row], arrays.truth.box[at], atol=1e-3)
+        np.testing.assert_allclose(listed.truth.box[row], arrays.truth.box[index], atol=1e-3)
     corners = np.random.default_rng(0).uniform(0, 100, (2, 2, 5))
     savemat(tmp_path / "gt_valid.mat", {"headboxes_src": corners})
     again = read_ground_truth(json_file)
@@ -82,11 +82,11 @@ def test_flic(folder, tmp_path):
     coords[:, 1] = np.nan
     example = {"filepath": "film-00000042.jpg", "coords": coords, "imgdims": np.array([480, 720, 3]), "istest": 1}
     savemat(tmp_path / "examples.mat", {"examples": [example, example]})
-    own = read_ground_truth(tmp_path / "examples.mat")
-    assert own.images.sizes(own.truth.image_id).tolist() == [[720, 480]] * 2
-    labelled = own.truth.v[0] > 0
+    truth_file = read_ground_truth(tmp_path / "examples.mat")
+    assert truth_file.images.sizes(truth_file.truth.image_id).tolist() == [[720, 480]] * 2
+    labelled = truth_file.truth.v[0] > 0
     assert np.flatnonzero(~labelled).tolist() == [FLIC_11.index("left_elbow")]
-    assert np.array_equal(own.truth.xy[0][labelled], file.truth.xy[0][labelled])
+    assert np.array_equal(truth_file.truth.xy[0][labelled], file.truth.xy[0][labelled])
 
 
 def test_lsp_and_its_extension(folder, tmp_path):
@@ -108,17 +108,17 @@ def test_ai_challengers_own_layout_agrees_with_cocos(folder, tmp_path):
     path = folder / "layouts/aic/test_aic.json"
     coco, value = read_coco_truth(path), json.loads(path.read_text())
     theirs = {0: 3, 1: 2, 2: 1}
-    photos = {one["id"]: {"image_id": one["file_name"][:-4], "human_annotations": {}, "keypoint_annotations": {}}
-              for one in value["images"]}  # fmt: skip
-    for one in value["annotations"]:
-        x, y, width, height = one["bbox"]
-        points = np.array(one["keypoints"], float).reshape(-1, 3)
+    photos = {image["id"]: {"image_id": image["file_name"][:-4], "human_annotations": {}, "keypoint_annotations": {}}
+              for image in value["images"]}  # fmt: skip
+    for annotation in value["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        points = np.array(annotation["keypoints"], float).reshape(-1, 3)
         points[:, 2] = [theirs[int(v)] for v in points[:, 2]]
-        photos[one["image_id"]]["human_annotations"][f"human{one['id']}"] = [x, y, x + width, y + height]
-        photos[one["image_id"]]["keypoint_annotations"][f"human{one['id']}"] = points.ravel().tolist()
-    own = tmp_path / "keypoint_validation_annotations_20170911.json"
-    own.write_text(json.dumps(list(photos.values())))
-    file = read_ground_truth(own)
+        photos[annotation["image_id"]]["human_annotations"][f"human{annotation['id']}"] = [x, y, x + width, y + height]
+        photos[annotation["image_id"]]["keypoint_annotations"][f"human{annotation['id']}"] = points.ravel().tolist()
+    json_path = tmp_path / "keypoint_validation_annotations_20170911.json"
+    json_path.write_text(json.dumps(list(photos.values())))
+    file = read_ground_truth(json_path)
     assert file.skeleton is AIC_14
     rows = np.lexsort(coco.truth.box.T), np.lexsort(file.truth.box.T)
     assert np.array_equal(coco.truth.v[rows[0]], file.truth.v[rows[1]])
@@ -132,7 +132,7 @@ def test_ai_challengers_own_layout_agrees_with_cocos(folder, tmp_path):
 
 def test_ochumans_own_layout(tmp_path):
     names = [*reversed(OCHUMAN_19.keypoints)]  # in any order
-    keypoints = [[10 * at, at, at % 4] for at in range(19)]
+    keypoints = [[10 * index, index, index % 4] for index in range(19)]
     person = {"bbox": [1, 2, 31, 62], "keypoints": np.ravel(keypoints).tolist(), "segms": None}
     photo = {"file_name": "000042.jpg", "image_id": "000042", "width": 300, "height": 200}
     photo["annotations"] = [person, {"bbox": [0, 0, 9, 9], "keypoints": None}]
@@ -141,8 +141,8 @@ def test_ochumans_own_layout(tmp_path):
     file = read_ground_truth(tmp_path / "ochuman.json")
     assert file.truth.image_id.tolist() == [42]
     assert file.truth.box.tolist() == [[1, 2, 31, 62]]
-    at = OCHUMAN_19.index(names[3])
-    assert (file.truth.xy[0, at].tolist(), file.truth.v[0, at]) == ([30, 3], 1)
+    index = OCHUMAN_19.index(names[3])
+    assert (file.truth.xy[0, index].tolist(), file.truth.v[0, index]) == ([30, 3], 1)
     assert np.bincount(file.truth.v[0]).tolist() == [5, 9, 5]
 
 

@@ -64,9 +64,9 @@ def test_a_cut_keeps_the_stated_part(seed, size, margin):
         height, width = part.pixels.shape[:2]
         assert np.array_equal(part.pixels, whole.pixels[y : y + height, x : x + width])
     if factor > 0.5:
-        for place, colour in zip(transform(part.affine, part.xy), COLOURS, strict=True):
-            if (place > 10).all() and (place < np.array(part.pixels.shape[1::-1]) - 10).all():
-                assert np.linalg.norm(find_dot(part.pixels, colour) - place) < 0.6
+        for position, colour in zip(transform(part.affine, part.xy), COLOURS, strict=True):
+            if (position > 10).all() and (position < np.array(part.pixels.shape[1::-1]) - 10).all():
+                assert np.linalg.norm(find_dot(part.pixels, colour) - position) < 0.6
 
 
 def test_shrinking_is_pillows_box_filter():
@@ -128,12 +128,12 @@ def test_cuts_out_of_range(wrong):
 
 
 def test_mixtures():
-    people = listed_people([dotted(at) for at in range(5)])
-    some = subset(people, np.array([4, 0, 0]))
-    assert some.annotation_id.tolist() == [4, 0, 0]
-    joined = join([some, people])
+    people = listed_people([dotted(index) for index in range(5)])
+    people_subset = subset(people, np.array([4, 0, 0]))
+    assert people_subset.annotation_id.tolist() == [4, 0, 0]
+    joined = join([people_subset, people])
     assert len(joined) == 8
-    for made, expected in ((some[1], 0), (joined[2], 0), (joined[3], 0), (joined[0], 4), (joined[7], 4)):
+    for made, expected in ((people_subset[1], 0), (joined[2], 0), (joined[3], 0), (joined[0], 4), (joined[7], 4)):
         assert made.pixels is people[expected].pixels and equal_labels(made, people[expected], 0)
     assert joined.annotation_id.tolist() == [sample.annotation_id for sample in joined]
     with pytest.raises(IndexError):
@@ -154,8 +154,8 @@ def test_another_skeleton():
     shared = [name for name in COCO_17.keypoints if name in LSP_14.keypoints]
     assert len(shared) == 12 and sample.has_joint.sum() == 12 and sample.v.sum() == 24
     for name in COCO_17.keypoints:
-        at = COCO_17.keypoints.index(name)
-        assert sample.has_joint[at] == (name in shared) and not sample.has_visibility[at]
+        index = COCO_17.keypoints.index(name)
+        assert sample.has_joint[index] == (name in shared) and not sample.has_visibility[index]
         expected = xy[LSP_14.keypoints.index(name)] if name in shared else np.zeros(2)
-        assert np.array_equal(sample.xy[at], expected)
+        assert np.array_equal(sample.xy[index], expected)
     assert np.array_equal(lsp.xy, xy)

@@ -28,12 +28,12 @@ def painted(folder, boxes: list[np.ndarray], crowds: list[np.ndarray] | None = N
     """Black photos of width × height with a rectangle of its own colour for each box, crowds white."""
     names = []
     crowds = [np.zeros((0, 4))] * len(boxes) if crowds is None else crowds
-    for at, (people, crowd) in enumerate(zip(boxes, crowds, strict=True)):
+    for index, (people, crowd) in enumerate(zip(boxes, crowds, strict=True)):
         photo = np.zeros((size[1], size[0], 3), np.uint8)
         colours = [*COLOURS[: len(people)], *[[255, 255, 255]] * len(crowd)]
         for (x0, y0, x1, y1), colour in zip(np.concatenate([people, crowd]).astype(int), colours, strict=True):
             photo[y0:y1, x0:x1] = colour
-        names.append(f"{at}.png")
+        names.append(f"{index}.png")
         cv2.imwrite(str(folder / names[-1]), photo[..., ::-1])
     return BoxedPhotos(folder, np.arange(len(boxes)) + 10, names, boxes, crowds)
 
@@ -136,15 +136,15 @@ def test_views_repeat_themselves(tmp_path):
     views = TrainingViews(photos, SIZE, seed=3)
     for index in (2, 0, 1):  # whatever the order, from whichever object
         for epoch in (1, 0):
-            one, other = (
+            one, training_views = (
                 views.at_epoch(epoch)[index],
                 TrainingViews(painted(tmp_path, BOXES), SIZE, seed=3, epoch=epoch)[index],
             )
             for name in ("pixels", "box", "ignored", "image_id"):
-                np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+                np.testing.assert_array_equal(getattr(one, name), getattr(training_views, name))
     first = views[0].pixels
-    for other in (views.at_epoch(1)[0], views[1], TrainingViews(photos, SIZE, seed=4)[0]):
-        assert not np.array_equal(first, other.pixels)
+    for training_views in (views.at_epoch(1)[0], views[1], TrainingViews(photos, SIZE, seed=4)[0]):
+        assert not np.array_equal(first, training_views.pixels)
     assert len(views) == 3
 
 
@@ -188,8 +188,8 @@ def test_some_of_the_photos_keep_what_is_decoded_and_get_the_others_room(tmp_pat
     room = photos.room
     kept, _ = photos.photo(2)
     photos.photo(0)
-    some = photos.select(np.array([1, 2]))
-    assert some.photo(1)[0] is kept and some.room == room - kept.nbytes
+    selected = photos.select(np.array([1, 2]))
+    assert selected.photo(1)[0] is kept and selected.room == room - kept.nbytes
     assert photos.select(np.array([1])).room == room
 
 
@@ -204,9 +204,9 @@ def test_from_a_ground_truth(tmp_path):
     assert [len(box) for box in photos.box] == [3, 2, 3, 0] and [len(box) for box in photos.crowd] == [0, 1, 0, 0]
     x, y, w, h = content["annotations"][4]["bbox"]
     np.testing.assert_allclose(photos.crowd[1], [[x, y, x + w, y + h]])
-    some = boxed_photos(read_coco_truth(truth), folder, complete={1, 3}).select(np.array([1]))
-    assert some.file_name == ["0003.png"] and some.image_id.tolist() == [3]
-    np.testing.assert_array_equal(some.box[0], photos.box[2])
+    selected = boxed_photos(read_coco_truth(truth), folder, complete={1, 3}).select(np.array([1]))
+    assert selected.file_name == ["0003.png"] and selected.image_id.tolist() == [3]
+    np.testing.assert_array_equal(selected.box[0], photos.box[2])
     assert TrainingViews(photos, 64)[3].pixels.shape == (64, 64, 3)
 
 

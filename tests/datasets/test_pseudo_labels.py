@@ -62,10 +62,12 @@ def test_labels_without_pixels_have_the_same_flags():
     source = listed_people([bare(0), bare(1)])
     people = filled(source)
     for some in (people, subset(people, np.array([1])), join([people, listed_people([dotted(5)])])):
-        v, known = some.labels.v, some.labels.is_ternary
+        v, is_ternary = some.labels.v, some.labels.is_ternary
         samples = list(some)
-        assert v.tolist() == [one.v.tolist() for one in samples]
-        assert known.tolist() == [(one.has_joint & (one.has_visibility | (one.v == 0))).tolist() for one in samples]
+        assert v.tolist() == [sample.v.tolist() for sample in samples]
+        assert is_ternary.tolist() == [
+            (sample.has_joint & (sample.has_visibility | (sample.v == 0))).tolist() for sample in samples
+        ]
     xy, is_filled = people.labels.xy, np.arange(6) == 0
     is_filled, is_removed = np.tile(is_filled, (2, 1)), np.tile(np.arange(6) == 1, (2, 1))
     identities = {people.identity, source.identity}

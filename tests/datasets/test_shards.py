@@ -39,9 +39,9 @@ def test_a_custom_skeleton_keeps_all_its_fields(case, tmp_path):
     people = case[0]
     mine = replace(people.skeleton, name="mine", keypoints=("tip", *people.skeleton.keypoints[1:]))
     write_shards(replace(people, skeleton=mine), tmp_path / "own", OPTIONS, {})
-    found = shard_people(tmp_path / "own").skeleton
-    assert (found.name, found.keypoints, found.edges) == ("mine", mine.keypoints, mine.edges)
-    assert np.array_equal(found.sigmas, mine.sigmas)
+    skeleton = shard_people(tmp_path / "own").skeleton
+    assert (skeleton.name, skeleton.keypoints, skeleton.edges) == ("mine", mine.keypoints, mine.edges)
+    assert np.array_equal(skeleton.sigmas, mine.sigmas)
 
 
 def test_a_training_sees_the_same_crop_from_shards_and_photos(case):
@@ -66,28 +66,28 @@ def replace_cut(people):
 
 def test_plain_tarfile_reads_webdatasets_layout(case):
     people, folder, index = case
-    at = 0
+    row = 0
     for entry in index["shards"]:
         assert hashlib.sha256((folder / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
         assert entry["bytes"] <= OPTIONS.shard_size or len(entry["places"]) == 1
         with tarfile.open(folder / entry["file"]) as tar:
             members = tar.getmembers()
             assert [member.name for member in members] == [
-                f"{n:06d}.{suffix}" for n in range(at, at + len(members) // 2) for suffix in ("jpg", "json")
+                f"{n:06d}.{suffix}" for n in range(row, row + len(members) // 2) for suffix in ("jpg", "json")
             ]
             for jpeg, labels in zip(members[::2], members[1::2], strict=True):
                 label = json.load(tar.extractfile(labels))
                 with Image.open(io.BytesIO(tar.extractfile(jpeg).read())) as image:
                     width, height = image.size
                 keypoints = np.reshape(label["keypoints"], (17, 3))
-                assert np.array_equal(keypoints[:, 2], people[at].v)
+                assert np.array_equal(keypoints[:, 2], people[row].v)
                 labelled = keypoints[keypoints[:, 2] > 0, :2]
                 assert (labelled > -1).all() and (labelled < (width, height)).all()
                 _, y, _, h = label["bbox"]
                 assert labelled.min(axis=0)[1] >= y - 1e-6 and labelled.max(axis=0)[1] <= y + h + 1e-6
-                assert label["annotation_id"] == people.annotation_id[at]
-                at += 1
-    assert at == len(people)
+                assert label["annotation_id"] == people.annotation_id[row]
+                row += 1
+    assert row == len(people)
 
 
 def test_the_index(case, tmp_path):
@@ -145,7 +145,7 @@ def _bytes(folder):
 @pytest.mark.parametrize("stop", [0, 3, 6, 11])
 def test_a_stopped_run_goes_on(tmp_path, stop):
     options = ShardOptions(Cut(500, 1.5), shard_size=25_000)
-    samples = [dotted(at) for at in range(12)]
+    samples = [dotted(index) for index in range(12)]
     write_shards(listed_people(samples), tmp_path / "whole", options, {})
     people, pixels = _stopping(samples)
     pixels.stop = stop
@@ -161,7 +161,7 @@ def test_a_stopped_run_goes_on(tmp_path, stop):
 
 
 def test_another_plan_starts_anew(tmp_path):
-    samples = [dotted(at) for at in range(6)]
+    samples = [dotted(index) for index in range(6)]
     people, pixels = _stopping(samples)
     pixels.stop = 5
     with pytest.raises(KeyboardInterrupt):
@@ -172,8 +172,8 @@ def test_another_plan_starts_anew(tmp_path):
     assert json.loads((tmp_path / "out" / INDEX).read_text())["sources"] == {"labels": "new"}
 
 
-def _digest(shards, at):
-    sample = shards[at]
+def _digest(shards, index):
+    sample = shards[index]
     return hashlib.sha256(sample.pixels.tobytes() + sample.xy.tobytes()).hexdigest()
 
 
@@ -187,12 +187,12 @@ def _in_fork(at):
 def test_forks_and_threads_and_pickles(case):
     _, folder, _ = case
     shards = _PARENTS["shards"] = shard_people(folder)
-    expected = [_digest(shards, at) for at in range(len(shards))]  # files are open now, at some place
+    expected = [_digest(shards, index) for index in range(len(shards))]  # files are open now, at some place
     order = np.random.default_rng(0).integers(0, len(shards), 60).tolist()
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        found = pool.map_async(_in_fork, order, chunksize=5)
+        pending = pool.map_async(_in_fork, order, chunksize=5)
         here = [_digest(shards, at) for at in order]
-        assert found.get(60) == here == [expected[at] for at in order]
+        assert pending.get(60) == here == [expected[index] for index in order]
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(lambda at: _digest(shards, at), order)) == here
     assert _digest(pickle.loads(pickle.dumps(shards)), 3) == expected[3]

@@ -80,12 +80,12 @@ def results(seed: int, noise: float = 0.03) -> list[dict[str, Any]]:
 def _openpose(folder: Path, seed: int) -> None:
     """BODY_25, joints with a low score not found: 0, 0, 0."""
     xy, score = found(seed)
-    place = [OPENPOSE_BODY_25.keypoints.index(name) for name in COCO_17.keypoints]
+    indexes = [OPENPOSE_BODY_25.keypoints.index(name) for name in COCO_17.keypoints]
     for image in range(1, PHOTOS + 1):
         rows = []
         for i in (2 * image - 2, 2 * image - 1):
             joints = np.zeros((25, 3))
-            joints[place] = np.where(score[i, :, None] > 0.3, np.c_[xy[i], score[i]], 0)
+            joints[indexes] = np.where(score[i, :, None] > 0.3, np.c_[xy[i], score[i]], 0)
             rows.append({"person_id": [-1], "pose_keypoints_2d": joints.round(3).ravel().tolist()})
         _write(folder / f"{image:06d}_keypoints.json", {"version": 1.3, "people": rows})
 
@@ -113,14 +113,14 @@ def _deeplabcut(folder: Path, seed: int) -> None:
     xy = centre[:, None] + np.array([(0, -30), (-12, -18), (12, -18), (0, 45)]) + rng.normal(0, 1, (frames, 4, 2))
     off = rng.gamma(1.0, 3.0, (frames, 4))
     likelihood = np.clip(1.0 - off / 30 + rng.normal(0, 0.05, off.shape), 0.01, 1)
-    place = xy + off[..., None] / np.sqrt(2)
+    position = xy + off[..., None] / np.sqrt(2)
     scorer = "DLC_resnet50_openfieldOct30shuffle1_30000"
     with (folder / f"video{scorer}.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["scorer", *[scorer] * 12])
         rows.writerow(["bodyparts", *[part for part in parts for _ in range(3)]])
         rows.writerow(["coords", *["x", "y", "likelihood"] * 4])
-        rows.writerows([i, *np.c_[place[i], likelihood[i]].ravel().round(4)] for i in range(frames))
+        rows.writerows([i, *np.c_[position[i], likelihood[i]].ravel().round(4)] for i in range(frames))
     with (folder / "CollectedData_me.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["scorer", "", "", *["me"] * 8])
@@ -139,9 +139,9 @@ def _several_cameras(folder: Path, seed: int) -> None:
     write_cameras(cameras, folder / "cameras.json")
     body = np.c_[_STANDING[:, 0] - 0.5, np.zeros(17), 1.8 - 1.8 * _STANDING[:, 1]]
     step = np.linspace(-0.5, 0.5, 30)
-    place = np.stack([np.c_[step, 0 * step - 0.6, 0 * step], np.c_[-step, 0 * step + 0.6, 0 * step]])
-    xyz = body + place[:, :, None]  # (2, 30, 17, 3)
-    for at, seen in enumerate(cameras.project(xyz)):
+    position = np.stack([np.c_[step, 0 * step - 0.6, 0 * step], np.c_[-step, 0 * step + 0.6, 0 * step]])
+    xyz = body + position[:, :, None]  # (2, 30, 17, 3)
+    for index, seen in enumerate(cameras.project(xyz)):
         rows = []
         for person, frame in np.ndindex(2, 30):
             quality = rng.uniform(0.7, 0.98, 17)
@@ -150,7 +150,7 @@ def _several_cameras(folder: Path, seed: int) -> None:
                 "image_id": frame, "category_id": 1, "keypoints": joints.round(2).ravel().tolist(),
                 "score": float(quality.mean()), "keypoint_quality": quality.round(3).tolist(),
             })  # fmt: skip
-        _write(folder / f"cam{at + 1}.json", rows)
+        _write(folder / f"cam{index + 1}.json", rows)
 
 
 def write_files(folder: Path) -> None:

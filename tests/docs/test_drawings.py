@@ -49,7 +49,7 @@ def test_every_picture_is_shown_and_small() -> None:
 
 def test_the_layers_are_those_that_the_imports_are_checked_against(drawn: Path) -> None:
     contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (house,) = [one["layers"] for one in contracts if one["type"] == "layers"]
+    (house,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
     in_code = [set(re.split(r" \| ", layer)) for layer in house]
     rows: dict[str, set[str]] = {}
     for y, names in re.findall(r'y="([\d.]+)"[^>]* font-weight="bold">([^<]+)<', (drawn / "layers.svg").read_text()):

@@ -48,13 +48,13 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     assert len(pages) > 35
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        loaded = {one or other for one, other in LOADED.findall(text)}
+        loaded = {first or second for first, second in LOADED.findall(text)}
         assert any("search" in one or "bundle" in one for one in loaded), f"{page}: no script found, so nothing checked"
         elsewhere = {one for one in loaded if re.match(r"(?:[a-z]+:)?//", one)}
         assert not elsewhere, f"{page.name} loads {elsewhere}"
         assert 'class="mermaid"' not in text  # the theme would fetch mermaid's script
     for sheet in site.rglob("*.css"):
-        elsewhere = {one for one in IN_STYLE.findall(sheet.read_text()) if re.match(r"(?:https?:)?//", one)}
+        elsewhere = {match for match in IN_STYLE.findall(sheet.read_text()) if re.match(r"(?:https?:)?//", match)}
         assert not elsewhere, f"{sheet.name} loads {elsewhere}"
 
 

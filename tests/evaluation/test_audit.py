@@ -244,8 +244,8 @@ def test_results_that_lie_on_people_and_match_no_person_are_noted(
         row["keypoints"] = keypoints.ravel().tolist()
     (tmp_path / "results.json").write_text(json.dumps(rows))
     record = audit(data_dir / "coco/dev_gt.json", tmp_path / "results.json", draws=0)
-    found = [note for note in record.notes if "are unmatched although most of their keypoints" in note]
-    assert len(found) == is_noted, record.notes
+    notes = [note for note in record.notes if "are unmatched although most of their keypoints" in note]
+    assert len(notes) == is_noted, record.notes
     assert any("keypoints are missing" in note for note in record.notes) == (fault == "dropped")
     if fault == "dropped":
         assert record.inputs["results"]["paired"] > 0.89 * len(rows)
@@ -282,10 +282,10 @@ def test_results_of_another_skeleton_are_refused(data_dir: Path) -> None:
     results = read_results(data_dir / "results/simplepose.dev.json", truth=truth)
     assert results.poses.skeleton is COCO_17 and truth.truth.skeleton is COCO_17
     mine = replace(COCO_17, name="mine", keypoints=("tip", *COCO_17.keypoints[1:]))
-    others = replace(results, poses=replace(results.poses, skeleton=mine))
+    changed_results = replace(results, poses=replace(results.poses, skeleton=mine))
     with pytest.raises(
         InputError, match=r"different skeletons, 'mine' .* and 'coco17' .*: keypoint 0 is 'tip' and 'nose'"
     ):
-        audit(truth, others, draws=0)
+        audit(truth, changed_results, draws=0)
     with pytest.raises(InputError, match=r"skeleton: expected one of coco17, .* or FILE\.json, got 'coco'"):
         audit(data_dir / "coco/dev_gt.json", results, skeleton="coco", draws=0)

@@ -43,9 +43,9 @@ def test_ap_is_pycocotools_mean_over_categories(tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("case")
     (folder / "gt.json").write_text(json.dumps(truth))
     (folder / "results.json").write_text(json.dumps(results))
-    read = read_coco_truth(folder / "gt.json", "all")
-    found = read_results(folder / "results.json", truth=read)
-    batch, precision = Batch(read, found, sigmas=sigmas, area="segment"), ScorePrecision()
+    truth_file = read_coco_truth(folder / "gt.json", "all")
+    results_file = read_results(folder / "results.json", truth=truth_file)
+    batch, precision = Batch(truth_file, results_file, sigmas=sigmas, area="segment"), ScorePrecision()
     precision.add(batch, batch.score)
     ours = precision.mean()
     expected = pycocotools_numbers(copy.deepcopy(truth), copy.deepcopy(results), sigmas)
@@ -74,9 +74,9 @@ def test_all_is_the_mean_over_separate_categories(two_animals: Path) -> None:
     by_itself = {name: audit(*files, category=name, draws=40) for name in ("cat", "dog")}
     assert set(together.categories) == {"cat", "dog"}
     for name, one in by_itself.items():
-        found = asdict(together.categories[name])
-        assert (found.pop("n"), found.pop("oracle_AP")) == (2, one.oracle_ap.AP)
-        assert found == one.ap.as_dict()
+        fields = asdict(together.categories[name])
+        assert (fields.pop("n"), fields.pop("oracle_AP")) == (2, one.oracle_ap.AP)
+        assert fields == one.ap.as_dict()
         assert one.categories == {}
     assert together.ap.AP == pytest.approx(np.mean([one.ap.AP for one in by_itself.values()]))
     assert together.headroom == pytest.approx(np.mean([one.headroom or 0 for one in by_itself.values()]))
@@ -107,7 +107,7 @@ def test_without_people_every_category_is_unknown(two_animals: Path) -> None:
     (two_animals / "gt.json").write_text(json.dumps(truth | {"annotations": []}))
     record = audit(two_animals / "gt.json", two_animals / "results.json", category="all", area="box", draws=5)
     assert record.headroom is None
-    assert {name: (one["AP"], one["n"]) for name, one in record.as_dict()["categories"].items()} == {
+    assert {name: (category["AP"], category["n"]) for name, category in record.as_dict()["categories"].items()} == {
         "cat": (None, 0),
         "dog": (None, 0),
     }
@@ -139,7 +139,7 @@ def test_ap10k(data_dir: Path, tmp_path: Path) -> None:
     results = made_up_results(truth)
     (tmp_path / "results.json").write_text(json.dumps(results))
     record = audit(path, tmp_path / "results.json", category="all", draws=0)
-    assert {name: one.n for name, one in record.categories.items()} == {"antelope": 1, "jaguar": 1}
+    assert {name: category.n for name, category in record.categories.items()} == {"antelope": 1, "jaguar": 1}
     sigmas = record.details.sigmas
     for result in results:
         del result["bbox"]

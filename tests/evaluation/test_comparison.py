@@ -30,17 +30,17 @@ def small(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     folder = tmp_path_factory.mktemp("small")
     truth = json.loads((data_dir / "coco/dev_gt.json").read_bytes())
     truth["images"] = truth["images"][:PHOTOS]
-    kept = {image["id"] for image in truth["images"]}
-    truth["annotations"] = [row for row in truth["annotations"] if row["image_id"] in kept]
+    ids = {image["id"] for image in truth["images"]}
+    truth["annotations"] = [row for row in truth["annotations"] if row["image_id"] in ids]
     write_json(folder / "gt.json", truth)
-    made: dict[str, Any] = {"truth": truth, "folder": folder}
+    options: dict[str, Any] = {"truth": truth, "folder": folder}
     for name in ("simplepose", "movenet-thunder"):
         rows = json.loads((data_dir / f"results/{name}.dev.json").read_bytes())
-        rows = [row for row in rows if row["image_id"] in kept]
+        rows = [row for row in rows if row["image_id"] in ids]
         rows = rows if name == "simplepose" else [row for i, row in enumerate(rows) if i % 7]
         write_json(folder / f"{name}.json", rows)
-        made[name] = rows
-    return made
+        options[name] = rows
+    return options
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +108,9 @@ def test_differences_are_those_of_photos_drawn_by_hand(small: dict[str, Any], au
                 "visibility.labelled.f1": sklearn.metrics.f1_score(labelled.ravel(), raw.ravel() >= threshold),
             }.items():
                 values.setdefault(metric, []).append(float(value))
-        for metric, (one, other) in values.items():
-            expected.setdefault(metric, []).append(one - other)
-    found = {one.metric: one for one in compare(*audits)}
+        for metric, (first, second) in values.items():
+            expected.setdefault(metric, []).append(first - second)
+    found = {comparison.metric: comparison for comparison in compare(*audits)}
     for metric, differences in expected.items():
         low, high = np.quantile(differences, [0.025, 0.975])
         assert low < high
@@ -125,7 +125,7 @@ def test_paired_draws_separate_files_that_separate_intervals_do_not(data_dir: Pa
         audit(truth, data_dir / f"results/{name}.dev.json", draws=200) for name in ("simplepose_flip", "simplepose")
     )
     assert flipped.intervals["ap.AP"][0] < plain.ap.AP and plain.intervals["ap.AP"][1] > flipped.ap.AP
-    ap = next(one for one in compare(flipped, plain) if one.metric == "ap.AP")
+    ap = next(comparison for comparison in compare(flipped, plain) if comparison.metric == "ap.AP")
     assert ap.difference == pytest.approx(0.0186, abs=5e-5)
     assert 0.01 < ap.low < ap.difference < ap.high < 0.03
     assert (flipped.details.draws.values["ap.AP"] > plain.details.draws.values["ap.AP"]).all()
@@ -133,19 +133,22 @@ def test_paired_draws_separate_files_that_separate_intervals_do_not(data_dir: Pa
 
 
 def test_differences_are_antisymmetric_and_zero_for_the_same_file(audits: list[Audit]) -> None:
-    there, back = compare(*audits), compare(*audits[::-1])
-    assert [one.metric for one in there] == [one.metric for one in back]
-    for one, other in zip(there, back, strict=True):
-        assert (one.file, one.against, one.difference) == (other.against, other.file, -other.difference)
-        assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
-    assert all((one.difference, one.low, one.high) == (0, 0, 0) for one in compare(audits[0], audits[0]))
+    comparison, back = compare(*audits), compare(*audits[::-1])
+    assert [one.metric for one in comparison] == [one.metric for one in back]
+    for first, second in zip(comparison, back, strict=True):
+        assert (first.file, first.against, first.difference) == (second.against, second.file, -second.difference)
+        assert (first.low, first.high) == pytest.approx((-second.high, -second.low))
+    assert all(
+        (difference.difference, difference.low, difference.high) == (0, 0, 0)
+        for difference in compare(audits[0], audits[0])
+    )
 
 
 def test_every_record_holds_its_differences_from_the_others(audits: list[Audit]) -> None:
     third = replace(audits[0], inputs={**audits[0].inputs, "results": {**audits[0].inputs["results"], "file": "x"}})
     first, second, _ = with_comparisons([*audits, third])
     assert first.compare == (*compare(*audits), *compare(audits[0], third))
-    assert {one.against for one in second.compare} == {audits[0].inputs["results"]["file"], "x"}
+    assert {comparison.against for comparison in second.compare} == {audits[0].inputs["results"]["file"], "x"}
     entry = first.as_dict()["compare"][0]
     assert list(entry) == ["file", "against", "metric", "difference", "low", "high"]
     assert with_comparisons(audits[:1])[0].as_dict()["compare"] == []
@@ -156,16 +159,16 @@ def test_audits_with_other_settings_are_not_compared(small: dict[str, Any], audi
     assert comparable(audits)
     wider = {**small["truth"], "images": [*small["truth"]["images"], {"id": 1}]}
     write_json(small["folder"] / "wider.json", wider)
-    for other in (
+    for record in (
         audit(*files, area="box", draws=0),
         audit(*files, sigmas=np.full(17, 0.1), draws=0),
         audit(small["folder"] / "wider.json", files[1], draws=0),
     ):
-        assert not comparable([*audits, other])
-        assert compare(audits[0], other) == []
-    for other in (audit(*files, draws=0), audit(*files, draws=DRAWS, seed=SEED + 1)):
-        assert {(one.low, one.high) for one in compare(audits[1], other)} == {(None, None)}
-        assert outcome(compare(audits[1], other)[0]) == "undecided"
+        assert not comparable([*audits, record])
+        assert compare(audits[0], record) == []
+    for record in (audit(*files, draws=0), audit(*files, draws=DRAWS, seed=SEED + 1)):
+        assert {(comparison.low, comparison.high) for comparison in compare(audits[1], record)} == {(None, None)}
+        assert outcome(compare(audits[1], record)[0]) == "undecided"
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def posetrack(data_dir: Path) -> dict[str, Any]:
 def written(folder: Path, truth: dict[str, Any]) -> Path:
     """The ground truth, and beside it results that know which keypoints are labelled and call them visible."""
     results = made_up_results(truth)
-    people = [one for one in truth["annotations"] if one.get("keypoints")]
+    people = [annotation for annotation in truth["annotations"] if annotation.get("keypoints")]
     for result, person in zip(results, people, strict=True):
         result["visibility"] = np.where(np.array(person["keypoints"][2::3])[:, None] > 0, [0, 0, 1], [1, 0, 0]).tolist()
     (folder / "gt.json").write_text(json.dumps(truth))
@@ -52,7 +52,7 @@ def test_what_v_means_is_read_from_its_values(data_dir: Path, name: str) -> None
     if not (data_dir / name).is_file():
         pytest.skip(f"no {name} at {data_dir}")
     truth = read_coco_truth(data_dir / name)
-    rows = [one["keypoints"][2::3] for one in json.loads((data_dir / name).read_text())["annotations"]]
+    rows = [annotation["keypoints"][2::3] for annotation in json.loads((data_dir / name).read_text())["annotations"]]
     assert truth.has_visibility == (name in TERNARY)
     np.testing.assert_array_equal(truth.truth.v > 0, np.array(rows) > 0)
     if name in TERNARY:
@@ -72,7 +72,7 @@ def test_an_audit_evaluates_labelled_or_not_alone_and_says_so(posetrack, tmp_pat
 
 
 def test_a_category_says_that_its_v_is_ternary(posetrack, tmp_path: Path) -> None:
-    categories = [one | {"visibility": "ternary"} for one in posetrack["categories"]]
+    categories = [category | {"visibility": "ternary"} for category in posetrack["categories"]]
     truth = written(tmp_path, posetrack | {"categories": categories})
     record = tp.audit(truth, tmp_path / "results.json", draws=0)
     assert record.visibility.ternary.occluded.f1 == 0  # every labelled keypoint is occluded, and none is called so

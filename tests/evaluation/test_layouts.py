@@ -38,10 +38,10 @@ def made_up_files(folder: Path, people: int, *, trust: bool) -> tuple[Path, list
     random = np.random.default_rng(people)
     truth, results = made_up(people, spurious=people // 6)
     value = as_json(truth)
-    for at, person in enumerate(value["annotations"]):
-        if at % 17 == 3:
+    for index, person in enumerate(value["annotations"]):
+        if index % 17 == 3:
             person["iscrowd"] = 1
-        if at % 13 == 5:
+        if index % 13 == 5:
             person |= {"keypoints": [0] * len(person["keypoints"]), "num_keypoints": 0}
     value["images"].append({"id": 10_000})  # a photo without people and results
     (folder / "gt.json").write_text(json.dumps(value))
@@ -66,10 +66,10 @@ def numbers(value: Any, name: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {name: value}
     return {
-        key: found
+        key: number
         for part, inside in value.items()
         if name or part != "inputs"
-        for key, found in numbers(inside, f"{name}.{part}").items()
+        for key, number in numbers(inside, f"{name}.{part}").items()
     }
 
 

@@ -53,7 +53,9 @@ def test_it_stands_in_table_json_and_page(faces, tmp_path: Path, capsys) -> None
     shown = capsys.readouterr().out
     assert "NME, of the distance between the eyes' outer corners" in shown and f"{expected:.3f}" in shown
     first, second = json.loads((tmp_path / "a.json").read_text())
-    difference = next(one for one in second["compare"] if one["metric"] == "localisation.nme.error")
+    difference = next(
+        comparison for comparison in second["compare"] if comparison["metric"] == "localisation.nme.error"
+    )
     assert difference["difference"] > 0 and f"NME {difference['difference']:+.3f}" in shown and "worse" in shown
     page = (tmp_path / "page.html").read_text()
     assert "Mean error" in page and "Mean error, less that of" in page and "Within 0.1" in page

@@ -115,7 +115,7 @@ def test_discs_of_an_error_model_are_read_from_the_file_beside(data_dir: Path, t
     assert (record.pixels.discs, plain.pixels.discs) == ("fitted", "mixture")
     assert any(note.startswith("pixels.*: the discs are those of the mixture") for note in plain.notes)
     assert set(record.pixels.joints) == {joint.removeprefix("left_") for joint in COCO_17.names if "right" not in joint}
-    assert sum(one.n for one in record.pixels.joints.values()) == record.pixels.n
+    assert sum(joint.n for joint in record.pixels.joints.values()) == record.pixels.n
     assert sum(one.n for one in record.pixels.by_quality.values()) == record.pixels.n
     for share in ("50", "80", "95"):
         assert record.pixels.coverage[share] == pytest.approx(int(share) / 100, abs=0.015)

@@ -61,14 +61,16 @@ def test_people_with_a_box_alone_say_that_all_are_boxed(files: tuple[TruthFile, 
 def test_expected_oks_is_compared_with_oks_and_the_score_ranks(files: tuple[TruthFile, ResultsFile]) -> None:
     truth, results = files
     quality = np.clip(results.score, 0, 1) ** 2
-    given = replace(results, poses=replace(results.poses, pose_quality=quality))
-    record, plain = audit(truth, given, draws=0), audit(truth, results, draws=0)
+    changed_results = replace(results, poses=replace(results.poses, pose_quality=quality))
+    record, plain = audit(truth, changed_results, draws=0), audit(truth, results, draws=0)
     assert (record.score_field, record.pose_field) == ("score", "pose_quality")
     assert plain.pose_field == "score" and record.ap == plain.ap
     oks = record.details.oks[record.details.measured]
     assert record.pose.pearson == pytest.approx(np.corrcoef(quality[:60], oks)[0, 1], abs=1e-12)
-    asked = audit(truth, given, score="score", draws=0)
-    assert asked.pose_field == "score" and asked.pose.pearson == pytest.approx(plain.pose.pearson, abs=1e-12)
+    audit_record = audit(truth, changed_results, score="score", draws=0)
+    assert audit_record.pose_field == "score" and audit_record.pose.pearson == pytest.approx(
+        plain.pose.pearson, abs=1e-12
+    )
 
 
 def test_a_result_without_presence_neither_counts_nor_takes_a_person(files: tuple[TruthFile, ResultsFile]) -> None:

@@ -33,19 +33,19 @@ def other_score(results: ResultsFile) -> np.ndarray:
 
 def test_ap_is_the_audits(truth: TruthFile, results: ResultsFile) -> None:
     better = other_score(results)
-    found = rescoring(truth, results.poses, results.score, better, draws=0)
-    own = audit(truth, results, draws=0)
-    assert (found.own, found.oracle) == (own.ap.AP, own.oracle_ap.AP)
-    assert found.better == audit(truth, replace(results, score=better), draws=0).ap.AP
-    assert found.gain == found.better - found.own
-    assert found.closed == pytest.approx((found.better - found.own) / (found.oracle - found.own))
-    assert found.intervals == {}
+    rescored = rescoring(truth, results.poses, results.score, better, draws=0)
+    record = audit(truth, results, draws=0)
+    assert (rescored.own, rescored.oracle) == (record.ap.AP, record.oracle_ap.AP)
+    assert rescored.better == audit(truth, replace(results, score=better), draws=0).ap.AP
+    assert rescored.gain == rescored.better - rescored.own
+    assert rescored.closed == pytest.approx((rescored.better - rescored.own) / (rescored.oracle - rescored.own))
+    assert rescored.intervals == {}
 
 
 def test_the_same_score_gains_nothing_in_any_draw(truth: TruthFile, results: ResultsFile) -> None:
-    found = rescoring(truth, results.poses, results.score, results.score, draws=20)
-    assert found.gain == found.closed == 0
-    assert found.intervals == {"gain": (0, 0), "closed": (0, 0)}
+    rescored = rescoring(truth, results.poses, results.score, results.score, draws=20)
+    assert rescored.gain == rescored.closed == 0
+    assert rescored.intervals == {"gain": (0, 0), "closed": (0, 0)}
 
 
 def test_scores_are_drawn_in_pairs(truth: TruthFile, results: ResultsFile) -> None:
@@ -57,7 +57,7 @@ def test_scores_are_drawn_in_pairs(truth: TruthFile, results: ResultsFile) -> No
     rows = np.flatnonzero(np.isin(results.poses.image_id, few))
     poses, own, better = results.poses[rows], results.score[rows], other_score(results)[rows]
     part = replace(truth, truth=people, images=numbered(few))
-    found = rescoring(part, poses, own, better, draws=12, seed=3)
+    rescored = rescoring(part, poses, own, better, draws=12, seed=3)
     gains = []
     for counts in resample_counts(len(few), 12, 3):
         ids = np.repeat(few, counts)
@@ -70,13 +70,13 @@ def test_scores_are_drawn_in_pairs(truth: TruthFile, results: ResultsFile) -> No
         )
         again = replace(
             poses[np.concatenate(rows)],
-            image_id=np.repeat(np.arange(len(ids)), [len(some) for some in rows]),
+            image_id=np.repeat(np.arange(len(ids)), [len(row) for row in rows]),
             annotation_id=None,
         )
         whole = replace(part, truth=drawn, images=numbered(np.arange(len(ids))))
-        at = np.concatenate(rows)
-        gains.append(rescoring(whole, again, own[at], better[at], draws=0).gain)
-    np.testing.assert_allclose(found.intervals["gain"], np.quantile(gains, [0.025, 0.975]), atol=1e-12)
+        index = np.concatenate(rows)
+        gains.append(rescoring(whole, again, own[index], better[index], draws=0).gain)
+    np.testing.assert_allclose(rescored.intervals["gain"], np.quantile(gains, [0.025, 0.975]), atol=1e-12)
 
 
 def numbered(ids: np.ndarray) -> Images:
@@ -86,10 +86,10 @@ def numbered(ids: np.ndarray) -> Images:
 def test_a_perfect_score_leaves_no_headroom(truth: TruthFile, results: ResultsFile) -> None:
     perfect = audit(truth, results, draws=0).details.oks
     assert not np.isnan(perfect).any()
-    found = rescoring(truth, results.poses, perfect, results.score, draws=5)
-    assert found.own == found.oracle and found.gain < 0
-    assert found.closed is None
-    assert np.isnan(found.intervals["closed"]).all()
+    rescored = rescoring(truth, results.poses, perfect, results.score, draws=5)
+    assert rescored.own == rescored.oracle and rescored.gain < 0
+    assert rescored.closed is None
+    assert np.isnan(rescored.intervals["closed"]).all()
 
 
 def test_of_several_categories_it_is_the_mean_of_each(tmp_path: Path) -> None:
@@ -100,11 +100,26 @@ def test_of_several_categories_it_is_the_mean_of_each(tmp_path: Path) -> None:
     truth["categories"].append(truth["categories"][0] | {"id": 2, "name": "dog"})
     (tmp_path / "gt.json").write_text(json.dumps(truth))
     (tmp_path / "results.json").write_text(json.dumps([row | {"annotation_id": None} for row in results]))
-    read = read_coco_truth(tmp_path / "gt.json", "all")
-    found = read_results(tmp_path / "results.json", truth=read)
-    better, sigmas = found.score[::-1].copy(), np.array([0.2])
-    worth = rescoring(read, found.poses, found.score, better, category_id=found.category_id, sigmas=sigmas, draws=0)
-    one, other = (audit(read, replace(found, score=score), sigmas=sigmas, draws=0) for score in (found.score, better))
-    assert (worth.own, worth.better, worth.oracle) == (one.ap.AP, other.ap.AP, one.oracle_ap.AP)
+    truth_file = read_coco_truth(tmp_path / "gt.json", "all")
+    results_file = read_results(tmp_path / "results.json", truth=truth_file)
+    better, sigmas = results_file.score[::-1].copy(), np.array([0.2])
+    worth = rescoring(
+        truth_file,
+        results_file.poses,
+        results_file.score,
+        better,
+        category_id=results_file.category_id,
+        sigmas=sigmas,
+        draws=0,
+    )
+    first_record, second_record = (
+        audit(truth_file, replace(results_file, score=score), sigmas=sigmas, draws=0)
+        for score in (results_file.score, better)
+    )
+    assert (worth.own, worth.better, worth.oracle) == (
+        first_record.ap.AP,
+        second_record.ap.AP,
+        first_record.oracle_ap.AP,
+    )
     with pytest.raises(ValueError, match="category_id"):
-        rescoring(read, found.poses, found.score, better, draws=0)
+        rescoring(truth_file, results_file.poses, results_file.score, better, draws=0)

@@ -33,18 +33,23 @@ def test_thresholds_are_those_of_pycocotools(files, record) -> None:
     evaluation.evaluate()
     evaluation.accumulate()
     precision = evaluation.eval["precision"][:, :, 0, 0, 0]
-    found = record.tables["thresholds"]
-    assert list(found) == [f"AP{step}" for step in range(50, 100, 5)]
-    np.testing.assert_allclose([one.AP for one in found.values()], precision.mean(axis=1), atol=1e-12)
-    assert np.mean([one.AP for one in found.values()]) == pytest.approx(record.ap.AP)
-    assert np.mean([one.oracle_AP for one in found.values()]) == pytest.approx(record.oracle_ap.AP)
-    assert found["AP75"].oracle_AP == pytest.approx(record.oracle_ap.AP75)
+    thresholds = record.tables["thresholds"]
+    assert list(thresholds) == [f"AP{step}" for step in range(50, 100, 5)]
+    np.testing.assert_allclose([one.AP for one in thresholds.values()], precision.mean(axis=1), atol=1e-12)
+    assert np.mean([one.AP for one in thresholds.values()]) == pytest.approx(record.ap.AP)
+    assert np.mean([one.oracle_AP for one in thresholds.values()]) == pytest.approx(record.oracle_ap.AP)
+    assert thresholds["AP75"].oracle_AP == pytest.approx(record.oracle_ap.AP75)
 
 
 def test_scoring_errors_are_those_of_coco_analyze(record) -> None:
     """The counts that `test_diagnosis_reference` has from its run."""
-    found = record.tables["scoring-errors"]
-    assert [found.errors, found.errors_by_optimal_score, found.reordered_images, found.images] == [0, 1, 121, 365]
+    scoring_errors = record.tables["scoring-errors"]
+    assert [
+        scoring_errors.errors,
+        scoring_errors.errors_by_optimal_score,
+        scoring_errors.reordered_images,
+        scoring_errors.images,
+    ] == [0, 1, 121, 365]
 
 
 def test_histograms_are_of_poses_near_people_whom_several_are_near(files, record) -> None:
@@ -97,7 +102,10 @@ def test_non_0_leaves_out_what_is_predicted_absent(files, tmp_path) -> None:
     np.testing.assert_allclose([wrist.AP, wrist.AR, wrist.non_0_AP, wrist.non_0_AR], np.ravel(expected), rtol=1e-12)
     assert wrist.non_0_AR < wrist.AR
     every = audit(truth, tmp_path / "results.json", area="file", table=["non-0"], draws=0)
-    means = [np.mean([getattr(one, name) for one in every.keypoint_types.values()]) for name in ("AP", "AR")]
+    means = [
+        np.mean([getattr(keypoint_type, name) for keypoint_type in every.keypoint_types.values()])
+        for name in ("AP", "AR")
+    ]
     assert [every.tables["non-0"]["mean"].AP, every.tables["non-0"]["mean"].AR] == pytest.approx(means)
 
 

@@ -23,16 +23,16 @@ PEOPLE = walking([0, 300], [4, 4], 10)
 def _files(**images: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Two people in ten frames, and results on them whose tracks are called 3 and 8, and are exchanged in frame 6."""
     annotations, rows = [], PEOPLE.to_coco()
-    for at, row in enumerate(rows):
-        xy, who = PEOPLE.xy[at], at % 2
+    for index, row in enumerate(rows):
+        xy, who = PEOPLE.xy[index], index % 2
         low, high = xy.min(axis=0), xy.max(axis=0)
         annotations.append({
-            "id": at + 1, "image_id": row["image_id"], "category_id": 1, "iscrowd": 0, "area": 1e4, "track_id": who,
+            "id": index + 1, "image_id": row["image_id"], "category_id": 1, "iscrowd": 0, "area": 1e4, "track_id": who,
             "bbox": [*low.tolist(), *(high - low).tolist()], "keypoints": np.c_[xy, np.full(17, 2)].ravel().tolist(),
         })  # fmt: skip
         row["track_id"] = (3, 8)[who ^ (row["image_id"] >= 6)]
         del row["annotation_id"]
-    frames = [{"id": at, **{name: column[at] for name, column in images.items()}} for at in range(10)]
+    frames = [{"id": number, **{name: column[number] for name, column in images.items()}} for number in range(10)]
     category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}
     return {"images": frames, "annotations": annotations, "categories": [category]}, rows
 
@@ -44,21 +44,29 @@ def _audit(folder: Path, truth: dict[str, Any], results: list[dict[str, Any]]) -
 
 
 def test_an_exchange_is_two_switches(tmp_path: Path) -> None:
-    found = _audit(tmp_path, *_files()).tracking
-    assert (found.switches, found.misses, found.false_alarms, found.people, found.frames) == (2, 0, 0, 20, 10)
-    np.testing.assert_allclose([found.MOTA, found.MOTP, found.IDF1, found.DetA, found.LocA], [0.9, 1, 0.6, 1, 1])
-    assert found.posetrack is None
+    tracking = _audit(tmp_path, *_files()).tracking
+    assert (tracking.switches, tracking.misses, tracking.false_alarms, tracking.people, tracking.frames) == (
+        2,
+        0,
+        0,
+        20,
+        10,
+    )
+    np.testing.assert_allclose(
+        [tracking.MOTA, tracking.MOTP, tracking.IDF1, tracking.DetA, tracking.LocA], [0.9, 1, 0.6, 1, 1]
+    )
+    assert tracking.posetrack is None
 
 
 def test_poses_of_no_track_are_no_tracker_s_answer(tmp_path: Path) -> None:
     """Each was a false alarm, so that a tracker could leave out nothing; a person without a track is still missed."""
     truth, results = _files()
     alone = [{name: value for name, value in row.items() if name != "track_id"} for row in results]
-    doubtful = [row | {"keypoints": [one + 150 for one in row["keypoints"]]} for row in alone[::2]]
-    found = _audit(tmp_path, truth, results + doubtful).tracking
-    assert (found.false_alarms, found.misses, found.untracked, found.poses) == (0, 0, 10, 20)
-    found = _audit(tmp_path, truth, alone[:4] + results[4:]).tracking
-    assert (found.false_alarms, found.misses, found.untracked) == (0, 4, 4)
+    doubtful = [row | {"keypoints": [keypoint + 150 for keypoint in row["keypoints"]]} for row in alone[::2]]
+    tracking = _audit(tmp_path, truth, results + doubtful).tracking
+    assert (tracking.false_alarms, tracking.misses, tracking.untracked, tracking.poses) == (0, 0, 10, 20)
+    tracking = _audit(tmp_path, truth, alone[:4] + results[4:]).tracking
+    assert (tracking.false_alarms, tracking.misses, tracking.untracked) == (0, 4, 4)
 
 
 def test_without_track_ids_there_is_none(tmp_path: Path) -> None:
@@ -74,8 +82,8 @@ def test_without_track_ids_there_is_none(tmp_path: Path) -> None:
 
 def test_two_clips_share_no_track(tmp_path: Path) -> None:
     truth, results = _files(clip=["a"] * 6 + ["b"] * 4)
-    found = _audit(tmp_path, truth, results).tracking
-    assert (found.clips, found.switches, found.IDF1, found.HOTA) == (2, 0, 1, 1)
+    tracking = _audit(tmp_path, truth, results).tracking
+    assert (tracking.clips, tracking.switches, tracking.IDF1, tracking.HOTA) == (2, 0, 1, 1)
 
 
 def test_poses_on_people_who_are_not_scored_do_not_count(tmp_path: Path) -> None:
@@ -83,8 +91,8 @@ def test_poses_on_people_who_are_not_scored_do_not_count(tmp_path: Path) -> None
     for row in truth["annotations"][1::2]:
         row |= {"keypoints": [0] * 51, "num_keypoints": 0}
         del row["track_id"]
-    found = _audit(tmp_path, truth, results).tracking
-    assert (found.people, found.poses, found.switches, found.false_alarms) == (10, 10, 1, 0)
+    tracking = _audit(tmp_path, truth, results).tracking
+    assert (tracking.people, tracking.poses, tracking.switches, tracking.false_alarms) == (10, 10, 1, 0)
 
 
 def test_regions_and_frames_without_labels_do_not_count(tmp_path: Path) -> None:
@@ -93,27 +101,27 @@ def test_regions_and_frames_without_labels_do_not_count(tmp_path: Path) -> None:
     for image in truth["images"]:
         image |= {"ignore_regions_x": [[250, 500, 500, 250]], "ignore_regions_y": [[-50, -50, 300, 300]]}
     truth["images"][0]["is_labeled"] = False
-    found = _audit(tmp_path, truth, results).tracking
-    assert (found.people, found.poses, found.frames, found.false_alarms) == (9, 9, 9, 0)
+    tracking = _audit(tmp_path, truth, results).tracking
+    assert (tracking.people, tracking.poses, tracking.frames, tracking.false_alarms) == (9, 9, 9, 0)
 
 
 def test_draws_of_clips_are_the_numbers_of_these_clips() -> None:
     """Each draw against the metrics of the drawn clips, the second copy of a clip having other ids."""
     clips = [sequence(seed, frames=6, people=3) for seed in range(FEWEST)]
-    frames, clip = [one for some in clips for one in some], np.repeat(np.arange(FEWEST), 6)
+    frames, clip = [one for clip in clips for one in clip], np.repeat(np.arange(FEWEST), 6)
     draws = tracking_draws(frames, clip, 4, seed=1)
-    for at, counts in enumerate(resample_counts(FEWEST, 4, 1)):
+    for index, counts in enumerate(resample_counts(FEWEST, 4, 1)):
         drawn = [
             TrackFrame(one.truth_id + 10_000 * copy, one.track_id + 10_000 * copy, one.similarity)
-            for some, count in zip(clips, counts.tolist(), strict=True)
+            for clip, count in zip(clips, counts.tolist(), strict=True)
             for copy in range(count)
-            for one in some
+            for one in clip
         ]
         same, clear = identity(drawn), clear_mot(drawn)
-        wanted = hota(drawn).means() | {"IDF1": same.idf1, "IDP": same.precision, "IDR": same.recall}
-        wanted |= {"MOTA": clear.mota, "MOTP": clear.motp}
-        assert wanted.keys() == draws.keys()
-        np.testing.assert_allclose([draws[name][at] for name in wanted], list(wanted.values()), rtol=1e-9)
+        expected = hota(drawn).means() | {"IDF1": same.idf1, "IDP": same.precision, "IDR": same.recall}
+        expected |= {"MOTA": clear.mota, "MOTP": clear.motp}
+        assert expected.keys() == draws.keys()
+        np.testing.assert_allclose([draws[name][index] for name in expected], list(expected.values()), rtol=1e-9)
     assert tracking_draws(frames[:24], clip[:24], 4, seed=1) == {}
 
 
@@ -130,11 +138,11 @@ def test_intervals_and_the_page(tmp_path: Path) -> None:
     assert 0 < low <= found[0].tracking.HOTA <= high <= 1
     for html in (page(found[:1]), page(found)):
         assert "Following people from frame to frame" in html and "tracking.switches" in html
-    truth["images"] = [{"id": at} for at in range(10)]
+    truth["images"] = [{"id": index} for index in range(10)]
     (tmp_path / "gt.json").write_text(json.dumps(truth))
-    one = audit(tmp_path / "gt.json", tmp_path / "results.json", draws=20)
-    assert "tracking.HOTA" not in one.intervals
-    assert "tracking.*: no intervals, as they resample clips and there are 1, fewer than 5" in one.notes
+    record = audit(tmp_path / "gt.json", tmp_path / "results.json", draws=20)
+    assert "tracking.HOTA" not in record.intervals
+    assert "tracking.*: no intervals, as they resample clips and there are 1, fewer than 5" in record.notes
 
 
 @pytest.mark.parametrize(
@@ -143,7 +151,7 @@ def test_intervals_and_the_page(tmp_path: Path) -> None:
         (lambda truth, _: truth["annotations"][3].pop("track_id"), "annotation 4: field 'track_id' is missing"),
         (lambda truth, _: truth["annotations"][3].update(track_id=0), "gt.json: image 1: track_id 0 occurs twice"),
         (lambda _, results: results[3].update(track_id=3), "results.json: image 1: track_id 3 occurs twice"),
-        (lambda truth, _: [one.update(time=0.5) for one in truth["images"]], "images 0 and 1 are both time 0.5"),
+        (lambda truth, _: [image.update(time=0.5) for image in truth["images"]], "images 0 and 1 are both time 0.5"),
         (lambda truth, _: truth["images"][2].update(ignore_regions_x=[[1]]), "image 2: field 'ignore_regions_x'"),
         (lambda truth, _: truth["annotations"][2].update(bbox_head=[1, 2, 0, 4]), "annotation 2: field 'bbox_head'"),
     ],

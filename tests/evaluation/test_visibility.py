@@ -45,21 +45,21 @@ def best_threshold(score: np.ndarray, positive: np.ndarray) -> float:
 def test_every_number_is_scikit_learns(data_dir: Path, tmp_path: Path, rows) -> None:
     results, visibility, v = rows
     record = audited(data_dir, tmp_path, results, draws=40)
-    found, chance = record.visibility.occluded, visibility[..., OCCLUDED]
+    first_occluded, chance = record.visibility.occluded, visibility[..., OCCLUDED]
     labelled, occluded = v > ABSENT, v == OCCLUDED
     given = chance / (1 - visibility[..., ABSENT])
-    for one, score in ((found, chance), (found.given_labelled, given)):
-        assert one.average_precision == pytest.approx(average_precision_score(occluded[labelled], score[labelled]))
-        assert one.auroc == pytest.approx(roc_auc_score(occluded[labelled], score[labelled]))
-    assert (found.n, found.share) == (labelled.sum(), pytest.approx(occluded.sum() / labelled.sum()))
+    for index, score in ((first_occluded, chance), (first_occluded.given_labelled, given)):
+        assert index.average_precision == pytest.approx(average_precision_score(occluded[labelled], score[labelled]))
+        assert index.auroc == pytest.approx(roc_auc_score(occluded[labelled], score[labelled]))
+    assert (first_occluded.n, first_occluded.share) == (labelled.sum(), pytest.approx(occluded.sum() / labelled.sum()))
     fold = fold_of(np.array([row["image_id"] for row in results]), 5)
     predicted = np.zeros(v.shape, bool)
-    for one in range(5):
-        threshold = best_threshold(chance[fold != one].ravel(), occluded[fold != one].ravel())
-        predicted[fold == one] = chance[fold == one] >= threshold
-    assert found.best_f1 == pytest.approx(f1_score(occluded.ravel(), predicted.ravel()))
-    assert found.threshold == pytest.approx(best_threshold(chance.ravel(), occluded.ravel()))
-    assert found.best_f1 > record.visibility.ternary.occluded.f1
+    for index in range(5):
+        threshold = best_threshold(chance[fold != index].ravel(), occluded[fold != index].ravel())
+        predicted[fold == index] = chance[fold == index] >= threshold
+    assert first_occluded.best_f1 == pytest.approx(f1_score(occluded.ravel(), predicted.ravel()))
+    assert first_occluded.threshold == pytest.approx(best_threshold(chance.ravel(), occluded.ravel()))
+    assert first_occluded.best_f1 > record.visibility.ternary.occluded.f1
     for name in ("average_precision", "auroc", "given_labelled.average_precision", "best_f1"):
         low, high = record.intervals[f"visibility.occluded.{name}"]
         assert low < record.number(f"visibility.occluded.{name}") < high < low + 0.1

@@ -19,8 +19,8 @@ from trustpose.networks.preparation import preparation
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("hourglass") / "model"
     tensors = names.state_dict(names.hourglass(1), filled=True)
-    place = {"file": Path("hg.pth"), "family": None, "height": 128, "width": 128, "skeleton": None, "channels": None}
-    import_checkpoint(tensors, "hourglass-1", out, provenance=Provenance("hg", "unknown", "hg.pth"), **place)
+    options = {"file": Path("hg.pth"), "family": None, "height": 128, "width": 128, "skeleton": None, "channels": None}
+    import_checkpoint(tensors, "hourglass-1", out, provenance=Provenance("hg", "unknown", "hg.pth"), **options)
     return out
 
 

@@ -92,8 +92,8 @@ def test_its_numbers_are_the_networks(folder: Path) -> None:
     for backend in ("onnx", "torch"):
         outputs = open_runtime(spec, backend=backend)(crops)
         assert outputs.simcc is not None and not outputs.heatmaps
-        for one, other in zip(outputs.simcc, expected.simcc, strict=True):
-            np.testing.assert_allclose(one, other.numpy(), atol=1e-4 * float(other.abs().max()))
+        for first, second in zip(outputs.simcc, expected.simcc, strict=True):
+            np.testing.assert_allclose(first, second.numpy(), atol=1e-4 * float(second.abs().max()))
     tokens = open_runtime(spec, backend="torch")(crops).tokens
     assert tokens is not None
     np.testing.assert_allclose(tokens, expected.tokens.numpy(), atol=1e-4)
@@ -110,7 +110,7 @@ def test_poses(folder: Path, flip: bool) -> None:
     several = photos(5)
     poses = [tp.load(folder, backend=backend, flip=flip, detector="whole")(several) for backend in ("onnx", "torch")]
     assert agreeing(poses[0].xy, poses[1].xy) > 0.95 and poses[0].xy.shape == (5, 17, 2)
-    score = [one.score for one in poses]
+    score = [pose.score for pose in poses]
     assert score[0] is not None and score[1] is not None
     np.testing.assert_allclose(score[0], score[1], atol=1e-3)
     alone = tp.load(folder, flip=flip, detector="whole")(several[3])
@@ -132,9 +132,9 @@ def test_a_flip_shifts_by_the_specs_value(folder: Path) -> None:
 def test_scores_follow_the_spec() -> None:
     simcc = np.array([[[0.1, 0.9, 0.3]]], np.float32), np.array([[[0.5, 0.2]]], np.float32)
     for codec, expected in ((SimCCCodec(3, 2, 1.0), 0.5), (SimCCCodec(3, 2, 1.0, score="mean"), 0.7)):
-        found = codec.decode(Outputs([], simcc=simcc))
-        np.testing.assert_allclose(found.score, [[expected]])
-        np.testing.assert_array_equal(found.xy, [[[1, 0]]])
+        decoded = codec.decode(Outputs([], simcc=simcc))
+        np.testing.assert_allclose(decoded.score, [[expected]])
+        np.testing.assert_array_equal(decoded.xy, [[[1, 0]]])
 
 
 def test_a_file_of_mmdeploys(folder: Path, tmp_path: Path) -> None:
@@ -192,10 +192,10 @@ def test_there_and_back(folder: Path, tmp_path: Path) -> None:
     spec = json.loads((folder / "model.json").read_text())
     for codec, more in (("simcc", {}), ("simcc-dark", {"score": "mean", "normalised": True, "sigma": 5, "y": "rows"})):
         (tmp_path / "model.json").write_text(json.dumps(spec | {"codec": codec, "output": spec["output"] | more}))
-        read = ModelSpec.read(tmp_path)
-        (tmp_path / "model.json").write_text(json.dumps(read.to_json()))
-        assert ModelSpec.read(tmp_path) == read
-        assert read.expect(SimCCOutput).subbin == (codec == "simcc-dark")
+        content = ModelSpec.read(tmp_path)
+        (tmp_path / "model.json").write_text(json.dumps(content.to_json()))
+        assert ModelSpec.read(tmp_path) == content
+        assert content.expect(SimCCOutput).subbin == (codec == "simcc-dark")
 
 
 def test_mismatches_are_reported(checkpoint: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,8 +30,8 @@ def _run(model, blob):
 
 
 def test_maps_are_found(tmp_path):
-    found = find_maps(ModelSpec.read(write_network(tmp_path)))
-    assert found == {"features": InnerTensor(FEATURES, (6, 16, 12)), "backbone": InnerTensor(BACKBONE, (10, 4, 3))}
+    maps = find_maps(ModelSpec.read(write_network(tmp_path)))
+    assert maps == {"features": InnerTensor(FEATURES, (6, 16, 12)), "backbone": InnerTensor(BACKBONE, (10, 4, 3))}
 
 
 @pytest.mark.parametrize("batch", [1, "n"])
@@ -57,11 +57,11 @@ def test_maps_of_a_zoo_network_are_those_that_heads_read(tmp_path):
     spec = ModelSpec.read(write_network(tmp_path / "any"))
     size = replace(spec.input, name="image", height=64, width=64)
     spec = replace(spec, onnx=tmp_path / "old.onnx", input=size, output=HeatmapOutput(5, 16, 16, 4.0))
-    found = find_maps(spec)
-    given = _run(expose(spec, {name: tensor.name for name, tensor in found.items()}), {"image": images(3).numpy()})
+    maps = find_maps(spec)
+    given = _run(expose(spec, {name: tensor.name for name, tensor in maps.items()}), {"image": images(3).numpy()})
     with torch.no_grad():
         _, expected = run(shared_network(), images(3), ("features", "backbone"))
-    for (name, tensor), value in zip(found.items(), expected, strict=True):
+    for (name, tensor), value in zip(maps.items(), expected, strict=True):
         assert tensor.shape == tuple(value.shape[1:])
         np.testing.assert_allclose(given[name], value.numpy(), atol=1e-4 * float(value.abs().max()))
 
@@ -89,8 +89,8 @@ def test_heatmaps_of_two_maps_need_a_name(tmp_path):
     spec = ModelSpec.read(write_network(tmp_path, after=after))
     with pytest.raises(InputError, match=r"old.onnx: no single .* 'features'; candidates: .*active4 \(6 × 16 × 12\)"):
         find_maps(spec)
-    found = find_maps(spec, ["features"], named={"features": FEATURES, "early": "active0"})
-    assert found == {"features": InnerTensor(FEATURES, (6, 16, 12)), "early": InnerTensor("active0", (8, 16, 12))}
+    maps = find_maps(spec, ["features"], named={"features": FEATURES, "early": "active0"})
+    assert maps == {"features": InnerTensor(FEATURES, (6, 16, 12)), "early": InnerTensor("active0", (8, 16, 12))}
 
 
 def test_a_linear_projection_is_the_encoders_own_end(tmp_path):
@@ -153,12 +153,12 @@ def test_graphs_that_do_not_meet(tmp_path):
 def test_simplepose_exposed(data_dir):
     """On real people: converted to the heads' opset, in any batch, heatmaps stay as they are."""
     spec = ModelSpec.read(data_dir / "networks" / "simplepose.onnx")
-    found = find_maps(spec)
-    assert {name: tensor.shape for name, tensor in found.items()} == {
+    maps = find_maps(spec)
+    assert {name: tensor.shape for name, tensor in maps.items()} == {
         "features": (128, 64, 48),
         "backbone": (160, 8, 6),
     }
-    model = upgrade_opset(expose(spec, {name: tensor.name for name, tensor in found.items()}), 18, spec.onnx)
+    model = upgrade_opset(expose(spec, {name: tensor.name for name, tensor in maps.items()}), 18, spec.onnx)
     blob = to_tensor(real_crops(data_dir, spec, 5), spec.input)
     session = onnxruntime.InferenceSession(str(spec.onnx), providers=["CPUExecutionProvider"])
     expected = np.concatenate([session.run(None, {"data": one[None]})[0] for one in blob])

@@ -153,8 +153,8 @@ def test_the_model_of_an_mspn_is_fed_and_read_as_its_project_does(tmp_path: Path
     assert run("import", tmp_path / "iter-3.pth", *options) == 0
     spec = ModelSpec.read(tmp_path / "out")
     assert spec.input.channels == "BGR" and spec.input.mean == (0.406, 0.456, 0.485) and spec.padding == (1.09, 1.135)
-    read = {"smoothing": 5, "offset": 2.0, "score_scale": 1 / 255, "score_offset": 0.5}
-    assert spec.codec == HeatmapCodec(16, 16, 4.0, 1.0, "second-highest", **read)
+    settings = {"smoothing": 5, "offset": 2.0, "score_scale": 1 / 255, "score_offset": 0.5}
+    assert spec.codec == HeatmapCodec(16, 16, 4.0, 1.0, "second-highest", **settings)
 
 
 def test_each_projects_preparation() -> None:

@@ -38,7 +38,7 @@ def test_specs_read_as_they_were_written(tmp_path, network):
         output = spec.expect(FieldOutput)
         keypoints, limbs = BODIES[network.rpartition("-")[2]] if "light" not in network else BODIES["body18"]
         assert output.shapes(656, 368) == [(1, keypoints + 1, 46, 82), (1, 2 * limbs, 46, 82)]
-        names = [{spec.skeleton.keypoints[end] for end in output.limbs[at]} for at in output.redundant]
+        names = [{spec.skeleton.keypoints[end] for end in output.limbs[index]} for index in output.redundant]
         ears = [{"right_shoulder", "right_ear"}, {"left_shoulder", "left_ear"}]
         assert names == ([] if "body15" in network else ears)
     else:
@@ -82,8 +82,8 @@ def test_a_checkpoint_becomes_a_folder(tmp_path, capsys):
     padded = np.zeros((56, 96, 3), np.float32)
     padded[:50] = photo[..., ::-1]
     with torch.no_grad():
-        found = module(torch.from_numpy(padded / 256 - 0.5).permute(2, 0, 1)[None])
-    people = spec.expect(FieldOutput).decode([found.heatmaps[-1].numpy(), found["fields"].numpy()], 96, 56)
+        outputs = module(torch.from_numpy(padded / 256 - 0.5).permute(2, 0, 1)[None])
+    people = spec.expect(FieldOutput).decode([outputs.heatmaps[-1].numpy(), outputs["fields"].numpy()], 96, 56)
     poses = load(folder)(photo)
     assert len(poses) == len(people.xy) and poses.pose_score is not None
     np.testing.assert_allclose(poses.pose_score, people.person_score, rtol=1e-4)

@@ -34,16 +34,19 @@ def test_nearly_the_same_numbers(tmp_path):
     model = traced(build_random(Small))
     random = np.random.default_rng(0)
     images = random.normal(size=(24, 3, 16, 16)).astype(np.float32)
-    made = quantised(model, ({"image": one[None]} for one in images))
+    made = quantised(model, ({"image": image[None]} for image in images))
     onnx.checker.check_model(made)
     kinds = Counter(tensor.data_type for tensor in made.graph.initializer if np.prod(tensor.dims) > 100)
     assert kinds == {onnx.TensorProto.INT8: 2, onnx.TensorProto.FLOAT: 2}
     for name in ("heatmaps", "trust"):
-        one, other = (
+        first_run_tensor, second_run_tensor = (
             run_tensors(session_of(some.SerializeToString(), tmp_path), tmp_path, [name], {"image": images[:4]})[0]
             for some in (model, made)
         )
-        assert 0 < np.abs(one - other).max() and np.abs(one - other).mean() < 0.03 * np.abs(one).mean()
+        assert (
+            0 < np.abs(first_run_tensor - second_run_tensor).max()
+            and np.abs(first_run_tensor - second_run_tensor).mean() < 0.03 * np.abs(first_run_tensor).mean()
+        )
 
 
 def test_too_small_a_network():

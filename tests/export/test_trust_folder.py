@@ -56,8 +56,8 @@ def _saved(folder, name, batch=1, **options):
 def _expected(name, head, pixels):
     """Heatmaps and trust by the network written in torch and the head in torch."""
     with torch.no_grad():
-        given = in_torch(normalised(pixels))
-        return given["heatmaps"], head(*(given[one] for one in MADE[name][0]), given["heatmaps"])
+        outputs = in_torch(normalised(pixels))
+        return outputs["heatmaps"], head(*(outputs[one] for one in MADE[name][0]), outputs["heatmaps"])
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -80,12 +80,12 @@ def test_one_graph_gives_the_networks_heatmaps_and_the_heads_trust(tmp_path, nam
 
 def test_the_folder(tmp_path):
     spec, head = _saved(tmp_path, "two")
-    assert {one.name for one in (tmp_path / "model").iterdir()} == {"model.onnx", "model.json", "model.safetensors"}
-    assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {"model.onnx", "model.json", "model.safetensors"}
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     source = ModelSpec.read(tmp_path / "source" / "old.onnx")
     assert spec.measured == {"AP": 0.5}
-    kept = replace(spec, onnx=source.onnx, trust=None, measured={}, output=replace(spec.output, name=None))
-    assert kept == replace(source, network=None) and spec.output.name == "heatmaps"
+    changed_spec = replace(spec, onnx=source.onnx, trust=None, measured={}, output=replace(spec.output, name=None))
+    assert changed_spec == replace(source, network=None) and spec.output.name == "heatmaps"
     trust = json.loads((tmp_path / "model" / "model.json").read_text())["trust"]
     assert trust == {
         "outputs": {"quality": "quality"},
@@ -141,7 +141,7 @@ def test_a_graph_that_differs_is_not_written(tmp_path, wrong):
     spec = ModelSpec.read(write_network(tmp_path / "source"))
     with pytest.raises(InputError, match=r"with its head, quality differs by .*, expected at most"):
         save_trust_folder(tmp_path / "model", spec, Changing(), {}, FITTED)
-    assert [one.name for one in tmp_path.iterdir()] == ["source"]
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 def test_the_flip_test_is_the_heads_own(tmp_path):
@@ -164,7 +164,7 @@ def test_the_flip_test_is_the_heads_own(tmp_path):
 def test_trust_in_any_batch_size(tmp_path, flip):
     spec, _ = _saved(tmp_path, "peaks")
     photo = np.concatenate(list(crops(6)), axis=1)  # 64 × 288 pixels
-    boxes = np.array([[48.0 * at, 0, 48 * at + 40, 60] for at in range(6)])
+    boxes = np.array([[48.0 * index, 0, 48 * index + 40, 60] for index in range(6)])
     folder = spec.onnx.parent
     expected = tp.load(folder, batch_size=1, threads=1, flip=flip)(photo, boxes)
     assert expected.quality.std() > 0.01
@@ -212,6 +212,6 @@ np.savez({str(tmp_path / "poses.npz")!r}, **{{name: getattr(poses, name) for nam
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = np.load(tmp_path / "poses.npz")
-    for name in found.files:
-        np.testing.assert_array_equal(found[name], getattr(expected, name))
+    loaded = np.load(tmp_path / "poses.npz")
+    for name in loaded.files:
+        np.testing.assert_array_equal(loaded[name], getattr(expected, name))

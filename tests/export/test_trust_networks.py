@@ -92,14 +92,16 @@ def test_simplepose_with_each_head(data_dir, tmp_path, name):
     maps = find_maps(source, HEADS[name].reads)
     options = {"bottleneck": (16, 8), "reduced": 12} if name == "metamodel" else {}
     head = random_head(new_head(name, [tensor.shape for tensor in maps.values()], 17, **options))
-    tensors = {one: tensor.name for one, tensor in maps.items()}
+    tensors = {name: tensor.name for name, tensor in maps.items()}
     spec = save_trust_folder(tmp_path / "model", source, head, tensors, FITTED)
     network, pixels = OnnxNetwork(spec), real_crops(data_dir, source, 5)
     box = np.linspace(0.2, 0.9, 10).reshape(5, 2)
     outputs, trust = network.with_trust(pixels, box)
     plain = OnnxNetwork(source)(pixels).heatmaps[0]
     assert np.abs(outputs.heatmaps[0] - plain).max() < 1e-5
-    one_by_one = [network.with_trust(pixels[at : at + 1], box[at : at + 1])[1].filled() for at in range(5)]
+    one_by_one = [
+        network.with_trust(pixels[index : index + 1], box[index : index + 1])[1].filled() for index in range(5)
+    ]
     for field, value in trust.filled().items():
         apart = np.concatenate([one[field] for one in one_by_one])
         np.testing.assert_allclose(value, apart, atol=1e-5)

@@ -54,10 +54,10 @@ def test_the_graph_gives_coordinates_and_trust(network, tmp_path):
     outputs, trust = network(image, box)
     names = ["coordinates", "quality", "visibility", "pose_quality"]
     session = session_of(spec.onnx.read_bytes(), spec.onnx)
-    found = run_tensors(session, spec.onnx, names, {"image": image.numpy(), "box": box.numpy()})
+    tensors = run_tensors(session, spec.onnx, names, {"image": image.numpy(), "box": box.numpy()})
     expected = [outputs.coordinates, trust.quality, trust.visibility, trust.pose_quality]
-    for one, other in zip(found, expected, strict=True):
-        assert np.abs(one - other.detach().numpy()).max() < 1e-5
+    for first, second in zip(tensors, expected, strict=True):
+        assert np.abs(first - second.detach().numpy()).max() < 1e-5
     again, _ = load_trust_network(spec)(image, box)
     torch.testing.assert_close(again.coordinates, outputs.coordinates)
 

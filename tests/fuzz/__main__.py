@@ -28,7 +28,9 @@ def main() -> int:
         work = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         runner = opened.enter_context(Runner(work, options.keep))
         patterns = options.target or ["*"]
-        names = [name for name in (*runner.targets, uploads.NAME) if any(fnmatch(name, one) for one in patterns)]
+        names = [
+            name for name in (*runner.targets, uploads.NAME) if any(fnmatch(name, pattern) for pattern in patterns)
+        ]
         if not names:
             parser.error(f"--target: expected one of {', '.join((*runner.targets, uploads.NAME))}")
         server = opened.enter_context(uploads.Uploads(work, options.keep)) if uploads.NAME in names else None

@@ -45,29 +45,29 @@ def mutate_bytes(content: bytes, random: np.random.Generator) -> bytes:
     found = bytearray(content)
     for _ in range(random.integers(1, 5)):
         size = len(found)
-        at = int(random.integers(0, max(size, 1)))
+        index = int(random.integers(0, max(size, 1)))
         if random.random() < 0.3:  # near the start, where headers are
-            at = int(random.integers(0, min(size, 256) + 1))
+            index = int(random.integers(0, min(size, 256) + 1))
         length = int(2 ** random.uniform(0, np.log2(max(size, 2))))
-        piece = found[at : at + length]
+        piece = found[index : index + length]
         kind = random.integers(0, 9)
         if kind <= 2:
-            for place in random.integers(0, max(size, 1), random.integers(1, 6)):
+            for integer in random.integers(0, max(size, 1), random.integers(1, 6)):
                 if size:
-                    found[place] = random.choice([0, 255, 127, 128, random.integers(256)])
+                    found[integer] = random.choice([0, 255, 127, 128, random.integers(256)])
         elif kind == 3:
-            del found[at : at + length]
+            del found[index : index + length]
         elif kind == 4:
-            found[at:at] = piece[:100_000]
+            found[index:index] = piece[:100_000]
         elif kind == 5:
-            found[at : at + length] = bytes(len(piece))
+            found[index : index + length] = bytes(len(piece))
         elif kind == 6:
-            found[at:at] = random.bytes(int(random.integers(1, 64)))
+            found[index:index] = random.bytes(int(random.integers(1, 64)))
         elif kind == 7:
             value = int(random.choice([0, 1, 2**16 - 1, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**50]))
-            found[at : at + 8] = value.to_bytes(8, random.choice(["little", "big"]))
+            found[index : index + 8] = value.to_bytes(8, random.choice(["little", "big"]))
         else:
-            del found[at:]
+            del found[index:]
     return bytes(found)
 
 
@@ -79,7 +79,7 @@ def mutate_json(content: bytes, random: np.random.Generator) -> bytes:
     value = with_other_numbers(value, random) if random.random() < 0.4 else changed_value(value, random)
     text = json.dumps(value)
     if random.random() < 0.15:
-        spots = [found.span() for found in re.finditer(r"-?\d+(\.\d+)?|true|null", text)]
+        spots = [match.span() for match in re.finditer(r"-?\d+(\.\d+)?|true|null", text)]
         if spots:
             start, end = spots[random.integers(len(spots))]
             text = text[:start] + str(random.choice(_TOKENS)) + text[end:]
@@ -92,8 +92,8 @@ def mutate_lines(content: bytes, random: np.random.Generator) -> bytes:
         return mutate_bytes(content, random)
     lines = content.decode().split("\n")
     for _ in range(random.integers(1, 4)):
-        at = int(random.integers(len(lines)))
-        parts = re.split(r"([ ,])", lines[at])
+        index = int(random.integers(len(lines)))
+        parts = re.split(r"([ ,])", lines[index])
         place = int(random.integers(len(parts)))
         kind = random.integers(0, 6)
         if kind <= 2:
@@ -103,9 +103,9 @@ def mutate_lines(content: bytes, random: np.random.Generator) -> bytes:
         elif kind == 4:
             parts[place:place] = parts[place : place + 5]
         else:
-            lines[at:at] = lines[: int(random.integers(1, 4))]
+            lines[index:index] = lines[: int(random.integers(1, 4))]
             continue
-        lines[at] = "".join(parts)
+        lines[index] = "".join(parts)
     return "\n".join(lines).encode()
 
 
@@ -113,7 +113,7 @@ def mutate_numbers(content: bytes, random: np.random.Generator) -> bytes:
     """One to three numbers of a text replaced by others: negative, huge, fractions, none, or the last one again."""
     if random.random() < 0.1:
         return mutate_bytes(content, random)
-    spots = [found.span() for found in re.finditer(rb"(?<![\w.])-?\d+\.?\d*(?:[eE][-+]?\d+)?", content)]
+    spots = [match.span() for match in re.finditer(rb"(?<![\w.])-?\d+\.?\d*(?:[eE][-+]?\d+)?", content)]
     for _ in range(random.integers(1, 4)):
         start, end = spots[random.integers(len(spots))]
         number = str(random.choice(_NUMBERS)).encode()
@@ -126,9 +126,9 @@ def mutate_journal(content: bytes, random: np.random.Generator) -> bytes:
     lines = content.splitlines()
     if random.random() < 0.3 or not lines:
         return mutate_bytes(content, random)
-    at = int(random.integers(len(lines)))
-    changed = mutate_json(lines[at][9:], random)
-    lines[at] = b"%08x %b" % (zlib.crc32(changed), changed)
+    index = int(random.integers(len(lines)))
+    changed = mutate_json(lines[index][9:], random)
+    lines[index] = b"%08x %b" % (zlib.crc32(changed), changed)
     return b"\n".join(lines) + b"\n"
 
 

@@ -67,16 +67,16 @@ def _truth_json(file: TruthFile) -> dict:
     assert truth.box is not None and truth.area is not None and truth.image_id is not None
     annotations = [
         {
-            "id": at + 1,
-            "image_id": int(truth.image_id[at]),
+            "id": index + 1,
+            "image_id": int(truth.image_id[index]),
             "category_id": 1,
             "iscrowd": 0,
-            "area": float(truth.area[at]),
-            "bbox": [*truth.box[at, :2].tolist(), *(truth.box[at, 2:] - truth.box[at, :2]).tolist()],
-            "keypoints": np.c_[truth.xy[at], truth.v[at]].ravel().tolist(),
-            "num_keypoints": int((truth.v[at] > 0).sum()),
+            "area": float(truth.area[index]),
+            "bbox": [*truth.box[index, :2].tolist(), *(truth.box[index, 2:] - truth.box[index, :2]).tolist()],
+            "keypoints": np.c_[truth.xy[index], truth.v[index]].ravel().tolist(),
+            "num_keypoints": int((truth.v[index] > 0).sum()),
         }
-        for at in range(len(truth))
+        for index in range(len(truth))
     ]
     images = [{"id": int(one), "file_name": f"{one:06d}.jpg", "width": 2000, "height": 2000} for one in file.images.id]
     return {
@@ -105,9 +105,9 @@ def _network(folder: Path) -> None:
     common = {"image_id": IMAGE_ID, "category_id": 1}
     found = [common | {"bbox": box, "score": 0.9} for box in sides]
     (network / "boxes.json").write_text(json.dumps(found))
-    people = [common | {"id": at, "iscrowd": 0, "area": 1e4, "bbox": box} for at, box in enumerate(sides)]
+    people = [common | {"id": index, "iscrowd": 0, "area": 1e4, "bbox": box} for index, box in enumerate(sides)]
     image = {"id": IMAGE_ID, "file_name": f"{IMAGE_ID}.png", "width": photo.shape[1], "height": photo.shape[0]}
-    category = {"id": 1, "name": "person", "keypoints": [f"k{at}" for at in range(17)]}
+    category = {"id": 1, "name": "person", "keypoints": [f"k{index}" for index in range(17)]}
     truth = {"images": [image], "annotations": people, "categories": [category]}
     (network / "gt.json").write_text(json.dumps(truth))
     (network / "out").mkdir()
@@ -154,17 +154,17 @@ def _shards(folder: Path) -> None:
 
 def _poses(folder: Path) -> None:
     """One file of each tool, about the first photo, and a ground truth."""
-    made, name = samples.people(), next(iter(samples.PHOTOS))
+    people, name = samples.people(), next(iter(samples.PHOTOS))
     stem, width, height = Path(name).stem, *samples.PHOTOS[name][1:]
     body = samples.people(skeleton=OPENPOSE_BODY_25)
     files = {
-        f"mmpose/{stem}.json": samples.mmpose_instances(made),
-        f"ultralytics/{stem}.txt": samples.ultralytics_labels(made, width, height),
-        f"detections/{stem}.json": samples.ultralytics_detections(made),
+        f"mmpose/{stem}.json": samples.mmpose_instances(people),
+        f"ultralytics/{stem}.txt": samples.ultralytics_labels(people, width, height),
+        f"detections/{stem}.json": samples.ultralytics_detections(people),
         f"openpose/{stem}_keypoints.json": samples.openpose_frame(body),
-        "alphapose/alphapose-results.json": samples.alphapose_results(made, name),
+        "alphapose/alphapose-results.json": samples.alphapose_results(people, name),
         "detectron2/coco_instances_results.json": [
-            {"image_id": 785, "category_id": 1, "score": 0.5, "keypoints": flat} for flat in samples.triplets(made)
+            {"image_id": 785, "category_id": 1, "score": 0.5, "keypoints": flat} for flat in samples.triplets(people)
         ],
         "deeplabcut/clip.csv": _deeplabcut(),
     }
@@ -184,7 +184,7 @@ def _deeplabcut() -> str:
         ("bodyparts", *["nose"] * 3, *["tail"] * 3),
         ("coords", *["x", "y", "likelihood"] * 2),
     ]
-    rows += [(str(frame), *(f"{frame + at + 0.5}" for at in range(6))) for frame in range(3)]
+    rows += [(str(frame), *(f"{frame + index + 0.5}" for index in range(6))) for frame in range(3)]
     return "".join(",".join(row) + "\n" for row in rows)
 
 
@@ -196,7 +196,7 @@ def _cameras(folder: Path) -> None:
         write_cameras(rig, file, kind, "mm" if kind == "anipose" else None)
     write_cameras(rig, folder / "cameras" / "opencv" / "rig.xml", "opencv")
     corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]], np.float64)
-    points = {f"corner {at}": one for at, one in enumerate(corners.tolist())}
+    points = {f"corner {index}": corner for index, corner in enumerate(corners.tolist())}
     shown = {camera.name: dict(zip(points, camera.project(corners).tolist(), strict=True)) for camera in rig}
     samples.write(folder / "scene" / "points.json", {"unit": "m", "points": points, "cameras": shown})
     rows = ["camera,point,u,v,x,y,z,unit"]
@@ -255,4 +255,4 @@ def _checkpoints(folder: Path) -> None:
     torch.save({"state_dict": tensors, "epoch": 3}, folder / "public.pth")
     torch.save(tensors, folder / "older.pth", _use_new_zipfile_serialization=False)
     save_file(tensors, folder / "weights.safetensors")
-    (folder / "net.caffemodel").write_bytes(caffemodel({name: [one.numpy()] for name, one in tensors.items()}))
+    (folder / "net.caffemodel").write_bytes(caffemodel({name: [tensor.numpy()] for name, tensor in tensors.items()}))

@@ -66,40 +66,40 @@ def _command(*words: object) -> bool:
 
 
 def _audit(folder: Path, _: Path) -> bool:
-    given = ("--gt", folder / "gt.json", "--results", folder / "results.json", "--draws", 5)
-    return _command("audit", *given, "--json", folder / OUT / "audit.json")
+    arguments = ("--gt", folder / "gt.json", "--results", folder / "results.json", "--draws", 5)
+    return _command("audit", *arguments, "--json", folder / OUT / "audit.json")
 
 
 def _report(folder: Path, _: Path) -> bool:
-    given = ("--gt", folder / "gt.json", "--before", folder / "results.json", "--after", folder / "results.json")
+    arguments = ("--gt", folder / "gt.json", "--before", folder / "results.json", "--after", folder / "results.json")
     page = ("--report", folder / OUT / "report.html")
-    return _command("audit", *given, "--calibrator", folder / "platt.cal", "--draws", 5, *page)
+    return _command("audit", *arguments, "--calibrator", folder / "platt.cal", "--draws", 5, *page)
 
 
 def _skeleton(folder: Path, file: Path) -> bool:
-    given = ("--gt", folder / "gt.json", "--results", folder / "results.json", "--draws", 0, "--skeleton", file)
-    return _command("audit", *given, "--json", folder / OUT / "audit.json")
+    arguments = ("--gt", folder / "gt.json", "--results", folder / "results.json", "--draws", 0, "--skeleton", file)
+    return _command("audit", *arguments, "--json", folder / OUT / "audit.json")
 
 
 def _apply(folder: Path, file: Path) -> bool:
     calibrator = file if file.suffix == ".cal" else folder / "trees.cal"
-    given = ("--calibrator", calibrator, "--results", folder / "results.json")
-    return _command("calibrate", "apply", *given, "--out", folder / OUT / "better.json")
+    arguments = ("--calibrator", calibrator, "--results", folder / "results.json")
+    return _command("calibrate", "apply", *arguments, "--out", folder / OUT / "better.json")
 
 
 def _fit(folder: Path, _: Path) -> bool:
-    given = ("--gt", folder / "gt.json", "--results", folder / "results.json", "--draws", 2, "--method", "isotonic")
-    return _command("calibrate", "fit", *given, "--folds", 2, "--out", folder / OUT / "new.cal")
+    arguments = ("--gt", folder / "gt.json", "--results", folder / "results.json", "--draws", 2, "--method", "isotonic")
+    return _command("calibrate", "fit", *arguments, "--folds", 2, "--out", folder / OUT / "new.cal")
 
 
 def _suppress(folder: Path, _: Path) -> bool:
-    given = ("--results", folder / "results.json", "--method", "soft-oks-nms", "--area", "box")
-    return _command("suppress", *given, "--out", folder / OUT / "fewer.json")
+    arguments = ("--results", folder / "results.json", "--method", "soft-oks-nms", "--area", "box")
+    return _command("suppress", *arguments, "--out", folder / OUT / "fewer.json")
 
 
 def _convert(folder: Path, file: Path) -> bool:
-    given = ("--gt", file.parent / "gt" / "gt.json", "--out", folder / OUT / "results.json", "--fill-missing")
-    return _command("convert", file, *given)
+    arguments = ("--gt", file.parent / "gt" / "gt.json", "--out", folder / OUT / "results.json", "--fill-missing")
+    return _command("convert", file, *arguments)
 
 
 def _convert_to(folder: Path, truth: Path) -> bool:
@@ -171,7 +171,7 @@ def _shards(folder: Path, _: Path) -> bool:
 
     with hide_library_messages():  # which commands do by themselves
         people = shard_people(folder)
-        return len([people[at] for at in range(len(people))]) == len(people)
+        return len([people[index] for index in range(len(people))]) == len(people)
 
 
 def _cameras(_: Path, file: Path) -> bool:
@@ -185,7 +185,7 @@ def _cameras(_: Path, file: Path) -> bool:
 def _scene(_: Path, file: Path) -> bool:
     from trustpose.io.scene_points import read_scene_points
 
-    return all(len(one.names) == len(one.xyz) for one in read_scene_points(file).values())
+    return all(len(scene_point.names) == len(scene_point.xyz) for scene_point in read_scene_points(file).values())
 
 
 def _world(_: Path, file: Path) -> bool:

@@ -48,8 +48,8 @@ def test_what_was_found_before(runner, path):
 @pytest.mark.parametrize("mutate", [mutations.mutate_bytes, mutations.mutate_json, mutations.mutate_lines])
 def test_mutations_repeat_themselves_and_change_something(mutate):
     content = b'{"a": [1, 2, {"b": "text"}], "c": null}'
-    one, other = ([mutate(content, np.random.default_rng(seed)) for seed in range(20)] for _ in range(2))
-    assert one == other and sum(changed != content for changed in one) > 15
+    first, second = ([mutate(content, np.random.default_rng(seed)) for seed in range(20)] for _ in range(2))
+    assert first == second and sum(changed != content for changed in first) > 15
 
 
 def test_a_failure_is_seen(runner):

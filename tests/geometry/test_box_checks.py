@@ -24,10 +24,10 @@ VGA = np.array([[640, 480]])
     ],
 )
 def test_faults_are_reported(boxes: list[list[float]], row: int, what: str) -> None:
-    found = box_fault(np.array(boxes, dtype=float), np.repeat(VGA, len(boxes), axis=0))
-    assert found is not None
-    assert found[0] == row
-    assert found[1].startswith(what)
+    fault = box_fault(np.array(boxes, dtype=float), np.repeat(VGA, len(boxes), axis=0))
+    assert fault is not None
+    assert fault[0] == row
+    assert fault[1].startswith(what)
 
 
 @st.composite
@@ -54,9 +54,9 @@ def test_fractions_are_distinguished_from_pixels(case: tuple[np.ndarray, np.ndar
     box, size = case
     shares = np.abs(box) / np.tile(size, 2)
     for known in (size, np.zeros_like(size)):
-        found = xywh_fault(shares, known)
-        assert found is not None
-        assert "expected pixels, not fractions of the photo" in found[1]
+        fault = xywh_fault(shares, known)
+        assert fault is not None
+        assert "expected pixels, not fractions of the photo" in fault[1]
 
 
 def test_boxes_of_no_size_and_none_at_all_are_fine() -> None:
@@ -71,12 +71,12 @@ def test_real_boxes_are_fine(data_dir) -> None:
     for name in ("coco/dev_gt.json", "coco/val2017_gt.json", "crowdpose/crowdpose_val.json"):
         truth = json.loads((data_dir / name).read_bytes())
         size = {image["id"]: (image["width"], image["height"]) for image in truth["images"]}
-        box = np.array([one["bbox"] for one in truth["annotations"]], dtype=float)
-        of_photo = np.array([size[one["image_id"]] for one in truth["annotations"]])
+        box = np.array([annotation["bbox"] for annotation in truth["annotations"]], dtype=float)
+        of_photo = np.array([size[annotation["image_id"]] for annotation in truth["annotations"]])
         assert xywh_fault(box, of_photo) is None
         xyxy = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)
-        found = xywh_fault(xyxy, of_photo)  # as if corners had been written
-        assert found is not None
+        fault = xywh_fault(xyxy, of_photo)  # as if corners had been written
+        assert fault is not None
 
 
 def as_centres(box: np.ndarray) -> np.ndarray:
@@ -87,8 +87,10 @@ def test_centres_are_noticed_in_real_boxes_by_photo_and_by_keypoints(data_dir) -
     """Files: coco/dev_gt.json, crowdpose/crowdpose_val.json, results/movenet-thunder.dev.json."""
     truth = json.loads((data_dir / "coco/dev_gt.json").read_bytes())
     size = {image["id"]: (image["width"], image["height"]) for image in truth["images"]}
-    box = np.array([one["bbox"] for one in truth["annotations"]], dtype=float)
-    fault = format_fault(as_centres(box), np.array([size[one["image_id"]] for one in truth["annotations"]]))
+    box = np.array([annotation["bbox"] for annotation in truth["annotations"]], dtype=float)
+    fault = format_fault(
+        as_centres(box), np.array([size[annotation["image_id"]] for annotation in truth["annotations"]])
+    )
     assert fault is not None and fault[1].endswith("is it centre x, centre y, width, height?")
     for name in ("coco/dev_gt.json", "crowdpose/crowdpose_val.json", "results/movenet-thunder.dev.json"):
         value = json.loads((data_dir / name).read_bytes())

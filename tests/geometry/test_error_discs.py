@@ -111,13 +111,13 @@ def test_joints_are_found_by_name_and_others_keep_the_mixture() -> None:
     model, (poses, _) = fitted(), people(3, 4)
     trusted = replace(poses, error_model=model)
     order = np.arange(17)[::-1].copy()
-    names = tuple(COCO_17.names[at] for at in order)
+    names = tuple(COCO_17.names[index] for index in order)
     turned = trusted.take_keypoints(order, replace_names(names))
     whole, part = expected_error(trusted, sigmas=SIGMAS), expected_error(turned, sigmas=SIGMAS[order])
     assert whole is not None and part is not None
     np.testing.assert_array_equal(part.radius(0.8), whole.radius(0.8)[:, order])
     unknown = expected_error(
-        replace(trusted, skeleton=replace_names(tuple(f"joint {at}" for at in range(17)))), sigmas=SIGMAS
+        replace(trusted, skeleton=replace_names(tuple(f"joint {index}" for index in range(17)))), sigmas=SIGMAS
     )
     plain = expected_error(poses)
     assert unknown is not None and plain is not None
@@ -135,11 +135,11 @@ def test_too_few_keypoints_give_no_model() -> None:
 
 def test_concatenated_poses_keep_a_common_model_alone() -> None:
     model, (poses, _) = fitted(), people(4, 6)
-    one = replace(poses, error_model=model)
+    changed_poses = replace(poses, error_model=model)
     again = replace(poses, error_model=ErrorModel.of_json(model.to_json()))
-    assert Poses.concatenate([one, again]).error_model == model
-    assert Poses.concatenate([one, poses]).error_model is None
-    assert one[1:2].error_model is model
+    assert Poses.concatenate([changed_poses, again]).error_model == model
+    assert Poses.concatenate([changed_poses, poses]).error_model is None
+    assert changed_poses[1:2].error_model is model
 
 
 def test_json_round_trip_and_wrong_values() -> None:

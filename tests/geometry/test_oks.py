@@ -27,10 +27,10 @@ def pycocotools_oks(xy, truth, v, area, sigmas, box) -> np.ndarray:
     evaluation.params.kpt_oks_sigmas = sigmas
     evaluation.params.maxDets = [len(xy)]
     people = [
-        {"keypoints": np.c_[place, seen].ravel().tolist(), "bbox": b.tolist(), "area": float(a)}
-        for place, seen, a, b in zip(truth, v, area, box, strict=True)
+        {"keypoints": np.c_[position, seen].ravel().tolist(), "bbox": b.tolist(), "area": float(a)}
+        for position, seen, a, b in zip(truth, v, area, box, strict=True)
     ]
-    poses = [{"keypoints": np.c_[place, np.ones(len(place))].ravel().tolist(), "score": 1.0} for place in xy]
+    poses = [{"keypoints": np.c_[position, np.ones(len(position))].ravel().tolist(), "score": 1.0} for position in xy]
     evaluation._gts[1, 1], evaluation._dts[1, 1] = people, poses
     return np.array(evaluation.computeOks(1, 1))
 

@@ -14,8 +14,8 @@ XY, SCORE = np.array(RECORDED["xy"]), np.array(RECORDED["score"])
 
 
 def _joint(name: str, above: float) -> np.ndarray:
-    at = OPENPOSE_COCO_18.index(name)
-    return np.where(SCORE[:, at, None] > above, XY[:, at], np.nan)
+    index = OPENPOSE_COCO_18.index(name)
+    return np.where(SCORE[:, index, None] > above, XY[:, index], np.nan)
 
 
 def _check(box: np.ndarray, name: str) -> None:

@@ -42,10 +42,10 @@ def _photo(box_score: list[float]):
 
 def test_each_joint_goes_to_one_person():
     poses, candidates = _photo([1.0, 1.0])
-    left = assign_joints(poses, candidates, ASSOCIATIONS["global"], SIGMAS)
-    np.testing.assert_array_equal(left.xy, [[A, [50, 10]], [B, [70, 70]]])  # who gets no joint keeps its place
-    np.testing.assert_array_equal(left.score, [[0.9, 0.7], [0.6, 0]])
-    np.testing.assert_allclose(left.pose_score, [0.8, 0.3])
+    assigned = assign_joints(poses, candidates, ASSOCIATIONS["global"], SIGMAS)
+    np.testing.assert_array_equal(assigned.xy, [[A, [50, 10]], [B, [70, 70]]])  # who gets no joint keeps its place
+    np.testing.assert_array_equal(assigned.score, [[0.9, 0.7], [0.6, 0]])
+    np.testing.assert_allclose(assigned.pose_score, [0.8, 0.3])
     paper = assign_joints(poses, candidates, ASSOCIATIONS["crowdpose"], SIGMAS)
     np.testing.assert_array_equal(paper.missing, [[False, False], [False, True]])
     np.testing.assert_array_equal(paper.xy, [[A, [50, 10]], [B, [0, 0]]])
@@ -55,9 +55,9 @@ def test_each_joint_goes_to_one_person():
 
 def test_scores_of_boxes_and_duplicates():
     poses, candidates = _photo([0.1, 1.0])
-    left = assign_joints(poses, candidates, Association(overlap=None), SIGMAS)
-    np.testing.assert_array_equal(left.xy[1, 0], A)  # 0.8 × 1 is more than 0.9 × 0.1 + 0.6 × 1
-    np.testing.assert_array_equal(left.score[0], [0, 0.7])
+    assigned = assign_joints(poses, candidates, Association(overlap=None), SIGMAS)
+    np.testing.assert_array_equal(assigned.xy[1, 0], A)  # 0.8 × 1 is more than 0.9 × 0.1 + 0.6 × 1
+    np.testing.assert_array_equal(assigned.score[0], [0, 0.7])
     ignored = assign_joints(poses, candidates, Association(overlap=None, by_box=False), SIGMAS)
     np.testing.assert_array_equal(ignored.xy[1, 0], B)
     only = assign_joints(poses, candidates, Association(overlap=0.1), SIGMAS)
@@ -126,14 +126,14 @@ def test_predicted_in_python_and_on_the_command_line(tmp_path, capsys):
     given = Boxes(boxes, np.zeros(2, np.int64))
     wide = replace(ASSOCIATIONS["crowdpose"], distance=1.5)  # the wide box sees half as sharply
     ways = ("none", wide, "crowdpose")
-    alone, apart, shared = (load(network, association=how, threads=2)(photo, boxes=given) for how in ways)
+    alone, apart, shared = (load(network, association=way, threads=2)(photo, boxes=given) for way in ways)
     same = [np.linalg.norm(found.xy[0] - found.xy[1], axis=1) < 15 for found in (alone, apart)]
     assert same[0].sum() >= 4 and same[1].sum() == 0  # without, the wide box takes joints of the first person
     own = [(np.linalg.norm(found.xy[1] - xy[1], axis=1) < 15).sum() for found in (alone, apart)]
     assert own[1] > own[0]
     np.testing.assert_array_equal(apart.xy[0], alone.xy[0])
     sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
-    rows = [{"image_id": 1, "category_id": 1, "bbox": one, "score": 1.0} for one in sides]
+    rows = [{"image_id": 1, "category_id": 1, "bbox": side, "score": 1.0} for side in sides]
     (tmp_path / "boxes.json").write_text(json.dumps(rows))
     command = ["predict", str(tmp_path / "1.png"), "--model", str(network), "--boxes", str(tmp_path / "boxes.json")]
     command += ["--no-draw", "--suppression", "none"]

@@ -62,10 +62,10 @@ def test_the_second_joint_is_assigned_at_the_lowest_cost(seed: int) -> None:
     groups = TagGrouping((0, 1), tag_threshold=100.0).group(joint, score, tags, 2)
     distance = np.linalg.norm(tags[count:, None] - tags[:count], axis=2)
     cost = np.rint(distance) * 100 - score[count:, None]
-    best = min(sum(cost[row, at] for row, at in enumerate(way)) for way in permutations(range(count)))
+    best = min(sum(cost[row, index] for row, index in enumerate(way)) for way in permutations(range(count)))
     paired = groups.row[(groups.row >= 0).all(axis=1)]
     assert len(paired) == count
-    mine = sum(cost[other - count, one] for one, other in paired.tolist())
+    mine = sum(cost[second - count, first] for first, second in paired.tolist())
     np.testing.assert_allclose(mine, best)
 
 

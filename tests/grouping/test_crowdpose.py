@@ -16,9 +16,9 @@ def _candidates(seed: int, people: int, joints: int):
     rows = []
     for person in range(people):
         for k in range(joints):
-            for one in range(4):
+            for index in range(4):
                 if generator.random() < 0.5:
-                    rows.append((*(real[one, k] + generator.normal(0, 1, 2)), generator.uniform(0, 1), person, k))
+                    rows.append((*(real[index, k] + generator.normal(0, 1, 2)), generator.uniform(0, 1), person, k))
     table = np.array(rows).reshape(-1, 5)
     size = generator.uniform(2, 4, len(table))
     return table[:, :2], size, table[:, 2], table[:, 3].astype(int), table[:, 4].astype(int)
@@ -30,7 +30,8 @@ def _best_sum(weight: np.ndarray) -> float:
     padded = np.zeros((rows, rows + columns))  # a column of its own for who stays without
     padded[:, :columns] = weight
     return max(
-        sum(padded[row, column] for row, column in enumerate(one)) for one in permutations(range(rows + columns), rows)
+        sum(padded[row, column] for row, column in enumerate(pair))
+        for pair in permutations(range(rows + columns), rows)
     )
 
 
@@ -41,9 +42,9 @@ def test_as_all_matchings(seed, people, joints):
     nodes = merge_joints(xy, size, joint, np.full(joints, 1.5))
     chosen = associate(nodes, score, person, people, joints)
     for k in range(joints):
-        own = np.flatnonzero(nodes.joint == k)
+        indices = np.flatnonzero(nodes.joint == k)
         weight = np.array(
-            [[score[(person == one) & (nodes.node == j)].max(initial=0) for j in own] for one in range(people)]
+            [[score[(person == index) & (nodes.node == j)].max(initial=0) for j in indices] for index in range(people)]
         )
         rows = chosen[:, k][chosen[:, k] >= 0]
         assert np.isclose(score[rows].sum(), _best_sum(weight.reshape(people, -1)))

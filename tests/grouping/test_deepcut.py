@@ -29,8 +29,8 @@ def _partitions(items: list[int]):
         return
     for rest in _partitions(items[1:]):
         yield [[items[0]], *rest]
-        for at, group in enumerate(rest):
-            yield [*rest[:at], [items[0], *group], *rest[at + 1 :]]
+        for index, group in enumerate(rest):
+            yield [*rest[:index], [items[0], *group], *rest[index + 1 :]]
 
 
 def _cheapest(problem: PartProblem, single: bool) -> float:
@@ -54,25 +54,25 @@ def test_as_an_exhaustive_search(single):
     """Smaller and fewer than `benchmarks/deepcut.py` searches."""
     for seed in range(14):
         problem = _problem(seed, count=1 + seed % 5, classes=1 + seed % 2)
-        found = solve(problem, single=single)
-        assert found.cost == pytest.approx(_cheapest(problem, single), abs=1e-6)
-        assert found.gap == 0 and found.cost == pytest.approx(cost_of(problem, found.part, found.person))
-        assert not single or found.person.max(initial=-1) <= 0
+        solution = solve(problem, single=single)
+        assert solution.cost == pytest.approx(_cheapest(problem, single), abs=1e-6)
+        assert solution.gap == 0 and solution.cost == pytest.approx(cost_of(problem, solution.part, solution.person))
+        assert not single or solution.person.max(initial=-1) <= 0
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 7), st.integers(1, 3))
 def test_a_solution_keeps_the_constraints(seed, count, classes):
     problem = _problem(seed, count, classes)
-    found = solve(problem)
-    assert ((found.part < 0) == (found.person < 0)).all()
-    chosen = np.flatnonzero(found.part >= 0)
-    assert (problem.part[chosen, found.part[chosen]] > 0).all()
-    assert sorted(set(found.person[chosen])) == list(range(found.person.max(initial=-1) + 1))
-    assert found.gap == 0 and found.cost <= solve(problem, single=True).cost + 1e-6
+    solution = solve(problem)
+    assert ((solution.part < 0) == (solution.person < 0)).all()
+    chosen = np.flatnonzero(solution.part >= 0)
+    assert (problem.part[chosen, solution.part[chosen]] > 0).all()
+    assert sorted(set(solution.person[chosen])) == list(range(solution.person.max(initial=-1) + 1))
+    assert solution.gap == 0 and solution.cost <= solve(problem, single=True).cost + 1e-6
     order = np.random.default_rng(seed).permutation(count)
     other = solve(PartProblem(problem.part[order], problem.together[np.ix_(order, order)]))
-    assert other.cost == pytest.approx(found.cost, abs=1e-6)
+    assert other.cost == pytest.approx(solution.cost, abs=1e-6)
 
 
 def test_transitivity_is_added_where_it_is_broken():
@@ -80,9 +80,9 @@ def test_transitivity_is_added_where_it_is_broken():
     together = np.full((3, 3, 1, 1), 0.9)
     together[0, 2] = together[2, 0] = 0.02
     problem = PartProblem(np.full((3, 1), 0.9), together)
-    found = solve(problem)
-    assert found.constraints > 0 and found.gap == 0
-    assert found.person.max() == 1 and found.cost == pytest.approx(4 * np.log(1 / 9))
+    solution = solve(problem)
+    assert solution.constraints > 0 and solution.gap == 0
+    assert solution.person.max() == 1 and solution.cost == pytest.approx(4 * np.log(1 / 9))
 
 
 def test_out_of_time_says_how_far_it_may_be(monkeypatch):
@@ -124,8 +124,8 @@ def _people(seed: int, photos: int, classes: int = 3):
     generator = np.random.default_rng(seed)
     photo, person, part, _ = (axis.ravel() for axis in np.indices((photos, 2, classes, 2)))
     scale = generator.uniform(20, 200, photos)[photo]
-    place = np.stack([person * generator.choice([-1.0, 1.0], photos)[photo], part * 0.5], axis=1)
-    xy = (place + generator.normal(0, 0.05, place.shape)) * scale[:, None]
+    position = np.stack([person * generator.choice([-1.0, 1.0], photos)[photo], part * 0.5], axis=1)
+    xy = (position + generator.normal(0, 0.05, position.shape)) * scale[:, None]
     return xy, scale, part, person, photo
 
 
@@ -134,9 +134,9 @@ def test_learnt_terms_group_new_people():
     xy, scale, part, person, _ = _people(1, 1)
     together = terms.together(xy, scale)
     np.testing.assert_allclose(together, together.transpose(1, 0, 3, 2))
-    found = solve(PartProblem(np.eye(3)[part] * 0.9, together))
-    assert found.gap == 0 and (found.part == part).all()
-    assert ((found.person[:, None] == found.person) == (person[:, None] == person)).all()
+    solution = solve(PartProblem(np.eye(3)[part] * 0.9, together))
+    assert solution.gap == 0 and (solution.part == part).all()
+    assert ((solution.person[:, None] == solution.person) == (person[:, None] == person)).all()
     farther = terms.together(xy * 3, scale * 3)
     np.testing.assert_allclose(farther, together, atol=1e-9)  # only positions relative to the scale count
 

@@ -25,8 +25,8 @@ COCO_18 = (
 @pytest.mark.parametrize("case", CASES)
 def test_the_people_are_openposes(case) -> None:
     joint, score, limb, link_score = (np.array(case[name]) for name in ("joint", "score", "limb", "link_score"))
-    how = LimbGrouping(COCO_18, redundant=frozenset({17, 18}))
-    people = how.group(joint, score, np.array(case["links"]), limb, link_score, 18)
+    limb_grouping = LimbGrouping(COCO_18, redundant=frozenset({17, 18}))
+    people = limb_grouping.group(joint, score, np.array(case["links"]), limb, link_score, 18)
     assert sorted(people.row.tolist()) == sorted(case["people"])
 
 
@@ -46,11 +46,11 @@ def test_greedy_is_one_by_one(seed: int, ties: bool) -> None:
     _, links, limb, score = _links(seed, 14, ties=ties)
     used: set[tuple[int, int, int]] = set()
     taken = []
-    for at in sorted(range(len(links)), key=lambda at: -score[at]):
-        ends = {(int(limb[at]), side, int(links[at, side])) for side in (0, 1)}
+    for index in sorted(range(len(links)), key=lambda row: -score[row]):
+        ends = {(int(limb[index]), side, int(links[index, side])) for side in (0, 1)}
         if not ends & used:
             used |= ends
-            taken.append(at)
+            taken.append(index)
     assert greedy_matches(links, limb, score).tolist() == sorted(taken)
 
 
@@ -59,17 +59,17 @@ def test_greedy_is_one_by_one(seed: int, ties: bool) -> None:
 def test_optimal_is_the_best_of_all_matchings(seed: int) -> None:
     _, links, limb, score = _links(seed, 10)
     kept = optimal_matches(links, limb, score)
-    for one in range(3):
-        rows = np.flatnonzero(limb == one)
+    for index in range(3):
+        rows = np.flatnonzero(limb == index)
         worth = {tuple(links[row]): score[row] for row in rows}
         starts, ends = sorted({a for a, _ in worth}), sorted({b for _, b in worth})
         fewer, more = sorted((starts, ends), key=len)
         best = max(
-            (sum(worth.get((a, b) if fewer is starts else (b, a), 0.0) for a, b in zip(fewer, some, strict=True))
-             for some in permutations(more, len(fewer))),
+            (sum(worth.get((a, b) if fewer is starts else (b, a), 0.0) for a, b in zip(fewer, pair, strict=True))
+             for pair in permutations(more, len(fewer))),
             default=0.0,
         )  # fmt: skip
-        mine = kept[limb[kept] == one]
+        mine = kept[limb[kept] == index]
         assert score[mine].sum() == pytest.approx(best)
         assert all(len(set(links[mine, side].tolist())) == len(mine) for side in (0, 1))
 
@@ -78,18 +78,18 @@ def test_optimal_is_the_best_of_all_matchings(seed: int) -> None:
 def test_people_share_no_candidate_and_hold_each_joint_once(seed: int, matching, order) -> None:
     joint, links, limb, link_score = _links(seed, 14)
     score = np.random.default_rng(seed).random(len(joint))
-    how = LimbGrouping(LIMBS, matching, order, min_parts=1, min_score=-1.0)
-    people = how.group(joint, score, links, limb, link_score, 3)
+    limb_grouping = LimbGrouping(LIMBS, matching, order, min_parts=1, min_score=-1.0)
+    people = limb_grouping.group(joint, score, links, limb, link_score, 3)
     rows = people.row[people.row >= 0]
     assert sorted(rows.tolist()) == list(range(len(joint)))  # with one part enough, all are somebody's
     at = np.nonzero(people.row >= 0)[1]
     np.testing.assert_array_equal(joint[rows], at)
     assert (np.diff(people.score) <= 0).all()
-    some = LimbGrouping(LIMBS, matching, order, min_parts=2, min_score=0.5).group(
+    groups = LimbGrouping(LIMBS, matching, order, min_parts=2, min_score=0.5).group(
         joint, score, links, limb, link_score, 3
     )
     expected = people.row[((people.row >= 0).sum(axis=1) >= 2) & (people.score >= 0.5)]
-    np.testing.assert_array_equal(some.row, expected)
+    np.testing.assert_array_equal(groups.row, expected)
 
 
 def _two_people(order, redundant=frozenset()):
@@ -97,8 +97,8 @@ def _two_people(order, redundant=frozenset()):
     joint = np.array([0, 0, 1, 1, 2, 2])
     links = np.array([[0, 2], [1, 3], [2, 4], [3, 5], [0, 5]])
     limb, score = np.array([0, 0, 1, 1, 2]), np.array([0.9, 0.3, 0.5, 0.6, 0.8])
-    how = LimbGrouping(LIMBS, order=order, redundant=redundant, min_parts=1, min_score=0.0)
-    return how.group(joint, np.full(6, 0.5), links, limb, score, 3)
+    limb_grouping = LimbGrouping(LIMBS, order=order, redundant=redundant, min_parts=1, min_score=0.0)
+    return limb_grouping.group(joint, np.full(6, 0.5), links, limb, score, 3)
 
 
 def test_the_order_decides_about_contradictions() -> None:
@@ -113,16 +113,16 @@ def test_the_order_decides_about_contradictions() -> None:
 def test_redundant_limbs_found_nobody() -> None:
     joint, links, limb = np.array([0, 2]), np.array([[0, 1]]), np.array([2])
     for redundant, people in ((frozenset(), 1), (frozenset({2}), 0)):
-        how = LimbGrouping(LIMBS, redundant=redundant, min_parts=2, min_score=0.0)
-        assert len(how.group(joint, np.ones(2), links, limb, np.ones(1), 3)) == people
+        limb_grouping = LimbGrouping(LIMBS, redundant=redundant, min_parts=2, min_score=0.0)
+        assert len(limb_grouping.group(joint, np.ones(2), links, limb, np.ones(1), 3)) == people
 
 
 def test_people_meet_through_a_later_link() -> None:
     """Arms and legs begin as people of their own, and are one once the trunk is linked."""
     limbs = ((0, 1), (2, 3), (1, 2))
     joint, links = np.arange(4), np.array([[0, 1], [2, 3], [1, 2]])
-    how = LimbGrouping(limbs, order="scores", min_parts=4, min_score=0.0)
-    people = how.group(joint, np.full(4, 0.5), links, np.arange(3), np.array([0.9, 0.8, 0.4]), 4)
+    limb_grouping = LimbGrouping(limbs, order="scores", min_parts=4, min_score=0.0)
+    people = limb_grouping.group(joint, np.full(4, 0.5), links, np.arange(3), np.array([0.9, 0.8, 0.4]), 4)
     assert people.row.tolist() == [[0, 1, 2, 3]]
     np.testing.assert_allclose(people.score, [(2 + 2.1) / 4])
     xy = np.arange(8.0).reshape(4, 2)

@@ -38,25 +38,27 @@ def _fields(xy: np.ndarray, labelled: np.ndarray, box: np.ndarray, codec: Heatma
     fields = FieldCodec(LIMBS, codec.grid)
     maps = Outputs([codec.encode_people(xy, labelled)[None]])
     field = fields.encode(xy, labelled, codec.width, codec.height)[None]
-    found = fields.links(codec.candidates(maps, min_score=0.1), field, 4.0 * codec.height)
-    assert found.links is not None and found.link_score is not None
-    how = LimbGrouping(LIMBS, min_parts=1, min_score=0.0)
-    groups = how.group(found.joint, found.score, found.links, fields.limb_of(found), found.link_score, 17)
-    return groups.take(found.xy), groups.score
+    links = fields.links(codec.candidates(maps, min_score=0.1), field, 4.0 * codec.height)
+    assert links.links is not None and links.link_score is not None
+    limb_grouping = LimbGrouping(LIMBS, min_parts=1, min_score=0.0)
+    groups = limb_grouping.group(links.joint, links.score, links.links, fields.limb_of(links), links.link_score, 17)
+    return groups.take(links.xy), groups.score
 
 
 def _tags(xy: np.ndarray, labelled: np.ndarray, box: np.ndarray, codec: HeatmapCodec) -> Found:  # noqa: ARG001
     tags = encode_tags(xy, labelled, codec.grid, codec.width, codec.height)[None]
-    found = codec.candidates(Outputs([codec.encode_people(xy, labelled)[None]], extra={"tags": tags}), min_score=0.1)
-    assert found.tags is not None
-    groups = TagGrouping().group(found.joint, found.score, found.tags, 17)
-    return groups.take(found.xy), groups.score
+    candidates = codec.candidates(
+        Outputs([codec.encode_people(xy, labelled)[None]], extra={"tags": tags}), min_score=0.1
+    )
+    assert candidates.tags is not None
+    groups = TagGrouping().group(candidates.joint, candidates.score, candidates.tags, 17)
+    return groups.take(candidates.xy), groups.score
 
 
 def _centres(xy: np.ndarray, labelled: np.ndarray, box: np.ndarray, codec: HeatmapCodec) -> Found:
     centres = CentrePoseCodec(codec)
-    found = centres.decode(centres.encode(box, xy, labelled)[0])
-    return found.xy, found.person_score
+    decoded = centres.decode(centres.encode(box, xy, labelled)[0])
+    return decoded.xy, decoded.person_score
 
 
 @pytest.fixture(scope="module")
@@ -84,5 +86,5 @@ def test_real_people_come_back(photos, way: Way) -> None:
         parts.append(Poses(xy, pose_score=score, image_id=np.full(len(xy), image_id)))
     poses = Poses.concatenate(parts)
     assert poses.pose_score is not None and len(np.unique(truth.image_id)) == PHOTOS
-    found = evaluate(poses, truth, poses.pose_score, sigmas=COCO_17.sigmas, area="file")
-    assert found.average_precision() >= 0.95
+    evaluation = evaluate(poses, truth, poses.pose_score, sigmas=COCO_17.sigmas, area="file")
+    assert evaluation.average_precision() >= 0.95

@@ -43,17 +43,17 @@ def test_as_alphapose(case):
     seen = np.isfinite(alike)
     np.testing.assert_allclose(alike[seen] * 17 * 2.7, np.array(case["distance"])[seen], rtol=1e-5, atol=1e-5)
     poses = Poses(xy=xy, score=score, box=box, image_id=np.zeros(len(xy), np.int64))
-    how = {"method": "pose-nms", "threshold": ALPHAPOSE_THRESHOLD, "sigmas": COCO_17.sigmas, "area": "box"}
-    found = suppress(poses, score.mean(axis=1), **how, distance=ALPHAPOSE)
-    assert np.flatnonzero(found.keep).tolist() == case["kept"]
+    options = {"method": "pose-nms", "threshold": ALPHAPOSE_THRESHOLD, "sigmas": COCO_17.sigmas, "area": "box"}
+    suppressed = suppress(poses, score.mean(axis=1), **options, distance=ALPHAPOSE)
+    assert np.flatnonzero(suppressed.keep).tolist() == case["kept"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{len(case['xy'])} poses")
 def test_merging_as_alphapose(case):
     xy, score, box, _ = _case(case)
     poses = Poses(xy=xy, score=score, box=box, image_id=np.zeros(len(xy), np.int64))
-    how = {"method": "pose-nms", "threshold": ALPHAPOSE_THRESHOLD, "sigmas": COCO_17.sigmas, "area": "box"}
-    suppressed = suppress(poses, score.mean(axis=1), **how, distance=ALPHAPOSE)
+    options = {"method": "pose-nms", "threshold": ALPHAPOSE_THRESHOLD, "sigmas": COCO_17.sigmas, "area": "box"}
+    suppressed = suppress(poses, score.mean(axis=1), **options, distance=ALPHAPOSE)
     merged = merge_dropped(poses, suppressed, "box")
     assert sorted(reference["row"] for reference in case["merged"]) == case["kept"]
     for reference in case["merged"]:
@@ -77,9 +77,9 @@ def test_merged_keypoints_lie_between_those_they_are_made_of(seed):
                 assert np.isnan(merged[row, joint]).all() and merged_score[row, joint] == score[row, joint]
                 continue
             near = [
-                other
-                for other in np.flatnonzero(instead == row)
-                if np.hypot(*(xy[other, joint] - xy[row, joint])) <= 6.0  # a tenth of 60
+                index
+                for index in np.flatnonzero(instead == row)
+                if np.hypot(*(xy[index, joint] - xy[row, joint])) <= 6.0  # a tenth of 60
             ]
             weight = np.maximum(score[near, joint], 1e-5)
             expected = (weight[:, None] * xy[near, joint]).sum(axis=0) / weight.sum()
@@ -89,9 +89,9 @@ def test_merged_keypoints_lie_between_those_they_are_made_of(seed):
 def test_trust_is_of_the_positions_before_merging():
     poses = Poses(np.zeros((2, 17, 2)), np.ones((2, 17)), image_id=np.zeros(2, int), box=np.ones((2, 4)))
     poses = replace(poses, pose_quality=np.ones(2))
-    how = {"method": "pose-nms", "threshold": 0.5, "sigmas": COCO_17.sigmas, "area": "box"}
+    options = {"method": "pose-nms", "threshold": 0.5, "sigmas": COCO_17.sigmas, "area": "box"}
     with pytest.raises(ValueError, match="pose_quality, which is of positions before merging"):
-        merge_dropped(poses, suppress(poses, np.ones(2), **how), "box")
+        merge_dropped(poses, suppress(poses, np.ones(2), **options), "box")
 
 
 def test_cases_keep_and_drop():
@@ -103,19 +103,19 @@ def test_cases_keep_and_drop():
 @settings(max_examples=30)
 @given(st.integers(0, 10**6), st.floats(0.05, 5), st.floats(0.05, 5), st.floats(0, 5))
 def test_similarity_whatever_the_poses(seed, score_scale, distance_scale, balance):
-    generator, how = np.random.default_rng(seed), PoseDistance(score_scale, distance_scale, balance)
+    generator, pose_distance = np.random.default_rng(seed), PoseDistance(score_scale, distance_scale, balance)
     n = int(generator.integers(1, 6))
     xy = generator.normal(0, 20, (1, 17, 2)) + generator.normal(0, 3, (n, 17, 2))
     score, size = generator.uniform(-0.1, 1, (n, 17)), generator.uniform(50, 200, (n, 2))
-    alike = pose_similarity(xy, score, size, how)
+    alike = pose_similarity(xy, score, size, pose_distance)
     assert (alike >= 0).all() and (alike <= 1 + 1e-12).all()
     assert (alike <= np.diag(alike)[:, None] + np.abs(score).max() / score_scale).all()
-    np.testing.assert_allclose(pose_similarity(xy * 3 + 7, score, size * 3, how), alike, rtol=1e-9)  # no unit
-    lowered = pose_similarity(xy, score * 0.5, size, how)
+    np.testing.assert_allclose(pose_similarity(xy * 3 + 7, score, size * 3, pose_distance), alike, rtol=1e-9)  # no unit
+    lowered = pose_similarity(xy, score * 0.5, size, pose_distance)
     assert (lowered <= alike + 1e-12).all()
     far = xy.copy()
     far[0] += 1e4
-    assert (pose_similarity(far, score, size, how)[0, 1:] == 0).all()
+    assert (pose_similarity(far, score, size, pose_distance)[0, 1:] == 0).all()
 
 
 def test_the_window_is_a_tenth_of_the_references_box():
@@ -136,10 +136,10 @@ def test_keypoints_that_are_not_in_both_do_not_count():
     xy, score, size = np.zeros((2, 3, 2)), np.full((2, 3), 9.0), np.full((2, 2), 10.0)
     xy[1, 2] = np.nan
     counted = np.array([[True, True, True], [False, True, True]])
-    how = PoseDistance(score_scale=0.1)
-    assert pose_similarity(xy, score, size, how)[0, 1] == pytest.approx(1)
-    assert pose_similarity(xy, score, size, how, counted)[0, 1] == pytest.approx(1)
-    assert pose_similarity(xy, score, size, how, counted & [False, False, True])[0, 1] == 0
+    pose_distance = PoseDistance(score_scale=0.1)
+    assert pose_similarity(xy, score, size, pose_distance)[0, 1] == pytest.approx(1)
+    assert pose_similarity(xy, score, size, pose_distance, counted)[0, 1] == pytest.approx(1)
+    assert pose_similarity(xy, score, size, pose_distance, counted & [False, False, True])[0, 1] == 0
 
 
 def test_parameters_are_chosen_two_at_a_time():

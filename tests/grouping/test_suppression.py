@@ -50,15 +50,15 @@ def test_as_hrnet(case):
     overlap = oks_between(poses.xy, np.array(case["area"]), SIGMAS, counted)
     np.testing.assert_allclose(overlap[0], case["oks_of_first_in_vis_0.3"], rtol=1e-12)
     for threshold, rows in case["oks_nms"].items():
-        found = suppress(poses, score, method="oks-nms", threshold=float(threshold), **HOW)
-        assert _taken(found.keep, found.score) == rows
-        np.testing.assert_array_equal(found.score, score)
-    found = suppress(poses, score, method="oks-nms", threshold=0.5, in_vis_threshold=0.3, **HOW)
-    assert _taken(found.keep, score) == case["oks_nms_in_vis_0.3"]
+        suppressed = suppress(poses, score, method="oks-nms", threshold=float(threshold), **HOW)
+        assert _taken(suppressed.keep, suppressed.score) == rows
+        np.testing.assert_array_equal(suppressed.score, score)
+    suppressed = suppress(poses, score, method="oks-nms", threshold=0.5, in_vis_threshold=0.3, **HOW)
+    assert _taken(suppressed.keep, score) == case["oks_nms_in_vis_0.3"]
     for method in ("soft-oks-nms", "soft-oks-nms-linear"):
         for threshold, rows in case[method.replace("-", "_")].items():
-            found = suppress(poses, score, method=method, threshold=float(threshold), **HOW)
-            assert found.keep.all() and _taken(found.keep, found.score)[:20] == rows
+            suppressed = suppress(poses, score, method=method, threshold=float(threshold), **HOW)
+            assert suppressed.keep.all() and _taken(suppressed.keep, suppressed.score)[:20] == rows
 
 
 def _alike(poses, grown, a, b, in_vis_threshold):
@@ -133,12 +133,12 @@ def test_as_a_plain_loop(method, in_vis_threshold):
     for seed in range(12):
         poses, score = _crowd(seed)
         for threshold in (0.3, 0.8):
-            how = {"method": method, "threshold": threshold, "in_vis_threshold": in_vis_threshold}
-            found = suppress(poses, score, sigmas=SIGMAS, area="crop", **how)
-            kept, final = (None, score) if method == "none" else _by_loop(poses, score, **how)
-            assert kept is None or found.keep.tolist() == kept
-            np.testing.assert_allclose(found.score, final, rtol=1e-9, atol=1e-300)
-            changed += (~found.keep).sum() + (found.score != score).sum()
+            options = {"method": method, "threshold": threshold, "in_vis_threshold": in_vis_threshold}
+            suppressed = suppress(poses, score, sigmas=SIGMAS, area="crop", **options)
+            kept, final = (None, score) if method == "none" else _by_loop(poses, score, **options)
+            assert kept is None or suppressed.keep.tolist() == kept
+            np.testing.assert_allclose(suppressed.score, final, rtol=1e-9, atol=1e-300)
+            changed += (~suppressed.keep).sum() + (suppressed.score != score).sum()
     assert (changed > 0) == (method != "none")
 
 
@@ -146,8 +146,8 @@ def test_equal_scores_keep_the_earlier_row():
     poses, _ = _crowd(1, images=1, most=6)
     poses = Poses.concatenate([poses, poses])
     n = len(poses)
-    found = suppress(poses, np.full(n, 0.5), method="oks-nms", threshold=0.99, **HOW)
-    assert not found.keep[n // 2 :].any() and found.keep[0]
+    suppressed = suppress(poses, np.full(n, 0.5), method="oks-nms", threshold=0.99, **HOW)
+    assert not suppressed.keep[n // 2 :].any() and suppressed.keep[0]
     soft = suppress(poses, np.full(n, 0.5), method="soft-oks-nms", threshold=0.5, **HOW).score
     assert soft[0] == 0.5 and (soft[n // 2 :] <= soft[: n // 2]).all()
 
@@ -175,18 +175,18 @@ def test_whatever_the_poses(seed, threshold, method):
     poses, score = _crowd(seed)
     before = {name: None if column is None else column.copy() for name, column in vars(poses).items()}
     given_score = score.copy()
-    found = suppress(poses, score, method=method, threshold=max(threshold, 1e-3), **HOW)
-    assert (found.score <= score).all() and (np.sign(found.score) >= np.minimum(np.sign(score), 0)).all()
-    assert all(found.keep[poses.image_id == image].any() for image in np.unique(poses.image_id))
+    suppressed = suppress(poses, score, method=method, threshold=max(threshold, 1e-3), **HOW)
+    assert (suppressed.score <= score).all() and (np.sign(suppressed.score) >= np.minimum(np.sign(score), 0)).all()
+    assert all(suppressed.keep[poses.image_id == image].any() for image in np.unique(poses.image_id))
     np.testing.assert_array_equal(score, given_score)
     for name, column in before.items():
         np.testing.assert_array_equal(getattr(poses, name), column)
     order = np.random.default_rng(seed).permutation(len(poses))
     other = suppress(poses[order], score[order], method=method, threshold=max(threshold, 1e-3), **HOW)
-    np.testing.assert_array_equal(other.keep, found.keep[order])
-    np.testing.assert_allclose(other.score, found.score[order], rtol=1e-12)
+    np.testing.assert_array_equal(other.keep, suppressed.keep[order])
+    np.testing.assert_allclose(other.score, suppressed.score[order], rtol=1e-12)
     if method in ("oks-nms", "pose-nms"):
-        rest = np.flatnonzero(found.keep)
+        rest = np.flatnonzero(suppressed.keep)
         assert suppress(poses[rest], score[rest], method=method, threshold=max(threshold, 1e-3), **HOW).keep.all()
 
 
@@ -196,13 +196,13 @@ def test_thresholds_at_their_ends():
     person = generator.normal(0, 40, (3, 17, 2)) + np.array([0, 1e5, 2e5])[:, None, None]
     xy = np.repeat(person, 5, axis=0) + generator.normal(0, 4, (15, 17, 2))
     poses = Poses(xy=np.concatenate([xy, xy]), image_id=np.zeros(30, dtype=np.int64))
-    how = {"sigmas": SIGMAS, "area": "keypoints"}
+    options = {"sigmas": SIGMAS, "area": "keypoints"}
     score = generator.permutation(30) / 30
-    found = suppress(poses, score, method="oks-nms", threshold=0.0, **how)
-    best = [np.where(np.arange(30) % 15 // 5 == one, score, 0).argmax() for one in range(3)]
-    assert np.flatnonzero(found.keep).tolist() == sorted(best)
-    assert suppress(poses, score, method="oks-nms", threshold=1.0, **how).keep.all()
-    linear = suppress(poses, score, method="soft-oks-nms-linear", threshold=1.0, **how)
+    suppressed = suppress(poses, score, method="oks-nms", threshold=0.0, **options)
+    best = [np.where(np.arange(30) % 15 // 5 == index, score, 0).argmax() for index in range(3)]
+    assert np.flatnonzero(suppressed.keep).tolist() == sorted(best)
+    assert suppress(poses, score, method="oks-nms", threshold=1.0, **options).keep.all()
+    linear = suppress(poses, score, method="soft-oks-nms-linear", threshold=1.0, **options)
     assert ((linear.score == 0) | (linear.score == score)).all()  # an identical pose is lowered fully
 
 
@@ -222,8 +222,8 @@ def test_a_crowd_of_hundreds():
 def test_no_poses():
     nobody = Poses(xy=np.zeros((0, 17, 2)), box=np.zeros((0, 4)), image_id=np.zeros(0, np.int64))
     for method in METHODS:
-        found = suppress(nobody, np.zeros(0), method=method, threshold=0.5, **HOW)
-        assert len(found.keep) == len(found.score) == 0
+        suppressed = suppress(nobody, np.zeros(0), method=method, threshold=0.5, **HOW)
+        assert len(suppressed.keep) == len(suppressed.score) == 0
 
 
 def test_wrong_arguments_are_reported():
@@ -249,8 +249,8 @@ def test_missing_keypoints_do_not_make_poses_similar():
     xy[:, :5], missing[:, :5] = random.uniform(0, 40, (5, 2)) + 600, False
     xy[1, :5, 0] += 20  # beside each other
     poses = Poses(xy=xy, missing=missing, image_id=np.zeros(2, dtype=int))
-    score, how = np.array([0.9, 0.8]), {"method": "oks-nms", "threshold": 0.9, "sigmas": COCO_17.sigmas}
-    assert suppress(poses, score, **how, area="keypoints").keep.tolist() == [True, True]
-    assert suppress(replace(poses, missing=None), score, **how, area="keypoints").keep.tolist() == [True, False]
+    score, options = np.array([0.9, 0.8]), {"method": "oks-nms", "threshold": 0.9, "sigmas": COCO_17.sigmas}
+    assert suppress(poses, score, **options, area="keypoints").keep.tolist() == [True, True]
+    assert suppress(replace(poses, missing=None), score, **options, area="keypoints").keep.tolist() == [True, False]
     twice = replace(poses, xy=xy[[0, 0]], missing=missing | (np.arange(17) < [[2], [0]]))  # two joints fewer in one
-    assert suppress(twice, score, **how, area="keypoints").keep.tolist() == [True, False]
+    assert suppress(twice, score, **options, area="keypoints").keep.tolist() == [True, False]

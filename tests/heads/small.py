@@ -37,16 +37,16 @@ def crops(batch: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> t
 
 def network(name: str = "simple-baseline") -> nn.Module:
     """In evaluation. What differs between crops reaches the last layer: batch norm knows the statistics of eight."""
-    made = build_random((NETWORKS | TINY)[name])
-    norms = [layer for layer in made.modules() if isinstance(layer, nn.BatchNorm2d)]
+    random = build_random((NETWORKS | TINY)[name])
+    norms = [layer for layer in random.modules() if isinstance(layer, nn.BatchNorm2d)]
     for norm in norms:
         norm.num_batches_tracked.zero_()
         norm.momentum = 1.0
     with torch.no_grad():
-        made.train()(crops(8, seed=99))
+        random.train()(crops(8, seed=99))
     for norm in norms:
         norm.momentum = 0.1
-    return made.eval()
+    return random.eval()
 
 
 shared_network = cache(network)  # for tests that leave it as it is

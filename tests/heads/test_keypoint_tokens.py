@@ -35,8 +35,8 @@ def heatmaps(draw, least: int = 1, most: int = 23) -> torch.Tensor:
         maps = np.full_like(maps, draw(st.sampled_from([0.0, 0.5])))
     if kind == "bump":
         y, x = np.mgrid[:height, :width]
-        places = random.uniform(size=(2, 3, 2, 1, 1)) * [[[height]], [[width]]]
-        maps = np.exp(-((x - places[:, :, 1]) ** 2 + (y - places[:, :, 0]) ** 2) / 8) + maps / 50
+        positions = random.uniform(size=(2, 3, 2, 1, 1)) * [[[height]], [[width]]]
+        maps = np.exp(-((x - positions[:, :, 1]) ** 2 + (y - positions[:, :, 0]) ** 2) / 8) + maps / 50
     return torch.from_numpy(maps.astype(np.float32))
 
 

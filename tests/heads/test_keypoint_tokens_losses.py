@@ -60,22 +60,22 @@ def test_unknown_joints_and_labels_without_visibility(seed):
     """Leeds Sports people: some joints are missing, and labels have no visibility."""
     raw, targets = random_people(seed)
     random, v = np.random.default_rng(seed), targets.visibility.numpy()
-    known = random.random(v.shape) < 0.7
-    v = np.where(known, v, 0)
-    ternary = known & ((random.random((len(v), 1)) < 0.5) | (v == 0))
+    mask = random.random(v.shape) < 0.7
+    v = np.where(mask, v, 0)
+    ternary = mask & ((random.random((len(v), 1)) < 0.5) | (v == 0))
     targets = replace(targets, visibility=torch.from_numpy(v))
-    losses = tokens_losses(raw, targets, torch.from_numpy(known), torch.from_numpy(ternary))
+    losses = tokens_losses(raw, targets, torch.from_numpy(mask), torch.from_numpy(ternary))
     logs = log_softmax(as_arrays(raw)[0], axis=2)
     terms = []
-    for at in zip(*np.nonzero(known), strict=True):
-        says = logs[at]
-        terms.append(says[v[at]] if ternary[at] or v[at] == 0 else logsumexp(says[1:]))
+    for index in zip(*np.nonzero(mask), strict=True):
+        says = logs[index]
+        terms.append(says[v[index]] if ternary[index] or v[index] == 0 else logsumexp(says[1:]))
     assert float(losses["visibility"].detach()) == pytest.approx(-np.mean(terms))
     losses["visibility"].backward()
     gradient = raw.visibility.grad
-    assert gradient is not None and (gradient[~known] == 0).all() and (gradient[known] != 0).all()
+    assert gradient is not None and (gradient[~mask] == 0).all() and (gradient[mask] != 0).all()
     # "labelled" alone says nothing of occluded against visible: their odds stay
-    only = torch.from_numpy(known & ~ternary)
+    only = torch.from_numpy(mask & ~ternary)
     share = raw.visibility.detach()[only][:, 1:].softmax(dim=1)
     pulled = gradient[only][:, 1:]
     torch.testing.assert_close(pulled[:, 0] * share[:, 1], pulled[:, 1] * share[:, 0])
@@ -96,10 +96,10 @@ def test_a_person_without_oks_does_not_count():
     has_oks = ~targets.oks.isnan()
     assert 0 < int(has_oks.sum()) < len(has_oks)
     losses = tokens_losses(raw, targets)
-    kept = TokenAnswers(raw.visibility[has_oks], raw.opks[has_oks], raw.oks[has_oks])
+    token_answers = TokenAnswers(raw.visibility[has_oks], raw.opks[has_oks], raw.oks[has_oks])
     few = TrustTargets(targets.opks[has_oks], targets.oks[has_oks], targets.visibility[has_oks])
     for name in ("opks", "oks"):
-        assert float(losses[name].detach()) == pytest.approx(float(tokens_losses(kept, few)[name].detach()))
+        assert float(losses[name].detach()) == pytest.approx(float(tokens_losses(token_answers, few)[name].detach()))
     losses["oks"].backward()
     assert raw.oks.grad is not None and ((raw.oks.grad != 0) == has_oks).all()
 
@@ -192,7 +192,10 @@ def test_calibration_finds_slopes_and_offsets_that_were_lost():
         again = {name: float(loss) for name, loss in tokens_losses(head.logits(pooled), targets).items()}
     assert losses == pytest.approx(again, abs=1e-5)
     after = errors_of(head, *fresh)
-    assert max(after) < 0.03 and all(one < other / 2 for one, other in zip(after, before, strict=True)), (before, after)
+    assert max(after) < 0.03 and all(first < second / 2 for first, second in zip(after, before, strict=True)), (
+        before,
+        after,
+    )
     fitted = {name: value.clone() for name, value in head.state_dict().items()}
     calibrate(head, uncalibrated_components(head, pooled), targets)  # begins anew, so it is the same
     assert all(torch.equal(value, fitted[name]) for name, value in head.state_dict().items())

@@ -21,9 +21,9 @@ UNIT = st.floats(0, 1, width=32)
 
 def oks_loss(predicted, target, share=0.25):
     """Equation 3 of the predictions; no target is NaN."""
-    known = ~target.isnan()
+    mask = ~target.isnan()
     errors = (predicted - target.nan_to_num(0.5)).abs()
-    return oks_net.oks_loss(errors, known, oks_net.hard_samples(errors, known, share))
+    return oks_net.oks_loss(errors, mask, oks_net.hard_samples(errors, mask, share))
 
 
 def test_equation_3_by_hand():
@@ -41,11 +41,11 @@ def test_equation_3_by_hand():
 )
 def test_exactly_the_worst_share_is_enlarged_and_people_without_oks_do_not_count(pairs, share):
     predicted, target = (torch.tensor(column, dtype=torch.float64) for column in zip(*pairs, strict=True))
-    known = ~target.isnan()
-    errors = (predicted - target)[known].abs()
-    hard = oks_net.hard_samples((predicted - target).abs().nan_to_num(9.0), known, share)
+    mask = ~target.isnan()
+    errors = (predicted - target)[mask].abs()
+    hard = oks_net.hard_samples((predicted - target).abs().nan_to_num(9.0), mask, share)
     assert int(hard.sum()) == math.ceil(round(share * len(errors), 6))
-    assert not (hard & ~known).any()
+    assert not (hard & ~mask).any()
     worst = sorted(errors.tolist(), reverse=True)
     count = int(hard.sum())
     expected = sum(map(lambda e: math.exp(2 * e) - 1, worst[:count])) + sum(worst[count:])
@@ -53,7 +53,7 @@ def test_exactly_the_worst_share_is_enlarged_and_people_without_oks_do_not_count
     assert loss.item() == pytest.approx(expected / max(len(worst), 1), abs=1e-9)
     loss.backward()
     assert torch.isfinite(predicted.grad).all()
-    assert (predicted.grad[~known] == 0).all()
+    assert (predicted.grad[~mask] == 0).all()
 
 
 def test_shares_of_hard_samples_that_are_none():
@@ -113,9 +113,9 @@ def test_crop_and_image_pixels_give_the_same_targets(scale, shift):
     affine = torch.tensor([[0.0, -scale, shift], [scale, 0.0, 3.0]], dtype=torch.float64).expand(4, 2, 3)
     in_crop = [xy @ affine[0, :, :2].T + affine[0, :, 2] for xy in (found, truth)]
     sigmas = torch.tensor(COCO_17.sigmas)
-    one = trust_targets(found, truth, v, area, sigmas)
-    other = trust_targets(*in_crop, v, area * scale**2, sigmas)
-    assert torch.allclose(one.opks, other.opks, atol=1e-9)
+    first = trust_targets(found, truth, v, area, sigmas)
+    second = trust_targets(*in_crop, v, area * scale**2, sigmas)
+    assert torch.allclose(first.opks, second.opks, atol=1e-9)
 
 
 def test_hpcvnets_losses_against_scikit_learn():

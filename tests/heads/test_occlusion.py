@@ -33,25 +33,34 @@ def people(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch
     """Logits of visibility and of OPKS, places with boxes."""
     generator = torch.Generator().manual_seed(seed)
     box = torch.rand(count, 1, 2, generator=generator).expand(-1, 5, -1)
-    place = torch.rand(count, 5, 2, generator=generator)
+    position = torch.rand(count, 5, 2, generator=generator)
     logits = torch.randn(count, 5, 4, generator=generator)
-    return logits[..., :3], logits[..., 3], torch.cat([place, box], dim=2)
+    return logits[..., :3], logits[..., 3], torch.cat([position, box], dim=2)
 
 
 def test_by_hand():
-    layers, (visibility, opks, place) = filled(Occlusion(5, 6, box=True)), people(4)
-    found = layers(visibility, opks, place).softmax(2).double().numpy()
+    layers, (visibility, opks, position) = filled(Occlusion(5, 6, box=True)), people(4)
+    found = layers(visibility, opks, position).softmax(2).double().numpy()
     weights = {name: buffer.double().numpy() for name, buffer in layers.named_buffers()}
-    logits, of_opks, places = (part.double().numpy() for part in (visibility, opks, place))
+    logits, of_opks, positions = (part.double().numpy() for part in (visibility, opks, position))
     for person, joint in np.ndindex(4, 5):
-        other, side = int(MIRROR[joint]), -1 if MIRROR[joint] < joint else 1
+        index, side = int(MIRROR[joint]), -1 if MIRROR[joint] < joint else 1
         said = []
-        for one in (joint, other):
-            absent, occluded, seen = logits[person, one]
-            said += [occluded - seen, np.log(np.exp(occluded) + np.exp(seen)) - absent, of_opks[person, one]]
-        (x, y), (far_x, far_y) = (places[person, one, :2] * 2 - 1 for one in (joint, other))
+        for first in (joint, index):
+            absent, occluded, seen = logits[person, first]
+            said += [occluded - seen, np.log(np.exp(occluded) + np.exp(seen)) - absent, of_opks[person, first]]
+        (x, y), (far_x, far_y) = (positions[person, one, :2] * 2 - 1 for one in (joint, index))
         waves = [value * frequency for frequency in FREQUENCIES for value in (side * x, y)]
-        inputs = [*said, side * x, y, side * far_x, far_y, *np.sin(waves), *np.cos(waves), *places[person, joint, 2:]]
+        inputs = [
+            *said,
+            side * x,
+            y,
+            side * far_x,
+            far_y,
+            *np.sin(waves),
+            *np.cos(waves),
+            *positions[person, joint, 2:],
+        ]
         hidden = (weights["first"] @ inputs + weights["first_bias"][joint]).clip(0)
         hidden = (weights["second"] @ hidden + weights["second_bias"]).clip(0)
         absent, occluded, seen = np.exp(logits[person, joint])
@@ -62,9 +71,9 @@ def test_by_hand():
 
 
 def test_a_mirrored_person_gets_the_mirrored_correction():
-    layers, (visibility, opks, place) = filled(Occlusion(5, 8, box=True), 1), people(6, 1)
-    found = layers(visibility, opks, place)
-    turned = torch.cat([1 - place[..., :1], place[..., 1:]], dim=2)[:, MIRROR]
+    layers, (visibility, opks, position) = filled(Occlusion(5, 8, box=True), 1), people(6, 1)
+    found = layers(visibility, opks, position)
+    turned = torch.cat([1 - position[..., :1], position[..., 1:]], dim=2)[:, MIRROR]
     mirrored = layers(visibility[:, MIRROR], opks[:, MIRROR], turned)
     middle = MIRROR != torch.arange(5)  # the nose's own place is not mirrored
     torch.testing.assert_close(mirrored[:, MIRROR][:, middle], found[:, middle], atol=1e-5, rtol=0)
@@ -81,10 +90,10 @@ def rule(count: int, seed: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]
 
 def test_it_finds_where_joints_are_hidden():
     said, v = rule(1500, 2)
-    known = torch.rand(v.shape, generator=torch.Generator().manual_seed(5)) < 0.9
+    mask = torch.rand(v.shape, generator=torch.Generator().manual_seed(5)) < 0.9
     layers, state = Occlusion(5, 16, box=True), torch.get_rng_state()
     torch.testing.assert_close(layers(*said).softmax(2), said[0].softmax(2))  # not fitted yet: changes nothing
-    fit_occlusion(layers, said, v, known, MIRROR)
+    fit_occlusion(layers, said, v, mask, MIRROR)
     assert torch.equal(torch.get_rng_state(), state)
     new, truth = rule(500, 9)
     used = (truth > 0).numpy()
@@ -93,9 +102,12 @@ def test_it_finds_where_joints_are_hidden():
     assert average_precision_score(occluded, after) > 0.95 > 0.5 > average_precision_score(occluded, before)
     assert log_loss(occluded, after) < 0.25 < log_loss(occluded, before)
     torch.testing.assert_close(layers(*new).softmax(2)[..., 0], new[0].softmax(2)[..., 0])
-    again, scrambled = Occlusion(5, 16, box=True), torch.where(known, v, (v + 1) % 3)
-    fit_occlusion(again, said, scrambled, known, MIRROR)  # what is unknown does not matter, and draws are the same
-    assert all(torch.equal(one, other) for one, other in zip(layers.buffers(), again.buffers(), strict=True))
+    again, scrambled = Occlusion(5, 16, box=True), torch.where(mask, v, (v + 1) % 3)
+    fit_occlusion(again, said, scrambled, mask, MIRROR)  # what is unknown does not matter, and draws are the same
+    assert all(
+        torch.equal(buffer, second_buffer)
+        for buffer, second_buffer in zip(layers.buffers(), again.buffers(), strict=True)
+    )
 
 
 def test_nothing_is_fitted_to_nobody():

@@ -40,8 +40,8 @@ def test_its_own_peaks_are_the_default(kind: str) -> None:
     module = made(kind)
     xy = own_places(module)
     alone = trust_at(module, None).filled()
-    for places in (xy, xy + 0.4, torch.full_like(xy, float("nan"))):  # the nearest pixel counts
-        for name, value in trust_at(module, places).filled().items():
+    for positions in (xy, xy + 0.4, torch.full_like(xy, float("nan"))):  # the nearest pixel counts
+        for name, value in trust_at(module, positions).filled().items():
             torch.testing.assert_close(value, alone[name])
 
 
@@ -54,11 +54,13 @@ def test_elsewhere_it_reads_elsewhere(kind: str) -> None:
     moved, beyond, rim = xy.clone(), xy.clone(), xy.clone()
     moved[0, 2] = torch.where(xy[0, 2] > 3, xy[0, 2] - 3, xy[0, 2] + 3)
     beyond[0, 2], rim[0, 2] = -50.0, 0.0
-    alone, other, one, two = (trust_at(module, places).quality for places in (None, moved, beyond, rim))
-    assert alone is not None and other is not None and one is not None and two is not None
-    assert (alone[0] != other[0]).any()
-    torch.testing.assert_close(alone[1], other[1])
-    torch.testing.assert_close(one, two)
+    alone, second_quality, third_quality, two = (
+        trust_at(module, positions).quality for positions in (None, moved, beyond, rim)
+    )
+    assert alone is not None and second_quality is not None and third_quality is not None and two is not None
+    assert (alone[0] != second_quality[0]).any()
+    torch.testing.assert_close(alone[1], second_quality[1])
+    torch.testing.assert_close(third_quality, two)
 
 
 def test_what_is_read_there() -> None:

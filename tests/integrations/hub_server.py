@@ -95,15 +95,15 @@ class _Answers(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.server.requests.append(f"{self.command} {self.path}")
-        found = REPOSITORY.match(self.path)
+        match = REPOSITORY.match(self.path)
         if self.path == "/api/repos/create":
             self._create(json.loads(body))
         elif self.path == "/api/validate-yaml":
             self._json({"errors": [], "warnings": []})
-        elif found is None or found[1] not in self.server.commits:
+        elif match is None or match[1] not in self.server.commits:
             self._json({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
         else:
-            self._of_repository(*found.groups(), body)
+            self._of_repository(*match.groups(), body)
 
     def _create(self, wanted: dict[str, Any]) -> None:
         name = f"{wanted['organization']}/{wanted['name']}" if wanted.get("organization") else wanted["name"]
@@ -132,7 +132,7 @@ class _Answers(BaseHTTPRequestHandler):
             )
         elif what == "preupload":
             regular = {"uploadMode": "regular", "shouldIgnore": False}
-            self._json({"files": [{"path": one["path"]} | regular for one in json.loads(body)["files"]]})
+            self._json({"files": [{"path": file["path"]} | regular for file in json.loads(body)["files"]]})
         elif what == "commit":
             self._commit(name, files, [json.loads(line) for line in body.splitlines()])
         else:

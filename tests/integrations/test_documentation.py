@@ -54,8 +54,8 @@ def test_fiftyone() -> None:
         pytest.skip(f"FiftyOne's database does not start here: {' '.join(str(error).split())[:80]}")
     names = run("FiftyOne")
     names["dataset"].delete()
-    there, back = (json.loads(Path(name).read_text()) for name in ("results.json", "checked.json"))
-    assert len(names["poses"]) == len(there) == 60 and back == there
+    first_content, back = (json.loads(Path(name).read_text()) for name in ("results.json", "checked.json"))
+    assert len(names["poses"]) == len(first_content) == 60 and back == first_content
 
 
 def test_the_hub(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
 def make_worse(folder: Path) -> None:
     results = json.loads((folder / "results.json").read_text())
     for row in results:
-        row["keypoints"] = [one + 6 * (at % 3 == 0) for at, one in enumerate(row["keypoints"])]
+        row["keypoints"] = [keypoint + 6 * (index % 3 == 0) for index, keypoint in enumerate(row["keypoints"])]
     (folder / "results.json").write_text(json.dumps(results))
 
 

@@ -79,10 +79,10 @@ def some_poses() -> Poses:
     )
 
 
-def assert_equal(one: Poses, other: Poses) -> None:
+def assert_equal(poses: Poses, other: Poses) -> None:
     for name in (*EXACT, *IDS):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-        assert (getattr(one, name) is None) == (getattr(other, name) is None), name
+        np.testing.assert_array_equal(getattr(poses, name), getattr(other, name), err_msg=name)
+        assert (getattr(poses, name) is None) == (getattr(other, name) is None), name
 
 
 def test_samples_there_and_back(photos):
@@ -132,15 +132,15 @@ def test_views_and_filters_of_a_data_set(dataset):
     poses = some_poses()
     to_fiftyone(poses, dataset)
     view = dataset.filter_labels("poses", F("pose_quality") > 0.2)
-    kept = np.nan_to_num(poses.pose_quality) > 0.2
-    np.testing.assert_array_equal(from_fiftyone(view).xy, poses.xy[kept])
+    mask = np.nan_to_num(poses.pose_quality) > 0.2
+    np.testing.assert_array_equal(from_fiftyone(view).xy, poses.xy[mask])
     assert from_fiftyone(view).skeleton == COCO_17
     good = dataset.filter_keypoints("poses", filter=F("quality") > 0.5)
     known = np.isfinite(poses.quality).all(axis=1)
     expected = poses.missing[known] | (poses.quality[known] <= 0.5)
     np.testing.assert_array_equal(from_fiftyone(good).missing[known], expected)
-    one = dataset.match(F("filepath").ends_with("7.png"))
-    assert to_fiftyone(poses[:2], one, field="some") == 1
+    match = dataset.match(F("filepath").ends_with("7.png"))
+    assert to_fiftyone(poses[:2], match, field="some") == 1
     assert_equal(from_fiftyone(dataset, "some"), poses[:2])
 
 
@@ -160,9 +160,9 @@ def test_a_results_file_there_and_back(photos, tmp_path):
     write_results(tmp_path / "results.json", poses, score=score, category_id=np.array([1, 1, 2, 1, 1]))
     samples = fiftyone_samples(tmp_path / "results.json", photos)
     write_fiftyone_results(tmp_path / "back.json", samples)
-    there, back = (json.loads((tmp_path / name).read_text()) for name in ("results.json", "back.json"))
-    for one, other in zip(there, back, strict=True):
-        assert one == other
+    first_content, back = (json.loads((tmp_path / name).read_text()) for name in ("results.json", "back.json"))
+    for first, second in zip(first_content, back, strict=True):
+        assert first == second
     samples[0].poses.keypoints = samples[0].poses.keypoints[1:]  # a user deletes a person
     write_fiftyone_results(tmp_path / "back.json", samples)
     np.testing.assert_array_equal(read_results(tmp_path / "back.json").score, score[1:])
@@ -172,7 +172,7 @@ def test_what_is_changed_in_fiftyone_counts(photos):
     poses = some_poses()
     samples = fiftyone_samples(poses, photos)
     person = samples[0].poses.keypoints[0]
-    points = [list(one) for one in person.points]
+    points = [list(point) for point in person.points]
     points[4], points[5] = [0.5, 0.25], [float("nan")] * 2
     person.points = points
     back = from_fiftyone(samples)
@@ -210,11 +210,11 @@ def test_photos_by_name(photos, tmp_path):
     samples = fiftyone_samples(tmp_path / "results.json", photos)
     named = {Path(sample.filepath).name: len(sample.poses.keypoints) for sample in samples}
     assert named == {"right.png": 3, "left 7.png": 2, "nobody.png": 0}
-    known = replace(poses, photos={1: PhotoFile(photos / "right.png"), 2: PhotoFile(photos / "left 7.png")})
+    changed_poses = replace(poses, photos={1: PhotoFile(photos / "right.png"), 2: PhotoFile(photos / "left 7.png")})
     listed = [fo.Sample(filepath=str(path)) for path in sorted(photos.iterdir())]
-    assert to_fiftyone(known, listed) == 2
+    assert to_fiftyone(changed_poses, listed) == 2
     assert from_fiftyone(listed).image_id.tolist() == [2, 2, 1, 1, 1]  # in the samples' order
-    assert len(fiftyone_samples(known)) == 2
+    assert len(fiftyone_samples(changed_poses)) == 2
     gt = tmp_path / "gt.json"
     gt.write_text(json.dumps({"images": names, "annotations": [], "categories": []}))
     assert to_fiftyone(poses, listed, images=gt) == 3

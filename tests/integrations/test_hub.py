@@ -125,7 +125,7 @@ def test_names_that_lead_nowhere(hub: Hub, name, message):
     with pytest.raises(InputError) as error:
         tp.load(name)
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
-    assert not any("weights.bin" in one for one in hub.requests)
+    assert not any("weights.bin" in request for request in hub.requests)
 
 
 def test_the_fast_setting_is_not_on_the_hub():

@@ -122,7 +122,7 @@ coords,x,y,likelihood,x,y,likelihood
 def write_hdf5(path: Path, text: str, layout: str) -> Path:
     """A DeepLabCut CSV as pandas stores it in HDF5, in the layout "table" or "fixed" of pandas 1.5 to 3.0."""
     lines = list(csv.reader(text.splitlines()))
-    count = next(at for at, line in enumerate(lines) if line[0] == "coords") + 1
+    count = next(index for index, line in enumerate(lines) if line[0] == "coords") + 1
     keys = list(zip(*[line[1:] for line in lines[:count]], strict=True))
     values = np.array([[cell or "nan" for cell in line[1:]] for line in lines[count:]], dtype=np.float64)
     names = [line[0] for line in lines[count:]]
@@ -154,7 +154,7 @@ def write_levels(frame: h5py.Group, name: str, keys: Sequence[tuple[str, ...]]) 
         known = sorted(set(names))
         frame[f"{name}_level{level}"] = np.array([one.encode() for one in known])
         frame[f"{name}_level{level}"].attrs["kind"] = np.bytes_("string")
-        frame[f"{name}_label{level}"] = np.array([known.index(one) for one in names], dtype=np.int8)
+        frame[f"{name}_label{level}"] = np.array([known.index(name) for name in names], dtype=np.int8)
 
 
 def ground_truth(keypoints: tuple[str, ...] = COCO_17.keypoints) -> dict[str, Any]:

@@ -31,9 +31,9 @@ def test_keypoints_are_put_in_the_ground_truths_order(tmp_path: Path, skeleton: 
         np.testing.assert_array_equal(done.poses.xy[:, k], poses.xy[:, skeleton.keypoints.index(name)])
     left_out = [note for note in done.notes if note.startswith("keypoints that the ground truth lacks, left out: neck")]
     assert len(left_out) == 1
-    own = gather(path, Photos())
-    assert own.skeleton is skeleton
-    np.testing.assert_array_equal(own.poses.xy, poses.xy)
+    assembled = gather(path, Photos())
+    assert assembled.skeleton is skeleton
+    np.testing.assert_array_equal(assembled.poses.xy, poses.xy)
 
 
 def test_keypoints_that_a_tool_lacks_are_an_error_or_zeros(tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ def test_lost_points_are_counted(tmp_path: Path) -> None:
     for found in (done.poses, labelled.poses):
         np.testing.assert_array_equal(found.missing, expected)
     write_results(tmp_path / "results.json", done.poses, score=done.score)
-    read = read_results(tmp_path / "results.json").poses  # 0, 0, 0.4 does not say it: a field does
-    np.testing.assert_array_equal(read.missing, expected)
+    poses = read_results(tmp_path / "results.json").poses  # 0, 0, 0.4 does not say it: a field does
+    np.testing.assert_array_equal(poses.missing, expected)
     done = gather(samples.write(tmp_path / "clip.csv", samples.DEEPLABCUT_MULTI), Photos())
     assert "1 of 10 keypoints are blank in the files: they count as missing and become 0, 0 with score 0" in done.notes
     assert done.poses.missing is not None
@@ -163,8 +163,8 @@ def deeplabcut_csv(poses: Poses) -> str:
     writer = csv.writer(text, lineterminator="\n")
     columns = [(f"person{i}", name, coord) for i in range(len(poses)) for name in COCO_17.keypoints for coord in COORDS]
     writer.writerow(["scorer", *["DLC"] * len(columns)])
-    for at, title in enumerate(("individuals", "bodyparts", "coords")):
-        writer.writerow([title, *[column[at] for column in columns]])
+    for index, title in enumerate(("individuals", "bodyparts", "coords")):
+        writer.writerow([title, *[column[index] for column in columns]])
     writer.writerow([7, *np.ravel(samples.triplets(poses)).tolist()])
     return text.getvalue()
 

@@ -40,8 +40,8 @@ def rig(size: tuple[int, int] | None = (1088, 1920)) -> Cameras:
         rotation = cv2.Rodrigues(generator.uniform(-1.5, 1.5, 3))[0]
         matrix = np.array([[1680.25, 0, 530.5], [0, 1690.125, 950.75], [0, 0, 1]])
         distortion = generator.uniform(-0.1, 0.1, 5)
-        at = generator.uniform(-4, 4, 3)
-        cameras.append(Camera(f"cam {number}", matrix, distortion, rotation, at, size))
+        points = generator.uniform(-4, 4, 3)
+        cameras.append(Camera(f"cam {number}", matrix, distortion, rotation, points, size))
     return Cameras(tuple(cameras))
 
 
@@ -53,12 +53,12 @@ def test_there_and_back(kind: str, tmp_path: Path) -> None:
     files = write_cameras(cameras, target, kind, unit)
     back = read_cameras(files, kind, unit)
     assert back.names == cameras.names
-    for one, again in zip(cameras, back, strict=True):
-        assert np.abs(again.rotation - one.rotation).max() < 1e-12
-        assert np.abs(again.translation - one.translation).max() < 1e-12
-        assert np.abs(again.matrix - one.matrix).max() < 1e-12
-        assert (again.distortion[:5] == one.distortion).all() and not again.distortion[5:].any()
-        assert again.size == (None if kind in ("openpose", "shelf") else one.size)
+    for camera, again in zip(cameras, back, strict=True):
+        assert np.abs(again.rotation - camera.rotation).max() < 1e-12
+        assert np.abs(again.translation - camera.translation).max() < 1e-12
+        assert np.abs(again.matrix - camera.matrix).max() < 1e-12
+        assert (again.distortion[:5] == camera.distortion).all() and not again.distortion[5:].any()
+        assert again.size == (None if kind in ("openpose", "shelf") else camera.size)
 
 
 @pytest.mark.parametrize("suffix", [".json", ".toml", ".yml", ".xml"])
@@ -93,8 +93,8 @@ def test_what_we_write_projects_the_same_in_plain_opencv(tmp_path: Path) -> None
     rotation, at, matrix, distortion = (
         node.getNode(name).mat() for name in ("rotation", "translation", "camera_matrix", "distortion_coefficients")
     )
-    found = cv2.projectPoints(xyz[None], cv2.Rodrigues(rotation)[0], at, matrix, distortion)[0]
-    assert np.abs(found.ravel() - expected).max() < 1e-9
+    projectpoint = cv2.projectPoints(xyz[None], cv2.Rodrigues(rotation)[0], at, matrix, distortion)[0]
+    assert np.abs(projectpoint.ravel() - expected).max() < 1e-9
 
 
 def test_qualisys_reprojects_the_people_of_its_demonstration(data: Path) -> None:

@@ -21,7 +21,7 @@ SHARES = st.floats(0, 1)
 def extended_rows(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Results rows with every extended field in some or all rows, full-precision numbers throughout."""
     count = draw(st.integers(1, 3))
-    wanted = draw(
+    drawn = draw(
         st.sets(st.sampled_from(["bbox", "bbox_score", "pose_quality", "quality", "visibility", "ids", "pose"]))
     )
     everywhere = draw(st.booleans())
@@ -43,7 +43,7 @@ def extended_rows(draw: st.DrawFn) -> list[dict[str, Any]]:
             "ids": {"annotation_id": 1000 + i, "track_id": draw(st.integers(0, 2**40))},
             "pose": {"pose_score": draw(NUMBERS)},
         }  # fmt: skip
-        for name in sorted(wanted):
+        for name in sorted(drawn):
             if everywhere or draw(st.booleans()):
                 row |= fields[name]
         rows.append(row)
@@ -54,8 +54,10 @@ def extended_rows(draw: st.DrawFn) -> list[dict[str, Any]]:
 def test_results_survive_the_way_there_and_back(tmp_path_factory: pytest.TempPathFactory, rows) -> None:
     folder = tmp_path_factory.mktemp("results")
     (folder / "in.json").write_text(json.dumps(rows))
-    read = read_results(folder / "in.json")
-    write_results(folder / "out.json", read.poses, score=read.score, category_id=read.category_id)
+    results_file = read_results(folder / "in.json")
+    write_results(
+        folder / "out.json", results_file.poses, score=results_file.score, category_id=results_file.category_id
+    )
     again = json.loads((folder / "out.json").read_text())
     for before, after in zip(rows, again, strict=True):
         if "pose_score" not in before and "pose_score" in after:
@@ -96,8 +98,8 @@ def test_pycocotools_reads_what_is_written(tmp_path: Path, data_dir: Path) -> No
 
     truth = data_dir / "coco" / "dev_gt.json"
     original = data_dir / "results" / "simplepose.dev.json"
-    read = read_results(original, truth=read_coco_truth(truth))
-    write_results(tmp_path / "out.json", read.poses)
+    results_file = read_results(original, truth=read_coco_truth(truth))
+    write_results(tmp_path / "out.json", results_file.poses)
     np.testing.assert_array_equal(
         pycocotools_numbers(str(truth), str(tmp_path / "out.json")), pycocotools_numbers(str(truth), str(original))
     )

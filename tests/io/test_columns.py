@@ -90,23 +90,23 @@ def _written(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
 def test_a_file_of_several_blocks_is_read_exactly(tmp_path: Path) -> None:
     rows = _many()
-    read = read_results(_written(tmp_path, rows))
+    results_file = read_results(_written(tmp_path, rows))
     keypoints = np.array([row["keypoints"] for row in rows]).reshape(-1, 17, 3)
-    np.testing.assert_array_equal(read.poses.xy, keypoints[:, :, :2])
-    np.testing.assert_array_equal(read.poses.score, keypoints[:, :, 2])
-    np.testing.assert_array_equal(read.score, [row["score"] for row in rows])
-    np.testing.assert_array_equal(read.poses.image_id, [row["image_id"] for row in rows])
+    np.testing.assert_array_equal(results_file.poses.xy, keypoints[:, :, :2])
+    np.testing.assert_array_equal(results_file.poses.score, keypoints[:, :, 2])
+    np.testing.assert_array_equal(results_file.score, [row["score"] for row in rows])
+    np.testing.assert_array_equal(results_file.poses.image_id, [row["image_id"] for row in rows])
 
 
 def test_fields_of_some_blocks_alone_are_missing_in_the_others(tmp_path: Path) -> None:
     rows = _many()
     rows[3999]["track_id"], rows[3999]["pose_quality"], rows[3998]["pose_score"] = 7, 0.5, 0.25
-    read = read_results(_written(tmp_path, rows))
-    assert read.poses.track_id is not None and read.poses.pose_quality is not None
-    np.testing.assert_array_equal(read.poses.pose_score, [np.nan] * 3998 + [0.25, np.nan])
-    np.testing.assert_array_equal(read.score, [row["score"] for row in rows])
-    assert read.poses.track_id.tolist() == [-1] * 3999 + [7]
-    assert np.isnan(read.poses.pose_quality[:-1]).all() and read.poses.pose_quality[-1] == 0.5
+    results_file = read_results(_written(tmp_path, rows))
+    assert results_file.poses.track_id is not None and results_file.poses.pose_quality is not None
+    np.testing.assert_array_equal(results_file.poses.pose_score, [np.nan] * 3998 + [0.25, np.nan])
+    np.testing.assert_array_equal(results_file.score, [row["score"] for row in rows])
+    assert results_file.poses.track_id.tolist() == [-1] * 3999 + [7]
+    assert np.isnan(results_file.poses.pose_quality[:-1]).all() and results_file.poses.pose_quality[-1] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_faults_are_named_by_their_row_in_the_file(tmp_path: Path, field: str, w
 def test_where_json_ends_is_counted_in_the_file(tmp_path: Path) -> None:
     path = _written(tmp_path, _many())
     content = path.read_bytes()
-    at = content.rfind(b"},")
-    path.write_bytes(content[: at + 2] + b"]")
-    with pytest.raises(InputError, match=f"is not valid JSON .*column {at + 2} "):
+    index = content.rfind(b"},")
+    path.write_bytes(content[: index + 2] + b"]")
+    with pytest.raises(InputError, match=f"is not valid JSON .*column {index + 2} "):
         read_results(path)

@@ -34,11 +34,15 @@ def test_both_layouts_equal_the_csv(tmp_path: Path, layout: str, folder: str, te
         first, *rows = body.splitlines()
         text = "\n".join([f"{head}coords,{first}", *(f"{folder}img{row.replace(',', '.png,', 1)}" for row in rows)])
     expected = read(samples.write(tmp_path / "csv" / "video.csv", text))
-    found = read(samples.write_hdf5(tmp_path / "video.h5", text, layout))
+    tool_poses = read(samples.write_hdf5(tmp_path / "video.h5", text, layout))
     for name in ("xy", "score", "image_id", "track_id"):
-        np.testing.assert_array_equal(getattr(found.poses, name), getattr(expected.poses, name), err_msg=name)
-    assert (found.photo, found.skeleton, found.notes) == (expected.photo, expected.skeleton, expected.notes)
-    assert (found.photo is None) == (not folder)
+        np.testing.assert_array_equal(getattr(tool_poses.poses, name), getattr(expected.poses, name), err_msg=name)
+    assert (tool_poses.photo, tool_poses.skeleton, tool_poses.notes) == (
+        expected.photo,
+        expected.skeleton,
+        expected.notes,
+    )
+    assert (tool_poses.photo is None) == (not folder)
 
 
 def test_rows_called_by_folders_apart(tmp_path: Path) -> None:
@@ -150,11 +154,11 @@ def test_what_is_no_table_is_one_line_and_runs_nothing(
 def test_damaged_files_are_one_line_or_poses(tmp_path: Path, layout: str) -> None:
     path = samples.write_hdf5(tmp_path / "video.h5", samples.DEEPLABCUT_MULTI, layout)
     content, random, refused = path.read_bytes(), np.random.default_rng(5), 0
-    places = np.flatnonzero(np.frombuffer(content, np.uint8))  # most of an HDF5 file is padding
+    rows = np.flatnonzero(np.frombuffer(content, np.uint8))  # most of an HDF5 file is padding
     for _ in range(20):
         damaged = bytearray(content)
-        for at in random.choice(places, random.integers(1, 20)):
-            damaged[at] = random.integers(256)
+        for index in random.choice(rows, random.integers(1, 20)):
+            damaged[index] = random.integers(256)
         path.write_bytes(damaged)
         try:
             assert read(path).poses.keypoint_count >= 0

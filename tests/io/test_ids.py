@@ -57,10 +57,10 @@ def test_an_audit_is_the_same_with_text_ids(tmp_path: Path, image, person) -> No
     results, truth = small_files(tmp_path)
     expected = audit(tmp_path / "gt.json", tmp_path / "results.json", draws=0).as_dict()
     files = written(tmp_path / "texts", *with_texts(truth, results, image, person))
-    found = audit(*files, draws=0).as_dict()
-    for record in (expected, found):
+    fields = audit(*files, draws=0).as_dict()
+    for record in (expected, fields):
         del record["inputs"]
-    assert found == expected
+    assert fields == expected
 
 
 def test_ap_is_pycocotools_with_the_same_texts(data_dir: Path, tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_ap_is_pycocotools_with_the_same_texts(data_dir: Path, tmp_path: Path) -
         row.pop("annotation_id", None)
         row["score"] = round(row["score"], 1)  # ties, which go by the order of the ids
     truth, results = with_texts(truth, results, lambda number: f"{str(number)[::-1]}.jpg")
-    found = audit(*written(tmp_path, truth, results), draws=0).ap.as_dict()
+    fields = audit(*written(tmp_path, truth, results), draws=0).ap.as_dict()
     reference = dict(zip(NAMES, pycocotools_numbers(copy.deepcopy(truth), copy.deepcopy(results)), strict=True))
-    assert found == pytest.approx(reference, abs=1e-12)
+    assert fields == pytest.approx(reference, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -107,16 +107,19 @@ def test_results_by_themselves_keep_their_texts(tmp_path: Path) -> None:
         _, rows = with_texts(truth, results, image, person)
         del rows[1]["annotation_id"]
         _, path = written(tmp_path / "texts", truth, rows)
-        read = read_results(path)
+        results_file = read_results(path)
         write_results(
-            *(tmp_path / "out.json", read.poses),
-            texts={"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of},
+            *(tmp_path / "out.json", results_file.poses),
+            texts={
+                "image_id": results_file.image_texts.text_of,
+                "annotation_id": results_file.annotation_texts.text_of,
+            },
         )
         again = json.loads((tmp_path / "out.json").read_text())
         for row, first in zip(again, rows, strict=True):
             assert (row["image_id"], row.get("annotation_id")) == (first["image_id"], first.get("annotation_id"))
-    assert read.poses.annotation_id is not None
-    assert read.poses.annotation_id.tolist()[1] == -1
+    assert results_file.poses.annotation_id is not None
+    assert results_file.poses.annotation_id.tolist()[1] == -1
 
 
 @pytest.mark.parametrize("image", [PADDED, lambda number: "1" + "0" * (number % 7) + f"/{number}"])
@@ -128,10 +131,12 @@ def test_large_files_are_read_block_by_block_to_the_same_ids(tmp_path: Path, ima
     _, texts = with_texts({"images": [], "annotations": []}, rows, image, str)
     _, path = written(tmp_path, {}, texts)
     assert path.stat().st_size > 2**19
-    read = read_results(path)
-    image_id, people = read.poses.image_id, read.poses.annotation_id
+    results_file = read_results(path)
+    image_id, people = results_file.poses.image_id, results_file.poses.annotation_id
     assert image_id is not None and people is not None
-    assert [read.image_texts.text_of[number] for number in image_id.tolist()] == [row["image_id"] for row in texts]
+    assert [results_file.image_texts.text_of[number] for number in image_id.tolist()] == [
+        row["image_id"] for row in texts
+    ]
     assert people.tolist() == [row["annotation_id"] for row in rows]
     texts[3500]["image_id"] = 7
     _, path = written(tmp_path, {}, texts)
@@ -207,8 +212,8 @@ def test_detections_go_by_the_same_texts(tmp_path: Path) -> None:
     results, truth = small_files(tmp_path)
     named, rows = with_texts(truth, results, NAMED)
     gt, path = written(tmp_path / "texts", named, rows)
-    read = read_coco_truth(gt)
-    assert boxes_from_detections(path, truth=read).image_id.tolist() == [3, 3, 2, 1]
+    truth_file = read_coco_truth(gt)
+    assert boxes_from_detections(path, truth=truth_file).image_id.tolist() == [3, 3, 2, 1]
     with pytest.raises(InputError, match="detection 0: field 'image_id': expected a whole number, or a text"):
         boxes_from_detections(path)
     _, path = written(tmp_path / "padded", *with_texts(truth, results, PADDED))

@@ -34,11 +34,11 @@ def cvat_points(row: int) -> str:
 def cvat_images() -> str:
     """As CVAT's documentation of "CVAT for images 1.1" has it."""
     photos = ""
-    for at, name in enumerate(dict.fromkeys(PHOTOS)):
+    for index, name in enumerate(dict.fromkeys(PHOTOS)):
         people = [f'<skeleton label="person" source="manual" z_order="0">{cvat_points(row)}</skeleton>'
                   for row in range(3) if PHOTOS[row] == name]  # fmt: skip
         box = '<box label="car" occluded="0" xtl="1" ytl="1" xbr="9" ybr="9" z_order="0"></box>'
-        photos += f'<image id="{at}" name="set/{name}" width="640" height="480">{box}{"".join(people)}</image>'
+        photos += f'<image id="{index}" name="set/{name}" width="640" height="480">{box}{"".join(people)}</image>'
     return f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version><meta/>{photos}</annotations>'
 
 
@@ -101,11 +101,11 @@ def read(folder: Path, name: str, content: Any) -> TruthFile:
     return read_ground_truth(folder / name)
 
 
-def check(read: TruthFile, v: np.ndarray, rows: tuple[int, ...] = (0, 1, 2)) -> None:
-    people = read.truth
+def check(truth_file: TruthFile, v: np.ndarray, rows: tuple[int, ...] = (0, 1, 2)) -> None:
+    people = truth_file.truth
     np.testing.assert_array_equal(people.v, v[list(rows)])
     np.testing.assert_allclose(people.xy, np.where(v > 0, XY.transpose(2, 0, 1), 0).transpose(1, 2, 0)[list(rows)])
-    assert read.skeleton is COCO_17 and people.image_id is not None
+    assert truth_file.skeleton is COCO_17 and people.image_id is not None
     assert people.image_id.tolist() == [(7, 7, 12)[row] for row in rows]
 
 

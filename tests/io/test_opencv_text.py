@@ -78,8 +78,8 @@ def assert_equal(ours: Any, theirs: Any) -> None:
             assert_equal(ours[key], value)
     elif isinstance(theirs, list):
         assert len(ours) == len(theirs)
-        for one, other in zip(ours, theirs, strict=True):
-            assert_equal(one, other)
+        for first, second in zip(ours, theirs, strict=True):
+            assert_equal(first, second)
     else:
         assert ours == theirs
 
@@ -169,7 +169,7 @@ def test_sizes_that_are_none_are_named(tmp_path: Path, suffix: str, field: str, 
         ("%YAML:1.0\na: [1 2\n", "a bracket is not closed"),
         ("%YAML:1.0\na: {b}\n", "expected ':', got '}'"),
         ("%YAML:1.0\na: " + "[" * 50 + "]" * 50, "brackets within one another"),
-        ("%YAML:1.0\n" + "".join(" " * at + "a:\n" for at in range(50)), "within one another"),
+        ("%YAML:1.0\n" + "".join(" " * index + "a:\n" for index in range(50)), "within one another"),
         ("%YAML:1.0\na: 1\na: 2\n", "field 'a' is there twice"),
         ("%YAML:1.0\na: 1\n  b: 2\n", "line 3: expected another indentation"),
         ("%YAML:1.0\na: 1\nb\n", "line 3: expected a name and a value"),

@@ -53,7 +53,7 @@ def written_as(people: Poses, skeleton) -> Poses:
 def test_real_people_written_in_either_order(data_dir, skeleton, people, share):
     """The usual order is hardly ever mistaken; the other is seen from a few people, and hardly missed silently."""
     written = written_as(labels(data_dir), skeleton)
-    told = [which_body_25(written[at : at + people]) for at in range(0, len(written) - people + 1, people)]
+    told = [which_body_25(written[index : index + people]) for index in range(0, len(written) - people + 1, people)]
     assert np.mean([body is skeleton for body, _ in told]) >= share
     if people > 1:
         assert np.mean([body is not skeleton and note is None for body, note in told]) <= 0.001

@@ -22,10 +22,10 @@ def made_up_rows(count: int, random: np.random.Generator, *, text: bool = False)
     """Rows of two keypoints, one to five a photo, with optional fields here and there."""
     image = np.cumsum(random.random(count) < 0.4) * 7 % 1009
     rows = []
-    for at in range(count):
-        number = int(image[at])
+    for index in range(count):
+        number = int(image[index])
         row: dict[str, Any] = {"image_id": f"cam1/{number}" if text else number, "category_id": 1}
-        row["keypoints"] = [float(one) for one in random.integers(0, 300, 6)]
+        row["keypoints"] = [float(integer) for integer in random.integers(0, 300, 6)]
         row["score"] = float(random.random())
         optional = {
             "bbox": [1.5, 2.0, 3.25, 300.0],
@@ -34,8 +34,8 @@ def made_up_rows(count: int, random: np.random.Generator, *, text: bool = False)
             "keypoint_quality": [0.5, 1.0],
             "visibility": VISIBILITY,
             "visibility_label": [1, 0],
-            "track_id": at,
-            "annotation_id": at + 10,
+            "track_id": index,
+            "annotation_id": index + 10,
             "keypoint_missing": [0, 1],
         }
         rows.append(row | {name: value for name, value in optional.items() if random.random() < 0.3})
@@ -51,8 +51,8 @@ def in_memory(rows: list[dict[str, Any]]) -> results.ResultsFile:
 def test_batches_are_the_rows_however_they_are_cut(tmp_path: Path, seed: int) -> None:
     random = np.random.default_rng(seed)
     rows = made_up_rows(int(random.integers(1, 120)), random, text=seed % 4 == 3)
-    read = open_results(write_parts(tmp_path / "parts", rows, random))
-    batches = list(read.batches(int(random.integers(1, 30))))
+    results = open_results(write_parts(tmp_path / "parts", rows, random))
+    batches = list(results.batches(int(random.integers(1, 30))))
     assert [row for _, part in batches for row in part.rows] == rows
     of_batches = [{row["image_id"] for row in part.rows} for _, part in batches]
     assert sum(map(len, of_batches)) == len({row["image_id"] for row in rows}), "a photo is in two batches"
@@ -91,7 +91,7 @@ def test_an_error_names_part_row_field_and_expectation(tmp_path: Path, field: st
 
 def test_scattered_photos_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
-    rows = [{"image_id": one, "category_id": 1, "keypoints": [1.0] * 6, "score": 0.5} for one in (5, 5, 3, 9, 9, 3)]
+    rows = [{"image_id": value, "category_id": 1, "keypoints": [1.0] * 6, "score": 0.5} for value in (5, 5, 3, 9, 9, 3)]
     folder = write_parts(tmp_path / "parts", rows, random)
     with pytest.raises(InputError, match="parts: field 'image_id': the rows of photo 3 are not contiguous"):
         open_results(folder)
@@ -113,7 +113,7 @@ def test_folders_that_hold_no_results(tmp_path: Path) -> None:
 
 
 def test_columns_of_two_types_are_refused(tmp_path: Path) -> None:
-    rows: list[dict[str, Any]] = [{"image_id": one, "keypoints": [1.0]} for one in (1, 2, "one")]
+    rows: list[dict[str, Any]] = [{"image_id": value, "keypoints": [1.0]} for value in (1, 2, "one")]
     folder = write_parts(tmp_path / "parts", rows, np.random.default_rng(1), cuts=[2])
     with pytest.raises(InputError, match=r"01\.parquet: column 'image_id': expected int64, as in the parts before"):
         open_parts(folder)
@@ -146,8 +146,8 @@ def test_few_boxes_do_not_show_their_format_alone(tmp_path: Path) -> None:
     plain = {"category_id": 1, "keypoints": [1.0] * 6, "score": 0.5}
     rows = [plain | {"image_id": 1, "bbox": [10.0, 10.0, 200.0, 300.0]}] * 9
     rows += [plain | {"image_id": 2, "bbox": [0.0, 0.0, 1.0, 2.0]}]
-    read = open_results(write_parts(tmp_path / "parts", rows, np.random.default_rng(0)))
-    assert sum(len(one.poses) for one, _ in read.batches(1)) == 10
+    results = open_results(write_parts(tmp_path / "parts", rows, np.random.default_rng(0)))
+    assert sum(len(one.poses) for one, _ in results.batches(1)) == 10
     small = open_results(write_parts(tmp_path / "small", rows[9:], np.random.default_rng(0)))
     with pytest.raises(InputError, match="fractions of the photo"):
         list(small.batches())

@@ -79,8 +79,8 @@ def test_photos_beside_files_of_the_same_name(tmp_path: Path, suffix: str) -> No
     """A pose file beside its photo, before or after it by name, is not taken for the photo."""
     photo = tmp_path / ("a.png" if suffix == "txt" else "a.jpg")
     cv2.imwrite(str(photo), np.zeros((425, 640, 3), np.uint8))
-    for other in ("a.txt", "a.json"):
-        samples.write(tmp_path / other, LABELS)
+    for file_name in ("a.txt", "a.json"):
+        samples.write(tmp_path / file_name, LABELS)
     done = gather(tmp_path / "a.txt", Photos(None, tmp_path))
     np.testing.assert_allclose(done.poses.xy, PEOPLE.xy, rtol=0, atol=2e-3)
 

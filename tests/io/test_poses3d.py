@@ -34,8 +34,8 @@ def some(people: int = 1, frames: int = 6, skeleton: Skeleton | None = COCO_17) 
     )
 
 
-def same(one: Poses3D, other: Poses3D) -> None:
-    for name, column in one.columns().items():
+def same(poses3d: Poses3D, other: Poses3D) -> None:
+    for name, column in poses3d.columns().items():
         np.testing.assert_array_equal(other.columns()[name], column, err_msg=name)
 
 
@@ -49,9 +49,9 @@ def test_round_trip(tmp_path, suffix, skeleton):
     again = read_poses3d(tmp_path / f"a{suffix}")
     same(poses, again)
     assert again.skeleton == skeleton
-    places = Poses3D(poses.xyz)
-    write_poses3d(tmp_path / f"b{suffix}", places)
-    same(places, read_poses3d(tmp_path / f"b{suffix}"))
+    poses3d = Poses3D(poses.xyz)
+    write_poses3d(tmp_path / f"b{suffix}", poses3d)
+    same(poses3d, read_poses3d(tmp_path / f"b{suffix}"))
 
 
 def test_trc_has_all_frames_and_a_file_for_each_person(tmp_path):
@@ -80,9 +80,9 @@ def test_trc_with_commas_is_read(tmp_path):
     write_poses3d(tmp_path / "run.trc", some())
     text = (tmp_path / "run.trc").read_text().replace("\t", ",").replace("\n\n", "\n,,,,,\n")
     (tmp_path / "commas.trc").write_text(text, "utf-8-sig")
-    one, other = (read_poses3d(tmp_path / name) for name in ("run.trc", "commas.trc"))
-    assert one.skeleton == other.skeleton == COCO_17
-    same(one, other)
+    first_poses3d, second_poses3d = (read_poses3d(tmp_path / name) for name in ("run.trc", "commas.trc"))
+    assert first_poses3d.skeleton == second_poses3d.skeleton == COCO_17
+    same(first_poses3d, second_poses3d)
 
 
 def test_y_up_keeps_hands_right(tmp_path):

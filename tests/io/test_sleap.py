@@ -75,9 +75,9 @@ def check(path: Path, shift: float = 0.0) -> None:
 def test_a_project_file(tmp_path: Path) -> None:
     path = project(tmp_path / "clip.predictions.slp")
     check(path)
-    found = read(path)
-    assert found.skeleton is not None and found.skeleton.keypoints == NODES
-    assert found.notes == ("people labelled by hand, left out: 1",)
+    tool_poses = read(path)
+    assert tool_poses.skeleton is not None and tool_poses.skeleton.keypoints == NODES
+    assert tool_poses.notes == ("people labelled by hand, left out: 1",)
     check(project(tmp_path / "old.slp", version=1.0), shift=0.5)
 
 

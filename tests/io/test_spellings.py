@@ -91,8 +91,8 @@ def test_of_several_categories_the_one_with_people_is_read(files) -> None:
     horse = truth["categories"][0] | {"id": 2, "name": "horse"}
     more = truth | {"categories": [*truth["categories"], horse]}
     (folder / "more.json").write_text(json.dumps(more))
-    read = read_coco_truth(folder / "more.json")
-    assert read.category_id == 1 and len(read.truth) == len(truth["annotations"])
+    truth_file = read_coco_truth(folder / "more.json")
+    assert truth_file.category_id == 1 and len(truth_file.truth) == len(truth["annotations"])
     more["annotations"] = [truth["annotations"][0] | {"category_id": 2}, *truth["annotations"][1:]]
     (folder / "more.json").write_text(json.dumps(more))
     with pytest.raises(InputError, match=r"several categories \(person, horse\), expected one"):

@@ -36,9 +36,9 @@ POSES = Poses(
 )
 
 
-def same(one: Poses, other: Poses) -> bool:
+def same(poses: Poses, other: Poses) -> bool:
     """The same numbers to the last bit, the same fields filled."""
-    pairs = zip(one.columns().values(), other.columns().values(), strict=True)
+    pairs = zip(poses.columns().values(), other.columns().values(), strict=True)
     return all(a is b is None or (a is not None and b is not None and np.array_equal(a, b, True)) for a, b in pairs)
 
 
@@ -63,12 +63,12 @@ def test_nothing_is_lost_in_a_table(tmp_path: Path, format_: str) -> None:
 @pytest.mark.parametrize("format_", ["csv", "parquet"])
 def test_the_same_audit_to_the_last_digit(data_dir: Path, tmp_path: Path, format_: str) -> None:
     gt, results = data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json"
-    read = read_results(results)
+    results_file = read_results(results)
     path = tmp_path / f"table.{format_}"
-    write_table(path, read.poses, format=format_, score=read.score)
-    one, other = (tp.audit(gt, file, draws=0).as_dict() for file in (results, path))
-    one.pop("inputs"), other.pop("inputs")
-    assert one == other
+    write_table(path, results_file.poses, format=format_, score=results_file.score)
+    first_fields, second_fields = (tp.audit(gt, file, draws=0).as_dict() for file in (results, path))
+    first_fields.pop("inputs"), second_fields.pop("inputs")
+    assert first_fields == second_fields
 
 
 def test_frames_there_and_back() -> None:
@@ -106,10 +106,10 @@ def test_texts_stand_for_ids(tmp_path: Path) -> None:
     for format_ in ("csv", "parquet"):
         path = tmp_path / f"table.{format_}"
         write_table(path, POSES, format=format_, texts=texts)
-        read = read_results(path)
-        assert read.poses.image_id is not None
-        assert [read.image_texts.text_of[one] for one in read.poses.image_id.tolist()] == [
-            texts["image_id"][one] for one in (1, 1, 2, 3)
+        results_file = read_results(path)
+        assert results_file.poses.image_id is not None
+        assert [results_file.image_texts.text_of[one] for one in results_file.poses.image_id.tolist()] == [
+            texts["image_id"][value] for value in (1, 1, 2, 3)
         ]
 
 

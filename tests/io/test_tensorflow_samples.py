@@ -58,39 +58,39 @@ def mediapipe_csv(of_classes: bool) -> str:
 
 
 def test_movenets_csv(tmp_path: Path) -> None:
-    found = read(samples.write(tmp_path / "train_data.csv", movenet_csv()))
-    np.testing.assert_array_equal(found.poses.xy, PEOPLE.xy)
-    np.testing.assert_array_equal(found.poses.score, PEOPLE.score)
-    assert found.skeleton is COCO_17 and found.photo == ("7.jpg", "8.jpg")
+    tool_poses = read(samples.write(tmp_path / "train_data.csv", movenet_csv()))
+    np.testing.assert_array_equal(tool_poses.poses.xy, PEOPLE.xy)
+    np.testing.assert_array_equal(tool_poses.poses.score, PEOPLE.score)
+    assert tool_poses.skeleton is COCO_17 and tool_poses.photo == ("7.jpg", "8.jpg")
 
 
 @pytest.mark.parametrize("names", [COCO_17.keypoints, BLAZEPOSE_33.keypoints])
 def test_tensorflow_js(tmp_path: Path, names: tuple[str, ...]) -> None:
     poses = PEOPLE if len(names) == 17 else LANDMARKS
-    found = read(samples.write(tmp_path / "7.json", tfjs_poses(poses, names)))
-    np.testing.assert_array_equal(found.poses.xy, poses.xy)
-    np.testing.assert_array_equal(found.poses.score, poses.score)
-    np.testing.assert_allclose(found.poses.pose_score, poses.pose_score)
-    assert found.skeleton is not None and found.skeleton.keypoints == names and found.photo == ("7", "7")
+    tool_poses = read(samples.write(tmp_path / "7.json", tfjs_poses(poses, names)))
+    np.testing.assert_array_equal(tool_poses.poses.xy, poses.xy)
+    np.testing.assert_array_equal(tool_poses.poses.score, poses.score)
+    np.testing.assert_allclose(tool_poses.poses.pose_score, poses.pose_score)
+    assert tool_poses.skeleton is not None and tool_poses.skeleton.keypoints == names and tool_poses.photo == ("7", "7")
 
 
 @pytest.mark.parametrize("of_classes", [False, True])
 def test_mediapipes_csv(tmp_path: Path, of_classes: bool) -> None:
-    found = read(samples.write(tmp_path / "pushups_up.csv", mediapipe_csv(of_classes)))
-    np.testing.assert_allclose(found.poses.xy, LANDMARKS.xy)
-    assert found.skeleton is BLAZEPOSE_33 and found.photo == ("3.jpg", "4.jpg")
-    assert "no scores" in found.notes[0]
+    tool_poses = read(samples.write(tmp_path / "pushups_up.csv", mediapipe_csv(of_classes)))
+    np.testing.assert_allclose(tool_poses.poses.xy, LANDMARKS.xy)
+    assert tool_poses.skeleton is BLAZEPOSE_33 and tool_poses.photo == ("3.jpg", "4.jpg")
+    assert "no scores" in tool_poses.notes[0]
 
 
 @pytest.mark.parametrize("field", ["landmarks", "poseLandmarks", "landmark", "pose_landmarks"])
 def test_mediapipes_json(tmp_path: Path, field: str) -> None:
     of_many = field in ("landmarks", "pose_landmarks")
     value = {field: [landmarks(0), landmarks(1)] if of_many else landmarks(0), "worldLandmarks": []}
-    found = read(samples.write(tmp_path / "7.json", value))
+    tool_poses = read(samples.write(tmp_path / "7.json", value))
     count = 2 if of_many else 1
-    np.testing.assert_allclose(found.poses.xy * (500, 400), LANDMARKS.xy[:count])
-    np.testing.assert_array_equal(found.poses.score, (LANDMARKS.score if of_many else LANDMARKS.score[:1]))
-    assert found.is_relative and found.photo == ("7",) * count
+    np.testing.assert_allclose(tool_poses.poses.xy * (500, 400), LANDMARKS.xy[:count])
+    np.testing.assert_array_equal(tool_poses.poses.score, (LANDMARKS.score if of_many else LANDMARKS.score[:1]))
+    assert tool_poses.is_relative and tool_poses.photo == ("7",) * count
     assert len(read(samples.write(tmp_path / "none.json", {field: []}))) == 0
 
 

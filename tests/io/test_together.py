@@ -16,11 +16,11 @@ from trustpose.io.coco.truth import read_coco_truth
 def folder(tmp_path: Path) -> Path:
     """gt.json of photos 1, 2, 3; results.json of 2, 3 and 99; less.json of 3 alone; both.json: what 2 and 3 have."""
     results, truth = small_files(tmp_path)
-    kept = [row for row in results if row["image_id"] != 1]
+    chosen_results = [row for row in results if row["image_id"] != 1]
     stranger = results[0] | {"image_id": 99, "annotation_id": 1}  # its person is in photo 1
-    (tmp_path / "results.json").write_text(json.dumps([*kept, stranger]))
-    (tmp_path / "less.json").write_text(json.dumps([row for row in kept if row["image_id"] == 3]))
-    (tmp_path / "both.json").write_text(json.dumps(kept))
+    (tmp_path / "results.json").write_text(json.dumps([*chosen_results, stranger]))
+    (tmp_path / "less.json").write_text(json.dumps([row for row in chosen_results if row["image_id"] == 3]))
+    (tmp_path / "both.json").write_text(json.dumps(chosen_results))
     cut = {
         name: [row for row in truth[name] if row[key] != 1]
         for name, key in (("images", "id"), ("annotations", "image_id"))
@@ -59,10 +59,10 @@ def test_without_common_the_error_names_it(folder: Path, capsys) -> None:
 def test_several_files_are_compared_on_the_photos_of_all(folder: Path) -> None:
     truth = read_coco_truth(folder / "gt.json")
     both = [read_results(folder / name, truth=truth, common=True) for name in ("results.json", "less.json")]
-    cut, (one, other) = common_photos(truth, both)
+    cut, (first, second) = common_photos(truth, both)
     assert cut.images.id.tolist() == [3]
-    assert one.poses.image_id.tolist() == other.poses.image_id.tolist() == [3]
-    assert (one.left_out, other.left_out) == ({"images": 2, "results": 2}, {})
+    assert first.poses.image_id.tolist() == second.poses.image_id.tolist() == [3]
+    assert (first.left_out, second.left_out) == ({"images": 2, "results": 2}, {})
     assert cut.left_out == {"images": 2, "people": 3}
     files = ["--gt", folder / "gt.json", "--results", folder / "results.json", folder / "less.json"]
     assert run("audit", *files, "--common", "--draws", 20, "--json", folder / "audit.json") == 0
@@ -78,6 +78,6 @@ def test_nothing_in_common_is_reported(folder: Path) -> None:
     ):
         read_results(folder / "none.json", truth=truth, common=True)
     (folder / "two.json").write_text(json.dumps([row for row in rows if row["image_id"] == 2]))
-    apart = [read_results(folder / name, truth=truth, common=True) for name in ("two.json", "less.json")]
+    results_files = [read_results(folder / name, truth=truth, common=True) for name in ("two.json", "less.json")]
     with pytest.raises(InputError, match=r"gt\.json: none of its photos is in .*two\.json, .*less\.json"):
-        common_photos(truth, apart)
+        common_photos(truth, results_files)

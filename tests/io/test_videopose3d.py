@@ -36,12 +36,12 @@ def archive(path: Path, content: Any, protocol: int = 4) -> Path:
 def test_what_its_script_writes(tmp_path: Path) -> None:
     path = tmp_path / "data_2d_custom_clip.npz"
     np.savez_compressed(path, positions_2d=POSITIONS, metadata=METADATA)  # type: ignore[arg-type]
-    found = read(path)
-    np.testing.assert_array_equal(found.poses.xy, XY.astype(np.float64))
-    assert found.skeleton is COCO_17 and found.poses.image_id is not None
-    assert found.poses.image_id.tolist() == [0, 1, 2, 3, 4]
-    assert found.poses.score is not None and (found.poses.score == 1).all()
-    assert any("no scores" in note for note in found.notes)
+    tool_poses = read(path)
+    np.testing.assert_array_equal(tool_poses.poses.xy, XY.astype(np.float64))
+    assert tool_poses.skeleton is COCO_17 and tool_poses.poses.image_id is not None
+    assert tool_poses.poses.image_id.tolist() == [0, 1, 2, 3, 4]
+    assert tool_poses.poses.score is not None and (tool_poses.poses.score == 1).all()
+    assert any("no scores" in note for note in tool_poses.notes)
 
 
 @pytest.mark.parametrize("protocol", range(5))

@@ -60,10 +60,10 @@ def random_scene(seed):
         annotation_id=np.arange(1, count + 1),
     )
     source = generator.integers(0, count, generator.integers(1, 25))
-    other = generator.integers(0, count, len(source))
+    index = generator.integers(0, count, len(source))
     noise = generator.normal(size=(len(source), 4, 2)) * size[source, None, None]
     placed = xy[source] + noise * generator.choice([0, 0.02, 0.1, 0.5], (len(source), 1, 1))
     luck = generator.random((len(source), 4, 1))
-    placed = np.where(luck < 0.2, placed[:, FLIP], np.where(luck > 0.85, xy[other], placed))
+    placed = np.where(luck < 0.2, placed[:, FLIP], np.where(luck > 0.85, xy[index], placed))
     poses = Poses(xy=placed, image_id=image_id[source])
     return poses, truth, np.round(generator.random(len(source)), 1)

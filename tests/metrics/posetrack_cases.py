@@ -36,8 +36,8 @@ def write_sequences(data: Path, folder: Path, seed: int = 0) -> None:
                 own = np.c_[keypoints, np.where(placed[:, 2] > 0, scores, 0)]
                 results.append({**row, "keypoints": own.ravel().tolist(), "score": float(scores.mean())})
         for part, name in ((truth, "gt"), (found, "pr")):
-            for at, row in enumerate(part["annotations"]):
-                row["id"] = truth["images"][0]["id"] * 1000 + at
+            for index, row in enumerate(part["annotations"]):
+                row["id"] = truth["images"][0]["id"] * 1000 + index
             (folder / name).mkdir(parents=True, exist_ok=True)
             (folder / name / path.name).write_text(json.dumps(part))
         whole["images"] += truth["images"]
@@ -50,10 +50,11 @@ def write_sequences(data: Path, folder: Path, seed: int = 0) -> None:
 def _sequence(real: dict[str, Any], random: np.random.RandomState) -> Iterator[tuple[dict[str, Any], list, list]]:
     """Yield each frame's image, its labelled people, and its poses: joints (17, 2), scores and the track's id."""
     people = real["annotations"] + [
-        {**one, "track_id": one["track_id"] + 50, "shift": 350.0} for one in real["annotations"][:3]
+        {**annotation, "track_id": annotation["track_id"] + 50, "shift": 350.0}
+        for annotation in real["annotations"][:3]
     ]
-    track = {one["track_id"]: at for at, one in enumerate(people)}
-    drift = {one["track_id"]: random.normal(0, 6, 2) for one in people}
+    track = {person["track_id"]: index for index, person in enumerate(people)}
+    drift = {person["track_id"]: random.normal(0, 6, 2) for person in people}
     fresh = 100
     for number in range(FRAMES):
         image = {**real["images"][0], "is_labeled": number % 6 != 5}
@@ -62,8 +63,8 @@ def _sequence(real: dict[str, Any], random: np.random.RandomState) -> Iterator[t
         if random.rand() < 0.3:
             image = {name: value for name, value in image.items() if not name.startswith("ignore_regions")}
         if random.rand() < 0.2:
-            one, other = random.choice(list(track), 2, replace=False).tolist()
-            track[one], track[other] = track[other], track[one]
+            first, second = random.choice(list(track), 2, replace=False).tolist()
+            track[first], track[second] = track[second], track[first]
         if random.rand() < 0.2:
             track[random.choice(list(track)).item()] = fresh
             fresh += 1

@@ -21,14 +21,21 @@ def by_pycocotools(box, score, image_id, true_box, true_image_id, iscrowd, image
     truth, coco = COCO(), COCO()
     category = [{"id": 1, "name": "person"}]
     people = [
-        {"id": at + 1, "image_id": int(image), "category_id": 1, "bbox": b, "area": b[2] * b[3], "iscrowd": int(crowd)}
-        for at, (b, image, crowd) in enumerate(zip(true_box.tolist(), true_image_id, iscrowd, strict=True))
+        {
+            "id": index + 1,
+            "image_id": int(image),
+            "category_id": 1,
+            "bbox": b,
+            "area": b[2] * b[3],
+            "iscrowd": int(crowd),
+        }
+        for index, (b, image, crowd) in enumerate(zip(true_box.tolist(), true_image_id, iscrowd, strict=True))
     ]
     truth.dataset = {"images": [{"id": int(image)} for image in images], "categories": category, "annotations": people}
     rows = zip(box.tolist(), image_id, score.tolist(), strict=True)
-    found = [
+    options = [
         {
-            "id": at + 1,
+            "id": index + 1,
             "image_id": int(image),
             "category_id": 1,
             "bbox": b,
@@ -36,9 +43,9 @@ def by_pycocotools(box, score, image_id, true_box, true_image_id, iscrowd, image
             "score": s,
             "iscrowd": 0,
         }
-        for at, (b, image, s) in enumerate(rows)
+        for index, (b, image, s) in enumerate(rows)
     ]
-    coco.dataset = truth.dataset | {"annotations": found}
+    coco.dataset = truth.dataset | {"annotations": options}
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
         coco.createIndex()
@@ -61,19 +68,19 @@ def cases(draw):
     """Boxes by few numbers, so that scores and overlaps tie; images without people, boxes without images."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     images = np.sort(random.choice(1000, draw(st.integers(1, 6)), replace=False)) + 1
-    people, found = draw(st.integers(0, 12)), draw(st.integers(0, 25))
+    people, drawn = draw(st.integers(0, 12)), draw(st.integers(0, 25))
     true_box = np.c_[random.integers(0, 5, (people, 2)) * 8, random.integers(1, 5, (people, 2)) * 8].astype(float)
     true_image = random.choice(images[: max(1, len(images) - 1)], people)
     iscrowd = random.random(people) < 0.25
-    box = np.c_[random.integers(0, 20, (found, 2)) * 2, random.integers(1, 18, (found, 2)) * 2].astype(float)
-    near = random.random(found) < 0.6 if people else np.zeros(found, dtype=bool)
+    box = np.c_[random.integers(0, 20, (drawn, 2)) * 2, random.integers(1, 18, (drawn, 2)) * 2].astype(float)
+    near = random.random(drawn) < 0.6 if people else np.zeros(drawn, dtype=bool)
     if near.any():
         chosen = random.integers(0, people, near.sum())
         box[near] = np.maximum(true_box[chosen] + random.integers(-1, 2, (near.sum(), 4)) * 2, [0, 0, 1, 1])
-    image = random.choice(images, found)
+    image = random.choice(images, drawn)
     if near.any():
         image[near] = true_image[chosen]
-    return box, random.integers(0, 6, found) / 5, image, true_box, true_image, iscrowd, images
+    return box, random.integers(0, 6, drawn) / 5, image, true_box, true_image, iscrowd, images
 
 
 @given(cases())
@@ -120,16 +127,16 @@ def test_thresholds_are_cocos():
 def test_a_real_detector(data_dir):
     """Faster R-CNN's boxes of people on those development photos that have some."""
     truth = json.loads((data_dir / "coco/dev_gt.json").read_bytes())
-    found = json.loads((data_dir / "coco/dev_detections.json").read_bytes())
-    images = sorted({one["image_id"] for one in found})
-    people = [one for one in truth["annotations"] if one["image_id"] in images]
+    content = json.loads((data_dir / "coco/dev_detections.json").read_bytes())
+    images = sorted({one["image_id"] for one in content})
+    people = [annotation for annotation in truth["annotations"] if annotation["image_id"] in images]
     case = (
-        np.array([one["bbox"] for one in found], dtype=float),
-        np.array([one["score"] for one in found]),
-        np.array([one["image_id"] for one in found]),
-        np.array([one["bbox"] for one in people], dtype=float),
-        np.array([one["image_id"] for one in people]),
-        np.array([one["iscrowd"] for one in people], dtype=bool),
+        np.array([one["bbox"] for one in content], dtype=float),
+        np.array([one["score"] for one in content]),
+        np.array([one["image_id"] for one in content]),
+        np.array([person["bbox"] for person in people], dtype=float),
+        np.array([person["image_id"] for person in people]),
+        np.array([person["iscrowd"] for person in people], dtype=bool),
     )
     got = ours(*case)
     np.testing.assert_allclose(got, by_pycocotools(*case, images), atol=1e-12)

@@ -39,7 +39,7 @@ from trustpose.skeletons import COCO_17, FLIC_11, LSP_14, MPII_16
 # whole and half pixels, so that many distances are exactly at a limit
 PLACES = st.integers(-8, 8).map(lambda value: value / 2)
 LIMBS = (Limb("a", (0,), (1,)), Limb("b", (1, 2), (3,)), Limb("c", (3,), (2,)))
-TOTAL_14 = [at for at, name in enumerate(MPII_16.keypoints) if name not in ("pelvis", "thorax")]
+TOTAL_14 = [index for index, name in enumerate(MPII_16.keypoints) if name not in ("pelvis", "thorax")]
 
 
 @st.composite
@@ -128,7 +128,7 @@ def test_left_and_right_together():
     groups = left_right_groups(MPII_16)
     assert groups["shoulder"] == (12, 13)
     assert groups["pelvis"] == (6,)
-    assert sorted(at for joints in groups.values() for at in joints) == list(range(16))
+    assert sorted(joint for joints in groups.values() for joint in joints) == list(range(16))
     assert [len(body_limbs(one)) for one in (LSP_14, MPII_16, FLIC_11, COCO_17)] == [10, 10, 5, 9]
     assert limb_groups(body_limbs(LSP_14))["upper_arm"] == (0, 1)
 

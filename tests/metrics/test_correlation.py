@@ -111,14 +111,21 @@ def test_bad_arguments():
 
 def test_the_numbers_known_of_a_real_network(data_dir):
     """r(score, OKS), r(average score, average OPKS) and r per keypoint of SimplePose on the dev photos."""
-    people = {one["id"]: one for one in json.loads((data_dir / "coco/dev_gt.json").read_bytes())["annotations"]}
+    people = {
+        annotation["id"]: annotation
+        for annotation in json.loads((data_dir / "coco/dev_gt.json").read_bytes())["annotations"]
+    }
     results = json.loads((data_dir / "results/simplepose.dev.json").read_bytes())
-    truth = np.array([people[one["annotation_id"]]["keypoints"] for one in results], dtype=float).reshape(-1, 17, 3)
-    predicted = np.array([one["keypoints"] for one in results], dtype=float).reshape(-1, 17, 3)
-    area = np.array([people[one["annotation_id"]]["area"] for one in results], dtype=float)
+    truth = np.array([people[result["annotation_id"]]["keypoints"] for result in results], dtype=float).reshape(
+        -1, 17, 3
+    )
+    predicted = np.array([result["keypoints"] for result in results], dtype=float).reshape(-1, 17, 3)
+    area = np.array([people[result["annotation_id"]]["area"] for result in results], dtype=float)
     arguments = (predicted[..., :2], truth[..., :2], truth[..., 2], area, COCO_17.sigmas)
     similarity = opks(*arguments)
     assert len(results) == 990
-    assert pearson(np.array([one["score"] for one in results]), oks(*arguments)) == pytest.approx(0.6902, abs=5e-5)
+    assert pearson(np.array([result["score"] for result in results]), oks(*arguments)) == pytest.approx(
+        0.6902, abs=5e-5
+    )
     assert average_opks_pearson(predicted[..., 2], similarity) == pytest.approx(0.8792, abs=5e-5)
     assert pearson(predicted[..., 2].ravel(), similarity.ravel()) == pytest.approx(0.6313, abs=5e-5)

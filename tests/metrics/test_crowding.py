@@ -21,10 +21,10 @@ def crowdpose() -> tuple[Truth, np.ndarray, np.ndarray]:
         pytest.skip(f"no {path}")
     file = json.loads(path.read_text())
     people = file["annotations"]
-    joints = np.array([one["keypoints"] for one in people], dtype=float).reshape(len(people), -1, 3)
-    box = np.array([one["bbox"] for one in people])
+    joints = np.array([person["keypoints"] for person in people], dtype=float).reshape(len(people), -1, 3)
+    box = np.array([person["bbox"] for person in people])
     box[:, 2:] += box[:, :2]
-    image_id = np.array([one["image_id"] for one in people])
+    image_id = np.array([person["image_id"] for person in people])
     truth = Truth(xy=joints[..., :2], v=joints[..., 2].astype(int), box=box, image_id=image_id)
     ids, index = zip(*((image["id"], image["crowdIndex"]) for image in file["images"]), strict=True)
     return truth, np.array(ids), np.array(index)
@@ -45,17 +45,17 @@ def test_as_published(crowdpose):
 def test_as_a_plain_loop(crowdpose):
     truth = crowdpose[0]
     truth = truth[np.flatnonzero(np.isin(truth.image_id, crowdpose[1][:40]))]
-    found = interference(truth)
+    interferences = interference(truth)
     for row in range(len(truth)):
         x0, y0, x1, y1 = truth.box[row]
         for k in range(truth.v.shape[1]):
             count = 0
-            for other in range(len(truth)):
-                x, y = truth.xy[other, k]
-                same = truth.image_id[other] == truth.image_id[row] and other != row
-                count += bool(same and truth.v[other, k] and x0 <= x <= x1 and y0 <= y <= y1)
-            assert found.other_joints[row, k] == count
-    assert found.other_joints.sum() > 100
+            for index in range(len(truth)):
+                x, y = truth.xy[index, k]
+                same = truth.image_id[index] == truth.image_id[row] and index != row
+                count += bool(same and truth.v[index, k] and x0 <= x <= x1 and y0 <= y <= y1)
+            assert interferences.other_joints[row, k] == count
+    assert interferences.other_joints.sum() > 100
 
 
 def test_two_people():
@@ -63,9 +63,13 @@ def test_two_people():
     xy = np.array([[[1.0, 1], [2, 2]], [[4, 4], [9, 9]], [[50, 50], [0, 0]]])
     v, box = np.array([[2, 1], [2, 2], [2, 0]]), np.array([[0.0, 0, 4, 4], [3, 3, 10, 10], [40, 40, 60, 60]])
     truth = Truth(xy=xy, v=v, box=box, image_id=np.array([7, 7, 8]))
-    found = interference(truth)
-    assert found.other_joints.tolist() == [[1, 0], [0, 0], [0, 0]] and found.ratio.tolist() == [0.5, 0, 0]
-    assert found.occupied.tolist() == [pytest.approx(1 / 3), 0] and found.share == pytest.approx(1 / 6)
+    interferences = interference(truth)
+    assert interferences.other_joints.tolist() == [[1, 0], [0, 0], [0, 0]] and interferences.ratio.tolist() == [
+        0.5,
+        0,
+        0,
+    ]
+    assert interferences.occupied.tolist() == [pytest.approx(1 / 3), 0] and interferences.share == pytest.approx(1 / 6)
     assert crowd_index(truth, np.array([8, 7, 9])).tolist() == [0, 0.25, 0]
     with pytest.raises(ValueError, match="needed"):
         interference(Truth(xy=xy, v=v, image_id=np.array([7, 7, 8])))

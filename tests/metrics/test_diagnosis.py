@@ -15,8 +15,8 @@ from trustpose.skeletons import COCO_17
 
 
 def kinds(pose, truth, **options):
-    found = diagnose(poses_of(pose), truth, np.ones(1), sigmas=SIGMAS, flip_index=FLIP, area="file", **options)
-    return [KeypointError(value).name for value in found.kind[0]], found
+    diagnosis = diagnose(poses_of(pose), truth, np.ones(1), sigmas=SIGMAS, flip_index=FLIP, area="file", **options)
+    return [KeypointError(value).name for value in diagnosis.kind[0]], diagnosis
 
 
 def test_swapped_left_and_right_are_inversions():
@@ -26,14 +26,14 @@ def test_swapped_left_and_right_are_inversions():
 def test_errors_with_respect_to_given_people():
     """COCO's own match gives the same; with another person, all keypoints are swaps; a person elsewhere is ignored."""
     truth, pose = people(PERSON, NEIGHBOUR), poses_of(PERSON[FLIP])
-    how = {"sigmas": SIGMAS, "flip_index": FLIP, "area": "file"}
-    found = diagnose(pose, truth, np.ones(1), **how)
-    np.testing.assert_array_equal(keypoint_errors(pose, truth, found.match, **how), found.kind)
-    swapped = keypoint_errors(poses_of(PERSON), truth, np.array([1]), **how)
+    options = {"sigmas": SIGMAS, "flip_index": FLIP, "area": "file"}
+    diagnosis = diagnose(pose, truth, np.ones(1), **options)
+    np.testing.assert_array_equal(keypoint_errors(pose, truth, diagnosis.match, **options), diagnosis.kind)
+    swapped = keypoint_errors(poses_of(PERSON), truth, np.array([1]), **options)
     assert (swapped == KeypointError.SWAP).all()
     for match in (np.array([-1]), np.array([0])):
         elsewhere = truth if match[0] < 0 else replace(truth, image_id=truth.image_id + 7)
-        assert (keypoint_errors(pose, elsewhere, match, **how) == KeypointError.UNMATCHED).all()
+        assert (keypoint_errors(pose, elsewhere, match, **options) == KeypointError.UNMATCHED).all()
 
 
 @pytest.mark.parametrize("joint", [1, 2])
@@ -116,8 +116,8 @@ def test_duplicates_ranked_by_the_wrong_score_are_a_scoring_error():
 def test_background_errors_are_counted_and_their_gain_is_what_is_left():
     poses, truth = poses_of(PERSON, PERSON + 2000.0), people(PERSON, NEIGHBOUR)
     score = np.array([0.3, 0.9])
-    found = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="file")
-    impact = error_impact(poses, truth, score, found, sigmas=SIGMAS, area="file", separate=True)
+    diagnosis = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="file")
+    impact = error_impact(poses, truth, score, diagnosis, sigmas=SIGMAS, area="file", separate=True)
     assert impact.background.false_positive.tolist() == [1] * 10
     assert impact.background.false_negative.tolist() == [1] * 10
     half = 51 / 101  # recall thresholds up to 0.5
@@ -131,9 +131,9 @@ def test_background_errors_are_counted_and_their_gain_is_what_is_left():
 
 def test_without_counted_people_ap_is_nan():
     truth = people(PERSON, v=[[0, 0, 0, 0]])
-    found = diagnose(poses_of(PERSON), truth, np.ones(1), sigmas=SIGMAS, flip_index=FLIP, area="file")
-    assert sum(found.counts().values()) == 0
-    impact = error_impact(poses_of(PERSON), truth, np.ones(1), found, sigmas=SIGMAS, area="file")
+    diagnosis = diagnose(poses_of(PERSON), truth, np.ones(1), sigmas=SIGMAS, flip_index=FLIP, area="file")
+    assert sum(diagnosis.counts().values()) == 0
+    impact = error_impact(poses_of(PERSON), truth, np.ones(1), diagnosis, sigmas=SIGMAS, area="file")
     assert all(np.isnan(gain) for gain in impact.ap_gain().values())
 
 
@@ -167,8 +167,8 @@ def test_a_missing_keypoint_is_a_miss_wherever_it_is_written() -> None:
     measures = {"sigmas": COCO_17.sigmas, "flip_index": COCO_17.flip_index, "area": "file"}
     score = np.ones(1)
     assert diagnose(replace(poses, missing=None), truth, score, **measures).counts()["good"] == 16
-    found = diagnose(poses, truth, score, **measures)
-    assert found.counts() == {"good": 15, "jitter": 0, "inversion": 0, "swap": 0, "miss": 2}
-    assert found.similarity[0, 0] == 0
-    impact = error_impact(poses, truth, score, found, sigmas=COCO_17.sigmas, area="file")
+    diagnosis = diagnose(poses, truth, score, **measures)
+    assert diagnosis.counts() == {"good": 15, "jitter": 0, "inversion": 0, "swap": 0, "miss": 2}
+    assert diagnosis.similarity[0, 0] == 0
+    impact = error_impact(poses, truth, score, diagnosis, sigmas=COCO_17.sigmas, area="file")
     np.testing.assert_allclose(sum(impact.gain_per_threshold().values()), 1 - impact.baseline)

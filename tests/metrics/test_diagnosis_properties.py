@@ -40,28 +40,28 @@ def kind_by_loop(poses, truth, pose, person):
 @settings(max_examples=60)
 def test_kinds_follow_the_definition_and_partition_the_labelled_keypoints(seed):
     poses, truth, score = random_scene(seed)
-    found = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="file")
-    for pose, person in enumerate(found.match):
+    diagnosis = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="file")
+    for pose, person in enumerate(diagnosis.match):
         expected = [KeypointError.UNMATCHED] * 4 if person < 0 else kind_by_loop(poses, truth, pose, person)
-        assert found.kind[pose].tolist() == expected
-    matched = found.match[found.match >= 0]
-    assert sum(found.counts().values()) == np.count_nonzero(truth.v[matched])
+        assert diagnosis.kind[pose].tolist() == expected
+    matched = diagnosis.match[diagnosis.match >= 0]
+    assert sum(diagnosis.counts().values()) == np.count_nonzero(truth.v[matched])
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["exact", "coco-analyze"]))
 @settings(max_examples=60)
 def test_correcting_never_lowers_the_oks_of_a_matched_pose(seed, rule):
     poses, truth, score = random_scene(seed)
-    found = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="file", correction=rule)
-    rows = np.flatnonzero((found.match >= 0) & (truth.v[found.match] > 0).any(axis=1))
-    person = found.match[rows]
-    last = found.xy
+    diagnosis = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="file", correction=rule)
+    rows = np.flatnonzero((diagnosis.match >= 0) & (truth.v[diagnosis.match] > 0).any(axis=1))
+    person = diagnosis.match[rows]
+    last = diagnosis.xy
     levels = [ERRORS[: i + 1] for i in range(len(ERRORS))]
-    for xy in [*(found.corrected(kinds) for kinds in levels), found.corrected_xy]:
+    for xy in [*(diagnosis.corrected(kinds) for kinds in levels), diagnosis.corrected_xy]:
         labels = (truth.xy[person], truth.v[person], truth.area[person], SIGMAS)
         assert (oks(xy[rows], *labels) >= oks(last[rows], *labels) - 1e-12).all()
         last = xy
-    np.testing.assert_array_equal(last, found.corrected(ERRORS))
+    np.testing.assert_array_equal(last, diagnosis.corrected(ERRORS))
 
 
 @given(st.integers(0, 10**6))
@@ -70,13 +70,13 @@ def test_cumulative_gains_add_up_and_order_of_rows_does_not_matter(seed):
     poses, truth, _ = random_scene(seed)
     score = np.random.default_rng(seed).permutation(len(poses)) / len(poses)  # no ties: rows may stand in any order
     measures = {"sigmas": SIGMAS, "area": "file"}
-    found = diagnose(poses, truth, score, flip_index=FLIP, **measures)
-    impact = error_impact(poses, truth, score, found, **measures)
+    diagnosis = diagnose(poses, truth, score, flip_index=FLIP, **measures)
+    impact = error_impact(poses, truth, score, diagnosis, **measures)
     total = sum(impact.gain_per_threshold().values())
     np.testing.assert_allclose(total, 1 - impact.baseline, atol=1e-12)
     rows = np.random.default_rng(seed + 1).permutation(len(poses))
     again = diagnose(poses[rows], truth, score[rows], flip_index=FLIP, **measures)
-    np.testing.assert_array_equal(again.kind, found.kind[rows])
+    np.testing.assert_array_equal(again.kind, diagnosis.kind[rows])
 
 
 @given(st.integers(0, 10**6))

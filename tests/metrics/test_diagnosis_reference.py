@@ -129,19 +129,19 @@ def real(request, data_dir):
 @pytest.mark.parametrize("name", RANGES)
 def test_counts_are_those_of_coco_analyze(real, name):
     expected, poses, truth, score = real
-    found = diagnose(poses, truth, score, flip_index=COCO_17.flip_index, area_range=RANGES[name], **MEASURES)
-    counts = found.counts()
+    diagnosis = diagnose(poses, truth, score, flip_index=COCO_17.flip_index, area_range=RANGES[name], **MEASURES)
+    counts = diagnosis.counts()
     assert list(counts) == ["good", "jitter", "inversion", "swap", "miss"]
-    assert [np.count_nonzero(found.match >= 0), *counts.values()] == expected["counts"][name]
+    assert [np.count_nonzero(diagnosis.match >= 0), *counts.values()] == expected["counts"][name]
     if name == "all":
-        assert {kind: list(row) for kind, row in found.counts_per_keypoint().items()} == expected["per_keypoint"]
+        assert {kind: list(row) for kind, row in diagnosis.counts_per_keypoint().items()} == expected["per_keypoint"]
 
 
 @pytest.mark.parametrize("separate", [False, True])
 def test_ap_after_each_correction_is_that_of_coco_analyze(real, separate):
     expected, poses, truth, score = real
-    found = diagnose(poses, truth, score, flip_index=COCO_17.flip_index, **MEASURES)
-    impact = error_impact(poses, truth, score, found, separate=separate, **MEASURES)
+    diagnosis = diagnose(poses, truth, score, flip_index=COCO_17.flip_index, **MEASURES)
+    impact = error_impact(poses, truth, score, diagnosis, separate=separate, **MEASURES)
     levels = np.vstack([impact.baseline, impact.corrected]).mean(axis=1)
     np.testing.assert_allclose(levels, expected["separate" if separate else "cumulative"], rtol=0, atol=1e-12)
     background, prefix = impact.background, "raw " if separate else ""

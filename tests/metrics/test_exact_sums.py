@@ -29,8 +29,8 @@ NUMBERS = st.floats(-1e12, 1e12, allow_subnormal=True)
 def test_sums_are_exact(values: list[float], groups: int) -> None:
     group = np.arange(len(values)) % groups
     found = exact_sums(np.array(values), group, groups)
-    for at in range(groups):
-        assert Fraction(found[at], 1 << UNIT) == sum(map(Fraction, values[at::groups]))
+    for index in range(groups):
+        assert Fraction(found[index], 1 << UNIT) == sum(map(Fraction, values[index::groups]))
     total = sum(found)
     assert mean_of(total, 1) == math.fsum(values)
 
@@ -41,7 +41,7 @@ def test_products_are_exact(pairs: list[tuple[float, float]]) -> None:
     x, y = np.array(pairs).T
     x = np.where(np.abs(x) < 1e-60, 0, x)
     for a, b, product, left in zip(
-        x.tolist(), y.tolist(), *(one.tolist() for one in exact_products(x, y)), strict=True
+        x.tolist(), y.tolist(), *(exact_product.tolist() for exact_product in exact_products(x, y)), strict=True
     ):
         assert Fraction(product) + Fraction(left) == Fraction(a) * Fraction(b)
 
@@ -60,11 +60,11 @@ def test_batches_in_any_order_give_one_answer(seed: int) -> None:
         parts.add(x[rows], y[rows], group[rows]), curves.add(x[rows], y[rows], group[rows])
     assert whole.pearson().tolist() == parts.pearson().tolist()
     assert whole.together().pearson().tolist() == parts.together().pearson().tolist()
-    for at in range(groups):
-        inside = group == at
-        assert whole.pearson()[at] == pytest.approx(scipy.stats.pearsonr(x[inside], y[inside]).statistic, abs=1e-14)
-        assert (curve.ece(at), curve.brier(at)) == (curves.ece(at), curves.brier(at))
-        assert curve.is_on_scale(at) == (scale_to_unit(x[inside]) is not None)
+    for index in range(groups):
+        inside = group == index
+        assert whole.pearson()[index] == pytest.approx(scipy.stats.pearsonr(x[inside], y[inside]).statistic, abs=1e-14)
+        assert (curve.ece(index), curve.brier(index)) == (curves.ece(index), curves.brier(index))
+        assert curve.is_on_scale(index) == (scale_to_unit(x[inside]) is not None)
     assert curve.together().ece() == curves.together().ece() == expected_calibration_error(np.clip(x, 0, 1), y)
     assert curve.together().brier() == pytest.approx(np.mean((np.clip(x, 0, 1) - y) ** 2), rel=1e-13)
 

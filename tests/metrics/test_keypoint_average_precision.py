@@ -71,14 +71,19 @@ def test_the_thresholds_are_those_of_coco():
 
 def test_non_0_on_a_real_network_does_what_tables_3_and_4_show(data_dir):
     """Leaving out keypoints predicted unlabelled raises AP and lowers AR, for every group of keypoints."""
-    people = {one["id"]: one for one in json.loads((data_dir / "coco/dev_gt.json").read_bytes())["annotations"]}
+    people = {
+        annotation["id"]: annotation
+        for annotation in json.loads((data_dir / "coco/dev_gt.json").read_bytes())["annotations"]
+    }
     results = json.loads((data_dir / "results/simplepose.dev.json").read_bytes())
-    truth = np.array([people[one["annotation_id"]]["keypoints"] for one in results], dtype=float).reshape(-1, 17, 3)
-    predicted = np.array([one["keypoints"] for one in results], dtype=float).reshape(-1, 17, 3)
-    area = np.array([people[one["annotation_id"]]["area"] for one in results], dtype=float)
+    truth = np.array([people[result["annotation_id"]]["keypoints"] for result in results], dtype=float).reshape(
+        -1, 17, 3
+    )
+    predicted = np.array([result["keypoints"] for result in results], dtype=float).reshape(-1, 17, 3)
+    area = np.array([people[result["annotation_id"]]["area"] for result in results], dtype=float)
     opks = opks_kernel(predicted[..., :2], truth[..., :2], truth[..., 2], area, COCO_17.sigmas)
     labelled, score = truth[..., 2] > 0, predicted[..., 2]
-    groups = [list(range(5)), *([left, left + 1] for left in range(5, 17, 2))]
+    groups = [list(range(5)), *([index, index + 1] for index in range(5, 17, 2))]
     plain = keypoint_average_precision(opks, labelled, score, score_threshold=0.2)
     non_0 = keypoint_average_precision(opks, labelled, score, score < 0.4, score_threshold=0.2)
     for group in groups:

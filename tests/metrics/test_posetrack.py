@@ -37,12 +37,12 @@ POSEVAL = {
 def test_numbers_are_posevals(data_dir: Path, tmp_path: Path) -> None:
     """Through the files: ignored regions, frames without labels or poses, joints that are not there."""
     write_sequences(data_dir, tmp_path)
-    found = audit(tmp_path / "gt.json", tmp_path / "results.json", draws=0).tracking
-    assert found is not None and found.posetrack is not None
-    assert (found.clips, found.frames, found.people) == (3, 42, 267)
+    tracking = audit(tmp_path / "gt.json", tmp_path / "results.json", draws=0).tracking
+    assert tracking is not None and tracking.posetrack is not None
+    assert (tracking.clips, tracking.frames, tracking.people) == (3, 42, 267)
     for name, expected in POSEVAL.items():
-        joints = [getattr(found.posetrack.joints[joint], name) for joint in JOINTS]
-        np.testing.assert_allclose(100 * np.array([*joints, getattr(found.posetrack, name)]), expected, atol=6e-10)
+        joints = [getattr(tracking.posetrack.joints[joint], name) for joint in JOINTS]
+        np.testing.assert_allclose(100 * np.array([*joints, getattr(tracking.posetrack, name)]), expected, atol=6e-10)
 
 
 def _frame(at: float, track: int, score: float = 0.5, person: int = 1) -> PoseTrackFrame:
@@ -64,11 +64,11 @@ def _frame(at: float, track: int, score: float = 0.5, person: int = 1) -> PoseTr
 def test_a_clip_by_hand() -> None:
     """Half a head counts; the track changes once; the last frame does not count for MOTA, but for AP."""
     clip = [_frame(5.0, 1, 0.9), _frame(1.0, 1, 0.8), _frame(0.0, 2, 0.7), _frame(5.1, 2, 0.6), _frame(0.0, 3, 0.1)]
-    found = joint_tracks([clip])
-    assert found.switches.tolist() == [1]
-    np.testing.assert_allclose(found.mota, 1 - (1 + 1 + 1) / 4)
-    np.testing.assert_allclose(found.motp, 1 - (0.5 + 0.1 + 0.0) / 3)
-    np.testing.assert_allclose([*found.precision, *found.recall], 3 / 4)
+    tracks = joint_tracks([clip])
+    assert tracks.switches.tolist() == [1]
+    np.testing.assert_allclose(tracks.mota, 1 - (1 + 1 + 1) / 4)
+    np.testing.assert_allclose(tracks.motp, 1 - (0.5 + 0.1 + 0.0) / 3)
+    np.testing.assert_allclose([*tracks.precision, *tracks.recall], 3 / 4)
     np.testing.assert_allclose(joint_precision([clip]).ap, 3 / 5 * 1 + 1 / 5 * 4 / 5)
 
 
@@ -85,8 +85,8 @@ def test_nothing_to_count() -> None:
         frame.score,
         frame.track_id,
     )
-    found = joint_tracks([[bare, bare]])
-    assert np.isnan(found.mota).all() and found.precision.tolist() == [0.0]
+    tracks = joint_tracks([[bare, bare]])
+    assert np.isnan(tracks.mota).all() and tracks.precision.tolist() == [0.0]
     assert np.isnan(joint_precision([[bare]]).ap).all()
 
 

@@ -18,7 +18,7 @@ def _truth(box: np.ndarray, image_id: np.ndarray, iscrowd: np.ndarray | None = N
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:
-    wide, high = (min(a[2 + at], b[2 + at]) - max(a[at], b[at]) for at in (0, 1))
+    wide, high = (min(a[2 + index], b[2 + index]) - max(a[index], b[index]) for index in (0, 1))
     inside = max(wide, 0) * max(high, 0)
     return inside / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inside)
 
@@ -33,7 +33,7 @@ def test_people_are_taken_one_to_one_in_the_order_of_the_score(seed: int) -> Non
     person, counts = presence_targets(_poses(box, image), _truth(true, photos), score, np.array([0, 1]))
     free = set(range(6))
     for row in np.argsort(-score):
-        overlaps = {at: _iou(box[row], true[at]) for at in free if photos[at] == image[row]}
+        overlaps = {index: _iou(box[row], true[index]) for index in free if photos[index] == image[row]}
         best = max(overlaps, key=overlaps.__getitem__, default=None)
         expected = -1 if best is None or overlaps[best] < 0.5 else best
         assert person[row] == expected

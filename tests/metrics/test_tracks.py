@@ -90,7 +90,7 @@ def test_names_of_ids_and_the_order_of_rows_do_not_matter(seed: int, other: int)
 @given(seeds)
 def test_perfect_tracks_are_1_and_nothing_is_better(seed: int) -> None:
     frames = [frame for frame in sequence(seed) if len(frame.truth_id)]
-    perfect = [TrackFrame(one.truth_id, one.truth_id + 5, np.eye(len(one.truth_id))) for one in frames]
+    perfect = [TrackFrame(frame.truth_id, frame.truth_id + 5, np.eye(len(frame.truth_id))) for frame in frames]
     np.testing.assert_allclose(numbers(perfect)[:9], 1)
     assert clear_mot(perfect).switches == 0
     found = np.array(numbers(frames)[:9])
@@ -100,9 +100,15 @@ def test_perfect_tracks_are_1_and_nothing_is_better(seed: int) -> None:
 @settings(max_examples=15, deadline=None)
 @given(seeds)
 def test_clips_are_counted_together(seed: int) -> None:
-    one, other = sequence(seed), sequence(seed + 10**5)
-    both, apart = clear_mot([*one, *other]), (clear_mot(one), clear_mot(other))
+    first_sequence, second_sequence = sequence(seed), sequence(seed + 10**5)
+    both, apart = (
+        clear_mot([*first_sequence, *second_sequence]),
+        (clear_mot(first_sequence), clear_mot(second_sequence)),
+    )
     assert both.switches == sum(each.switches for each in apart)
     assert both.misses == sum(each.misses for each in apart)
-    together, alone = identity([*one, *other]), (identity(one), identity(other))
+    together, alone = (
+        identity([*first_sequence, *second_sequence]),
+        (identity(first_sequence), identity(second_sequence)),
+    )
     assert together.true == sum(each.true for each in alone)

@@ -108,7 +108,7 @@ def test_the_posters_f1_follows_from_its_precision_and_recall():
 def test_the_papers_total_is_the_weighted_mean(data_dir):
     """The claim of the module's docstring on Tables 1 and 7: the weighted mean fits, the plain mean does not."""
     annotations = json.loads((data_dir / "coco/val2017_gt.json").read_bytes())["annotations"]
-    v = np.array([one["keypoints"][2::3] for one in annotations if one["num_keypoints"]])
+    v = np.array([annotation["keypoints"][2::3] for annotation in annotations if annotation["num_keypoints"]])
     share = np.bincount(v.ravel(), minlength=3) / v.size
     miss = np.abs(COCO_TABLES[:, :3] @ share - COCO_TABLES[:, 3])
     assert np.sort(miss)[:5].max() < 0.0075 and miss.max() < 0.0145
@@ -171,8 +171,11 @@ def test_equally_good_thresholds_give_the_highest():
 
 def test_a_real_network(data_dir):
     """A single threshold on SimplePose's raw scores reaches F1 0.84 at best, as noted beside the data."""
-    people = {one["id"]: one for one in json.loads((data_dir / "coco/dev_gt.json").read_bytes())["annotations"]}
+    people = {
+        annotation["id"]: annotation
+        for annotation in json.loads((data_dir / "coco/dev_gt.json").read_bytes())["annotations"]
+    }
     results = json.loads((data_dir / "results/simplepose.dev.json").read_bytes())
-    labelled = np.array([people[one["annotation_id"]]["keypoints"][2::3] for one in results]) > 0
-    score = np.array([one["keypoints"][2::3] for one in results])
+    labelled = np.array([people[result["annotation_id"]]["keypoints"][2::3] for result in results]) > 0
+    score = np.array([result["keypoints"][2::3] for result in results])
     assert best_labelled_threshold(score, labelled).f1 == pytest.approx(0.84, abs=0.005)

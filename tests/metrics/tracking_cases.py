@@ -10,23 +10,23 @@ def sequence(seed: int, frames: int = 12, people: int = 4) -> list[TrackFrame]:
     random = np.random.RandomState(seed)  # its numbers never change
     track, fresh, made = np.arange(people), people, []
     for _ in range(frames):
-        there = np.flatnonzero(random.rand(people) < 0.9)
-        for one in range(people):
+        rows = np.flatnonzero(random.rand(people) < 0.9)
+        for index in range(people):
             if random.rand() < 0.1:
-                other = random.randint(people)
-                track[one], track[other] = track[other], track[one]
+                second = random.randint(people)
+                track[index], track[second] = track[second], track[index]
             elif random.rand() < 0.1:
-                track[one], fresh = fresh, fresh + 1
-        seen = there[random.rand(len(there)) > 0.15]
+                track[index], fresh = fresh, fresh + 1
+        seen = rows[random.rand(len(rows)) > 0.15]
         ids = track[seen]
-        similarity = random.uniform(0, 0.6, (len(there), len(seen))).round(3)
-        similarity[np.searchsorted(there, seen), np.arange(len(seen))] = random.uniform(0.3, 1, len(seen)).round(3)
+        similarity = random.uniform(0, 0.6, (len(rows), len(seen))).round(3)
+        similarity[np.searchsorted(rows, seen), np.arange(len(seen))] = random.uniform(0.3, 1, len(seen)).round(3)
         if random.rand() < 0.2:
             ids, fresh = np.append(ids, fresh), fresh + 1
-            similarity = np.c_[similarity, random.uniform(0, 0.7, len(there)).round(3)]
+            similarity = np.c_[similarity, random.uniform(0, 0.7, len(rows)).round(3)]
         is_blind, is_empty = random.rand(2) < 0.08
         ids, similarity = (ids[:0], similarity[:, :0]) if is_blind else (ids, similarity)
-        there, similarity = (there[:0], similarity[:0]) if is_empty else (there, similarity)
+        rows, similarity = (rows[:0], similarity[:0]) if is_empty else (rows, similarity)
         order = random.permutation(len(ids))
-        made.append(TrackFrame(there + 1000 * seed, ids[order] + 1000 * seed, similarity[:, order]))
+        made.append(TrackFrame(rows + 1000 * seed, ids[order] + 1000 * seed, similarity[:, order]))
     return made

@@ -90,8 +90,8 @@ def test_output_kinds_of_detectors(tmp_path):
     for name in (path, str(path), path.with_suffix(".json")):
         assert output_kind(name) == "boxes"
     others = {write_network(tmp_path): "heatmaps", write_people(tmp_path): "people", tmp_path / "none.onnx": None}
-    for other, kind in (others | {tmp_path: None, "whole": None}).items():
-        assert output_kind(other) == kind
+    for key, kind in (others | {tmp_path: None, "whole": None}).items():
+        assert output_kind(key) == kind
     write_boxes(tmp_path, "model")
     assert output_kind(tmp_path) == "boxes"
     for text in ("{", "[]", '{"output": "boxes"}', '{"output": {"kind": []}}', '{"output": {"kind": "other"}}'):

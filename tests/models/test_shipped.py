@@ -106,11 +106,11 @@ def test_a_crowd_of_thirty_is_found(data_dir):
     """Thirty people in sport, each in a cell of 200 × 260 pixels: most cells have a detection, few have many."""
     photos = sorted((data_dir / "lspet" / "images").iterdir())[100:130]
     crowd = np.full((5 * 260, 6 * 200, 3), 128, np.uint8)
-    for place, path in enumerate(photos):
+    for index, path in enumerate(photos):
         photo = cv2.imread(str(path))[..., ::-1]
         scale = min(250 / photo.shape[0], 190 / photo.shape[1])
         photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        top, left = place // 6 * 260, place % 6 * 200
+        top, left = index // 6 * 260, index % 6 * 200
         crowd[top : top + photo.shape[0], left : left + photo.shape[1]] = photo
     poses = trustpose.load("default")(crowd)
     assert poses.box is not None and poses.quality is not None

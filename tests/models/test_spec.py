@@ -173,15 +173,15 @@ def test_the_codec_and_how_it_was_trained(tmp_path):
 def test_where_map_pixels_stand_and_what_scores_are(tmp_path):
     write_network(tmp_path)
     whole = json.loads((tmp_path / "colours.json").read_text())
-    told = {"smoothing": 5, "offset": 2, "score_scale": "1/255", "score_offset": 0.5}
-    fields = {"output": whole["output"] | told, "crop": {"padding": [1.09, 1.135]}, "codec": "second-highest"}
+    options = {"smoothing": 5, "offset": 2, "score_scale": "1/255", "score_offset": 0.5}
+    fields = {"output": whole["output"] | options, "crop": {"padding": [1.09, 1.135]}, "codec": "second-highest"}
     spec = ModelSpec.read(write_network(tmp_path, **fields))
     expected = HeatmapCodec(48, 64, 4.0, 2.0, "second-highest", "ordinary", None, 5, 2.0, 1 / 255, 0.5)
     assert spec.codec == expected and spec.padding == (1.09, 1.135)
     (tmp_path / "colours.json").write_text(json.dumps(spec.to_json()))
     assert ModelSpec.read(tmp_path / "colours.onnx") == spec
     plain = ModelSpec.read(write_network(tmp_path)).to_json()
-    assert plain["crop"]["padding"] == 1.0 and not told.keys() & plain["output"].keys()
+    assert plain["crop"]["padding"] == 1.0 and not options.keys() & plain["output"].keys()
     with pytest.raises(InputError, match=r"field 'output.offset' is unknown"):
         ModelSpec.read(write_network(tmp_path, output=whole["output"] | {"offset": 1}, codec="udp"))
 

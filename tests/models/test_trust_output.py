@@ -116,14 +116,14 @@ def test_the_flip_average_is_the_heads(seed):
         }
         for _ in range(2)
     ]
-    found = TrustArrays(**both[0]).average_flipped(TrustArrays(**both[1]), COCO_17.flip_index)
+    averaged = TrustArrays(**both[0]).average_flipped(TrustArrays(**both[1]), COCO_17.flip_index)
     in_torch = [Trust(**{name: torch.from_numpy(value) for name, value in one.items()}) for one in both]
     expected = average_flipped(*in_torch, torch.from_numpy(COCO_17.flip_index))
     for name, value in expected.filled().items():
-        np.testing.assert_allclose(found.filled()[name], value.numpy(), atol=1e-7)
-    left, right = COCO_17.keypoints.index("left_wrist"), COCO_17.keypoints.index("right_wrist")
-    by_hand = (both[0]["quality"][:, left] + both[1]["quality"][:, right]) / 2
-    np.testing.assert_allclose(found.quality[:, left], by_hand, atol=1e-7)
+        np.testing.assert_allclose(averaged.filled()[name], value.numpy(), atol=1e-7)
+    index, right = COCO_17.keypoints.index("left_wrist"), COCO_17.keypoints.index("right_wrist")
+    by_hand = (both[0]["quality"][:, index] + both[1]["quality"][:, right]) / 2
+    np.testing.assert_allclose(averaged.quality[:, index], by_hand, atol=1e-7)
 
 
 def test_a_line_after_the_flip_test_there_and_back(tmp_path):
@@ -180,23 +180,25 @@ def test_other_lines_are_refused(tmp_path, flip, expected):
 
 
 def test_a_line_moves_the_logits_of_the_means():
-    one, other = TrustArrays(quality=QUALITY), TrustArrays(quality=QUALITY[:, ::-1])
+    trust_arrays, second_trust_arrays = TrustArrays(quality=QUALITY), TrustArrays(quality=QUALITY[:, ::-1])
     index = np.arange(QUALITY.shape[1])
-    mean = one.average_flipped(other, index).quality
-    moved = one.average_flipped(other, index, {"quality": (2.0, 0.5)}).quality
+    mean = trust_arrays.average_flipped(second_trust_arrays, index).quality
+    moved = trust_arrays.average_flipped(second_trust_arrays, index, {"quality": (2.0, 0.5)}).quality
     logit = np.log(mean / (1 - mean))
     np.testing.assert_allclose(np.log(moved / (1 - moved)), 2 * logit + 0.5, atol=1e-4)
-    np.testing.assert_allclose(one.average_flipped(other, index, {"quality": (1.0, 0.0)}).quality, mean, atol=1e-6)
+    np.testing.assert_allclose(
+        trust_arrays.average_flipped(second_trust_arrays, index, {"quality": (1.0, 0.0)}).quality, mean, atol=1e-6
+    )
 
 
 def test_discs_of_expected_errors_there_and_back(tmp_path):
     """With a flip test its own, else those of one view; a spec without them, as of earlier versions, has none."""
     model = ErrorModel((0.5, 0.9), (("nose",),), ((0.6,),), (((0.7, 2.4), (0.8, 2.5)),), 20, 30, "made up")
-    other = replace(model, people=21)
-    text = TRUST | {"errors": model.to_json(), "errors_flip": other.to_json()}
+    changed_model = replace(model, people=21)
+    text = TRUST | {"errors": model.to_json(), "errors_flip": changed_model.to_json()}
     trust = _spec(tmp_path, trust=text).trust
-    assert trust is not None and (trust.errors, trust.errors_flip) == (model, other)
-    assert (trust.error_model(flip=False), trust.error_model(flip=True)) == (model, other)
+    assert trust is not None and (trust.errors, trust.errors_flip) == (model, changed_model)
+    assert (trust.error_model(flip=False), trust.error_model(flip=True)) == (model, changed_model)
     assert replace(trust, errors_flip=None).error_model(flip=True) == model
     assert json.loads(json.dumps(trust.to_json()["errors"])) == json.loads(json.dumps(model.to_json()))
     assert TrustOutput({"quality": "q"}, "ours", "segment", 12).error_model(flip=True) is None

@@ -30,8 +30,8 @@ def shots(of: Camera, count: int = 10, noise: float = 0.1, board: Board = BOARD)
     generator, found = np.random.default_rng(3), []
     while len(found) < count:
         rotation = cv2.Rodrigues(generator.uniform(-0.6, 0.6, 3))[0]
-        at = generator.uniform((-0.2, -0.1, 0.25), (0.2, 0.1, 0.5))
-        xy = of.project((board.points - board.points.mean(axis=0)) @ rotation.T + at)
+        points = generator.uniform((-0.2, -0.1, 0.25), (0.2, 0.1, 0.5))
+        xy = of.project((board.points - board.points.mean(axis=0)) @ rotation.T + points)
         if (xy > 0).all() and (xy < SIZE).all():
             found.append(xy + generator.normal(0, noise, xy.shape))
     return found
@@ -60,7 +60,7 @@ def test_without_a_prior_it_is_opencv_s() -> None:
     corners = shots(camera())
     ours = calibrate(corners, BOARD, SIZE, prior=None)
     points = [BOARD.points.astype(np.float32)] * len(corners)
-    seen = [one.astype(np.float32)[:, None] for one in corners]
+    seen = [corner.astype(np.float32)[:, None] for corner in corners]
     error, matrix, distortion, *_, std, _, _ = cv2.calibrateCameraExtended(points, seen, SIZE, None, None)  # type: ignore[call-overload]
     assert abs(ours.error - error) < 1e-4
     assert np.abs(ours.camera.matrix - matrix).max() < 0.05
@@ -71,22 +71,22 @@ def test_without_a_prior_it_is_opencv_s() -> None:
 @pytest.mark.parametrize(("lens", "coefficients"), [("pinhole", 5), ("pinhole", 8), ("pinhole", 14), ("fisheye", 4)])
 def test_a_known_lens_is_found(lens: str, coefficients: int) -> None:
     of = camera(lens)
-    found = calibrate(shots(of, 14), BOARD, SIZE, lens=lens, coefficients=coefficients)  # type: ignore[arg-type]
-    assert found.is_used.all() and 0.11 < found.error < 0.16  # 0.1 in each direction
-    assert abs(found.camera.matrix[0, 0] / of.matrix[0, 0] - 1) < 0.003
+    calibration = calibrate(shots(of, 14), BOARD, SIZE, lens=lens, coefficients=coefficients)  # type: ignore[arg-type]
+    assert calibration.is_used.all() and 0.11 < calibration.error < 0.16  # 0.1 in each direction
+    assert abs(calibration.camera.matrix[0, 0] / of.matrix[0, 0] - 1) < 0.003
     centre = 25 if coefficients == 14 else 5  # a tilted sensor and the principal point look alike
-    assert np.abs(found.camera.matrix[:2, 2] - of.matrix[:2, 2]).max() < centre
+    assert np.abs(calibration.camera.matrix[:2, 2] - of.matrix[:2, 2]).max() < centre
     here = np.array([[300.0, 150], [640, 360], [1000, 550]])
-    off = np.linalg.norm(found.camera.directions(here) - of.directions(here), axis=1)
+    off = np.linalg.norm(calibration.camera.directions(here) - of.directions(here), axis=1)
     assert np.degrees(off).max() < (1.5 if coefficients == 14 else 0.5)
 
 
 def test_a_bad_photo_is_left_out() -> None:
     corners = shots(camera())
     corners[4] = corners[4] + np.random.default_rng(0).normal(0, 3, corners[4].shape)
-    found = calibrate(corners, BOARD, SIZE)
-    assert np.flatnonzero(~found.is_used).tolist() == [4]
-    assert found.errors[4] > 2 and found.error < 0.2 and np.isfinite(found.translations).all()
+    calibration = calibrate(corners, BOARD, SIZE)
+    assert np.flatnonzero(~calibration.is_used).tolist() == [4]
+    assert calibration.errors[4] > 2 and calibration.error < 0.2 and np.isfinite(calibration.translations).all()
     with pytest.raises(ValueError, match="at least 3 photos"):
         calibrate(corners[:2], BOARD, SIZE)
     with pytest.raises(ValueError, match=r"coefficients: expected 5 or 8 or 14 \(pinhole\), got 6"):
@@ -173,12 +173,14 @@ def test_four_real_cameras(pose2sim: Path) -> None:
     """Against the Qualisys file. These photos leave the principal point open: docs/benchmarks/cameras.md."""
     reference = read_cameras(pose2sim / "Calib.qca.txt")
     for name, photos in json.loads(CORNERS.read_text()).items():
-        corners = [np.array(one) for one in photos.values()]
-        found, alone = (calibrate(corners, Board(4, 7, 0.06), (1088, 1920), **prior) for prior in ({}, {"prior": None}))
-        wanted = reference[name].matrix
-        assert np.abs(np.diag(found.camera.matrix)[:2] / np.diag(wanted)[:2] - 1).max() < 0.005
-        off, before = (np.linalg.norm(one.camera.matrix[:2, 2] - wanted[:2, 2]) for one in (found, alone))
-        assert off < before and off < 46 and found.error < 0.2
+        corners = [np.array(photo) for photo in photos.values()]
+        first_calibration, alone = (
+            calibrate(corners, Board(4, 7, 0.06), (1088, 1920), **prior) for prior in ({}, {"prior": None})
+        )
+        matrix = reference[name].matrix
+        assert np.abs(np.diag(first_calibration.camera.matrix)[:2] / np.diag(matrix)[:2] - 1).max() < 0.005
+        off, before = (np.linalg.norm(one.camera.matrix[:2, 2] - matrix[:2, 2]) for one in (first_calibration, alone))
+        assert off < before and off < 46 and first_calibration.error < 0.2
 
 
 def test_photos_of_two_sizes_are_refused(tmp_path: Path) -> None:

@@ -22,13 +22,13 @@ def test_the_right_order_fits(views):
 @pytest.mark.slow
 @pytest.mark.parametrize("order", [(1, 0, 2, 3), (0, 1, 3, 2), (2, 1, 0, 3)])
 def test_another_order_is_named(views, order):
-    mixed = [views[at] for at in order]
+    mixed = [views[index] for index in order]
     fit = fit_order(mixed, match_frames(mixed), ring(4))
     assert fit.order == order and fit.best > fit.current + 0.1
     said = describe_misfit(mixed, match_frames(mixed), ring(4))
     assert said is not None and "a different order" in said
-    for at, one in enumerate(order):
-        assert (f"those given for 'cam{at}' fit 'cam{one}'" in said) == (at != one)
+    for index, one in enumerate(order):
+        assert (f"those given for 'cam{index}' fit 'cam{one}'" in said) == (index != one)
 
 
 def test_a_calibration_of_another_size_does_not_fit(views):
@@ -38,6 +38,6 @@ def test_a_calibration_of_another_size_does_not_fit(views):
 
 
 def test_without_common_moments_nothing_is_said(views):
-    apart = [view[view.image_id % 4 == at] for at, view in enumerate(views)]
+    apart = [view[view.image_id % 4 == index] for index, view in enumerate(views)]
     assert describe_misfit(apart, match_frames(apart), ring(4)) is None
     assert np.isnan(fit_order(apart, match_frames(apart), ring(4)).current)

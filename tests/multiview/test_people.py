@@ -24,9 +24,9 @@ def walkers(seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     body = rng.uniform(-0.25, 0.25, (3, 1, 17, 3)) + np.linspace(1.7, 0.1, 17)[:, None] * np.array([0, 0, 1.0])
     angle = np.array([0.0, 2.1, 4.2])[:, None] + np.linspace(0, 1.2, FRAMES)
-    place = np.stack([1.2 * np.cos(angle), 0.8 * np.sin(angle), np.zeros_like(angle)], axis=-1)
-    place[0] = np.linspace([-1.5, 0.1, 0], [1.5, -0.1, 0], FRAMES)  # one walks between the others
-    return body + place[:, :, None]
+    position = np.stack([1.2 * np.cos(angle), 0.8 * np.sin(angle), np.zeros_like(angle)], axis=-1)
+    position[0] = np.linspace([-1.5, 0.1, 0], [1.5, -0.1, 0], FRAMES)  # one walks between the others
+    return body + position[:, :, None]
 
 
 def seen_by(cameras, xyz: np.ndarray, seed: int = 1, missed: float = 0.0, strangers: int = 0) -> tuple[list, list]:
@@ -35,14 +35,14 @@ def seen_by(cameras, xyz: np.ndarray, seed: int = 1, missed: float = 0.0, strang
     for camera in cameras:
         xy, score, frame, owner = [], [], [], []
         for moment in range(xyz.shape[1]):
-            people = [one for one in rng.permutation(len(xyz)) if rng.random() >= missed] + [-1] * strangers
-            for one in people:
-                body = xyz[one, moment] if one >= 0 else xyz[0, moment] + rng.uniform(-1.5, 1.5, 3) * [1, 1, 0]
-                found = camera.project(body)  # a stranger stands elsewhere in every view
-                xy.append(found + rng.normal(0, 4, (17, 2)))
+            people = [index for index in rng.permutation(len(xyz)) if rng.random() >= missed] + [-1] * strangers
+            for person in people:
+                body = xyz[person, moment] if person >= 0 else xyz[0, moment] + rng.uniform(-1.5, 1.5, 3) * [1, 1, 0]
+                projected = camera.project(body)  # a stranger stands elsewhere in every view
+                xy.append(projected + rng.normal(0, 4, (17, 2)))
                 score.append(rng.uniform(0.3, 1, 17))
                 frame.append(moment)
-                owner.append(one)
+                owner.append(person)
         columns = {"score": np.array(score), "quality": np.array(score), "image_id": np.array(frame)}
         views.append(Poses(xy=np.array(xy), skeleton=COCO_17, **columns))
         owners.append(np.array(owner))
@@ -74,10 +74,12 @@ def test_people_keep_their_identity(missed, strangers):
 def test_places_of_three_people():
     cameras, xyz = ring(5), walkers()
     views, _ = seen_by(cameras, xyz)
-    found = triangulate(views, cameras)
-    assert found.track_id is not None and found.frame is not None and found.covariance is not None
-    assert len(found) == 3 * FRAMES and found.skeleton == COCO_17
-    nearest = np.linalg.norm(found.xyz[:, None] - xyz[:, found.frame].swapaxes(0, 1), axis=-1).mean(axis=2).min(axis=1)
+    poses3d = triangulate(views, cameras)
+    assert poses3d.track_id is not None and poses3d.frame is not None and poses3d.covariance is not None
+    assert len(poses3d) == 3 * FRAMES and poses3d.skeleton == COCO_17
+    nearest = (
+        np.linalg.norm(poses3d.xyz[:, None] - xyz[:, poses3d.frame].swapaxes(0, 1), axis=-1).mean(axis=2).min(axis=1)
+    )
     assert np.median(nearest) < 0.02
     one = triangulate(views, cameras, people=1, weight="scores", method="weighted")
     assert len(one) == FRAMES and len(np.unique(one.track_id)) == 1 and one.covariance is None
@@ -87,8 +89,8 @@ def test_a_person_who_was_lost_keeps_the_number():
     cameras, xyz = ring(4), walkers()
     views, _ = seen_by(cameras, xyz)
     gone = [view[(view.image_id < 10) | (view.image_id >= 16)] for view in views]
-    found = triangulate(gone, cameras)
-    assert set(np.unique(found.track_id).tolist()) == {1, 2, 3}
+    poses3d = triangulate(gone, cameras)
+    assert set(np.unique(poses3d.track_id).tolist()) == {1, 2, 3}
 
 
 def test_moments():
@@ -110,8 +112,8 @@ def test_moments():
 
 def trial(name: str) -> list[Poses]:
     folders = sorted((DATA / name / "pose").iterdir())
-    found = [read_pose_files(find_files([folder]))[1] for folder in folders]
-    return [assemble(parts, Photos(None, None), tool="openpose").poses for parts in found]
+    pose_files = [read_pose_files(find_files([folder]))[1] for folder in folders]
+    return [assemble(parts, Photos(None, None), tool="openpose").poses for parts in pose_files]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs multiview/pose2sim of TRUSTPOSE_DATA")
@@ -131,7 +133,7 @@ def test_two_people_of_a_real_trial():
     numbers, counts = np.unique(group.track_id, return_counts=True)
     assert numbers.tolist() == [1, 2, 3] and counts.tolist() == [100, 100, 100]
     assert sorted(map(sorted, kinds.values())) == [[False], [True], [True]]  # a bystander is in the balancing trial too
-    in_all = [(group.rows[group.track_id == one] >= 0).mean() for one in numbers]
+    in_all = [(group.rows[group.track_id == number] >= 0).mean() for number in numbers]
     assert sorted(in_all)[1:] == pytest.approx([0.995, 1.0], abs=0.001)
 
 

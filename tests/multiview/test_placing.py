@@ -56,10 +56,10 @@ def seen(cameras: Cameras, people: list[np.ndarray], noise: float, strangers: in
     for camera in cameras:
         xy, score, frame = [], [], []
         for number in range(len(people[0])):
-            for who in generator.permutation(len(people)):
+            for index in generator.permutation(len(people)):
                 is_gross = generator.random(17) < 0.05
                 off = generator.normal(0, np.where(is_gross, 50, noise)[:, None], (17, 2))
-                xy.append(camera.project(people[who][number]) + off)
+                xy.append(camera.project(people[index][number]) + off)
                 score.append(np.where(is_gross, 0.2, 0.9))
                 frame.append(number)
             for _ in range(strangers):
@@ -70,23 +70,23 @@ def seen(cameras: Cameras, people: list[np.ndarray], noise: float, strangers: in
     return views
 
 
-def off_by(found: Cameras, wanted: Cameras) -> tuple[float, float]:
+def off_by(cameras: Cameras, wanted: Cameras) -> tuple[float, float]:
     """The largest rotation error, degrees, and place error, as a share of the distance from the cameras' middle, after
     the worlds were laid on each other."""
-    pairs = list(zip(found, wanted, strict=True))
+    pairs = list(zip(cameras, wanted, strict=True))
     left, _, right = np.linalg.svd(sum(there.rotation.T @ here.rotation for here, there in pairs))
     turn = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
-    here = np.array([one.centre for one in found]) @ turn.T
+    here = np.array([one.centre for one in cameras]) @ turn.T
     there = np.array([one.centre for one in wanted])
     here, there = here - here.mean(axis=0), there - there.mean(axis=0)
     scale = (here * there).sum() / (here**2).sum()
     angles = [Rotation.from_matrix(b.rotation.T @ a.rotation @ turn.T).magnitude() for a, b in pairs]
-    places = np.linalg.norm(here * scale - there, axis=1) / np.linalg.norm(there, axis=1)
-    return float(np.degrees(max(angles))), float(places.max())
+    positions = np.linalg.norm(here * scale - there, axis=1) / np.linalg.norm(there, axis=1)
+    return float(np.degrees(max(angles))), float(positions.max())
 
 
 def unplaced(cameras: Cameras) -> Cameras:
-    return Cameras(tuple(one.placed(np.eye(3), np.zeros(3)) for one in cameras))
+    return Cameras(tuple(camera.placed(np.eye(3), np.zeros(3)) for camera in cameras))
 
 
 @pytest.mark.slow
@@ -104,10 +104,10 @@ def test_two_people_and_a_stranger_place_four_cameras() -> None:
     )
     assert bone_length(placed.xyz, COCO_17, "left_knee", "left_ankle") == pytest.approx(0.46, abs=0.03)
     straight = make_upright(placed, COCO_17)
-    heights = [one.centre[2] for one in straight.cameras]
-    assert np.abs(np.array(heights) - [one.centre[2] for one in cameras]).max() < 0.15
-    for one, before in zip(straight.cameras, placed.cameras, strict=True):  # the same images
-        assert np.allclose(one.project(straight.xyz[0]), before.project(placed.xyz[0]), equal_nan=True)
+    heights = [camera.centre[2] for camera in straight.cameras]
+    assert np.abs(np.array(heights) - [camera.centre[2] for camera in cameras]).max() < 0.15
+    for camera, before in zip(straight.cameras, placed.cameras, strict=True):  # the same images
+        assert np.allclose(camera.project(straight.xyz[0]), before.project(placed.xyz[0]), equal_nan=True)
 
 
 def test_what_cannot_be_placed_is_said() -> None:

@@ -32,8 +32,8 @@ def test_shifted_views_of_people_who_walk(shift) -> None:
     assert np.abs(fit.shift - shift).max() <= 1 and ((fit.shift != 0) == (np.array(shift) != 0)).all()
     said = describe_shifts(fit, cameras.names)
     assert (said is None) == (not any(shift))
-    for at, one in enumerate(shift):
-        assert (f"'cam{at}'" in (said or "")) == (one > 0)
+    for index, one in enumerate(shift):
+        assert (f"'cam{index}'" in (said or "")) == (one > 0)
 
 
 def test_rates_and_offsets_count() -> None:
@@ -61,11 +61,11 @@ def test_a_real_trial(data_dir: Path) -> None:
     cameras = read_cameras(folder / "Calib.qca.txt")
     views = read_views([folder / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)])[0]
     assert not fit_times(views, cameras, weight="scores").shift.any()
-    for at in (0, 2):
-        moved = [later(view, 8 * (number == at)) for number, view in enumerate(views)]
+    for index in (0, 2):
+        moved = [later(view, 8 * (number == index)) for number, view in enumerate(views)]
         fit = fit_times(moved, cameras, weight="scores")
-        assert np.flatnonzero(fit.shift).tolist() == [at] and abs(fit.shift[at] - 8) <= 2
-        assert fit.best[at] < 0.8 * fit.current[at]
+        assert np.flatnonzero(fit.shift).tolist() == [index] and abs(fit.shift[index] - 8) <= 2
+        assert fit.best[index] < 0.8 * fit.current[index]
 
 
 def test_a_fall_must_be_three_standard_errors_over_six_blocks() -> None:

@@ -35,11 +35,11 @@ def jumping(rate: float, start: float, camera: int) -> Poses:
 
 def test_fractions_of_frames_and_other_rates() -> None:
     starts, rates = (0.0, 0.217, -0.1), (60.0, 60.0, 30.0)
-    views = [jumping(rate, start, at) for at, (rate, start) in enumerate(zip(rates, starts, strict=True))]
-    found = synchronise(views, rates, "none", longest=1.0)
-    assert np.abs(found.offset - starts).max() < 0.006  # seconds: a third of a frame
-    assert (found.correlation > 0.8).all()
-    assert np.allclose(found.pairs, -found.pairs.T, equal_nan=True)
+    views = [jumping(rate, start, index) for index, (rate, start) in enumerate(zip(rates, starts, strict=True))]
+    synchronised = synchronise(views, rates, "none", longest=1.0)
+    assert np.abs(synchronised.offset - starts).max() < 0.006  # seconds: a third of a frame
+    assert (synchronised.correlation > 0.8).all()
+    assert np.allclose(synchronised.pairs, -synchronised.pairs.T, equal_nan=True)
 
 
 def test_who_moves_otherwise_is_named() -> None:
@@ -60,6 +60,6 @@ def test_shifted_copies_of_a_real_trial(data_dir: Path) -> None:
     assert abs(same[1] * 60 - 9) < 0.1
     for shift in ((0, 7, 2, 15), (0, 0, 20, 5)):
         moved = [later(view, frames) for view, frames in zip(views, shift, strict=True)]
-        found = synchronise(moved, [60] * 4, "scores")
-        assert np.abs((found.offset - before) * 60 - shift).max() < 1.0
-        assert (found.correlation > 0.8).all()
+        synchronised = synchronise(moved, [60] * 4, "scores")
+        assert np.abs((synchronised.offset - before) * 60 - shift).max() < 1.0
+        assert (synchronised.correlation > 0.8).all()

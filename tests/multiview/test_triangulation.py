@@ -24,10 +24,10 @@ def scene(count: int, people: int = 40, joints: int = 5, noise: float = 0.0, see
 @pytest.mark.parametrize("method", METHODS)
 def test_exact_views_give_the_points(method):
     cameras, xyz, xy = scene(4)
-    found = triangulate_points(xy, cameras, method=method)
-    np.testing.assert_allclose(found.xyz, xyz, atol=2e-5)  # where OpenCV stops undoing the distortion
-    assert (found.camera_count == 4).all()
-    assert found.error is not None and found.error.max() < 1e-2
+    points = triangulate_points(xy, cameras, method=method)
+    np.testing.assert_allclose(points.xyz, xyz, atol=2e-5)  # where OpenCV stops undoing the distortion
+    assert (points.camera_count == 4).all()
+    assert points.error is not None and points.error.max() < 1e-2
 
 
 def test_two_views_are_opencvs():
@@ -48,20 +48,20 @@ def test_linear_is_the_least_squares_of_numpy(trust):
     cameras, _, xy = scene(4, 5, 2, noise=8)
     weight = np.random.default_rng(1).random(xy.shape[:3])
     sigma, p = weight**-0.5, 0.2
-    known = {
+    options = {
         "weight": {"weight": weight},
         "deviation": {"deviation": sigma},
         "mixture": {"deviation": ExpectedError(good := sigma / np.sqrt(1 + 15 * p), np.full_like(sigma, p), 4 * good)},
     }[trust]
-    ideal, found = cameras.undistort(xy), triangulate_points(xy, cameras, **known, method="weighted")
+    ideal, points = cameras.undistort(xy), triangulate_points(xy, cameras, **options, method="weighted")
     for person, joint in np.ndindex(5, 2):
         rows = []
-        for at, p in enumerate(cameras.projections()):
-            root = np.sqrt(weight[at, person, joint])
-            rows += [root * (ideal[at, person, joint, axis] * p[2] - p[axis]) for axis in (0, 1)]
+        for index, p in enumerate(cameras.projections()):
+            root = np.sqrt(weight[index, person, joint])
+            rows += [root * (ideal[index, person, joint, axis] * p[2] - p[axis]) for axis in (0, 1)]
         a = np.array(rows)
         expected = np.linalg.lstsq(a[:, :3], -a[:, 3], rcond=None)[0]
-        np.testing.assert_allclose(found.xyz[person, joint], expected, atol=1e-9)
+        np.testing.assert_allclose(points.xyz[person, joint], expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -72,7 +72,7 @@ def test_refinement_finds_scipys_minimum(loss):
     gross, wide = 0.1, 60.0
     error = ExpectedError(deviation, np.full(deviation.shape, gross), np.full(deviation.shape, wide))
     known = error if loss == "mixture" else deviation
-    found, ideal = triangulate_points(xy, cameras, deviation=known, loss=loss), cameras.undistort(xy)
+    points, ideal = triangulate_points(xy, cameras, deviation=known, loss=loss), cameras.undistort(xy)
     rho = {
         "student-t": lambda z: 3 * np.log1p(z / 4),  # two-dimensional, four degrees of freedom
         "cauchy": lambda z: np.log1p(z / 2),
@@ -93,7 +93,7 @@ def test_refinement_finds_scipys_minimum(loss):
             return np.sqrt(2 * rho(z))
 
         best = least_squares(residual, xyz[person, joint], xtol=1e-12, ftol=1e-12, gtol=1e-12)
-        np.testing.assert_allclose(found.xyz[person, joint], best.x, atol=5e-5)
+        np.testing.assert_allclose(points.xyz[person, joint], best.x, atol=5e-5)
 
 
 def test_covariance_covers_what_it_says():
@@ -102,10 +102,10 @@ def test_covariance_covers_what_it_says():
     rng = np.random.default_rng(4)
     deviation = rng.uniform(1, 12, xy.shape[:3])
     noisy = xy + rng.normal(size=xy.shape) * deviation[..., None]
-    found = triangulate_points(noisy, cameras, deviation=deviation, method="robust", loss="gaussian")
-    assert found.covariance is not None
-    off = (found.xyz - xyz).reshape(-1, 3)
-    distance = np.einsum("ni,nij,nj->n", off, np.linalg.inv(found.covariance.reshape(-1, 3, 3)), off)
+    points = triangulate_points(noisy, cameras, deviation=deviation, method="robust", loss="gaussian")
+    assert points.covariance is not None
+    off = (points.xyz - xyz).reshape(-1, 3)
+    distance = np.einsum("ni,nij,nj->n", off, np.linalg.inv(points.covariance.reshape(-1, 3, 3)), off)
     for level in (0.5, 0.8, 0.95):
         assert (distance < chi2(3).ppf(level)).mean() == pytest.approx(level, abs=0.025)
 
@@ -114,10 +114,10 @@ def test_covariance_covers_what_it_says():
 def test_one_wrong_view_of_four_is_left_out(method):
     cameras, xyz, xy = scene(4, 100, 5, noise=2)
     xy[2, :, 3] += 150.0  # another person's wrist
-    found = triangulate_points(xy, cameras, deviation=np.full(xy.shape[:3], 2.0), method=method)
-    assert found.camera_count is not None
-    assert (found.camera_count[:, 3] == 3).mean() > 0.9
-    off = np.linalg.norm(found.xyz - xyz, axis=-1)
+    points = triangulate_points(xy, cameras, deviation=np.full(xy.shape[:3], 2.0), method=method)
+    assert points.camera_count is not None
+    assert (points.camera_count[:, 3] == 3).mean() > 0.9
+    off = np.linalg.norm(points.xyz - xyz, axis=-1)
     assert np.median(off[:, 3]) < 1.6 * np.median(off[:, 0])
     plain = triangulate_points(xy, cameras, method="linear")
     assert np.median(np.linalg.norm(plain.xyz - xyz, axis=-1)[:, 3]) > 10 * np.median(off[:, 3])
@@ -129,9 +129,9 @@ def test_the_noise_is_that_of_the_errors_where_only_weights_are_known():
     cameras, _, xy = scene(12, 500, 5, noise=4)
     left = np.full(xy.shape[:3], 4 * np.sqrt(21 / 24))
     unknown = triangulate_points(xy, cameras, weight=np.full(xy.shape[:3], 0.7), method="ransac").camera_count
-    known = triangulate_points(xy, cameras, deviation=left, method="ransac").camera_count
-    assert unknown is not None and known is not None
-    assert 12 - unknown.mean() == pytest.approx(12 - known.mean(), rel=0.1)
+    camera_count = triangulate_points(xy, cameras, deviation=left, method="ransac").camera_count
+    assert unknown is not None and camera_count is not None
+    assert 12 - unknown.mean() == pytest.approx(12 - camera_count.mean(), rel=0.1)
 
 
 def test_weights_leave_the_wrong_view_out():
@@ -149,12 +149,12 @@ def test_missing_views():
     xy[0, :, 0] = np.nan  # two views left
     xy[:2, :, 1] = np.nan  # one
     xy[:, :, 2] = np.nan  # none
-    found = triangulate_points(xy, cameras, quality=quality)
-    assert (found.camera_count == np.array([2, 0, 0, 3, 3])).all()
-    np.testing.assert_allclose(found.xyz[:, [0, 3, 4]], xyz[:, [0, 3, 4]], atol=2e-5)
-    assert np.isnan(found.xyz[:, 1:3]).all()
-    assert found.quality is not None
-    np.testing.assert_allclose(found.quality[:, [0, 3]], [[0.45, 0.6]] * len(xyz))
+    points = triangulate_points(xy, cameras, quality=quality)
+    assert (points.camera_count == np.array([2, 0, 0, 3, 3])).all()
+    np.testing.assert_allclose(points.xyz[:, [0, 3, 4]], xyz[:, [0, 3, 4]], atol=2e-5)
+    assert np.isnan(points.xyz[:, 1:3]).all()
+    assert points.quality is not None
+    np.testing.assert_allclose(points.quality[:, [0, 3]], [[0.45, 0.6]] * len(xyz))
     three = triangulate_points(xy, cameras, min_cameras=3)
     assert np.isnan(three.xyz[:, 0]).all() and not np.isnan(three.xyz[:, 3]).any()
 
@@ -163,10 +163,10 @@ def test_a_point_behind_a_camera_is_no_point():
     cameras, _, xy = scene(2)
     both = np.stack([xy[0], 2 * np.array([640, 480]) - xy[0]])  # rays that meet only where they are followed backwards
     pair = cameras[[0, 1]]
-    found = triangulate_points(both, pair, method="linear")
+    points = triangulate_points(both, pair, method="linear")
     for camera in pair:
-        there = np.isfinite(found.xyz[..., 0])
-        assert (camera.to_camera(found.xyz[there])[..., 2] > 0).all()
+        is_finite = np.isfinite(points.xyz[..., 0])
+        assert (camera.to_camera(points.xyz[is_finite])[..., 2] > 0).all()
 
 
 def test_many_cameras_and_nobody():

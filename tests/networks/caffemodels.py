@@ -23,7 +23,7 @@ def caffemodel(layers: Mapping[str, Sequence[np.ndarray]], *, old: bool = False,
 def _blob(blob: np.ndarray, *, old: bool, doubles: bool) -> bytes:
     if old:
         sides = (1,) * (4 - blob.ndim) + blob.shape
-        shape = b"".join(_field(at, side) for at, side in enumerate(sides, start=1))
+        shape = b"".join(_field(index, side) for index, side in enumerate(sides, start=1))
     else:
         shape = _field(7, _field(1, b"".join(_varint(side) for side in blob.shape)))
     numbers = blob.astype("<f8" if doubles else "<f4").tobytes()

@@ -137,8 +137,8 @@ def hourglass(stacks: int) -> Shapes:
         yield from preactivated(f"layer{layer}.0", inputs, outputs)
     for s in range(stacks):
         for level in range(4):
-            for place in range(4 if level == 0 else 3):
-                yield from preactivated(f"hg.{s}.hg.{level}.{place}.0", 256, 256)
+            for index in range(4 if level == 0 else 3):
+                yield from preactivated(f"hg.{s}.hg.{level}.{index}.0", 256, 256)
         yield from preactivated(f"res.{s}.0", 256, 256)
         yield from conv(f"fc.{s}.0", 256, 256, 1, bias=True)
         yield from norm(f"fc.{s}.1", 256)

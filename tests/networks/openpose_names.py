@@ -10,8 +10,8 @@ from tests.networks.official_names import K, Shapes, conv, norm, resnet50
 def _vgg() -> Shapes:
     inputs = 3
     for block, (width, count) in enumerate(((64, 2), (128, 2), (256, 4)), start=1):
-        for at in range(1, count + 1):
-            yield from conv(f"conv{block}_{at}", inputs, width, 3, bias=True)
+        for index in range(1, count + 1):
+            yield from conv(f"conv{block}_{index}", inputs, width, 3, bias=True)
             inputs = width
 
 
@@ -22,8 +22,8 @@ def _to_conv4_4() -> Shapes:
 
 
 def _sevens(end: str, inputs: int, outputs: int) -> Shapes:
-    for at in range(1, 6):
-        yield from conv(f"Mconv{at}_{end}", inputs if at == 1 else 128, 128, 7, bias=True)
+    for index in range(1, 6):
+        yield from conv(f"Mconv{index}_{end}", inputs if index == 1 else 128, 128, 7, bias=True)
     yield from conv(f"Mconv6_{end}", 128, 128, 1, bias=True)
     yield from conv(f"Mconv7_{end}", 128, outputs, 1, bias=True)
 
@@ -32,8 +32,8 @@ def openpose_2017(heatmaps: int = 19, fields: int = 38) -> Shapes:
     yield from _to_conv4_4()
     branches = {"L1": fields, "L2": heatmaps}
     for branch, outputs in branches.items():
-        for at in range(1, 4):
-            yield from conv(f"conv5_{at}_CPM_{branch}", 128, 128, 3, bias=True)
+        for index in range(1, 4):
+            yield from conv(f"conv5_{index}_CPM_{branch}", 128, 128, 3, bias=True)
         yield from conv(f"conv5_4_CPM_{branch}", 128, 512, 1, bias=True)
         yield from conv(f"conv5_5_CPM_{branch}", 512, outputs, 1, bias=True)
     for stage in range(2, 7):
@@ -45,8 +45,8 @@ def openpose_2019(heatmaps: int = 26, fields: int = 52) -> Shapes:
     yield from _to_conv4_4()
     for name, width in (("4_2", 512), ("4_3_CPM", 256), ("4_4_CPM", 128)):
         yield f"prelu{name}.weight", (width,)
-    stages = [(f"stage{at}_L2", fields * (at > 0), fields, at == 0) for at in range(4)]
-    stages += [(f"stage{at}_L1", fields + heatmaps * (at > 0), heatmaps, at == 0) for at in range(2)]
+    stages = [(f"stage{index}_L2", fields * (index > 0), fields, index == 0) for index in range(4)]
+    stages += [(f"stage{index}_L1", fields + heatmaps * (index > 0), heatmaps, index == 0) for index in range(2)]
     for end, more, outputs, is_first in stages:
         width, hidden = (96, 256) if is_first else (128, 512)
         inputs = 128 + more
@@ -74,24 +74,24 @@ def openpose_part(heatmaps: int = 22) -> Shapes:
 def lightweight() -> Shapes:
     yield from conv("model.0.0", 3, 32, 3)
     yield from norm("model.0.1", 32)
-    for at, (inputs, outputs) in enumerate(
+    for index, (inputs, outputs) in enumerate(
         ((32, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), *[(512, 512)] * 5), start=1
     ):
-        yield f"model.{at}.0.weight", (inputs, 1, 3, 3)
-        yield from norm(f"model.{at}.1", inputs)
-        yield from conv(f"model.{at}.3", inputs, outputs, 1)
-        yield from norm(f"model.{at}.4", outputs)
+        yield f"model.{index}.0.weight", (inputs, 1, 3, 3)
+        yield from norm(f"model.{index}.1", inputs)
+        yield from conv(f"model.{index}.3", inputs, outputs, 1)
+        yield from norm(f"model.{index}.4", outputs)
     yield from conv("cpm.align.0", 512, 128, 1, bias=True)
-    for at in range(3):
-        yield f"cpm.trunk.{at}.0.weight", (128, 1, 3, 3)
-        yield from conv(f"cpm.trunk.{at}.2", 128, 128, 1)
+    for index in range(3):
+        yield f"cpm.trunk.{index}.0.weight", (128, 1, 3, 3)
+        yield from conv(f"cpm.trunk.{index}.2", 128, 128, 1)
     yield from conv("cpm.conv.0", 128, 128, 3, bias=True)
-    for at in range(3):
-        yield from conv(f"initial_stage.trunk.{at}.0", 128, 128, 3, bias=True)
+    for index in range(3):
+        yield from conv(f"initial_stage.trunk.{index}.0", 128, 128, 3, bias=True)
     yield from _heads("initial_stage", 512)
-    for at in range(5):
-        block = f"refinement_stages.0.trunk.{at}"
-        yield from conv(f"{block}.initial.0", 128 if at else 185, 128, 1, bias=True)
+    for index in range(5):
+        block = f"refinement_stages.0.trunk.{index}"
+        yield from conv(f"{block}.initial.0", 128 if index else 185, 128, 1, bias=True)
         for layer in range(2):
             yield from conv(f"{block}.trunk.{layer}.0", 128, 128, 3, bias=True)
             yield from norm(f"{block}.trunk.{layer}.1", 128)
@@ -109,10 +109,10 @@ def fastpose() -> Shapes:
         yield name, shape
         for layer, width in enumerate((256, 512, 1024, 2048), start=1):
             if name == f"preact.layer{layer}.0.bn3.num_batches_tracked":
-                for at in (0, 2):
-                    yield f"preact.layer{layer}.0.se.fc.{at}.weight", (width, width)
-                    yield f"preact.layer{layer}.0.se.fc.{at}.bias", (width,)
-    for at, (inputs, width) in enumerate(((512, 1024), (256, 512)), start=1):
-        yield from conv(f"duc{at}.conv", inputs, width, 3)
-        yield from norm(f"duc{at}.bn", width)
+                for index in (0, 2):
+                    yield f"preact.layer{layer}.0.se.fc.{index}.weight", (width, width)
+                    yield f"preact.layer{layer}.0.se.fc.{index}.bias", (width,)
+    for index, (inputs, width) in enumerate(((512, 1024), (256, 512)), start=1):
+        yield from conv(f"duc{index}.conv", inputs, width, 3)
+        yield from norm(f"duc{index}.bn", width)
     yield from conv("conv_out", 128, K, 3, bias=True)

@@ -52,6 +52,6 @@ def _mean_oks(network: nn.Module, images: torch.Tensor, codec: HeatmapCodec, tru
     for hook in hooks:
         hook.remove()
     network.eval()
-    found = codec.decode(Outputs([network(images).heatmaps[-1].numpy()]))
+    decoded = codec.decode(Outputs([network(images).heatmaps[-1].numpy()]))
     visible = np.full(truth.shape[:2], 2)
-    return float(oks(found.xy, truth, visible, np.full(len(truth), AREA), COCO_17.sigmas).mean())
+    return float(oks(decoded.xy, truth, visible, np.full(len(truth), AREA), COCO_17.sigmas).mean())

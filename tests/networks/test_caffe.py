@@ -21,13 +21,13 @@ LAYERS = {
 def test_written_and_read(tmp_path, how):
     path = tmp_path / "net.caffemodel"
     path.write_bytes(caffemodel(LAYERS, **how))
-    found = read_tensors(path)
+    tensors = read_tensors(path)
     parts = ("weight", "bias")
-    expected = {f"{name}.{parts[at]}": blob for name, blobs in LAYERS.items() for at, blob in enumerate(blobs)}
-    assert list(found) == list(expected)
+    expected = {f"{name}.{parts[index]}": blob for name, blobs in LAYERS.items() for index, blob in enumerate(blobs)}
+    assert list(tensors) == list(expected)
     for name, blob in expected.items():
-        assert found[name].shape == blob.shape and str(found[name].dtype) == "torch.float32"
-        np.testing.assert_array_equal(found[name], blob.astype(np.float32))
+        assert tensors[name].shape == blob.shape and str(tensors[name].dtype) == "torch.float32"
+        np.testing.assert_array_equal(tensors[name], blob.astype(np.float32))
 
 
 def test_numbers_that_are_not_packed(tmp_path):

@@ -134,8 +134,8 @@ def test_files_cut_short_and_files_with_other_bytes(as_zip, tmp_path):
     cut = [whole[: len(whole) * part // 40] for part in range(40)]
     spoilt = [bytearray(whole) for _ in range(200)]
     for one in spoilt:
-        for at in random.integers(0, min(len(whole), 700), random.integers(1, 6)):
-            one[at] = random.integers(256)
+        for integer in random.integers(0, min(len(whole), 700), random.integers(1, 6)):
+            one[integer] = random.integers(256)
     refused = 0
     for content in [*cut, *spoilt]:
         (tmp_path / "bad.pth").write_bytes(content)

@@ -56,8 +56,8 @@ def test_the_numbers_of_rounded_weights(traced):
 def test_half_the_bytes(traced):
     whole, half = traced.ByteSize(), with_half_weights(traced).ByteSize()
     assert 0.5 < half / whole < 0.53
-    kept = {tensor.data_type for tensor in with_half_weights(traced, min_size=10**9).graph.initializer}
-    assert onnx.TensorProto.FLOAT16 not in kept
+    data_types = {tensor.data_type for tensor in with_half_weights(traced, min_size=10**9).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 not in data_types
 
 
 def test_what_float16_cannot_hold_stays_as_it_is():

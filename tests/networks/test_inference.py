@@ -35,12 +35,12 @@ def test_naive_lite_hrnet(name):
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with torch.inference_mode():
         expected, found = network(image), for_inference(network)(image)
-        (_, (encoded,)), (_, (other,)) = (run(one, image, ("backbone",)) for one in (network, for_inference(network)))
+        (_, (encoded,)), (_, (second,)) = (run(one, image, ("backbone",)) for one in (network, for_inference(network)))
     assert encoded.shape[2:] == (2, 3)
-    pairs = ((expected.heatmaps[-1], found.heatmaps[-1]), (expected.features, found.features), (encoded, other))
-    for one, other in pairs:
-        assert one.std() > 0.01
-        torch.testing.assert_close(other, one, atol=1e-4 * float(one.abs().max()), rtol=0)
+    pairs = ((expected.heatmaps[-1], found.heatmaps[-1]), (expected.features, found.features), (encoded, second))
+    for first, second in pairs:
+        assert first.std() > 0.01
+        torch.testing.assert_close(second, first, atol=1e-4 * float(first.abs().max()), rtol=0)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
@@ -52,7 +52,8 @@ def test_mobile_net_with_padded_channels():
         found = arranged(image)
     torch.testing.assert_close(found.features, expected.features, atol=1e-4, rtol=1e-4)
     before, after = (
-        [one.in_channels for one in some.modules() if isinstance(one, nn.Conv2d)] for some in (network, arranged)
+        [module.in_channels for module in some.modules() if isinstance(module, nn.Conv2d)]
+        for some in (network, arranged)
     )
     assert {8, 12} <= set(before) and {8, 12}.isdisjoint(after)
 
@@ -72,10 +73,12 @@ def test_tinypose_is_the_published_network_without_shuffles(data_dir, tmp_path):
     (expected,), (found,) = outputs(published, image), outputs(written, image)
     assert expected.max() > 0.05
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
-    one, other = (Counter(node.op_type for node in onnx.load(path).graph.node) for path in (published, written))
-    assert one["Transpose"] == 49 and other["Transpose"] == 0
-    assert one["Add"] == 79 and other["Add"] < 60
-    assert one["Conv"] == 269 and other["Conv"] == 270  # the stem's first makes its halves apart
+    first_counter, second_counter = (
+        Counter(node.op_type for node in onnx.load(path).graph.node) for path in (published, written)
+    )
+    assert first_counter["Transpose"] == 49 and second_counter["Transpose"] == 0
+    assert first_counter["Add"] == 79 and second_counter["Add"] < 60
+    assert first_counter["Conv"] == 269 and second_counter["Conv"] == 270  # the stem's first makes its halves apart
 
 
 def test_picodet_is_the_published_network(data_dir, tmp_path):
@@ -85,10 +88,10 @@ def test_picodet_is_the_published_network(data_dir, tmp_path):
     write_onnx(Listed(network), ["scores", "boxes"], written, 320, 320)
     image = np.random.default_rng(0).normal(size=(1, 3, 20, 20)).astype(np.float32).repeat(16, 2).repeat(16, 3)
     scores, boxes = outputs(published, image, ["transpose_8.tmp_0", "concat_8.tmp_0"])
-    found, places = outputs(written, image)
+    found, positions = outputs(written, image)
     assert scores.max() > 0.1 and scores.std() > 0.005  # else agreement would say little
     np.testing.assert_allclose(found, scores, atol=1e-4)
-    np.testing.assert_allclose(places / 320, boxes / 320, atol=1e-4)
+    np.testing.assert_allclose(positions / 320, boxes / 320, atol=1e-4)
     groups = [one.i for node in onnx.load(written).graph.node for one in node.attribute if one.name == "group"]
     assert groups.count(32) == 4  # one for each head, where there were 5×5 convolutions to one channel
 
@@ -128,5 +131,5 @@ class Listed(nn.Module):
         self.detector = detector
 
     def forward(self, image):
-        found = self.detector(image)
-        return found.scores[:, None], found.boxes
+        detections = self.detector(image)
+        return detections.scores[:, None], detections.boxes

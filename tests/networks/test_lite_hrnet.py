@@ -57,7 +57,7 @@ def test_batch_norm_folded_into_convolutions_is_tinypose():
     """The two ways in which it is built are one network."""
     torch.manual_seed(0)
     folded, normed = tinypose(5).eval(), build("lite-hrnet-18-wider-naive", 5).eval()
-    weights = iter([one for one in folded.modules() if isinstance(one, torch.nn.Conv2d)])
+    weights = iter([module for module in folded.modules() if isinstance(module, torch.nn.Conv2d)])
     with torch.no_grad():
         for module in normed.modules():
             if isinstance(module, torch.nn.Conv2d):

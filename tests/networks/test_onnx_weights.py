@@ -80,9 +80,9 @@ def test_a_bias_of_the_file_is_taken(tmp_path):
         read_onnx_weights(path, network(bias=False))
 
 
-def _replace(at, kind):
+def _replace(index, kind):
     def change(nodes, _):
-        nodes[at].op_type = kind
+        nodes[index].op_type = kind
 
     return change
 

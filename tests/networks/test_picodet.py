@@ -22,25 +22,25 @@ def test_it_is_the_published_network(data_dir):
     coarse = np.random.default_rng(0).normal(size=(2, 3, 20, 20)).astype(np.float32)
     image = coarse.repeat(16, axis=2).repeat(16, axis=3)
     answers = [session.run(OUTPUTS, {"image": one[None]}) for one in image]
-    scores, boxes = (np.concatenate([answer[at] for answer in answers]) for at in (0, 1))
+    scores, boxes = (np.concatenate([answer[index] for answer in answers]) for index in (0, 1))
     with torch.inference_mode():
-        found = network(torch.from_numpy(image))
+        outputs = network(torch.from_numpy(image))
     assert scores.max() > 0.1 and scores.std() > 0.005  # else agreement would say little
-    np.testing.assert_allclose(found.scores.numpy(), scores[:, 0], atol=1e-4)
-    np.testing.assert_allclose(found.boxes.numpy() / 320, boxes / 320, atol=1e-4)
+    np.testing.assert_allclose(outputs.scores.numpy(), scores[:, 0], atol=1e-4)
+    np.testing.assert_allclose(outputs.boxes.numpy() / 320, boxes / 320, atol=1e-4)
 
 
 def test_any_size_and_finite_gradients():
     torch.manual_seed(0)
     network = PicoDet()
-    found = network(torch.randn(2, 3, 96, 160))
+    outputs = network(torch.randn(2, 3, 96, 160))
     cells = [-(-96 // stride) * -(-160 // stride) for stride in STRIDES]
-    assert found.scores.shape == (2, sum(cells)) and found.boxes.shape == (2, sum(cells), 4)
-    assert found.sides.shape == (2, sum(cells), 4, 8)
-    assert found.stride.tolist() == [float(s) for s, count in zip(STRIDES, cells, strict=True) for _ in range(count)]
-    assert found.middle[:2].tolist() == [[4.0, 4.0], [12.0, 4.0]] and found.middle[-1].tolist() == [160.0, 96.0]
-    assert (found.boxes[..., :2] <= found.middle).all() and (found.boxes[..., 2:] >= found.middle).all()
-    (found.scores.mean() + found.boxes.mean() / 100).backward()
+    assert outputs.scores.shape == (2, sum(cells)) and outputs.boxes.shape == (2, sum(cells), 4)
+    assert outputs.sides.shape == (2, sum(cells), 4, 8)
+    assert outputs.stride.tolist() == [float(s) for s, count in zip(STRIDES, cells, strict=True) for _ in range(count)]
+    assert outputs.middle[:2].tolist() == [[4.0, 4.0], [12.0, 4.0]] and outputs.middle[-1].tolist() == [160.0, 96.0]
+    assert (outputs.boxes[..., :2] <= outputs.middle).all() and (outputs.boxes[..., 2:] >= outputs.middle).all()
+    (outputs.scores.mean() + outputs.boxes.mean() / 100).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
 
@@ -52,10 +52,10 @@ def test_places_are_exact_in_mixed_precision(data_dir):
     with torch.inference_mode():
         expected = network(image)
         with torch.autocast("cpu", torch.bfloat16):
-            found = network(image)
-    assert {one.dtype for one in found} == {torch.float32}
-    torch.testing.assert_close(found.middle, expected.middle, atol=0, rtol=0)
-    middle = (found.boxes[..., :2] + found.boxes[..., 2:]).mean() / 2
+            outputs = network(image)
+    assert {one.dtype for one in outputs} == {torch.float32}
+    torch.testing.assert_close(outputs.middle, expected.middle, atol=0, rtol=0)
+    middle = (outputs.boxes[..., :2] + outputs.boxes[..., 2:]).mean() / 2
     assert abs(float(middle - (expected.boxes[..., :2] + expected.boxes[..., 2:]).mean() / 2)) < 1
 
 

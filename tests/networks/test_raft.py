@@ -33,7 +33,10 @@ def test_the_flow_is_torchvisions(weights: Path) -> None:
     from torchvision.models.optical_flow import Raft_Small_Weights
 
     raft = Raft(weights)
-    assert sum(one.numel() for one in raft.module.parameters()) == Raft_Small_Weights.DEFAULT.meta["num_params"]
+    assert (
+        sum(parameter.numel() for parameter in raft.module.parameters())
+        == Raft_Small_Weights.DEFAULT.meta["num_params"]
+    )
     last, now = _frames(128, 136)
     pair = (torch.from_numpy(one).permute(2, 0, 1)[None] for one in (last, now))
     pair = Raft_Small_Weights.DEFAULT.transforms()(*pair)

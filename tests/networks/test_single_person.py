@@ -176,8 +176,8 @@ def test_a_cascade_moves_joints_by_what_its_next_stage_finds():
         outputs = network(torch.rand(3, 3, 64, 64))
     one, two = outputs.extra["stages"]
     pairs = [("left_shoulder", "right_hip"), ("right_shoulder", "left_hip")]
-    at = [[LSP_14.keypoints.index(name) for name in pair] for pair in pairs]
-    diameter = torch.stack([(one[:, a] - one[:, b]).norm(dim=1) for a, b in at]).mean(dim=0)
+    indexes = [[LSP_14.keypoints.index(name) for name in pair] for pair in pairs]
+    diameter = torch.stack([(one[:, a] - one[:, b]).norm(dim=1) for a, b in indexes]).mean(dim=0)
     torch.testing.assert_close(two, one + 0.25 * 2.0 * diameter[:, None, None])  # N⁻¹ of ¼ of a box of σ · diam
     assert torch.equal(outputs.coordinates[..., :2], two)
     assert torch.equal(outputs.coordinates[..., 2], torch.ones(3, 14))

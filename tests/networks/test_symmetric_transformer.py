@@ -71,14 +71,14 @@ def test_affines_of_maps_are_those_of_their_crop():
     random = np.random.default_rng(0)
     theta = torch.from_numpy(random.normal(size=(3, 2, 3)))
     on_map = theta_for_maps(theta, (64, 48), (16, 12))
-    place = torch.from_numpy(random.uniform(0, 10, (3, 2)))  # map pixels
+    position = torch.from_numpy(random.uniform(0, 10, (3, 2)))  # map pixels
 
     def moved_to(affine, xy, size):
         half = (torch.tensor([size[1], size[0]]) - 1) / 2
         unit = xy / half - 1
         return ((affine[:, :, :2] @ unit[:, :, None])[..., 0] + affine[:, :, 2] + 1) * half
 
-    torch.testing.assert_close(moved_to(on_map, place, (16, 12)) * 4, moved_to(theta, place * 4, (64, 48)))
+    torch.testing.assert_close(moved_to(on_map, position, (16, 12)) * 4, moved_to(theta, position * 4, (64, 48)))
 
 
 @pytest.mark.parametrize("name", ["own", "resnet18"])

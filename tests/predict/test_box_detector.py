@@ -26,13 +26,13 @@ def detector(tmp_path):
 def test_photos_of_any_size(detector, width, height):
     pixel = max(width, height) / LONGEST  # photo pixels for one input pixel
     x, y = width * 0.57, height * 0.44
-    found = detector(photo_of_dots(width, height, (x, y, 250)))
-    assert len(found) == 1 and found.image_id.tolist() == [0] and 0.3 < found.score[0] <= 1
+    detections = detector(photo_of_dots(width, height, (x, y, 250)))
+    assert len(detections) == 1 and detections.image_id.tolist() == [0] and 0.3 < detections.score[0] <= 1
     expected = np.array([x, y, x, y]) + SIDES * [-pixel, -pixel, pixel, pixel]
     clipped = np.clip(expected, 0, [width, height, width, height])
-    assert np.abs(found.xyxy[0] - clipped).max() <= (STRIDE / 2 + 1) * pixel  # to the nearest cell's middle
+    assert np.abs(detections.xyxy[0] - clipped).max() <= (STRIDE / 2 + 1) * pixel  # to the nearest cell's middle
     inside = (expected[:2] > 5 * pixel) & (expected[2:] < np.array([width, height]) - 5 * pixel)
-    size, wanted = found.xyxy[0, 2:] - found.xyxy[0, :2], (SIDES[:2] + SIDES[2:]) * pixel
+    size, wanted = detections.xyxy[0, 2:] - detections.xyxy[0, :2], (SIDES[:2] + SIDES[2:]) * pixel
     np.testing.assert_allclose(size[inside], wanted[inside], rtol=1e-6)
 
 
@@ -41,10 +41,10 @@ def test_cells_are_read_exactly(detector):
     photo = np.zeros((LONGEST, LONGEST, 3), np.uint8)
     photo[120:128, 80:88, 0] = 204  # cell 15, 10
     photo[200:208, 240:248, 0] = 102
-    found = detector(photo)
-    np.testing.assert_allclose(found.score, [0.8, 0.4], atol=1e-6)
-    np.testing.assert_allclose(found.xyxy[0], [84 - 20, 124 - 30, 84 + 24, 124 + 36], atol=1e-4)
-    np.testing.assert_allclose(found.xyxy[1], [244 - 20, 204 - 30, 244 + 24, 204 + 36], atol=1e-4)
+    detections = detector(photo)
+    np.testing.assert_allclose(detections.score, [0.8, 0.4], atol=1e-6)
+    np.testing.assert_allclose(detections.xyxy[0], [84 - 20, 124 - 30, 84 + 24, 124 + 36], atol=1e-4)
+    np.testing.assert_allclose(detections.xyxy[1], [244 - 20, 204 - 30, 244 + 24, 204 + 36], atol=1e-4)
 
 
 def test_no_people_and_the_score_threshold(detector, tmp_path):
@@ -61,18 +61,18 @@ def test_no_people_and_the_score_threshold(detector, tmp_path):
 
 def test_a_folder_by_name(tmp_path):
     write_boxes(tmp_path / "detector", "model")
-    found = load_detector(str(tmp_path / "detector"))
-    assert isinstance(found, BoxDetector) and len(found(photo_of_dots(200, 100, (50, 50, 255)))) == 1
+    detector = load_detector(str(tmp_path / "detector"))
+    assert isinstance(detector, BoxDetector) and len(detector(photo_of_dots(200, 100, (50, 50, 255)))) == 1
     with pytest.raises(InputError, match="apply only to torchvision's detectors"):
         load_detector(str(tmp_path / "detector"), tmp_path / "weights.pth")
 
 
 def test_many_threads(detector):
-    photos = [photo_of_dots(200 + 20 * at, 150, (60 + 10 * at, 75, 250)) for at in range(8)]
+    photos = [photo_of_dots(200 + 20 * index, 150, (60 + 10 * index, 75, 250)) for index in range(8)]
     alone = [detector(photo).xyxy for photo in photos]
     with ThreadPoolExecutor(4) as threads:
-        for one, other in zip(alone, threads.map(detector, photos), strict=True):
-            np.testing.assert_array_equal(one, other.xyxy)
+        for first, second in zip(alone, threads.map(detector, photos), strict=True):
+            np.testing.assert_array_equal(first, second.xyxy)
 
 
 def test_as_a_predictors_detector(tmp_path):

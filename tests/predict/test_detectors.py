@@ -21,9 +21,9 @@ def test_by_name(tmp_path):
     np.testing.assert_array_equal(whole_photo(np.zeros((3, 5, 3), np.uint8)).xyxy, [[0, 0, 5, 3]])
     path = write_people(tmp_path)
     for name, scores in ((path, [0.9, 0.4]), (path.with_suffix(".json"), [0.9, 0.4])):
-        found = load_detector(str(name))
-        assert isinstance(found, PeopleDetector)
-        np.testing.assert_allclose(found(np.zeros((64, 64, 3), np.uint8)).score, scores)
+        detector = load_detector(str(name))
+        assert isinstance(detector, PeopleDetector)
+        np.testing.assert_allclose(detector(np.zeros((64, 64, 3), np.uint8)).score, scores)
     assert len(load_detector(str(path), min_score=0.0)(np.zeros((64, 64, 3), np.uint8))) == 3
 
 

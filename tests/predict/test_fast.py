@@ -65,11 +65,11 @@ def test_the_usual_detector_where_none_is_named(folder):
 @pytest.mark.usefixtures("folder")
 def test_its_costs_are_reported(tmp_path):
     cv2.imwrite(str(tmp_path / "1.png"), photo_of_dots(640, 400, (150, 200, 250), (480, 200, 120))[..., ::-1])
-    given = ["predict", str(tmp_path / "1.png"), "--out", str(tmp_path / "out"), "--no-draw"]
-    fast = CliRunner().invoke(app, [*given, "--fast"])
+    arguments = ["predict", str(tmp_path / "1.png"), "--out", str(tmp_path / "out"), "--no-draw"]
+    fast = CliRunner().invoke(app, [*arguments, "--fast"])
     assert fast.exit_code == 0, fast.output
     assert "trustpose: --fast: AP .50 instead of .55, photos a second 80" in fast.output and "1 person" in fast.output
-    usual = CliRunner().invoke(app, [*given, "--overwrite"])
+    usual = CliRunner().invoke(app, [*arguments, "--overwrite"])
     assert "--fast" not in usual.output and "2 people" in usual.output
 
 
@@ -80,9 +80,9 @@ def test_a_resumed_run_has_the_same_setting():
 
 
 def test_specs(folder):
-    read = ModelSpec.read(folder / "default")
-    assert read.fast == FastSetting("small", "rough", COSTS) and read.to_json()["fast"]["costs"] == COSTS
-    assert read.fast_folders() == (folder / "small", folder / "rough")
+    content = ModelSpec.read(folder / "default")
+    assert content.fast == FastSetting("small", "rough", COSTS) and content.to_json()["fast"]["costs"] == COSTS
+    assert content.fast_folders() == (folder / "small", folder / "rough")
     assert FastSetting("small").describe() == "costs not measured"
 
 

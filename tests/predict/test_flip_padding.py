@@ -24,8 +24,8 @@ def test_keypoints_stay_where_they_are(tmp_path):
         network = write_network(tmp_path / name, crop=CROP | further, codec="dark", skeleton=skeleton)
         found[name] = load(network, detector="whole", flip=True)(photo, boxes=boxes).xy
     for name in ("tighter", "wider"):
-        apart = np.linalg.norm(found[name] - found["same"], axis=2)
-        assert 0.01 < np.median(apart) < 1, name
+        distance = np.linalg.norm(found[name] - found["same"], axis=2)
+        assert 0.01 < np.median(distance) < 1, name
         assert abs(np.median(found[name] - found["same"])) < 0.1, name
         assert np.median(np.linalg.norm(found[name] - xy, axis=2)) < 3, name
 
@@ -33,11 +33,11 @@ def test_keypoints_stay_where_they_are(tmp_path):
 def test_a_second_crop_is_mirrored_as_it_is(tmp_path):
     photo, _, around = photo_of_people(2)
     boxes = Boxes(around, np.zeros(2, np.int64))
-    one, other = (
+    first, second = (
         load(write_network(tmp_path / name, crop=crop), detector="whole", flip=True, second_crop=1.5)
         for name, crop in (("one", CROP), ("other", CROP | {"flip_padding": 1.15}))
     )
-    np.testing.assert_array_equal(one(photo, boxes=boxes).xy, other(photo, boxes=boxes).xy)
+    np.testing.assert_array_equal(first(photo, boxes=boxes).xy, second(photo, boxes=boxes).xy)
 
 
 def test_trust_of_the_bundled_model_is_the_mean_of_both_views():
@@ -49,11 +49,13 @@ def test_trust_of_the_bundled_model_is_the_mean_of_both_views():
     padding = both.spec.flip_padding
     assert padding is not None and padding != both.spec.padding
     other.paddings = [padding]
-    found, first = (predictor(photo, boxes=Boxes(box, np.zeros(1, np.int64))) for predictor in (both, one))
+    first_poses, first = (predictor(photo, boxes=Boxes(box, np.zeros(1, np.int64))) for predictor in (both, one))
     second = other(np.ascontiguousarray(photo[:, ::-1]), boxes=Boxes(mirrored_box, np.zeros(1, np.int64)))
     swapped = second.quality[:, both.skeleton.flip_index]
-    np.testing.assert_allclose(found.quality, (first.quality + swapped) / 2, atol=0.02)  # half a pixel of rounding
-    np.testing.assert_allclose(found.pose_quality, (first.pose_quality + second.pose_quality) / 2, atol=0.02)
+    np.testing.assert_allclose(
+        first_poses.quality, (first.quality + swapped) / 2, atol=0.02
+    )  # half a pixel of rounding
+    np.testing.assert_allclose(first_poses.pose_quality, (first.pose_quality + second.pose_quality) / 2, atol=0.02)
 
 
 def test_there_and_back(tmp_path):

@@ -34,16 +34,16 @@ def test_a_loaded_predictor_works_in_a_fork(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     boxes = np.tile([[10.0, 10, 90, 110]], (20, 1)) + np.arange(20)[:, None]
     predictor = load(write_network(tmp_path), threads=2)
-    here, few = predictor(image, boxes), predictor(image, boxes[:1])  # the threads' own sessions, and the shared one
+    poses, few = predictor(image, boxes), predictor(image, boxes[:1])  # the threads' own sessions, and the shared one
     there, few_there = _in_a_fork(lambda: (predictor(image, boxes).xy, predictor(image, boxes[:1]).xy))
-    np.testing.assert_array_equal(there, here.xy)
+    np.testing.assert_array_equal(there, poses.xy)
     np.testing.assert_array_equal(few_there, few.xy)
 
 
 def test_made_once_in_each_process():
-    made = PerProcess(lambda: [os.getpid()])
-    assert made() is made() and made() == [os.getpid()]
-    assert _in_a_fork(made) != [os.getpid()]
+    per_process = PerProcess(lambda: [os.getpid()])
+    assert per_process() is per_process() and per_process() == [os.getpid()]
+    assert _in_a_fork(per_process) != [os.getpid()]
 
 
 def test_opencv_has_one_thread_in_a_fork_and_its_own_again_in_the_parent():

@@ -38,9 +38,9 @@ def test_every_form_of_the_boxes_of_one_image(predictor, case):
     for form in (*forms, boxes.astype(np.float32), boxes.astype(int), Boxes(boxes, np.zeros(2, np.int64))):
         np.testing.assert_array_equal(predictor(photo, form).xy, expected.xy)
     for form in (xywh, xywh.tolist(), [xywh]):
-        found = predictor(photo, form, box_format="xywh")
-        np.testing.assert_array_equal(found.xy, expected.xy)
-        np.testing.assert_array_equal(found.box, boxes)
+        poses = predictor(photo, form, box_format="xywh")
+        np.testing.assert_array_equal(poses.xy, expected.xy)
+        np.testing.assert_array_equal(poses.box, boxes)
     for nobody in ([], np.zeros((0, 4)), [[]]):
         assert len(predictor(photo, nobody)) == 0
 

@@ -43,11 +43,11 @@ def write_video(path: Path, frames: int = 4) -> Path:
     return path
 
 
-def assert_same(one, other):
-    assert len(one) and one.xy.std() > 1, "poses that depend on the pixels"
-    np.testing.assert_array_equal(one.xy, other.xy)
-    np.testing.assert_array_equal(one.score, other.score)
-    np.testing.assert_array_equal(one.image_id, other.image_id)
+def assert_same(first, second):
+    assert len(first) and first.xy.std() > 1, "poses that depend on the pixels"
+    np.testing.assert_array_equal(first.xy, second.xy)
+    np.testing.assert_array_equal(first.score, second.score)
+    np.testing.assert_array_equal(first.image_id, second.image_id)
 
 
 def test_every_form_of_one_photo(predictor, photo):
@@ -111,7 +111,7 @@ def test_folders_with_videos(predictor, photo):
         (folder / name).write_bytes(photo.read_bytes())
     poses = predictor(folder)
     assert poses.image_id.tolist() == [0, 1, 2, 3, 4]
-    names = [poses.photo(one).name for one in range(5)]
+    names = [poses.photo(index).name for index in range(5)]
     assert names == [str(photo), *(f"{folder / 'b.mp4'}, frame {number}" for number in range(4))]
     with Video(folder / "b.mp4") as video:
         for number, pixels in video.frames():
@@ -224,13 +224,13 @@ def test_tensors_that_are_no_images(predictor):
 
 
 def test_wrong_options(predictor, photo):
-    for given, message in (
+    for options, message in (
         ({"channels": "GBR"}, "channels: expected 'RGB' or 'BGR', got 'GBR'"),
         ({"box_format": "cxcywh"}, "box_format: expected 'xyxy' or 'xywh', got 'cxcywh'"),
         ({"frames": 0}, "frames: expected at least 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
-            predictor([photo], **given)
+            predictor([photo], **options)
 
 
 def test_a_broken_photo_among_others_is_reported_by_the_stream(predictor, photo):

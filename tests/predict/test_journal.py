@@ -136,8 +136,8 @@ def test_one_digit_that_changed_is_found(tmp_path):
     path = tmp_path / "journal"
     _write(path, {4: _poses(3), 9: _poses(2)})
     whole = path.read_bytes()
-    at = whole.index(b'"score"') + 13
-    path.write_bytes(whole[:at] + (b"1" if whole[at : at + 1] != b"1" else b"2") + whole[at + 1 :])
+    index = whole.index(b'"score"') + 13
+    path.write_bytes(whole[:index] + (b"1" if whole[index : index + 1] != b"1" else b"2") + whole[index + 1 :])
     with pytest.raises(InputError, match="journal: line 2 is damaged"):
         Journal(path, SETTINGS, is_resumed=True)
 
@@ -145,12 +145,12 @@ def test_one_digit_that_changed_is_found(tmp_path):
 def test_poses_of_another_kind_are_not_joined(tmp_path):
     path = tmp_path / "journal"
     _write(path, {4: _poses(2), 5: Poses(xy=np.zeros((0, 3, 2)))})
-    other = Poses(xy=np.zeros((1, 5, 2)))
+    poses = Poses(xy=np.zeros((1, 5, 2)))
     with (
         Journal(path, SETTINGS, is_resumed=True) as journal,
         pytest.raises(InputError, match="poses of a different kind"),
     ):
-        journal.add(6, other)
+        journal.add(6, poses)
     with path.open("ab") as file:
         file.write(_line(ENTRY))
     with pytest.raises(InputError, match="line 4 is damaged"):

@@ -53,10 +53,10 @@ def crops(data_dir: Path, specs: dict[str, ModelSpec]) -> np.ndarray:
 BOX = np.linspace(0.3, 0.9, 12).reshape(6, 2)
 
 
-def _close(one: Any, other: Any, most: float = 1e-5) -> None:
-    assert set(one.filled()) == set(other.filled()) >= {"quality", "visibility", "pose_quality"}
-    for name, value in one.filled().items():
-        np.testing.assert_allclose(value, other.filled()[name], atol=most, rtol=0)
+def _close(first: Any, second: Any, most: float = 1e-5) -> None:
+    assert set(first.filled()) == set(second.filled()) >= {"quality", "visibility", "pose_quality"}
+    for name, value in first.filled().items():
+        np.testing.assert_allclose(value, second.filled()[name], atol=most, rtol=0)
 
 
 def test_the_graph_equals_the_head_in_torch(specs: dict[str, ModelSpec], crops: np.ndarray) -> None:
@@ -80,10 +80,10 @@ def test_at_its_own_peaks_it_equals_the_graph_without_xy(
     outputs, expected = alone.with_trust(crops, BOX)
     peak = outputs.heatmaps[-1].reshape(6, 17, -1).argmax(axis=2)
     xy = np.stack([peak % 48, peak // 48], axis=2) + 0.3  # the nearest pixel counts
-    told = OnnxNetwork(specs["told"])
-    found = told.with_trust(crops, BOX, np.full((6, 17, 2), np.nan) if own == "NaN" else xy)
+    onnx_network = OnnxNetwork(specs["told"])
+    found = onnx_network.with_trust(crops, BOX, np.full((6, 17, 2), np.nan) if own == "NaN" else xy)
     _close(found[1], expected)
-    np.testing.assert_array_equal(found[0].heatmaps[-1], told(crops).heatmaps[-1])
+    np.testing.assert_array_equal(found[0].heatmaps[-1], onnx_network(crops).heatmaps[-1])
     assert not alone.reads_positions
 
 
@@ -106,12 +106,12 @@ def test_the_json_names_the_input_xy(specs: dict[str, ModelSpec], tmp_path: Path
 def test_wrong_positions_are_refused(
     specs: dict[str, ModelSpec], crops: np.ndarray, backend: str, device: str | None
 ) -> None:
-    told = open_runtime(specs["told"], backend=backend, device=device)
+    runtime = open_runtime(specs["told"], backend=backend, device=device)
     message = r"xy: this network's trust reads at given positions, .*\(B, K, 2\).*, got None"
     with pytest.raises(ValueError, match=message):
-        told.with_trust(crops, BOX)
+        runtime.with_trust(crops, BOX)
     with pytest.raises(ValueError, match=r"xy: expected \(6, 17, 2\), got \(6, 3, 2\)"):
-        told.with_trust(crops, BOX, np.zeros((6, 3, 2)))
+        runtime.with_trust(crops, BOX, np.zeros((6, 3, 2)))
     alone = OnnxNetwork(specs["alone"])
     with pytest.raises(ValueError, match="xy: this network's trust head reads at its own peaks only"):
         alone.with_trust(crops, BOX, np.zeros((6, 17, 2)))
@@ -127,10 +127,10 @@ def test_heads_that_read_whole_maps_are_not_exported_so(tmp_path: Path) -> None:
 
 def test_a_simcc_networks_head_takes_positions_in_bins(tmp_path: Path) -> None:
     """An ONNX network and a head joined: `save_trust_folder` compares the graph with the head in torch at places."""
-    prepared, made = Preparation(codec="simcc"), Provenance("rtmpose")
+    prepared, provenance = Preparation(codec="simcc"), Provenance("rtmpose")
     module = build_random(lambda: rtmpose("tiny", 17, height=64, width=64)).eval()
-    how: dict[str, Any] = {"prepared": prepared, "provenance": made, "height": 64, "width": 64}
-    source = save_model_folder(tmp_path / "network", module, network="rtmpose-t", skeleton=COCO_17, **how)
+    options: dict[str, Any] = {"prepared": prepared, "provenance": provenance, "height": 64, "width": 64}
+    source = save_model_folder(tmp_path / "network", module, network="rtmpose-t", skeleton=COCO_17, **options)
     maps = find_maps(source, ["backbone"])
     torch.manual_seed(0)
     head = new_head("keypoint-tokens", [one.shape for one in maps.values()], 17, tokens=256).eval()
@@ -175,7 +175,7 @@ def test_a_wrist_that_is_far_away_is_expected_to_be_wrong(
     xy = poses.xy.copy()
     height = poses.person_box()[0, 3] - poses.person_box()[0, 1]
     xy[0, LEFT_WRIST] += (0.0, -0.4 * height)
-    right, wrong = (predictor.judge(file, replace(poses, xy=places)) for places in (poses.xy, xy))
+    right, wrong = (predictor.judge(file, replace(poses, xy=positions)) for positions in (poses.xy, xy))
     assert right.quality is not None and wrong.quality is not None
     assert right.pose_quality is not None and wrong.pose_quality is not None and right.visibility is not None
     np.testing.assert_array_equal(wrong.xy, xy)
@@ -192,12 +192,12 @@ def test_both_backends_judge_alike_and_several_photos_keep_their_order(
     file, poses = photo
     predictors = [tp.load(specs["told"].onnx.parent, backend=name, device=at, flip=True) for name, at in BACKENDS]
     both = replace(Poses.concatenate([poses, poses]), image_id=np.array([1, 0] * len(poses)))
-    one, other = (predictor.judge([file, file], both) for predictor in predictors)
+    first, second = (predictor.judge([file, file], both) for predictor in predictors)
     alone = predictors[0].judge(file, poses)
     for name in ("quality", "visibility", "pose_quality"):
-        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-4)
+        np.testing.assert_allclose(getattr(first, name), getattr(second, name), atol=1e-4)
         twice = np.concatenate([getattr(alone, name)] * 2)
-        np.testing.assert_allclose(getattr(one, name), twice, atol=1e-5)
+        np.testing.assert_allclose(getattr(first, name), twice, atol=1e-5)
     assert len(predictors[0].judge(file, poses[np.zeros(0, np.int64)])) == 0
 
 
@@ -207,11 +207,11 @@ def test_its_own_poses_are_judged_as_they_were_predicted(
     """Except for peaks that are refined into the next pixel; and the graph with "xy" predicts the same as the one
     without."""
     file, poses = photo
-    told, alone = (tp.load(specs[name].onnx.parent) for name in ("told", "alone"))
-    found, plain = (predictor(file, boxes=poses.person_box()) for predictor in (told, alone))
-    np.testing.assert_allclose(found.xy, plain.xy, atol=1e-3)
-    np.testing.assert_allclose(found.quality, plain.quality, atol=1e-5)  # type: ignore[arg-type]
-    judged = told.judge(file, found)
+    first_loaded, alone = (tp.load(specs[name].onnx.parent) for name in ("told", "alone"))
+    first_poses, plain = (predictor(file, boxes=poses.person_box()) for predictor in (first_loaded, alone))
+    np.testing.assert_allclose(first_poses.xy, plain.xy, atol=1e-3)
+    np.testing.assert_allclose(first_poses.quality, plain.quality, atol=1e-5)  # type: ignore[arg-type]
+    judged = first_loaded.judge(file, first_poses)
     assert judged.quality is not None and plain.quality is not None
     assert np.abs(judged.quality - plain.quality).max() < 0.05
 
@@ -222,12 +222,12 @@ def test_refused_poses(specs: dict[str, ModelSpec], photo: tuple[Path, Poses], d
         tp.load(specs["alone"].onnx.parent).judge(file, poses)
     with pytest.raises(InputError, match="has no trust head that can read at given keypoints"):
         tp.load(data_dir / "networks" / "movenet-multipose.onnx").judge(file, poses)
-    told = tp.load(specs["told"].onnx.parent)
+    loaded = tp.load(specs["told"].onnx.parent)
     with pytest.raises(ValueError, match=r"poses: expected those of coco17, got 16 keypoints \(mpii16\)"):
-        told.judge(file, Poses(xy=np.zeros((1, 16, 2)), skeleton=MPII_16))
+        loaded.judge(file, Poses(xy=np.zeros((1, 16, 2)), skeleton=MPII_16))
     with pytest.raises(
         ValueError, match=r"poses\.image_id: expected numbers from 0 to 1, the images' positions in the list"
     ):
-        told.judge([file, file], poses)
+        loaded.judge([file, file], poses)
     with pytest.raises(InputError, match=r"none\.jpg: no such file"):
-        told.judge("none.jpg", poses)
+        loaded.judge("none.jpg", poses)

@@ -48,16 +48,16 @@ def command_line(photos: list[Path], model: str | Path, out: Path, *arguments: A
 def assert_same(poses: Poses, results: Path, image_ids: list[int]) -> None:
     """The rows of the file are the poses, bit for bit, and so is what they are ranked by."""
     assert len(poses)
-    read = read_results(results)
-    assert poses.image_id is not None and read.poses.image_id is not None
+    results_file = read_results(results)
+    assert poses.image_id is not None and results_file.poses.image_id is not None
     ids = np.array(image_ids)[poses.image_id]
-    np.testing.assert_array_equal(ids, read.poses.image_id)
-    np.testing.assert_array_equal(poses.ranking_score, read.score)
+    np.testing.assert_array_equal(ids, results_file.poses.image_id)
+    np.testing.assert_array_equal(poses.ranking_score, results_file.score)
     for name in ("xy", "score", "pose_score", "pose_quality", "quality", "visibility", "box_score"):
-        mine, theirs = getattr(poses, name), getattr(read.poses, name)
+        mine, theirs = getattr(poses, name), getattr(results_file.poses, name)
         np.testing.assert_array_equal(mine, theirs, err_msg=name)
-    assert poses.box is not None and read.poses.box is not None
-    np.testing.assert_array_equal(xywh_to_xyxy(xyxy_to_xywh(poses.box)), read.poses.box)
+    assert poses.box is not None and results_file.poses.box is not None
+    np.testing.assert_array_equal(xywh_to_xyxy(xyxy_to_xywh(poses.box)), results_file.poses.box)
 
 
 def dev_photos(data_dir: Path, count: int) -> list[Path]:
@@ -85,24 +85,24 @@ def test_a_network_with_boxes(data_dir, tmp_path, how):
         ("gt", boxes_from_truth(read_coco_truth(gt).truth)),
         ("boxes", boxes_from_detections(detections)),
     ):
-        found = boxes.of_images(np.array(ids))
-        placed = [replace(some, image_id=np.full(len(some), at)) for at, some in enumerate(found)]
+        images = boxes.of_images(np.array(ids))
+        placed = [replace(some, image_id=np.full(len(some), index)) for index, some in enumerate(images)]
         joined = Boxes(
             np.concatenate([some.xyxy for some in placed]),
             np.concatenate([some.image_id for some in placed]),
             None if boxes.score is None else np.concatenate([some.score for some in placed if some.score is not None]),
         )
-        given = {name: gt if name == "gt" else detections}
-        results = command_line(photos, model, tmp_path / name, **given, flip=True, **how)
+        options = {name: gt if name == "gt" else detections}
+        results = command_line(photos, model, tmp_path / name, **options, flip=True, **how)
         assert_same(predictor(photos, joined), results, ids)
 
 
 def test_a_network_without_boxes_gets_the_default_detector(data_dir, tmp_path):
     photos, model = dev_photos(data_dir, 2), data_dir / "networks" / "movenet-thunder.onnx"
     ids = [int(path.stem) for path in photos]
-    for given in ({}, {"detector": "default", "min_box_score": 0.5}, {"detector": "whole"}):
-        results = command_line(photos, model, tmp_path / str(len(given)), **given)
-        assert_same(tp.load(model, **given)(photos), results, ids)
+    for options in ({}, {"detector": "default", "min_box_score": 0.5}, {"detector": "whole"}):
+        results = command_line(photos, model, tmp_path / str(len(options)), **options)
+        assert_same(tp.load(model, **options)(photos), results, ids)
 
 
 @pytest.mark.parametrize("how", SUPPRESSIONS, ids=["none", "nms", "soft"])
@@ -127,11 +127,11 @@ def photos(tmp_path: Path) -> list[Path]:
 
 def test_tiny_networks(photos, tmp_path):
     people, boxes = write_people(tmp_path / "people"), write_network(tmp_path / "network")
-    for number, how in enumerate(({}, {"min_box_score": 0.3}, *SUPPRESSIONS[1:])):
-        results = command_line(photos, people, tmp_path / f"{number}-people", **how)
-        assert_same(tp.load(people, **how)(photos), results, [3, 4])
-        results = command_line(photos, boxes, tmp_path / f"{number}-boxes", "--detector", people, **how)
-        assert_same(tp.load(boxes, detector=people, **how)(photos), results, [3, 4])
+    for number, options in enumerate(({}, {"min_box_score": 0.3}, *SUPPRESSIONS[1:])):
+        results = command_line(photos, people, tmp_path / f"{number}-people", **options)
+        assert_same(tp.load(people, **options)(photos), results, [3, 4])
+        results = command_line(photos, boxes, tmp_path / f"{number}-boxes", "--detector", people, **options)
+        assert_same(tp.load(boxes, detector=people, **options)(photos), results, [3, 4])
 
 
 class MadeUp:
@@ -164,10 +164,10 @@ def test_an_adapter(photos, tmp_path, monkeypatch):
     finder = write_people(tmp_path / "finder")
     monkeypatch.setitem(adapters.ADAPTERS, "madeup", MadeUpAdapter(*[""] * 6))
     for people in ("photo", "boxes", "either"):
-        for number, how in enumerate(({}, {"min_box_score": 0.3}, *SUPPRESSIONS[1:])):
-            given = {} if people == "photo" else {"detector": finder}
-            results = command_line(photos, f"madeup:{people}", tmp_path / f"{people}{number}", **how, **given)
-            assert_same(tp.load(f"madeup:{people}", **how, **given)(photos), results, [3, 4])
+        for number, options in enumerate(({}, {"min_box_score": 0.3}, *SUPPRESSIONS[1:])):
+            settings = {} if people == "photo" else {"detector": finder}
+            results = command_line(photos, f"madeup:{people}", tmp_path / f"{people}{number}", **options, **settings)
+            assert_same(tp.load(f"madeup:{people}", **options, **settings)(photos), results, [3, 4])
 
 
 def test_a_run_in_python_writes_what_the_command_line_writes(photos, tmp_path):
@@ -211,8 +211,8 @@ def test_a_models_own_suppression_is_for_a_detectors_boxes(tmp_path):
     boxes."""
     model = write_network(tmp_path)
     json_file = model.with_suffix(".json")
-    own = {"method": "soft-oks-nms", "threshold": 0.5, "area": "crop"}
-    json_file.write_text(json.dumps(json.loads(json_file.read_text()) | {"suppression": own}))
+    options = {"method": "soft-oks-nms", "threshold": 0.5, "area": "crop"}
+    json_file.write_text(json.dumps(json.loads(json_file.read_text()) | {"suppression": options}))
     photo, _, boxes = photo_of_people(1)
     twice = np.concatenate([boxes, boxes + 2])
     scored = Boxes(twice, np.zeros(2, np.int64), np.array([0.9, 0.8]))
@@ -220,12 +220,12 @@ def test_a_models_own_suppression_is_for_a_detectors_boxes(tmp_path):
     assert plain.suppressed_score is None and lowered.suppressed_score is not None
     assert lowered.suppressed_score[0] == plain.ranking_score[0]
     assert lowered.suppressed_score[1] < 0.9 * plain.ranking_score[1]
-    asked = {"suppression": own["method"], "suppression_threshold": own["threshold"]}
+    settings = {"suppression": options["method"], "suppression_threshold": options["threshold"]}
     np.testing.assert_array_equal(
-        tp.load(model, **asked)(photo, boxes=scored).suppressed_score, lowered.suppressed_score
+        tp.load(model, **settings)(photo, boxes=scored).suppressed_score, lowered.suppressed_score
     )
     assert tp.load(model)(photo, boxes=twice).suppressed_score is None
     for field, value in (("method", "nms"), ("threshold", -1), ("area", "foot"), ("sigma", 1)):
-        json_file.write_text(json.dumps(json.loads(json_file.read_text()) | {"suppression": own | {field: value}}))
+        json_file.write_text(json.dumps(json.loads(json_file.read_text()) | {"suppression": options | {field: value}}))
         with pytest.raises(tp.InputError, match=f"suppression.{field}"):
             tp.load(model)

@@ -22,14 +22,14 @@ def hands(tmp_path_factory) -> Predictor:
 
 def _body(**moved: tuple[float, float]) -> Poses:
     """One COCO person of 400 × 400 pixels who holds both arms out."""
-    places = {
+    positions = {
         **{"left_shoulder": (240, 150), "left_elbow": (300, 150), "left_wrist": (340, 150)},
         **{"right_shoulder": (160, 150), "right_elbow": (100, 150), "right_wrist": (60, 150)},
         **{"nose": (200, 100), "left_eye": (215, 85), "right_eye": (185, 85), "left_ear": (230, 90)},
         "right_ear": (170, 90),
     } | moved
-    xy = np.array([[places.get(name, (0, 0)) for name in COCO_17.keypoints]], float)
-    missing = np.array([[name not in places for name in COCO_17.keypoints]])
+    xy = np.array([[positions.get(name, (0, 0)) for name in COCO_17.keypoints]], float)
+    missing = np.array([[name not in positions for name in COCO_17.keypoints]])
     return Poses(xy, score=np.ones((1, 17)), missing=missing, track_id=np.array([4]), skeleton=COCO_17)
 
 
@@ -71,18 +71,18 @@ def test_hands_are_where_their_pixels_are(hands):
     bodies = Poses(**{**vars(bodies), "image_id": np.array([1, 1, 0]), "track_id": np.array([7, 8, 9])})
     found = predict_parts(hands, list(photos), bodies)
     assert list(found) == ["left_hand", "right_hand"]
-    for at, (part, people) in enumerate(zip(found.values(), ([2, 0, 1], [2, 0]), strict=True)):
+    for index, (part, people) in enumerate(zip(found.values(), ([2, 0, 1], [2, 0]), strict=True)):
         person, poses = part  # the second person's right hand is outside the photo
         assert person.tolist() == people and poses.skeleton is not None and poses.skeleton.name == "hand21"
         assert poses.image_id is not None and poses.track_id is not None and poses.box is not None
         assert (
             poses.image_id.tolist() == [0, 1, 1][: len(people)] and poses.track_id.tolist() == [9, 7, 8][: len(people)]
         )
-        expected = dots[poses.image_id, at]
+        expected = dots[poses.image_id, index]
         np.testing.assert_allclose(
             poses.xy, np.broadcast_to(expected[:, None], poses.xy.shape), atol=2.6
         )  # half a cell
-        boxes = part_boxes(bodies)[["left_hand", "right_hand"][at]][person]
+        boxes = part_boxes(bodies)[["left_hand", "right_hand"][index]][person]
         np.testing.assert_allclose(poses.box, boxes)
         np.testing.assert_allclose(poses.score[:, 20] / poses.score[:, 0], 1.2, rtol=1e-5)
 

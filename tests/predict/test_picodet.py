@@ -34,22 +34,22 @@ def plain(session, pixels, min_score, most_overlap=0.6):
     scores, boxes = session.run(
         ["transpose_8.tmp_0", "concat_8.tmp_0"], {"image": image.transpose(2, 0, 1)[None].astype(np.float32)}
     )
-    left = [at for at in np.argsort(-scores[0, 0], kind="stable") if scores[0, 0, at] >= min_score]
-    kept = []
+    left = [index for index in np.argsort(-scores[0, 0], kind="stable") if scores[0, 0, index] >= min_score]
+    bests = []
     while left:
         best, *left = left
-        kept.append(best)
+        bests.append(best)
         x0, y0, x1, y1 = boxes[0, best].astype(np.float64)
         others = []
-        for at in left:
-            u0, v0, u1, v1 = boxes[0, at].astype(np.float64)
+        for index in left:
+            u0, v0, u1, v1 = boxes[0, index].astype(np.float64)
             common = max(0, min(x1, u1) - max(x0, u0)) * max(0, min(y1, v1) - max(y0, v0))
             if common / ((x1 - x0) * (y1 - y0) + (u1 - u0) * (v1 - v0) - common) <= most_overlap:
-                others.append(at)
+                others.append(index)
         left = others
     height, width = pixels.shape[:2]
-    box = boxes[0, kept] * [width / 320, height / 320, width / 320, height / 320]
-    return np.clip(box, 0, [width, height, width, height]), scores[0, 0, kept]
+    box = boxes[0, bests] * [width / 320, height / 320, width / 320, height / 320]
+    return np.clip(box, 0, [width, height, width, height]), scores[0, 0, bests]
 
 
 def test_its_boxes_are_paddledetections(picodet, data_dir):
@@ -57,10 +57,10 @@ def test_its_boxes_are_paddledetections(picodet, data_dir):
     for path in sorted((data_dir / "coco" / "dev").glob("*.jpg"))[:3]:
         pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
         box, score = plain(session, pixels, 0.15)
-        found = detector(pixels)
-        assert len(box) and found.score is not None
-        np.testing.assert_allclose(found.score, score, atol=1e-5)
-        np.testing.assert_allclose(found.xyxy, box, atol=0.01)  # photo pixels
+        detections = detector(pixels)
+        assert len(box) and detections.score is not None
+        np.testing.assert_allclose(detections.score, score, atol=1e-5)
+        np.testing.assert_allclose(detections.xyxy, box, atol=0.01)  # photo pixels
 
 
 def test_photos_of_any_size(picodet, data_dir):
@@ -71,9 +71,9 @@ def test_photos_of_any_size(picodet, data_dir):
     assert isinstance(detector, BoxDetector) and len(whole) and detector.min_score == 0.5
     height, width = pixels.shape[:2]
     for wide, high in ((3 * width, 3 * height), (width, 2 * height), (5 * width, 6 * height)):
-        found = detector(cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_CUBIC))
-        assert len(found) == len(whole)
-        back = found.xyxy / [wide / width, high / height, wide / width, high / height]
+        detections = detector(cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_CUBIC))
+        assert len(detections) == len(whole)
+        back = detections.xyxy / [wide / width, high / height, wide / width, high / height]
         np.testing.assert_allclose(back[0], whole.xyxy[0], atol=0.03 * max(width, height))
     tiny = detector(np.zeros((1, 1, 3), np.uint8)).xyxy
     assert tiny.shape[1:] == (4,) and tiny.min(initial=0) >= 0 and tiny.max(initial=0) <= 1

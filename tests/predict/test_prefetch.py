@@ -22,9 +22,9 @@ def test_order_and_window():
         return item * item
 
     with ThreadPoolExecutor(4) as pool:
-        for at, result in enumerate(prefetch(pool, work, items(), 5)):
-            assert result == at * at
-            assert len(drawn) <= at + 5
+        for index, result in enumerate(prefetch(pool, work, items(), 5)):
+            assert result == index * index
+            assert len(drawn) <= index + 5
             finished.set()
     assert drawn == list(range(20)) and finished.is_set()
 
@@ -35,13 +35,13 @@ def test_an_error_comes_in_its_turn():
             raise OSError("third")
         return item
 
-    taken = []
+    results = []
     with ThreadPoolExecutor(2) as pool, pytest.raises(OSError, match="third"):
-        taken.extend(prefetch(pool, work, range(100), 4))
+        results.extend(prefetch(pool, work, range(100), 4))
     with ThreadPoolExecutor(2) as pool, pytest.raises(OSError, match="third"):
         for result in prefetch(pool, work, range(100), 4):
-            taken.append(result)
-    assert taken[-2:] == [0, 1]
+            results.append(result)
+    assert results[-2:] == [0, 1]
 
 
 def test_nothing_to_do():

@@ -76,8 +76,8 @@ def test_the_bundled_model_leaves_out_who_is_hardly_there(photo: Path) -> None:
 def test_presence_is_for_detected_boxes_alone(photo: Path) -> None:
     predictor = tp.load("default", min_presence=0)
     box = predictor(photo).box[:2]
-    given = predictor(photo, boxes=box)
+    poses = predictor(photo, boxes=box)
     detected = predictor(photo, boxes=Boxes(box, np.zeros(len(box), np.int64), np.full(len(box), 0.6)))
-    assert given.presence is None
+    assert poses.presence is None
     assert ((detected.presence > 0) & (detected.presence < 1)).all()
-    np.testing.assert_array_equal(given.xy, detected.xy)
+    np.testing.assert_array_equal(poses.xy, detected.xy)

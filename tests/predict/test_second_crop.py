@@ -21,15 +21,15 @@ def test_means_of_what_two_predictors_give(tmp_path):
         for padding in (1.25, 1.5)
     )
     both = load(tmp_path / "1.25" / "colours.onnx", detector="whole", second_crop=1.5, batch_size=4, flip=False)
-    first, second, found = (predictor(path, boxes=boxes) for predictor in (one, other, both))
+    first, second, third_poses = (predictor(path, boxes=boxes) for predictor in (one, other, both))
     near = np.linalg.norm(first.xy - second.xy, axis=2) < 320 * 1.25 / 64  # dots between the pixels of one are missed
     assert np.abs(first.xy - second.xy)[near].max() > 0.1 and 0.5 < near.mean() < 1
-    np.testing.assert_allclose(found.xy[near], (first.xy + second.xy)[near] / 2, atol=1e-6)
+    np.testing.assert_allclose(third_poses.xy[near], (first.xy + second.xy)[near] / 2, atol=1e-6)
     higher = np.where((first.score >= second.score)[..., None], first.xy, second.xy)
-    np.testing.assert_array_equal(found.xy[~near], higher[~near])
-    np.testing.assert_allclose(found.score, (first.score + second.score) / 2, atol=1e-6)
-    np.testing.assert_allclose(found.pose_score, found.score.mean(axis=1))
-    np.testing.assert_array_equal(found.box, around)
+    np.testing.assert_array_equal(third_poses.xy[~near], higher[~near])
+    np.testing.assert_allclose(third_poses.score, (first.score + second.score) / 2, atol=1e-6)
+    np.testing.assert_allclose(third_poses.pose_score, third_poses.score.mean(axis=1))
+    np.testing.assert_array_equal(third_poses.box, around)
     assert len(both(path, boxes=Boxes(np.empty((0, 4)), np.empty(0, np.int64)))) == 0
 
 
@@ -52,11 +52,11 @@ def test_trust_of_the_bundled_model_is_the_mean_of_both_crops():
     boxes = Boxes(np.array([[20.0, 10, 120, 180]]), np.zeros(1, np.int64))
     both, one, other = load("default", second_crop=1.15), load("default"), load("default")
     other.paddings = [1.15]
-    first, second, found = (predictor(photo, boxes=boxes) for predictor in (one, other, both))
+    first, second, third_poses = (predictor(photo, boxes=boxes) for predictor in (one, other, both))
     for name in ("quality", "visibility", "pose_quality"):
         given, further = getattr(first, name), getattr(second, name)
         assert np.abs(given - further).max() > 1e-4, name
-        np.testing.assert_allclose(getattr(found, name), (given + further) / 2, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(getattr(third_poses, name), (given + further) / 2, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("padding", [0.4, 5.1, float("nan")])

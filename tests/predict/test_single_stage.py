@@ -63,7 +63,7 @@ def test_places_in_the_photo(tmp_path, side):
 def test_photos_and_files_and_a_lowest_score(tmp_path):
     predictor = load(write_people(tmp_path), min_box_score=0.0)
     assert isinstance(predictor, SingleStagePredictor)
-    paths = [tmp_path / f"{at}.png" for at in range(3)]
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
     for path in paths:
         cv2.imwrite(str(path), np.zeros((64, 64, 3), np.uint8))
     poses = predictor(paths)
@@ -72,7 +72,7 @@ def test_photos_and_files_and_a_lowest_score(tmp_path):
     predictor.min_score = 0.3
     assert len(predictor(paths[0])) == 2 and len(predictor([])) == 0
     paths[1].write_bytes(b"none")
-    first, second, third = predictor.stream([Image(path, image_id=at) for at, path in enumerate(paths)])
+    first, second, third = predictor.stream([Image(path, image_id=index) for index, path in enumerate(paths)])
     assert len(first.poses) == len(third.poses) == 2 and len(second.poses) == 0 and "1.png" in str(second.error)
     with pytest.raises(InputError, match=r"1\.png"):
         predictor(paths)
@@ -89,9 +89,9 @@ def test_as_a_detector(tmp_path):
     photo, _, _ = photo_of_people(1)
     height, width = photo.shape[:2]
     boxes = PeopleDetector(network)(photo)
-    found = network(photo).box
-    np.testing.assert_array_equal(boxes.xyxy[0], found[0])
-    np.testing.assert_allclose(boxes.xyxy[1], [found[1, 0], 0, width, found[1, 3]])
+    box = network(photo).box
+    np.testing.assert_array_equal(boxes.xyxy[0], box[0])
+    np.testing.assert_allclose(boxes.xyxy[1], [box[1, 0], 0, width, box[1, 3]])
     assert len(boxes) == 2 and boxes.xyxy[:, 3].max() <= height
     assert len(PeopleDetector(network, 0.5)(photo)) == 1
     predictor = load(write_network(tmp_path / "top"), detector=PeopleDetector(network))
@@ -128,15 +128,15 @@ def test_misfits_are_named(tmp_path):
 def _dev(data_dir, count):
     truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     photos = [
-        Image(data_dir / "coco" / "dev" / truth.images.file_name[at], image_id=int(truth.images.id[at]))
-        for at in range(count)
+        Image(data_dir / "coco" / "dev" / truth.images.file_name[index], image_id=int(truth.images.id[index]))
+        for index in range(count)
     ]
     people = truth.truth[np.flatnonzero(np.isin(truth.truth.image_id, truth.images.id[:count]))]
     return photos, people, truth.skeleton.sigmas
 
 
 def _average_precision(predictor, photos, people, sigmas):
-    poses = Poses.concatenate([one.poses for one in predictor.stream(photos) if len(one.poses)])
+    poses = Poses.concatenate([poses.poses for poses in predictor.stream(photos) if len(poses.poses)])
     return poses, evaluate(poses, people, poses.box_score, sigmas=sigmas, area="file").summary().AP
 
 

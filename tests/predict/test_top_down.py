@@ -30,10 +30,10 @@ def _photos(tmp_path, counts):
     """Photos with that many people, as files, with their truth."""
     paths, xy, boxes = [], [], []
     for seed, count in enumerate(counts):
-        photo, places, around = photo_of_people(count, seed)
+        photo, positions, around = photo_of_people(count, seed)
         paths.append(tmp_path / f"{seed}.png")
         cv2.imwrite(str(paths[-1]), photo[..., ::-1])
-        xy.append(places)
+        xy.append(positions)
         boxes.append(around)
     return paths, xy, boxes
 
@@ -123,14 +123,14 @@ def test_photos_without_people_do_not_delay_others(predictor):
     drawn = []
 
     def photos():
-        for at in range(300):
-            drawn.append(at)
-            some = boxes if at == 0 else np.zeros((0, 4))
-            yield Image(photo, Boxes(some, np.full(len(some), at)), at)
+        for index in range(300):
+            drawn.append(index)
+            some = boxes if index == 0 else np.zeros((0, 4))
+            yield Image(photo, Boxes(some, np.full(len(some), index)), index)
 
-    for at, prediction in enumerate(predictor.stream(photos())):
-        assert prediction.photo.image_id == at and len(prediction.poses) == (at == 0)
-        assert len(drawn) < at + 200
+    for index, prediction in enumerate(predictor.stream(photos())):
+        assert prediction.photo.image_id == index and len(prediction.poses) == (index == 0)
+        assert len(drawn) < index + 200
 
 
 def test_a_broken_photo_does_not_stop_the_others(tmp_path, predictor):
@@ -169,8 +169,8 @@ def _photos_of_dev(data_dir):
     truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     boxes = boxes_from_truth(truth.truth).of_images(truth.images.id)
     return [
-        Image(data_dir / "coco" / "dev" / name, some, int(image_id), (int(width), int(height)))
-        for name, some, image_id, width, height in zip(
+        Image(data_dir / "coco" / "dev" / name, box, int(image_id), (int(width), int(height)))
+        for name, box, image_id, width, height in zip(
             truth.images.file_name, boxes, truth.images.id, truth.images.width, truth.images.height, strict=True
         )
     ]
@@ -204,7 +204,7 @@ def simplepose_on_dev(data_dir):
     for start in range(0, len(photos), 40):
         runtime.answers.clear()  # all crops' heatmaps would be 0.1 GB
         for name, predictor in predictors.items():
-            found[name] += [one.poses for one in predictor.stream(photos[start : start + 40]) if len(one.poses)]
+            found[name] += [poses.poses for poses in predictor.stream(photos[start : start + 40]) if len(poses.poses)]
     people = sum(len(poses) for poses in found["plain"])
     assert runtime.crops == 2 * people, "each crop once, and its mirror image"
     return {name: Poses.concatenate(poses) for name, poses in found.items()}
@@ -259,8 +259,10 @@ def test_finer_decodings_beat_the_published_result_on_dev(data_dir, simplepose_o
 def test_other_published_results(data_dir, simplepose_on_dev):
     _compare(simplepose_on_dev["flip"], data_dir / "results" / "simplepose_flip.dev.json")
     predictor = load(data_dir / "networks" / "movenet-thunder.onnx")
-    found = [one.poses for one in predictor.stream(_photos_of_dev(data_dir)[:20]) if len(one.poses)]
-    _compare(Poses.concatenate(found), data_dir / "results" / "movenet-thunder.dev.json")
+    poses = [
+        prediction.poses for prediction in predictor.stream(_photos_of_dev(data_dir)[:20]) if len(prediction.poses)
+    ]
+    _compare(Poses.concatenate(poses), data_dir / "results" / "movenet-thunder.dev.json")
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,10 @@ def test_a_missed_person_is_carried_until_the_score_has_faded() -> None:
 def test_what_has_no_score_or_place_is_not_carried() -> None:
     plain = Boxes(AROUND, np.zeros(2, np.int64))
     assert joined(plain, LAST, 0) is plain
-    one = _boxes(AROUND[0], score=[0.5])
-    assert joined(one, None, 0) is one and joined(one, replace(LAST, box_score=None), 0) is one
+    boxes = _boxes(AROUND[0], score=[0.5])
+    assert joined(boxes, None, 0) is boxes and joined(boxes, replace(LAST, box_score=None), 0) is boxes
     nowhere = replace(LAST, missing=np.ones((2, 17), bool))
-    assert len(joined(one, nowhere, 0)) == 1
+    assert len(joined(boxes, nowhere, 0)) == 1
 
 
 def test_boxes_end_at_the_frame() -> None:
@@ -61,8 +61,10 @@ def frames(tmp_path):
     and the last two."""
     write_network(tmp_path)
     photo, _, boxes = photo_of_people(2)
-    moved = [cv2.warpAffine(photo, np.array([[1.0, 0, 6 * at], [0, 1, 0]]), photo.shape[1::-1]) for at in range(8)]
-    by_pixels = {one.tobytes(): at for at, one in enumerate(moved)}
+    moved = [
+        cv2.warpAffine(photo, np.array([[1.0, 0, 6 * index], [0, 1, 0]]), photo.shape[1::-1]) for index in range(8)
+    ]
+    by_pixels = {one.tobytes(): index for index, one in enumerate(moved)}
 
     def detector(pixels: np.ndarray) -> Boxes:
         at = by_pixels[pixels.tobytes()]
@@ -71,7 +73,7 @@ def frames(tmp_path):
         return Boxes(rows.astype(float), np.zeros(seen, np.int64), np.full(seen, 0.99))
 
     predictor = load(tmp_path / "colours.onnx", detector=detector)
-    return predictor, [Image(pixels, image_id=at) for at, pixels in enumerate(moved)]
+    return predictor, [Image(pixels, image_id=index) for index, pixels in enumerate(moved)]
 
 
 def _tracked(predictor, photos, **options) -> list[Poses]:
@@ -86,10 +88,10 @@ def test_people_are_followed_where_the_detector_misses_them(frames) -> None:
     followed = _tracked(predictor, photos, flow=True)
     assert [len(one) for one in followed] == [2] * 8
     assert all(set(one.track_id.tolist()) == {1, 2} for one in followed)
-    for at in range(3, 6):  # they stand still in the photo
-        order = np.argsort(followed[at].track_id)
+    for index in range(3, 6):  # they stand still in the photo
+        order = np.argsort(followed[index].track_id)
         first = np.argsort(followed[0].track_id)
-        off = followed[at].xy[order] - followed[0].xy[first] - np.array([6 * at, 0])
+        off = followed[index].xy[order] - followed[0].xy[first] - np.array([6 * index, 0])
         assert np.median(np.abs(off)) < 4
     np.testing.assert_allclose(followed[5].box_score, 0.99 * 0.9**3)
 
@@ -97,13 +99,13 @@ def test_people_are_followed_where_the_detector_misses_them(frames) -> None:
 def test_known_frames_give_the_same_ids(frames) -> None:
     predictor, photos = frames
     whole = _tracked(predictor, photos, flow=True)
-    known = {at: replace(whole[at], skeleton=None) for at in range(4)}
+    known = {index: replace(whole[index], skeleton=None) for index in range(4)}
     blank = Boxes(np.zeros((0, 4)), np.zeros(0, np.int64))
-    again = [replace(one, boxes=blank) if at in known else one for at, one in enumerate(photos)]
+    again = [replace(photo, boxes=blank) if index in known else photo for index, photo in enumerate(photos)]
     resumed = _tracked(predictor, again, flow=True, earlier_poses=known)
-    for one, other in zip(whole, resumed, strict=True):
-        np.testing.assert_array_equal(one.track_id, other.track_id)
-        np.testing.assert_array_equal(one.xy, other.xy)
+    for first, second in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(first.track_id, second.track_id)
+        np.testing.assert_array_equal(first.xy, second.xy)
 
 
 def test_without_sigmas_boxes_are_compared(frames) -> None:

@@ -34,12 +34,12 @@ def test_the_skeleton_is_coco_wholebody_without_feet():
     whole = with_parts(COCO_17, hands=True, face=FACE_68)
     feet = COCO_WHOLEBODY_133.keypoints[17:23]
     assert whole.keypoints == tuple(name for name in COCO_WHOLEBODY_133.keypoints if name not in feet)
-    at = whole.index_in(COCO_WHOLEBODY_133, missing="mark")
-    there = at >= 0
-    np.testing.assert_array_equal(whole.sigmas[at[there]], COCO_WHOLEBODY_133.sigmas[there])
-    for one, other in ((whole, COCO_WHOLEBODY_133), (COCO_WHOLEBODY_133, whole)):
-        mirrored = {(one.keypoints[left], one.keypoints[right]) for left, right in one.flip_pairs}
-        known = {(other.keypoints[left], other.keypoints[right]) for left, right in other.flip_pairs}
+    index = whole.index_in(COCO_WHOLEBODY_133, missing="mark")
+    mask = index >= 0
+    np.testing.assert_array_equal(whole.sigmas[index[mask]], COCO_WHOLEBODY_133.sigmas[mask])
+    for first, second in ((whole, COCO_WHOLEBODY_133), (COCO_WHOLEBODY_133, whole)):
+        mirrored = {(first.keypoints[left], first.keypoints[right]) for left, right in first.flip_pairs}
+        known = {(second.keypoints[left], second.keypoints[right]) for left, right in second.flip_pairs}
         assert {pair for pair in mirrored if not {*pair} & {*feet}} <= known
     assert whole.parts == (("face_kpts", 68), ("lefthand_kpts", 21), ("righthand_kpts", 21)) and whole.body_count == 17
     assert not with_parts(COCO_17, face=FACE_70).has_sigmas and len(with_parts(LSP_14, hands=True)) == 56
@@ -101,8 +101,8 @@ def test_command_line(models, photo, tmp_path):
     assert CliRunner().invoke(app, [*command, "--format", "csv", "--tidy", "--no-draw"]).exit_code == 0
     with (tmp_path / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [one["name"] for one in rows] == list(found.skeleton.keypoints)
-    np.testing.assert_allclose([float(one["x"]) for one in rows], found.xy[0, :, 0])
+    assert [row["name"] for row in rows] == list(found.skeleton.keypoints)
+    np.testing.assert_allclose([float(row["x"]) for row in rows], found.xy[0, :, 0])
 
 
 def test_tracks_are_the_bodys(models, photo, tmp_path):

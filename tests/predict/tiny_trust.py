@@ -38,12 +38,12 @@ def weights() -> dict[str, np.ndarray]:
     """The network's weights, by name."""
     random = np.random.default_rng(0)
     made: dict[str, np.ndarray] = {}
-    for at, (inputs, outputs, side, _, active) in enumerate([*_LAYERS, _LAST]):
-        shape = (inputs, outputs, side, side) if at == _TURNED else (outputs, inputs, side, side)
-        made[f"w{at}"] = random.normal(size=shape) / np.sqrt(inputs * (1 if at == _TURNED else side * side))
+    for index, (inputs, outputs, side, _, active) in enumerate([*_LAYERS, _LAST]):
+        shape = (inputs, outputs, side, side) if index == _TURNED else (outputs, inputs, side, side)
+        made[f"w{index}"] = random.normal(size=shape) / np.sqrt(inputs * (1 if index == _TURNED else side * side))
         if active:
             for name, low in (("scale", 0.5), ("shift", -0.5), ("mean", -0.5), ("variance", 0.5)):
-                made[f"{name}{at}"] = random.uniform(low, low + 1, outputs)
+                made[f"{name}{index}"] = random.uniform(low, low + 1, outputs)
     return {name: value.astype(np.float32) for name, value in made.items()}
 
 
@@ -51,11 +51,13 @@ def in_torch(image: Tensor) -> dict[str, Tensor]:
     """What the network gives for normalised crops (B, 3, H, W): "heatmaps", "features" and "backbone"."""
     known = {name: torch.from_numpy(value) for name, value in weights().items()}
     maps, x = {}, image
-    for at, (_, _, _, stride, active) in enumerate(_LAYERS):
-        x = (F.conv_transpose2d if at == _TURNED else F.conv2d)(x, known[f"w{at}"], stride=stride)
-        x = F.batch_norm(x, known[f"mean{at}"], known[f"variance{at}"], known[f"scale{at}"], known[f"shift{at}"])
+    for index, (_, _, _, stride, active) in enumerate(_LAYERS):
+        x = (F.conv_transpose2d if index == _TURNED else F.conv2d)(x, known[f"w{index}"], stride=stride)
+        x = F.batch_norm(
+            x, known[f"mean{index}"], known[f"variance{index}"], known[f"scale{index}"], known[f"shift{index}"]
+        )
         x = x.clamp(0, 6) if active == "Clip" else x.relu()
-        maps[f"active{at}"] = x
+        maps[f"active{index}"] = x
     heatmaps = F.conv2d(x, known[f"w{len(_LAYERS)}"])
     return {"heatmaps": heatmaps, "features": maps[FEATURES], "backbone": maps[BACKBONE]}
 
@@ -67,20 +69,20 @@ def write_network(
     1.0, and "rows", [1, 17, 16, 12]; `spec` replaces top fields of the JSON."""
     known = weights() | {"one": np.ones(1, np.float32), "rows": np.array([1, 17, 16, 12])}
     nodes, last = [], "data"
-    for at, (_, _, side, stride, active) in enumerate([*_LAYERS, _LAST]):
-        kind = "ConvTranspose" if at == _TURNED else "Conv"
-        made = f"sum{at}" if active else "made" if after else "maps"
+    for index, (_, _, side, stride, active) in enumerate([*_LAYERS, _LAST]):
+        kind = "ConvTranspose" if index == _TURNED else "Conv"
+        made = f"sum{index}" if active else "made" if after else "maps"
         shape = {"kernel_shape": [side, side], "strides": [stride, stride]}
-        nodes.append(helper.make_node(kind, [last, f"w{at}"], [made], **shape))
+        nodes.append(helper.make_node(kind, [last, f"w{index}"], [made], **shape))
         if active:
-            statistics = [f"{name}{at}" for name in ("scale", "shift", "mean", "variance")]
-            nodes.append(helper.make_node("BatchNormalization", [made, *statistics], [f"normed{at}"], spatial=0))
+            statistics = [f"{name}{index}" for name in ("scale", "shift", "mean", "variance")]
+            nodes.append(helper.make_node("BatchNormalization", [made, *statistics], [f"normed{index}"], spatial=0))
             limits = {"min": 0.0, "max": 6.0} if active == "Clip" else {}
-            nodes.append(helper.make_node(active, [f"normed{at}"], [f"active{at}"], **limits))
-        last = f"active{at}"
+            nodes.append(helper.make_node(active, [f"normed{index}"], [f"active{index}"], **limits))
+        last = f"active{index}"
     tensors = [numpy_helper.from_array(value, name) for name, value in known.items()]
     inputs = [helper.make_tensor_value_info("data", TensorProto.FLOAT, [batch, 3, HEIGHT, WIDTH])]
-    inputs += [helper.make_tensor_value_info(one.name, one.data_type, one.dims) for one in tensors]
+    inputs += [helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in tensors]
     outputs = [helper.make_tensor_value_info("maps", TensorProto.FLOAT, [batch, 17, 16, 12])]
     graph = helper.make_graph([*nodes, *(after or [])], "old", inputs, outputs, tensors)
     folder.mkdir(parents=True, exist_ok=True)

@@ -92,7 +92,7 @@ def empty_cases(folder: Path) -> dict[str, Audit]:
     }
     cases = {}
     for name, options in made.items():
-        place = folder / name
-        place.mkdir(exist_ok=True)
-        cases[name] = make_audit(place, **options)
+        path = folder / name
+        path.mkdir(exist_ok=True)
+        cases[name] = make_audit(path, **options)
     return cases

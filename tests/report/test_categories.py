@@ -21,10 +21,10 @@ def test_every_category_stands_on_the_page_with_their_mean(two_animals: Path) ->
         assert "All other numbers, plots and sections of this page pool the poses of all categories" in words
         _, _, table = text.partition('<section id="categories">')
         rows = table.partition("</section>")[0].split("<tr>")[2:]
-        for row, (name, one) in zip(rows, record.categories.items(), strict=False):
-            assert f'<th scope="row">{name}</th><td data-key="people">{one.n}</td>' in row
+        for row, (name, category) in zip(rows, record.categories.items(), strict=False):
+            assert f'<th scope="row">{name}</th><td data-key="people">{category.n}</td>' in row
             numbers = re.findall(r"<td[^>]*>([^<]*)</td>", row)[1:]
-            assert numbers == [number(one.AP), number(one.AR)] * len(audits)
+            assert numbers == [number(category.AP), number(category.AR)] * len(audits)
         assert len(rows) == 3 and rows[2].startswith('<th scope="row">mean</th>')
         assert rows[2].count(number(record.ap.AP)) >= len(audits) and rows[2].count(number(record.ap.AR)) >= len(audits)
     assert "average precision (AP), the mean over 2 categories, is" in " ".join(check(page([record])).text.split())

@@ -18,8 +18,8 @@ ABSENT, OCCLUDED, VISIBLE = (1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)
 
 def _person(height=480, **columns):
     """One person, joints on a 4 × 5 grid 60 px apart, in a photo of middle grey."""
-    places = np.stack(np.divmod(np.arange(17), 4)[::-1], axis=1) * 60.0 + (60, 60)
-    poses = Poses(xy=places[None], box=np.array([[30.0, 30, 270, 330]]), **columns)
+    positions = np.stack(np.divmod(np.arange(17), 4)[::-1], axis=1) * 60.0 + (60, 60)
+    poses = Poses(xy=positions[None], box=np.array([[30.0, 30, 270, 330]]), **columns)
     return np.full((height, 400, 3), 128, np.uint8), poses
 
 
@@ -74,16 +74,16 @@ def test_left_and_right_look_different(style, skeleton):
 
 
 def test_people_have_colours_and_neighbours_differ():
-    _, one = _person()
-    xy = np.concatenate([one.xy * 0.2 + (80 * (at % 5), 100 * (at // 5)) for at in range(20)])
+    _, first = _person()
+    xy = np.concatenate([first.xy * 0.2 + (80 * (index % 5), 100 * (index // 5)) for index in range(20)])
     image = np.full((480, 400, 3), 128, np.uint8)
     drawn = draw_poses(image, Poses(xy=xy), COCO_17, style="people", legend=False)
     colours = np.array([_at(drawn, person[0]) for person in xy])
     palette = {tuple(colour) for colour in PEOPLE.tolist()}
     assert {tuple(colour) for colour in colours.tolist()} == palette
-    for at in range(20):
-        beside = [other for other in (at + 1, at + 5) if other < 20 and (other != at + 1 or other % 5)]
-        assert all((colours[at] != colours[other]).any() for other in beside)
+    for index in range(20):
+        beside = [value for value in (index + 1, index + 5) if value < 20 and (value != index + 1 or value % 5)]
+        assert all((colours[index] != colours[other]).any() for other in beside)
     tracks = np.array([9, 2])
     two = Poses(xy=xy[[0, 4]], track_id=tracks)
     drawn = draw_poses(image, two, COCO_17, style="people", legend=False)
@@ -209,25 +209,25 @@ def test_a_skeleton_of_another_length_is_refused():
 
 def test_poses_that_know_their_skeleton_are_drawn_by_it():
     image, poses = _person()
-    known = replace(poses, skeleton=COCO_17)
-    np.testing.assert_array_equal(draw_poses(image, known), draw_poses(image, poses, COCO_17))
+    changed_poses = replace(poses, skeleton=COCO_17)
+    np.testing.assert_array_equal(draw_poses(image, changed_poses), draw_poses(image, poses, COCO_17))
     with pytest.raises(ValueError, match="the poses have none"):
         draw_poses(image, poses)
     mine = replace(COCO_17, name="mine", keypoints=("tip", *COCO_17.keypoints[1:]))
     with pytest.raises(ValueError, match=r"different ones, 'coco17' .* and 'mine'"):
-        draw_poses(image, known, mine)
+        draw_poses(image, changed_poses, mine)
 
 
 def test_the_number_and_colour_of_each_track_and_none_without():
     """Of three people of a frame, the first and the last have a track."""
     _, one = _person()
-    xy = np.concatenate([one.xy * 0.4 + (140 * at + 10, 60) for at in range(3)])
+    xy = np.concatenate([one.xy * 0.4 + (140 * index + 10, 60) for index in range(3)])
     image = np.full((300, 420, 3), 128, np.uint8)
     plain, tracked = Poses(xy=xy), Poses(xy=xy, track_id=np.array([12, -1, 3]))
     is_new = draw_poses(image, tracked, COCO_17, legend=False, is_frame=True) != draw_poses(
         image, plain, COCO_17, legend=False, is_frame=True
     )
-    assert [is_new[:, 140 * at : 140 * at + 140].any() for at in range(3)] == [True, False, True]
+    assert [is_new[:, 140 * index : 140 * index + 140].any() for index in range(3)] == [True, False, True]
     coloured = draw_poses(image, tracked, COCO_17, legend=False, style="people")
     first, middle, last = (_at(coloured, person[1]).tolist() for person in xy)
     assert first == PEOPLE[12 % len(PEOPLE)].tolist() and last == PEOPLE[3].tolist() and middle not in (first, last)

@@ -76,5 +76,5 @@ def test_without_boxes_joints_are_used():
 def test_any_number_of_people(count):
     colours = FrameColours()
     for _ in range(3):
-        places = colours.next(_frame(np.arange(count) * 20.0))
-        assert len(places) == count and ((places >= 0) & (places < len(PEOPLE))).all()
+        positions = colours.next(_frame(np.arange(count) * 20.0))
+        assert len(positions) == count and ((positions >= 0) & (positions < len(PEOPLE))).all()

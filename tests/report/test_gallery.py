@@ -49,7 +49,7 @@ def test_ranks_are_scipys(rows: list[tuple[int, int]]) -> None:
 
 def test_the_worst_come_first_and_no_scale_matters(record: Audit, photos: Path) -> None:
     shown = gallery(record, photos, max_pictures=4)
-    gaps = [one.score_rank - one.oks_rank for one in shown.pictures[0]]
+    gaps = [picture.score_rank - picture.oks_rank for picture in shown.pictures[0]]
     assert len(gaps) == 4
     assert gaps == sorted(gaps, reverse=True)
     assert gaps[0] > 0
@@ -58,15 +58,15 @@ def test_the_worst_come_first_and_no_scale_matters(record: Audit, photos: Path) 
     assert under[0] < 0
     stretched = replace(record, details=replace(record.details, pose_score=np.exp(5 * record.details.pose_score)))
     again = gallery(stretched, photos, max_pictures=4)
-    assert [one.oks for one in again.pictures[0]] == [one.oks for one in shown.pictures[0]]
+    assert [picture.oks for picture in again.pictures[0]] == [picture.oks for picture in shown.pictures[0]]
 
 
 def test_pictures_fit_their_panel_and_differ(record: Audit, photos: Path) -> None:
-    for one in gallery(record, photos).pictures[0]:
-        predicted, labelled = decode(one.predicted), decode(one.labelled)
-        assert predicted.shape == labelled.shape == (one.height, one.width, 3)
-        assert one.width <= PANEL[0]
-        assert one.height <= PANEL[1]
+    for picture in gallery(record, photos).pictures[0]:
+        predicted, labelled = decode(picture.predicted), decode(picture.labelled)
+        assert predicted.shape == labelled.shape == (picture.height, picture.width, 3)
+        assert picture.width <= PANEL[0]
+        assert picture.height <= PANEL[1]
         assert np.abs(predicted.astype(int) - 120).max() > 60, "nothing is drawn"
         assert np.abs(predicted.astype(int) - labelled.astype(int)).max() > 60
 
@@ -78,15 +78,15 @@ def test_a_keypoint_on_the_spot_is_blue_and_one_far_off_vermilion(record: Audit,
     for value, channel in ((1.0, 2), (0.0, 0)):
         poses = replace(details.poses, xy=details.truth.xy[details.person].copy())
         opks = np.full_like(details.opks, value)
-        other = replace(details, poses=poses, opks=opks, labelled=np.ones_like(details.labelled))
+        changed_details = replace(details, poses=poses, opks=opks, labelled=np.ones_like(details.labelled))
         score = np.zeros(len(details.pose_score))
         score[pose] = 1.0
         oks = np.ones(len(details.oks))
         oks[pose] = 0.0
-        one = gallery(
-            replace(record, details=replace(other, pose_score=score, oks=oks)), photos, max_pictures=1
+        picture = gallery(
+            replace(record, details=replace(changed_details, pose_score=score, oks=oks)), photos, max_pictures=1
         ).pictures[0][0]
-        image = decode(one.predicted).astype(int)
+        image = decode(picture.predicted).astype(int)
         strong = image[np.abs(image - 120).max(axis=2) > 80]
         coloured = strong[np.ptp(strong, axis=1) > 80]
         assert len(coloured) > 20, person
@@ -95,9 +95,9 @@ def test_a_keypoint_on_the_spot_is_blue_and_one_far_off_vermilion(record: Audit,
 
 def test_missing_keypoints_are_neither_drawn_nor_in_the_cut_out(record: Audit, photos: Path) -> None:
     shown = []
-    for place in (0.0, 300.0):
+    for value in (0.0, 300.0):
         xy, missing = record.details.poses.xy.copy(), np.zeros(record.details.poses.xy.shape[:2], dtype=bool)
-        xy[:, 3], missing[:, 3] = place, True
+        xy[:, 3], missing[:, 3] = value, True
         poses = replace(record.details.poses, xy=xy, missing=missing)
         shown.append(gallery(replace(record, details=replace(record.details, poses=poses)), photos))
     assert shown[0] == shown[1]
@@ -139,15 +139,15 @@ def test_real_photos(data_dir: Path) -> None:
     real = audit(data_dir / "coco" / "dev_gt.json", data_dir / "results" / "simplepose.dev.json", draws=0)
     shown = gallery(real, data_dir / "coco" / "dev")
     assert not shown.missing
-    assert [len(some) for some in shown.pictures] == [6, 3, 3, 3, 3]
+    assert [len(picture) for picture in shown.pictures] == [6, 3, 3, 3, 3]
     over, under = shown.pictures[0], shown.pictures[-1]
     assert max(one.oks for one in over) < min(one.oks for one in under)
     assert min(one.score for one in over) > max(one.score for one in under)
-    every = [one for some in shown.pictures for one in some]
+    every = [one for picture in shown.pictures for one in picture]
     assert min(one.keypoints for one in every) >= MIN_LABELS
     assert len({one.predicted for one in every}) == len(every), "each pose once"
-    for some in shown.pictures[1:-1]:
-        assert all(one.wrong for one in some) and max(one.oks for one in some) < 0.7
+    for picture in shown.pictures[1:-1]:
+        assert all(one.wrong for one in picture) and max(one.oks for one in picture) < 0.7
 
 
 def _with_errors(record: Audit) -> Audit:
@@ -172,7 +172,7 @@ def test_each_kind_of_error_has_its_examples(tmp_path: Path, photos: Path) -> No
     low = np.full(24, 0.5)
     low[:3] = 0.1  # so that the gallery has not shown them before
     shown = gallery(replace(wrong, details=replace(wrong.details, pose_score=low)), photos)
-    inverted, swapped, missed = (some[0].wrong for some in shown.pictures[1:-1])
+    inverted, swapped, missed = (picture[0].wrong for picture in shown.pictures[1:-1])
     assert "both hips" in inverted and "nose" not in inverted
     assert swapped == missed == "all keypoints"
     names = ("Left and right confused (inversion)", "On somebody else (swap)", "Nowhere near (miss)")
@@ -193,5 +193,7 @@ def test_people_with_few_labels_only_where_there_are_no_others(record: Audit) ->
 
 def test_left_and_right_look_different_in_both_pictures(record: Audit, photos: Path) -> None:
     mirrored = replace(record, details=replace(record.details, flip_pairs=()))
-    for one, other in zip(gallery(record, photos).pictures[0], gallery(mirrored, photos).pictures[0], strict=True):
-        assert one.predicted != other.predicted and one.labelled != other.labelled
+    for picture, second_picture in zip(
+        gallery(record, photos).pictures[0], gallery(mirrored, photos).pictures[0], strict=True
+    ):
+        assert picture.predicted != second_picture.predicted and picture.labelled != second_picture.labelled

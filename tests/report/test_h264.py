@@ -17,7 +17,7 @@ from trustpose.skeletons import COCO_17
 av = pytest.importorskip("av")
 
 WIDTH, HEIGHT = 96, 64
-EVEN = [1000 * at for at in range(20)]  # in 1/20000 s
+EVEN = [1000 * index for index in range(20)]  # in 1/20000 s
 UNEVEN = [0, 700, 1900, 2100, 5000, 5800, 6000, 9000, 9100, 12000, 13000, 13700, 15000, 15300, 19000, 19500]
 
 
@@ -183,8 +183,8 @@ def test_the_same_frames_give_the_same_bytes(tmp_path):
     rng = np.random.default_rng(0)
     base = cv2.resize(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8), (600, 400))
     made, kept = set(), []
-    for at in range(8):
-        kept.append(np.full(int(rng.integers(1e5, 3e6)), at, np.uint8))
+    for index in range(8):
+        kept.append(np.full(int(rng.integers(1e5, 3e6)), index, np.uint8))
         with H264Writer(tmp_path / "out.mp4", 496, 330, 10.0) as writer:
             for start in range(6):
                 writer.write(base[start : start + 330, start : start + 496])
@@ -193,9 +193,9 @@ def test_the_same_frames_give_the_same_bytes(tmp_path):
 
 
 def test_names_that_are_not_utf8(tmp_path):
-    source, made = (tmp_path / os.fsdecode(name) for name in (b"\xff.mp4", b"\xfe.mp4"))
+    source, second_path = (tmp_path / os.fsdecode(name) for name in (b"\xff.mp4", b"\xfe.mp4"))
     _source(tmp_path / "in.mp4").rename(source)
-    assert len(_times_of(_copy(source, made), tmp_path)) == 20
+    assert len(_times_of(_copy(source, second_path), tmp_path)) == 20
 
 
 def _relabelled(path, label, replacement):

@@ -28,8 +28,8 @@ def _everything(count):
     return {"quality": quality, "visibility": visibility, "score": np.ones((count, 17))}
 
 
-def _difference(image, poses, **how):
-    with_it, without = (draw_poses(image, poses, legend=has, **how) for has in (True, False))
+def _difference(image, poses, **options):
+    with_it, without = (draw_poses(image, poses, legend=has, **options) for has in (True, False))
     return (with_it != without).any(axis=2)
 
 
@@ -52,7 +52,7 @@ def test_it_covers_no_person():
     image = np.full((300, 400, 3), 90, np.uint8)
     corners = {"lower left": (0, 200), "lower right": (300, 200), "upper left": (0, 0), "upper right": (300, 0)}
     for free, corner in corners.items():
-        others = [np.array(other) for name, other in corners.items() if name != free]
+        others = [np.array(corner) for name, corner in corners.items() if name != free]
         grid = np.stack(np.meshgrid(np.linspace(2, 98, 6), np.linspace(2, 98, 6)), axis=-1).reshape(-1, 2)[:17]
         grid = np.concatenate([grid[:8], 100 - grid[:9]])
         poses = Poses(xy=np.stack([grid + other for other in others]), skeleton=COCO_17)

@@ -115,9 +115,9 @@ def test_presence_stands_where_it_is_known_with_the_field_that_is_compared_with_
     assert "Poses are ranked by the field score; the field pose_quality is compared with OKS." in words
     assert "presence.auroc" not in page([record])
     assert "Poses are ranked by the field score, which is also compared with OKS." in page([record])
-    several = " ".join(check(page([record, present])).text.split())
-    assert "presence: null, the file has no presence" in several and rows[0][1] in several
-    assert "The files differ in the field that ranks poses or is compared with OKS" in several
+    text = " ".join(check(page([record, present])).text.split())
+    assert "presence: null, the file has no presence" in text and rows[0][1] in text
+    assert "The files differ in the field that ranks poses or is compared with OKS" in text
 
 
 def test_the_opening_matches_the_numbers(record: Audit) -> None:
@@ -157,7 +157,7 @@ def test_several_files_stand_side_by_side_and_the_best_is_marked(three: list[Aud
     outline = check(text)
     row = re.search(r"<code>ap\.AP</code>.*?</tr>", text, re.DOTALL)
     assert row is not None
-    assert re.findall(r"<strong>([\d.]+)</strong>", row[0]) == [number(max(one.ap.AP for one in audits))]
+    assert re.findall(r"<strong>([\d.]+)</strong>", row[0]) == [number(max(audit.ap.AP for audit in audits))]
     row = re.search(r"<code>ap\.AP75</code>.*?</tr>", text, re.DOTALL)
     assert row is not None
     assert re.findall(r"<strong>([\d.]+)</strong>", row[0]) == ["0.558", "0.534"], "not distinguishable"
@@ -188,13 +188,13 @@ def test_a_difference_is_better_only_if_paired_draws_confirm_it(
     rows = re.findall(r"<code>([\w.]+)</code></th><td[^>]*>([^<]*)<span class=\"interval\">([^<]*)</span>"
                       r'<span class="interval( clear)?">([^<]*)</span>', first_table)  # fmt: skip
     shown = {name: (text, ends, bool(clear), what) for name, text, ends, clear, what in rows}
-    for one in compare(three[1], three[0]):
-        if one.metric in shown:
-            text, ends, is_clear, what = shown[one.metric]
-            assert text == number(one.difference, True)
-            assert ends == f"{number(one.low, True)} to {number(one.high, True)}"
-            assert is_clear == (one.low > 0 or one.high < 0)
-            assert what == {"undecided": "not distinguishable"}.get(outcome(one), outcome(one))
+    for comparison in compare(three[1], three[0]):
+        if comparison.metric in shown:
+            text, ends, is_clear, what = shown[comparison.metric]
+            assert text == number(comparison.difference, True)
+            assert ends == f"{number(comparison.low, True)} to {number(comparison.high, True)}"
+            assert is_clear == (comparison.low > 0 or comparison.high < 0)
+            assert what == {"undecided": "not distinguishable"}.get(outcome(comparison), outcome(comparison))
     assert shown["ap.AP"][3] == "better" and shown["pose.ece"][3] == "worse"
     assert shown["keypoint.pearson_pose_mean"][3] == "not distinguishable"
     without = page([without_draws(record)] * 2).partition('id="words"')[0]

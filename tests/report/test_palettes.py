@@ -89,5 +89,5 @@ def test_trust_colours_of_anything():
 
 
 def test_the_first_people_all_differ():
-    places = people_colours(np.random.default_rng(0).uniform(0, 99, (len(PEOPLE), 2)))
-    assert len(np.unique(places)) == len(PEOPLE)
+    positions = people_colours(np.random.default_rng(0).uniform(0, 99, (len(PEOPLE), 2)))
+    assert len(np.unique(positions)) == len(PEOPLE)

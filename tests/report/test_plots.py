@@ -25,14 +25,14 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Audit:
 def every_plot(audits: list[Audit]) -> list[Markup | None]:
     groups = plots.keypoint_groups(audits[0].details.keypoint_names)
     return [
-        *(plots.score_against_oks(one, i) for i, one in enumerate(audits)),
+        *(plots.score_against_oks(audit, i) for i, audit in enumerate(audits)),
         *(
             plots.keypoint_reliability(audits, [columns] * len(audits), f"reliability{i}")
             for i, columns in enumerate(groups.values())
         ),
         *(plots.precision_by_occlusion(audits, name) for name in audits[0].occlusion),
         plots.error_shares(audits),
-        *(plots.ap_gains(one, i) for i, one in enumerate(audits)),
+        *(plots.ap_gains(audit, i) for i, audit in enumerate(audits)),
     ]
 
 
@@ -51,7 +51,7 @@ def test_every_plot_is_well_formed_and_asks_for_nothing(record: Audit) -> None:
 
 
 def test_ids_of_plots_in_one_page_do_not_clash(record: Audit) -> None:
-    ids = [one for plot in every_plot([record, record]) if plot for one in re.findall(r' id="([^"]+)"', plot)]
+    ids = [match for plot in every_plot([record, record]) if plot for match in re.findall(r' id="([^"]+)"', plot)]
     assert ids
     assert len(ids) == len(set(ids))
 
@@ -91,8 +91,8 @@ def test_keypoint_types_join_left_and_right() -> None:
 def test_reliability_points_are_scikit_learns(record: Audit) -> None:
     details = record.details
     hits = (details.opks > 0.5).astype(float)
-    one = replace(record, details=replace(details, opks=hits))
-    plot = plots.keypoint_reliability([one], [list(range(17))], "all")
+    changed_record = replace(record, details=replace(details, opks=hits))
+    plot = plots.keypoint_reliability([changed_record], [list(range(17))], "all")
     assert plot is not None
     true, predicted = calibration_curve(hits.ravel(), details.keypoint_score.ravel(), n_bins=plots.BINS)
     # The plot's square: 226 × 210 pixels less the margins left 38, right 10, top 8, bottom 38.

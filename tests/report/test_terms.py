@@ -30,7 +30,7 @@ def test_parts_of_words_and_of_markup_are_not() -> None:
 def test_every_term_has_its_own_place() -> None:
     assert len({anchor(term) for term in TERMS}) == len(TERMS)
     for term in TERMS:
-        assert set(links(term).values()) <= {anchor(known) for known in TERMS}
+        assert set(links(term).values()) <= {anchor(term) for term in TERMS}
 
 
 def test_names_break_after_separators_and_are_escaped() -> None:

@@ -46,10 +46,10 @@ def test_each_file_is_shown_where_it_is_furthest_behind(record: Audit, photos: P
     found = versus([spoilt(record, people[:2]), spoilt(record, people[2:])], photos)
     assert found is not None
     assert [len(worst) for worst in found.worst] == [2, 2], "no other person differs"
-    for place, worst in enumerate(found.worst):
-        expected = sorted(record.details.oks[best[2 * place : 2 * place + 2]].tolist(), reverse=True)
-        assert [one.poses[1 - place].oks for one in worst] == pytest.approx(expected)
-        assert [one.poses[place].oks for one in worst] == [0, 0]
+    for index, worst in enumerate(found.worst):
+        expected = sorted(record.details.oks[best[2 * index : 2 * index + 2]].tolist(), reverse=True)
+        assert [one.poses[1 - index].oks for one in worst] == pytest.approx(expected)
+        assert [one.poses[index].oks for one in worst] == [0, 0]
     assert found.differ == 4
     assert found.people == int(((record.details.truth.v > 0).sum(axis=1) >= MIN_KEYPOINTS).sum())
 
@@ -72,8 +72,8 @@ def test_only_people_that_all_files_have_and_files_that_can_be_compared(record: 
     assert versus([record, record], photos) is not None
     fewer = replace(record.details, person=np.where(record.details.person == 3, -1, record.details.person))
     rows = record.details.person[record.details.measured] != 3
-    known = {name: getattr(fewer, name)[rows] for name in ("measured", "keypoint_score", "opks", "labelled")}
-    fewer = replace(fewer, **known)
+    options = {name: getattr(fewer, name)[rows] for name in ("measured", "keypoint_score", "opks", "labelled")}
+    fewer = replace(fewer, **options)
     left = versus([record, replace(record, details=fewer)], photos)
     whole = versus([record, record], photos)
     assert left is not None and whole is not None
@@ -95,7 +95,7 @@ def test_real_results(data_dir: Path) -> None:
     assert found is not None
     assert [len(worst) for worst in found.worst] == [3, 3]
     assert found.people == 889
-    for place, worst in enumerate(found.worst):
+    for index, worst in enumerate(found.worst):
         for one in worst:
-            assert one.poses[1 - place].oks - one.poses[place].oks > 0.5
+            assert one.poses[1 - index].oks - one.poses[index].oks > 0.5
             assert one.keypoints >= MIN_KEYPOINTS

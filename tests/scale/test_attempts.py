@@ -75,8 +75,8 @@ def test_a_photo_that_kills_is_left_out_alone(tmp_path):
     ]
     run_here(inputs, model, tmp_path / "undisturbed")
     others = [row for row in rows(tmp_path / "undisturbed") if row["image_id"] != 5]
-    for row, one in zip(rows(tmp_path / "out"), others, strict=True):
-        np.testing.assert_allclose(row["keypoints"], one["keypoints"], rtol=1e-6)
+    for row, second_other in zip(rows(tmp_path / "out"), others, strict=True):
+        np.testing.assert_allclose(row["keypoints"], second_other["keypoints"], rtol=1e-6)
 
 
 class Ended(BaseException):
@@ -162,11 +162,11 @@ def test_a_pass_that_ends_is_continued_with_what_is_missing():
                 raise ClusterChangedError
 
     both = Cluster(machines(1, 1))
-    found = []
+    photos = []
     for counts in write_blocks(both, (2, None), units, set(), write):
-        found.append(counts.photos)
+        photos.append(counts.photos)
         both.ray.nodes()[1]["Alive"] = False
-    assert found == [0, 1, 2] and passes == [(2, [0, 1, 2]), (1, [1, 2])]
+    assert photos == [0, 1, 2] and passes == [(2, [0, 1, 2]), (1, [1, 2])]
 
 
 def test_an_error_comes_from_a_worker_as_it_was(monkeypatch, tmp_path):

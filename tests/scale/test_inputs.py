@@ -76,15 +76,15 @@ def test_ids_are_numbers_in_names_or_counted(case, tmp_path):
     folder, _, names = case
     (unit,) = find_inputs([str(folder / "photos")], 100).units
     assert sorted(unit.ids) == list(range(1, 8))
-    other = tmp_path / "z_0001.png"
-    other.write_bytes(names[0].read_bytes())
-    inputs = find_inputs([str(folder / "photos"), str(other)], 100)
+    path = tmp_path / "z_0001.png"
+    path.write_bytes(names[0].read_bytes())
+    inputs = find_inputs([str(folder / "photos"), str(path)], 100)
     assert [photo for unit in inputs.units for photo in unit.ids] == list(range(1, 9)) and inputs.is_numbered_here
     two = find_inputs([str(folder / "shard-000.tar"), str(folder / "shard-00?.tar")], 100).units
     assert [unit.first for unit in two] == [1]  # once, however it is named
-    other = tmp_path / "b.tar"
-    other.write_bytes((folder / "shard-000.tar").read_bytes())
-    assert [unit.first for unit in find_inputs([str(folder / "*.tar"), str(other)], 9).units] == [1, FILE_IDS + 1]
+    path = tmp_path / "b.tar"
+    path.write_bytes((folder / "shard-000.tar").read_bytes())
+    assert [unit.first for unit in find_inputs([str(folder / "*.tar"), str(path)], 9).units] == [1, FILE_IDS + 1]
 
 
 def test_a_tar_that_is_cut_off_gives_what_can_be_read(case, tmp_path):
@@ -137,14 +137,16 @@ def test_patterns_and_folders_of_folders(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
 
-    def found(name, **how):
-        return [StoragePath.of(tmp_path).local / one.path for one in find_files(str(name), suffixes=(".tar",), **how)]
+    def found(name, **options):
+        return [
+            StoragePath.of(tmp_path).local / file.path for file in find_files(str(name), suffixes=(".tar",), **options)
+        ]
 
-    one, two, three = tmp_path / "a" / "one.tar", tmp_path / "a" / "b" / "two.tar", tmp_path / "three.tar"
-    assert found(tmp_path / "a") == [one] and found(tmp_path / "a", recursive=True) == [two, one]
-    assert found(tmp_path / "*" / "*.tar") == [one] and found(tmp_path / "**" / "t*.tar") == [two, three]
-    assert [place.path for place in find_files("file://" + str(tmp_path / "a" / "o*.tar"), suffixes=(".tar",))] == [
-        str(one)
+    tar_path, two, three = tmp_path / "a" / "one.tar", tmp_path / "a" / "b" / "two.tar", tmp_path / "three.tar"
+    assert found(tmp_path / "a") == [tar_path] and found(tmp_path / "a", recursive=True) == [two, tar_path]
+    assert found(tmp_path / "*" / "*.tar") == [tar_path] and found(tmp_path / "**" / "t*.tar") == [two, three]
+    assert [file.path for file in find_files("file://" + str(tmp_path / "a" / "o*.tar"), suffixes=(".tar",))] == [
+        str(tar_path)
     ]
     for name, match in (("x*", "no file fits"), ("none", "no such file"), ("{1..}.tar", "expected two numbers")):
         with pytest.raises(InputError, match=match):

@@ -70,7 +70,7 @@ def test_a_worker_is_killed_and_the_poses_are_those_of_one_process(photos, distu
         for name in set(one) - {"file_name"}:
             np.testing.assert_allclose(row[name], one[name], rtol=1e-6, atol=1e-6)
     errors = parquet.read_table(out / "errors.parquet").to_pylist()
-    assert [(Path(one["file"]).name, one["image_id"]) for one in errors] == [(BROKEN, 3)]
+    assert [(Path(error["file"]).name, error["image_id"]) for error in errors] == [(BROKEN, 3)]
     assert errors[0]["reason"] == "cannot be decoded as an image (broken or truncated)"
     manifest = read_json(out / "manifest.json")
     assert manifest["status"] == "complete"
@@ -108,8 +108,8 @@ def test_a_killed_driver_is_started_again(cluster, photos, disturbed):
     assert 2 <= len(before) < 6
     told: list[Progress] = []
     options = replace(WHOLE, detector=KilledOnce(folder / "killed"))
-    how = replace(HOW, resume=True)
-    total = predict_at_scale(model, [str(folder / "photos")], str(out), options, how, tell=told.append)
+    changed_how = replace(HOW, resume=True)
+    total = predict_at_scale(model, [str(folder / "photos")], str(out), options, changed_how, tell=told.append)
     assert (total.blocks, total.photos, len(told)) == (6, COUNT, 6)
     assert digest(rows(out)) == digest(rows(disturbed[0]))
     assert read_json(out / "manifest.json")["photos_of_earlier_runs"] >= 4

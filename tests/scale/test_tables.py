@@ -63,12 +63,12 @@ def test_calibrated_rows_are_those_of_one_process(folder: Path, tmp_path: Path, 
     first, *others = task.parts()  # of which a run that was killed has done one
     out.begin(settings_of(task, [first, *others]), is_resumed=False, is_replaced=False)
     out.commit(first.name, task.content(first)[0])
-    kept = out.file(first.name).local.stat().st_mtime_ns
+    st_mtime_ns = out.file(first.name).local.stat().st_mtime_ns
     assert run(*apply, "--out", tmp_path / "out", "--engine", "ray", "--workers", 1, "--resume") == 0
     assert written(tmp_path / "out") == expected and {"file_name", "pose_quality"} <= set(expected[0])
     errors = read_errors(tmp_path / "out" / "poses")
     assert errors is not None and errors == read_errors(tmp_path / "alone")
-    assert out.file(first.name).local.stat().st_mtime_ns == kept
+    assert out.file(first.name).local.stat().st_mtime_ns == st_mtime_ns
     assert "80 poses on 40 photos" in capsys.readouterr().out
     manifest = read_json(tmp_path / "out" / "manifest.json")
     assert manifest["status"] == "complete" and manifest["rows_of_earlier_runs"] == 20
@@ -80,7 +80,7 @@ def test_warnings_are_those_of_one_process(folder: Path, tmp_path: Path) -> None
     calibrator = Calibrator.load(folder / "one.cal")
     rows = [row for part in sorted((folder / "parts").glob("*.parquet")) for row in rows_in(part)]
     for row in rows:
-        row["keypoints"][1::3] = [5 * one for one in row["keypoints"][1::3]]
+        row["keypoints"][1::3] = [5 * keypoint for keypoint in row["keypoints"][1::3]]
     strange = Calibrate.of(calibrator, write_parts(tmp_path / "tall", rows, np.random.default_rng(0), cuts=[4]))
     found = [strange.rows(part, lambda _: None)[1] for part in strange.parts()]
     expected = calibrator.apply(strange.results.of_rows(next(iter(strange.results.parts.batches()))).poses).warnings
@@ -110,7 +110,7 @@ def test_what_is_refused(folder: Path, tmp_path: Path, capsys) -> None:
     across = write_parts(tmp_path / "across", rows, np.random.default_rng(0), cuts=[3])
     with pytest.raises(InputError, match=r"00.parquet: field 'image_id': rows of photo 2 are in the next file"):
         Calibrate.of(calibrator, across).parts()
-    scaled = [row | {"keypoints": [100 * one for one in row["keypoints"]]} for row in rows]
+    scaled = [row | {"keypoints": [100 * keypoint for keypoint in row["keypoints"]]} for row in rows]
     off = write_parts(tmp_path / "off", scaled, np.random.default_rng(0), cuts=[4])
     task = Calibrate.of(calibrator, off)
     with pytest.raises(InputError, match="another scale; do not use the output"):

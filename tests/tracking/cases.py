@@ -55,7 +55,7 @@ def rows_of_clips(*, named: bool = True) -> list[dict[str, Any]]:
     ]
 
 
-def same_partition(one: np.ndarray, other: np.ndarray) -> bool:
+def same_partition(first: np.ndarray, second: np.ndarray) -> bool:
     """Whether two numberings put the same rows together."""
-    pairs = {*zip(one.tolist(), other.tolist(), strict=True)}
-    return len(pairs) == len(set(one.tolist())) == len(set(other.tolist()))
+    pairs = {*zip(first.tolist(), second.tolist(), strict=True)}
+    return len(pairs) == len(set(first.tolist())) == len(set(second.tolist()))

@@ -28,15 +28,15 @@ def test_keypoints_that_are_missing_do_not_count() -> None:
     off = NOW.xy.copy()
     off[:, 9] += 500
     box = PAST.keypoint_box()
-    here, moved = replace(PAST, box=box), replace(NOW, xy=off, box=box)
+    changed_past, moved = replace(PAST, box=box), replace(NOW, xy=off, box=box)
     whole = replace(NOW, box=box)
     missing = np.zeros((3, 17), bool)
     missing[:, 9] = True
-    without = oks_distance(here, replace(whole, missing=missing))
-    np.testing.assert_allclose(oks_distance(here, replace(moved, missing=missing)), without)
-    assert (np.diag(oks_distance(here, moved)) > np.diag(without) + 0.03).all()
+    without = oks_distance(changed_past, replace(whole, missing=missing))
+    np.testing.assert_allclose(oks_distance(changed_past, replace(moved, missing=missing)), without)
+    assert (np.diag(oks_distance(changed_past, moved)) > np.diag(without) + 0.03).all()
     off[:, 9] = np.nan
-    np.testing.assert_allclose(oks_distance(here, replace(moved, xy=off)), without)
+    np.testing.assert_allclose(oks_distance(changed_past, replace(moved, xy=off)), without)
 
 
 def test_untrusted_keypoints_count_little() -> None:
@@ -44,12 +44,12 @@ def test_untrusted_keypoints_count_little() -> None:
     generator = np.random.default_rng(3)
     first, second = generator.uniform(0, 1, (2, 3, 17))
     first[0, :5] = np.nan
-    here, moved = replace(PAST, quality=first), replace(NOW, quality=second)
+    changed_past, moved = replace(PAST, quality=first), replace(NOW, quality=second)
     same = [replace(one, quality=np.full((3, 17), 0.4)) for one in (PAST, NOW)]
     np.testing.assert_allclose(trust_distance(*same), oks_distance(PAST, NOW))
     weight = 0.1 + np.nan_to_num(first)[:, None] * second
     each = np.stack([_only(PAST, NOW, joint) for joint in range(17)], axis=2)
-    np.testing.assert_allclose(trust_distance(here, moved), (each * weight).sum(axis=2) / weight.sum(axis=2))
+    np.testing.assert_allclose(trust_distance(changed_past, moved), (each * weight).sum(axis=2) / weight.sum(axis=2))
 
 
 def _only(past, now, joint: int) -> np.ndarray:
@@ -67,8 +67,8 @@ def test_a_pose_without_keypoints_is_far_from_all() -> None:
 
 def test_boxes_by_hand() -> None:
     boxes = [np.array([[0.0, 0, 10, 10]]), np.array([[0.0, 5, 10, 15]])]
-    one, other = (replace(POSES[:1], box=box) for box in boxes)
-    np.testing.assert_allclose(box_distance(one, other), [[1 - 50 / 150]])
+    first, second = (replace(POSES[:1], box=box) for box in boxes)
+    np.testing.assert_allclose(box_distance(first, second), [[1 - 50 / 150]])
 
 
 def test_both_is_the_mean() -> None:

@@ -22,7 +22,7 @@ def walks(seed: int, count: int, points: int, order: int) -> tuple[Points, np.nd
     return Points(position, variance, step, order), generator.choice([0.05, 1.0, 10.0], points)
 
 
-def normal_equations(points: Points, density: np.ndarray, at: int) -> tuple[np.ndarray, np.ndarray]:
+def normal_equations(points: Points, density: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Least squares of all states of one point, weighted by the inverse covariances: positions (T, 2), variances (T,).
 
     The precision of the joint Gaussian of all states, built from one row per measurement and one block per step.
@@ -30,14 +30,14 @@ def normal_equations(points: Points, density: np.ndarray, at: int) -> tuple[np.n
     m, count = points.order, len(points.variance)
     precision, right = np.zeros((count * m, count * m)), np.zeros((count * m, 2))
     for t in range(count):
-        if np.isfinite(points.variance[t, at]):
-            precision[t * m, t * m] += 1 / points.variance[t, at]
-            right[t * m] += points.position[t, at] / points.variance[t, at]
+        if np.isfinite(points.variance[t, index]):
+            precision[t * m, t * m] += 1 / points.variance[t, index]
+            right[t * m] += points.position[t, index] / points.variance[t, index]
         if t:
-            move, force = motion(points.step[t, at], m)
+            move, force = motion(points.step[t, index], m)
             change = np.zeros((m, count * m))
             change[:, t * m : t * m + m], change[:, t * m - m : t * m] = np.eye(m), -np.triu(np.array(move, float))
-            precision += change.T @ np.linalg.inv(density[at] * np.array(force, float)) @ change
+            precision += change.T @ np.linalg.inv(density[index] * np.array(force, float)) @ change
     return np.linalg.solve(precision, right)[::m], np.diag(np.linalg.inv(precision))[::m]
 
 
@@ -45,10 +45,10 @@ def normal_equations(points: Points, density: np.ndarray, at: int) -> tuple[np.n
 def test_positions_and_variances_are_those_of_the_normal_equations(order: int) -> None:
     points, density = walks(order, 40, 4, order)
     path = smooth_points(points, density)
-    for at in range(4):
-        position, variance = normal_equations(points, density, at)
-        np.testing.assert_allclose(path.position[:, at], position, rtol=1e-5, atol=1e-4)
-        np.testing.assert_allclose(path.variance[:, at], variance, rtol=1e-4)
+    for index in range(4):
+        position, variance = normal_equations(points, density, index)
+        np.testing.assert_allclose(path.position[:, index], position, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(path.variance[:, index], variance, rtol=1e-4)
 
 
 @pytest.mark.parametrize("order", [2, 3])
@@ -59,24 +59,24 @@ def test_after_two_measurements_and_a_gap_nothing_is_lost(order: int) -> None:
     points.variance[14:] = 1.0
     points = Points(points.position, points.variance, np.ones_like(points.step), order)
     path = smooth_points(points, density)
-    for at in range(3):
-        position, variance = normal_equations(points, density, at)
-        np.testing.assert_allclose(path.position[:, at], position, atol=1e-4)
-        np.testing.assert_allclose(path.variance[:, at], variance, rtol=1e-4)
+    for index in range(3):
+        position, variance = normal_equations(points, density, index)
+        np.testing.assert_allclose(path.position[:, index], position, atol=1e-4)
+        np.testing.assert_allclose(path.variance[:, index], variance, rtol=1e-4)
 
 
 @pytest.mark.parametrize("order", [2, 3])
 def test_a_measurement_left_out_is_predicted_as_without_it(order: int) -> None:
     points, density = walks(order, 25, 3, order)
     path = smooth_points(points, density)
-    for t, at in np.argwhere(np.isfinite(points.variance[5:]))[::7]:
+    for t, index in np.argwhere(np.isfinite(points.variance[5:]))[::7]:
         without = points.variance.copy()
-        without[t + 5, at] = np.inf
+        without[t + 5, index] = np.inf
         other = smooth_points(Points(points.position, without, points.step, order), density)
-        left_out = points.position[t + 5, at] - other.position[t + 5, at]
-        np.testing.assert_allclose(path.left_out[t + 5, at], left_out, rtol=1e-5, atol=1e-5)
-        variance = other.variance[t + 5, at] + points.variance[t + 5, at]
-        np.testing.assert_allclose(path.left_out_variance[t + 5, at], variance, rtol=1e-5)
+        left_out = points.position[t + 5, index] - other.position[t + 5, index]
+        np.testing.assert_allclose(path.left_out[t + 5, index], left_out, rtol=1e-5, atol=1e-5)
+        variance = other.variance[t + 5, index] + points.variance[t + 5, index]
+        np.testing.assert_allclose(path.left_out_variance[t + 5, index], variance, rtol=1e-5)
 
 
 def test_innovations_have_the_density_of_all_measurements_together() -> None:
@@ -144,9 +144,9 @@ def test_time_may_run_backwards(seed: int, order: int) -> None:
     points = Points(points.position, points.variance, np.ones_like(points.step), order)
     points.variance[-2:] = 1.0
     back = Points(points.position[::-1], points.variance[::-1], points.step, order)
-    one, other = smooth_points(points, density), smooth_points(back, density)
-    np.testing.assert_allclose(other.position[::-1], one.position, atol=1e-4)
-    np.testing.assert_allclose(other.variance[::-1], one.variance, rtol=1e-4)
+    first, second = smooth_points(points, density), smooth_points(back, density)
+    np.testing.assert_allclose(second.position[::-1], first.position, atol=1e-4)
+    np.testing.assert_allclose(second.variance[::-1], first.variance, rtol=1e-4)
 
 
 @settings(max_examples=25, deadline=None)
@@ -212,15 +212,15 @@ def test_a_points_group_counts_as_much_as_twenty_measurements() -> None:
     counts, forces, scales = (12, 40), (1.0, 0.2), (1.0, 1.0)
     generator = np.random.default_rng(1)
     position, variance = np.zeros((40, 2, 2)), np.full((40, 2), np.inf)
-    for at, (count, force, scale) in enumerate(zip(counts, forces, scales, strict=True)):
+    for index, (count, force, scale) in enumerate(zip(counts, forces, scales, strict=True)):
         velocity = np.cumsum(generator.normal(size=(count, 2)) * force, axis=0)
-        position[:count, at] = np.cumsum(velocity, axis=0) + generator.normal(size=(count, 2)) * scale
-        variance[:count, at] = 1.0
+        position[:count, index] = np.cumsum(velocity, axis=0) + generator.normal(size=(count, 2)) * scale
+        variance[:count, index] = 1.0
 
-    def likelihood(parameters: np.ndarray, at: int) -> float:
+    def likelihood(parameters: np.ndarray, row: int) -> float:
         force, scale = np.exp(parameters)
-        count = counts[at]
-        points = Points(position[:count, [at]], variance[:count, [at]] * scale, np.ones((count, 1)))
+        count = counts[row]
+        points = Points(position[:count, [row]], variance[:count, [row]] * scale, np.ones((count, 1)))
         line = np.c_[np.ones(count), np.arange(count)]
         off_line = np.c_[-line[2:] @ np.linalg.inv(line[:2]), np.eye(count - 2)]  # of the line through the first two
         covariance = off_line @ joint_covariance(points, np.array([force * scale]), wide=0.0) @ off_line.T
@@ -234,8 +234,8 @@ def test_a_points_group_counts_as_much_as_twenty_measurements() -> None:
         Points(position, variance, np.ones((40, 2))), np.zeros((40, 2)), np.where(np.isinf(variance), np.inf, 100.0)
     )
     noise = estimate_noise(measured, np.zeros(2, int))
-    for at in range(2):
-        best = minimize(pooled, [-2.0, 0.0], (at,), method="Nelder-Mead").x
+    for index in range(2):
+        best = minimize(pooled, [-2.0, 0.0], (index,), method="Nelder-Mead").x
         np.testing.assert_allclose(
-            np.log([noise.force[at], noise.scale[at]]), best, atol=0.4
+            np.log([noise.force[index], noise.scale[index]]), best, atol=0.4
         )  # a third of a step of its grid

@@ -54,8 +54,8 @@ def test_trust_is_better_than_constant_noise_and_both_better_than_nothing() -> N
     for seed in range(3):
         poses, true = walk(seed)
         trust, constant, bare = (
-            mean_error(smooth(poses, **how).poses, true)
-            for how in ({"noise": "trust"}, {"noise": "constant"}, {"noise": "constant", "gross_errors": False})
+            mean_error(smooth(poses, **options).poses, true)
+            for options in ({"noise": "trust"}, {"noise": "constant"}, {"noise": "constant", "gross_errors": False})
         )
         assert trust < constant < bare < mean_error(poses, true)
         gains.append(trust / constant)
@@ -105,13 +105,13 @@ def test_gaps_are_filled_with_their_uncertainty() -> None:
 
 
 def test_people_are_smoothed_apart_in_any_order() -> None:
-    one, true = walk(1)
-    other, _ = walk(2, start=500.0, frames=31)
-    other = replace(other, track_id=np.full(31, 2))
-    both = Poses.concatenate([one, other])
+    first, true = walk(1)
+    second, _ = walk(2, start=500.0, frames=31)
+    second = replace(second, track_id=np.full(31, 2))
+    both = Poses.concatenate([first, second])
     order = np.random.default_rng(0).permutation(len(both))
     done = smooth(both[order])
-    alone = smooth(one)
+    alone = smooth(first)
     back = np.argsort(order)
     assert mean_error(done.poses[back[:FRAMES]], true) == pytest.approx(mean_error(alone.poses, true), rel=0.15)
     nobody = replace(both, track_id=np.r_[np.full(FRAMES, 5), np.full(31, -1)])

@@ -16,19 +16,19 @@ PASSING = walking([0, 600, 300], [8, -8, 0], 60)  # the first two pass each othe
 
 @pytest.mark.parametrize("matching", ["greedy", "hungarian"])
 def test_three_people_are_three_tracks_whatever_the_order_of_rows(matching) -> None:
-    apart = walking([0, 300, 600], [4, 4, 4], 30)
-    found = track(apart, matching=matching)
-    assert sorted(set(found.track_id.tolist())) == [1, 2, 3]
-    assert same_partition(found.track_id, apart.annotation_id)
-    order = np.random.default_rng(1).permutation(len(apart))
-    shuffled = track(apart[order], matching=matching)
-    assert same_partition(shuffled.track_id, apart.annotation_id[order])
-    np.testing.assert_array_equal(found.xy, apart.xy)
+    walk = walking([0, 300, 600], [4, 4, 4], 30)
+    tracked = track(walk, matching=matching)
+    assert sorted(set(tracked.track_id.tolist())) == [1, 2, 3]
+    assert same_partition(tracked.track_id, walk.annotation_id)
+    order = np.random.default_rng(1).permutation(len(walk))
+    shuffled = track(walk[order], matching=matching)
+    assert same_partition(shuffled.track_id, walk.annotation_id[order])
+    np.testing.assert_array_equal(tracked.xy, walk.xy)
 
 
 def test_the_distance_is_one_argument() -> None:
-    def by_who_it_is(past: Poses, now: Poses) -> np.ndarray:
-        return np.abs(np.rint(past.xy[:, None, 0, 0] - now.xy[:, 0, 0]) % 1)  # 0: all are the same
+    def by_who_it_is(past: Poses, poses: Poses) -> np.ndarray:
+        return np.abs(np.rint(past.xy[:, None, 0, 0] - poses.xy[:, 0, 0]) % 1)  # 0: all are the same
 
     assert same_partition(track(PASSING[:3], distance=by_who_it_is).track_id, PASSING.annotation_id[:3])
     with pytest.raises(ValueError, match=r"distance: expected an array \(3, 3\)"):
@@ -40,8 +40,8 @@ def test_by_default_nineteen_twentieths_are_near_enough() -> None:
     still = walking([0], [0], 2)
     for shared, tracks in ((10, 1), (9, 2)):
         box = np.array([[0.0, 0, 100, 50], [100 - shared, 0, 200 - shared, 50]])
-        found = track(replace(still, box=box), distance=box_distance)
-        assert len(np.unique(found.track_id)) == tracks, shared
+        tracked = track(replace(still, box=box), distance=box_distance)
+        assert len(np.unique(tracked.track_id)) == tracks, shared
 
 
 def test_a_gap_ends_a_track_after_memory_frames() -> None:
@@ -112,19 +112,19 @@ def test_a_second_box_on_a_person_begins_no_track(suppressed: bool) -> None:
     """As on the athlete of Pose2Sim's balancing trial: the track went on with the second box, and a new one began on
     the first, which stayed when the second box was gone."""
     poses, is_second = _doubled(suppressed)
-    found = track(poses, matching="hungarian").track_id
-    assert set(found.tolist()) == {1, -1}
-    assert all((found[poses.image_id == frame] == 1).sum() == 1 for frame in range(12))
+    track_id = track(poses, matching="hungarian").track_id
+    assert set(track_id.tolist()) == {1, -1}
+    assert all((track_id[poses.image_id == frame] == 1).sum() == 1 for frame in range(12))
     if suppressed:  # suppression says which of the two is the double
-        assert (found[is_second] == -1).all() and (found[~is_second] == 1).all()
+        assert (track_id[is_second] == -1).all() and (track_id[~is_second] == 1).all()
 
 
 def test_two_boxes_of_the_first_frame_are_one_track_and_two_people_are_two() -> None:
     poses, _ = _doubled(False)
     later = poses[poses.image_id >= 4]
     assert set(track(later).track_id.tolist()) == {1, -1}
-    beside = walking([0, 40], [0, 0], 5)  # OKS of the two is below 0.7
-    assert set(track(beside).track_id.tolist()) == {1, 2}
+    walk = walking([0, 40], [0, 0], 5)  # OKS of the two is below 0.7
+    assert set(track(walk).track_id.tolist()) == {1, 2}
     nameless = replace(later, skeleton=None)
     assert set(track(nameless, distance=box_distance).track_id.tolist()) == {1, 2}  # boxes: IoU is below 0.7
 
@@ -134,8 +134,8 @@ def test_a_track_that_was_lost_goes_on_at_no_doubtful_pose() -> None:
     person = replace(walking([0], [3], 10), pose_quality=np.full(10, 0.9))
     background = replace(person[9:], xy=person.xy[9:] + 20, pose_quality=np.array([0.1]), image_id=np.array([14]))
     back = replace(person[9:], image_id=np.array([16]))
-    found = track(Poses.concatenate([person, background, back])).track_id
-    assert found.tolist() == [1] * 10 + [-1] + [1]
+    track_id = track(Poses.concatenate([person, background, back])).track_id
+    assert track_id.tolist() == [1] * 10 + [-1] + [1]
     doubtful_at_once = replace(background, image_id=np.array([10]))
     assert track(Poses.concatenate([person, doubtful_at_once])).track_id.tolist() == [1] * 11
 
@@ -147,13 +147,13 @@ def test_a_false_alarm_from_before_takes_no_track_away() -> None:
     person = walking([0], [0], 8)
     person.xy[7] += (22, 0)
     doubtful = walking([26], [0], 8)[np.array([2])]
-    other = walking([-14], [0], 8)[np.array([7])]
-    weak = [replace(one, pose_score=np.full(1, 0.2)) for one in (doubtful, other)]
+    walk = walking([-14], [0], 8)[np.array([7])]
+    weak = [replace(one, pose_score=np.full(1, 0.2)) for one in (doubtful, walk)]
     poses = Poses.concatenate([person, *weak])
     rows = np.argsort(poses.image_id, kind="stable")
     for matching in ("hungarian", "greedy"):
-        found = track(poses, matching=matching).track_id
-        assert found[:8].tolist() == [1] * 8, matching
+        track_id = track(poses, matching=matching).track_id
+        assert track_id[:8].tolist() == [1] * 8, matching
     assert track(poses[rows], weigh=False).track_id[rows.argsort()][7] == 2  # the case is one that needs it
 
 
@@ -161,8 +161,8 @@ def test_presence_says_how_sure_a_pose_is() -> None:
     """The case of the false alarm above, whose boxes have a detector's high scores, and no presence."""
     person = walking([0], [0], 8)
     person.xy[7] += (22, 0)
-    doubtful, other = walking([26], [0], 8)[np.array([2])], walking([-14], [0], 8)[np.array([7])]
-    poses = Poses.concatenate([person, doubtful, other])
+    doubtful, walk = walking([26], [0], 8)[np.array([2])], walking([-14], [0], 8)[np.array([7])]
+    poses = Poses.concatenate([person, doubtful, walk])
     poses = replace(poses, pose_quality=np.full(10, 0.9), box=poses.keypoint_box(), box_score=np.full(10, 0.8))
     poses = replace(poses, presence=np.where(np.arange(10) < 8, 0.95, 0.05))
     assert track(poses, start_score=None).track_id[:8].tolist() == [1] * 8
@@ -172,9 +172,9 @@ def test_presence_says_how_sure_a_pose_is() -> None:
 
 def test_without_scores_and_with_scores_of_another_scale() -> None:
     bare = replace(PASSING, score=None, pose_score=None)
-    one = track(bare).track_id
-    np.testing.assert_array_equal(one, track(PASSING).track_id)  # all scores alike
-    np.testing.assert_array_equal(one, track(replace(PASSING, pose_score=np.full(len(PASSING), -3.0))).track_id)
+    track_id = track(bare).track_id
+    np.testing.assert_array_equal(track_id, track(PASSING).track_id)  # all scores alike
+    np.testing.assert_array_equal(track_id, track(replace(PASSING, pose_score=np.full(len(PASSING), -3.0))).track_id)
 
 
 def test_by_default_doubtful_poses_with_trust_begin_no_track() -> None:
@@ -187,27 +187,27 @@ def test_by_default_doubtful_poses_with_trust_begin_no_track() -> None:
 
 def _two_clips() -> tuple[Poses, Images]:
     """Two clips of the same person at the same place, their frames mixed."""
-    one, other = walking([0], [3], 8), walking([0], [3], 8, first_frame=8)
+    walk, second_walk = walking([0], [3], 8), walking([0], [3], 8, first_frame=8)
     clip = ["a"] * 8 + ["b"] * 8
     images = Images(np.arange(16), clip=clip, time=np.r_[np.arange(8), np.arange(8)] / 25)
-    return Poses.concatenate([other, one]), images
+    return Poses.concatenate([second_walk, walk]), images
 
 
 def test_clips_never_mix() -> None:
     poses, images = _two_clips()
-    found = track(poses, images)
-    assert same_partition(found.track_id, (poses.image_id >= 8).astype(int))
+    tracked = track(poses, images)
+    assert same_partition(tracked.track_id, (poses.image_id >= 8).astype(int))
     folders = [f"{'a' if i < 8 else 'b'}/{i % 8:03d}.jpg" for i in range(16)]
-    np.testing.assert_array_equal(track(poses, Images(np.arange(16), folders)).track_id, found.track_id)
+    np.testing.assert_array_equal(track(poses, Images(np.arange(16), folders)).track_id, tracked.track_id)
     cameras = Images(np.arange(16), camera=["left"] * 8 + ["right"] * 8)
-    np.testing.assert_array_equal(track(poses, cameras).track_id, found.track_id)
+    np.testing.assert_array_equal(track(poses, cameras).track_id, tracked.track_id)
     assert len(np.unique(track(poses).track_id)) == 1  # without them it is one clip
 
 
 def test_categories_are_apart() -> None:
     poses = walking([0], [0], 8)
-    found = track(poses, groups=np.arange(8) % 2 + 1)
-    assert same_partition(found.track_id, np.arange(8) % 2)
+    tracked = track(poses, groups=np.arange(8) % 2 + 1)
+    assert same_partition(tracked.track_id, np.arange(8) % 2)
 
 
 def test_frames_go_by_time_then_by_number_in_the_name_then_by_id() -> None:

@@ -83,15 +83,15 @@ def test_the_parallel_branch_learns_the_crop_of_the_labelled_box(people, detecti
     leaves out have no target."""
     task = _task(replace(RECIPE, data=replace(RECIPE.data, proposals=detections)), people)
     cut = [task.samples(0)[row] for row in range(8)]
-    found = task.collate(cut)
+    batch = task.collate(cut)
     exact = replace(task.samples(0), proposals=None, augmentation=replace(HRNET, scale=0.0))
     crops = [exact[row] for row in range(8)]
     xy = np.stack([crop.xy for crop in crops])
     seen, labelled = (np.stack([crop.v for crop in which]) > 0 for which in (crops, cut))
     assert (labelled != seen).any() and not (labelled & ~seen).any()
-    np.testing.assert_allclose(found["centred"], task.codec.encode(xy, labelled), atol=1e-5)
-    np.testing.assert_array_equal(found["centred_weights"], task.codec.weights(xy, labelled))
-    assert not np.allclose(found["centred"], found["heatmaps"], atol=0.1)
+    np.testing.assert_allclose(batch["centred"], task.codec.encode(xy, labelled), atol=1e-5)
+    np.testing.assert_array_equal(batch["centred_weights"], task.codec.weights(xy, labelled))
+    assert not np.allclose(batch["centred"], batch["heatmaps"], atol=0.1)
 
 
 def test_training_changes_the_stn_and_leaves_the_branch_as_it_was(people, tmp_path):
@@ -121,8 +121,8 @@ def _check_export(task, folder):
         plain = network.network(image).heatmaps[-1]
     torch.testing.assert_close(loaded, expected, atol=1e-6, rtol=0)
     session = session_of(spec.onnx.read_bytes(), spec.onnx)
-    found = run_tensors(session, spec.onnx, ["heatmaps"], {"image": image.numpy()})
-    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+    tensors = run_tensors(session, spec.onnx, ["heatmaps"], {"image": image.numpy()})
+    np.testing.assert_allclose(tensors[0], expected, atol=1e-5)
     assert (expected - plain).abs().max() > 1e-2
     again = starting_network(RECIPE, folder)
     assert isinstance(again, SymmetricTransformer) and not isinstance(again.network, SymmetricTransformer)
@@ -142,8 +142,8 @@ def _check_export(task, folder):
 )
 def test_what_cannot_be_built_is_refused(changes, message, tmp_path):
     transformer = TransformerOptions(changes.get("localisation", "own"))
-    others = {name: value for name, value in changes.items() if name != "localisation"}
-    recipe = replace(RECIPE, transformer=transformer, **others)
+    options = {name: value for name, value in changes.items() if name != "localisation"}
+    recipe = replace(RECIPE, transformer=transformer, **options)
     with pytest.raises(InputError, match=message):
         if "system" in changes:
             make_task(recipe, tmp_path, None, tmp_path)

@@ -51,7 +51,7 @@ def gradients(task: FrozenTask, rows: np.ndarray) -> list[float]:
     losses = task.losses(task.model, batch, task.counts(batch))
     torch.stack(list(losses.values())).sum().backward()
     return [
-        sum(float(one.grad.abs().sum()) for one in head.parameters() if one.grad is not None)
+        sum(float(parameter.grad.abs().sum()) for parameter in head.parameters() if parameter.grad is not None)
         for head in task.learner.heads
     ]
 
@@ -59,9 +59,9 @@ def gradients(task: FrozenTask, rows: np.ndarray) -> list[float]:
 def test_no_copy_learns_from_its_own_fold(task):
     assert len(task.learner.heads) == 1 + 3 and len(task.training) == len(task.held_out) == 24
     for fold in range(3):
-        own = np.flatnonzero(task.fold[: len(task.held_out)] == fold)
-        learnt = gradients(task, own)
-        assert len(own) > 1 and learnt[1 + fold] == 0
+        rows = np.flatnonzero(task.fold[: len(task.held_out)] == fold)
+        learnt = gradients(task, rows)
+        assert len(rows) > 1 and learnt[1 + fold] == 0
         assert all(value > 0 for number, value in enumerate(learnt) if number != 1 + fold)
 
 
@@ -96,15 +96,15 @@ def test_people_are_judged_by_the_copy_that_has_not_seen_them(task):
     rows = np.array([5, 0, 17, 24, 30, 9])  # of both views
     trust = task.trust_in(rows)
     parts = unseen(task, uncalibrated_components, rows, task.features)
-    for at, row in enumerate(rows):
+    for index, row in enumerate(rows):
         head = task.learner.heads[1 + task.fold[row]]
         pooled = task.pooled(np.array([row]), task.features)
         with torch.no_grad():
             alone = head.trust(head.logits(pooled))
             expected = head.components(pooled)
-        torch.testing.assert_close(trust.visibility[at], alone.visibility[0])
+        torch.testing.assert_close(trust.visibility[index], alone.visibility[0])
         for part, one in zip(parts, expected, strict=True):
-            torch.testing.assert_close(part[at], one[0])
+            torch.testing.assert_close(part[index], one[0])
     assert set(task.validate()) >= {"ap.AP", "pose.pearson"}
 
 
@@ -114,7 +114,7 @@ def test_people_that_the_network_has_seen_teach_but_do_not_calibrate(files, task
     truth = json.loads((data / "train_gt.json").read_text())
     truth["images"] = truth["images"][::2]
     unseen = {image["id"] for image in truth["images"]}
-    truth["annotations"] = [one for one in truth["annotations"] if one["image_id"] in unseen]
+    truth["annotations"] = [annotation for annotation in truth["annotations"] if annotation["image_id"] in unseen]
     (tmp_path / "unseen.json").write_text(json.dumps(truth))
     some = {"data.unseen": str(tmp_path / "unseen.json"), "frozen.cross_fit": cross_fit}
     found = frozen_task(with_overrides(SMALL, some), data, model, tmp_path / "stored")
@@ -151,10 +151,10 @@ def test_from_the_command_line(files, tmp_path, capsys):
     assert (fitted_on["people"], fitted_on["held_out_people"]) == (24, 24)
     assert fitted_on["calibrated_on"] == "the 24 held-out people, by copies of the head that have not seen them"
     saved = read_tensors(out / "model.safetensors")
-    kept = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["ema"]["average"]
+    average = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["ema"]["average"]
     fitted = ("calibration", "occlusion")
     head = {name: value for name, value in saved.items() if not name.startswith(fitted)}
-    assert equal(head, {name: kept[f"head.{name}"] for name in head})  # the one that has seen all
+    assert equal(head, {name: average[f"head.{name}"] for name in head})  # the one that has seen all
     assert any(saved[f"occlusion.{name}"].abs().sum() > 0 for name in ("last", "last_bias"))
     assert len(load(out, detector="whole")(sorted((data / "train").iterdir())[0])) == 1
 

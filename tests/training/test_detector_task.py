@@ -150,7 +150,7 @@ def test_parts_of_a_batch_add_up(data):
     for name, value in expected.items():
         torch.testing.assert_close(found[0][name] + found[1][name], value)
     assert task.describe(whole) == {"image_id": [view.image_id for view in samples]}
-    image_ids = {task.samples(0)[at].image_id for at in range(len(task.samples(0)))}
+    image_ids = {task.samples(0)[index].image_id for index in range(len(task.samples(0)))}
     assert 26 not in image_ids and 8 <= len(image_ids) < 25  # without the fold and the incomplete photo
 
 
@@ -168,10 +168,10 @@ def test_the_loss_of_centres_against_a_loop():
     bumps[0, 1, 2] = bumps[1, 0, 0] = 1
     counted = (random.random((2, 3, 4)) < 0.7).astype(float)
     expected = 0.0
-    for place in np.ndindex(2, 3, 4):
-        p, y = 1 / (1 + np.exp(-logit[place])), bumps[place]
+    for position in np.ndindex(2, 3, 4):
+        p, y = 1 / (1 + np.exp(-logit[position])), bumps[position]
         loss = -((1 - p) ** 2) * np.log(p) if y == 1 else -((1 - y) ** 4) * p**2 * np.log(1 - p)
-        expected += counted[place] * loss
+        expected += counted[position] * loss
     found = centre_loss(*(torch.from_numpy(array.astype(np.float32)) for array in (logit, bumps, counted)))
     assert float(found) == pytest.approx(expected, rel=1e-5)
     sure = centre_loss(torch.tensor([[[90.0, -90]]]), torch.tensor([[[0.0, 1]]]), torch.ones(1, 1, 2))
@@ -193,11 +193,11 @@ def test_the_loss_of_sides_against_a_loop():
     box = np.concatenate([low, low + random.uniform(2, 40, (2, 2, 3, 5))], axis=1)
     weight = random.random((2, 3, 5)) * (random.random((2, 3, 5)) < 0.6)
     expected = 0.0
-    for at, row, column in np.ndindex(2, 3, 5):
+    for index, row, column in np.ndindex(2, 3, 5):
         x, y = (column + 0.5) * CentreDetector.stride, (row + 0.5) * CentreDetector.stride
-        left, top, right, bottom = sides[at, :, row, column]
+        left, top, right, bottom = sides[index, :, row, column]
         told = np.array([x - left, y - top, x + right, y + bottom])
-        expected += weight[at, row, column] * (1 - giou(told, box[at, :, row, column]))
+        expected += weight[index, row, column] * (1 - giou(told, box[index, :, row, column]))
     found = sides_loss(
         *(torch.from_numpy(array.astype(np.float32)) for array in (sides, box, weight)), CentreDetector.stride
     )
@@ -257,7 +257,7 @@ def test_a_start_that_finds_people_fills_in_where_not_all_are_boxed(data):
     assert list(photos.image_id[~is_complete]) == [26]
     row = len(photos) - 1
     labelled = photos.box[row]
-    places = np.array([labelled[0], labelled[0] + 3, [60.0, 40, 76, 56], [4.0, 44, 20, 58]])
+    positions = np.array([labelled[0], labelled[0] + 3, [60.0, 40, 76, 56], [4.0, 44, 20, 58]])
     scores = [0.9, 0.9, 0.8, 0.2]
 
     class Told(torch.nn.Module):
@@ -269,7 +269,7 @@ def test_a_start_that_finds_people_fills_in_where_not_all_are_boxed(data):
 
         def forward(self, image):
             answer = torch.full((1, 5, image.shape[2] // 8, image.shape[3] // 8), -9.0)
-            for (x0, y0, x1, y1), score in zip(places * 0.8, scores, strict=True):  # 80 pixels become 64
+            for (x0, y0, x1, y1), score in zip(positions * 0.8, scores, strict=True):  # 80 pixels become 64
                 column, line = int((x0 + x1) / 16), int((y0 + y1) / 16)
                 x, y = column * 8 + 4, line * 8 + 4
                 sides = [x - x0, y - y0, x1 - x, y1 - y]
@@ -278,10 +278,10 @@ def test_a_start_that_finds_people_fills_in_where_not_all_are_boxed(data):
 
     spec = detector_spec(small_recipe(), Path())
     more = with_pseudo_labels(photos, np.array([row]), Told(), spec)
-    np.testing.assert_allclose(more.box[row], [*labelled, places[2]], atol=1e-3)
-    np.testing.assert_allclose(more.crowd[row], [*photos.crowd[row], places[3]], atol=1e-3)
-    for other in range(row):
-        assert more.box[other] is photos.box[other] and more.crowd[other] is photos.crowd[other]
+    np.testing.assert_allclose(more.box[row], [*labelled, positions[2]], atol=1e-3)
+    np.testing.assert_allclose(more.crowd[row], [*photos.crowd[row], positions[3]], atol=1e-3)
+    for index in range(row):
+        assert more.box[index] is photos.box[index] and more.crowd[index] is photos.crowd[index]
 
 
 def test_only_a_start_that_finds_people_trains_on_photos_that_say_too_little(data, tmp_path):

@@ -50,7 +50,7 @@ class Knowing(nn.Module):
 
 @pytest.fixture
 def photos(tmp_path):
-    names = [f"{at}.png" for at in range(len(SIZES))]
+    names = [f"{index}.png" for index in range(len(SIZES))]
     for name, (width, height) in zip(names, SIZES, strict=True):
         cv2.imwrite(str(tmp_path / name), np.zeros((height, width, 3), np.uint8))
     crowds = [np.zeros((0, 4)), np.array([[0.0, 0, 40, 40]]), np.array([[5.0, 5, 60, 60]]), np.zeros((0, 4))]

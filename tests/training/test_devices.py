@@ -25,9 +25,9 @@ def surroundings(monkeypatch):
 
 def test_alone_it_is_one_process_unless_said(monkeypatch):
     monkeypatch.setattr(devices, "Fabric", Asked)
-    made = devices.launch_fabric()
-    assert made.options == {"accelerator": "auto", "devices": 1, "precision": "32-true"}
-    assert made.is_launched
+    fabric = devices.launch_fabric()
+    assert fabric.options == {"accelerator": "auto", "devices": 1, "precision": "32-true"}
+    assert fabric.is_launched
     assert devices.launch_fabric("cpu", 3, "bf16-mixed").options["devices"] == 3
 
 
@@ -35,13 +35,13 @@ def test_torchrun_and_fabric_run_say_how_many(monkeypatch):
     monkeypatch.setattr(devices, "Fabric", Asked)
     for name, value in (("TORCHELASTIC_RUN_ID", "none"), ("LOCAL_WORLD_SIZE", "2"), ("WORLD_SIZE", "6")):
         monkeypatch.setenv(name, value)
-    made = devices.launch_fabric("cpu")
-    assert made.options == {"accelerator": "cpu", "devices": 2, "num_nodes": 3, "precision": "32-true"}
-    assert made.is_launched
+    fabric = devices.launch_fabric("cpu")
+    assert fabric.options == {"accelerator": "cpu", "devices": 2, "num_nodes": 3, "precision": "32-true"}
+    assert fabric.is_launched
     monkeypatch.setenv("LT_CLI_USED", "1")
-    made = devices.launch_fabric("cpu", 4)
-    assert made.options == {"precision": "32-true"}
-    assert not made.is_launched  # it is already
+    fabric = devices.launch_fabric("cpu", 4)
+    assert fabric.options == {"precision": "32-true"}
+    assert not fabric.is_launched  # it is already
 
 
 @pytest.mark.parametrize(("accelerator", "count"), [("tpu", 1), ("abacus", 1), ("cpu", 0)])

@@ -55,13 +55,13 @@ def two_processes() -> Fabric:
 def test_two_processes_give_the_weights_of_one(tmp_path):
     _train(one_process(), tmp_path / "one")
     two_processes().launch(_train, tmp_path / "two")
-    one, two = (torch.load(tmp_path / name / "end.pt", weights_only=True) for name in ("one", "two"))
+    first_loaded, two = (torch.load(tmp_path / name / "end.pt", weights_only=True) for name in ("one", "two"))
     started = weights(tiny_task(recipe(), norm=False))
-    moved = max(float((one["weights"][name] - started[name]).abs().max()) for name in started)
-    apart = max(float((one["weights"][name] - two["weights"][name]).abs().max()) for name in started)
+    moved = max(float((first_loaded["weights"][name] - started[name]).abs().max()) for name in started)
+    apart = max(float((first_loaded["weights"][name] - two["weights"][name]).abs().max()) for name in started)
     assert moved > 0.01
     assert apart < 1e-5
-    assert one["numbers"].keys() == two["numbers"].keys()
+    assert first_loaded["numbers"].keys() == two["numbers"].keys()
     checkpoints = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("one", "two")]
     assert [len(checkpoint["random"]) for checkpoint in checkpoints] == [1, 2]
 

@@ -36,11 +36,11 @@ def test_it_is_applied_within_a_block_only():
     ema, average = Ema(model, 0.5), model.weight.detach().clone()
     with torch.no_grad():
         model.weight.add_(1)
-    own = model.weight.detach().clone()
+    weight = model.weight.detach().clone()
     with ema.applied(model):
         assert torch.equal(model.weight, average)
-    assert torch.equal(model.weight, own)
+    assert torch.equal(model.weight, weight)
     none = Ema(model, 0.0)
     none.update(model)
     with none.applied(model):
-        assert torch.equal(model.weight, own)
+        assert torch.equal(model.weight, weight)

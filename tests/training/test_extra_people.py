@@ -38,48 +38,52 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
 
 def test_equal_ids_elsewhere_move_nobody_into_or_out_of_the_fold(folders):
     alone = split_by_fold(open_people(folders[0], OPTIONS), OPTIONS)
-    found = open_training(folders, OPTIONS)
-    assert alone[1] is not None and found.held_out is not None
-    assert found.held_out.annotation_id.tolist() == alone[1].annotation_id.tolist()
-    assert found.first_count == len(alone[0])
-    assert found.training.annotation_id[: found.first_count].tolist() == alone[0].annotation_id.tolist()
-    others = [open_people(folder, OPTIONS) for folder in folders[1:]]
-    expected = np.concatenate([other.annotation_id for other in others]).tolist()
-    assert found.training.annotation_id[found.first_count :].tolist() == expected  # all of them, the fold's ids too
-    assert set(found.held_out.image_id) & set(found.training.image_id[found.first_count :])
-    held_out = {sample.pixels.tobytes() for sample in found.held_out}
-    assert not held_out & {sample.pixels.tobytes() for sample in list(found.training)[: found.first_count]}
+    training = open_training(folders, OPTIONS)
+    assert alone[1] is not None and training.held_out is not None
+    assert training.held_out.annotation_id.tolist() == alone[1].annotation_id.tolist()
+    assert training.first_count == len(alone[0])
+    assert training.training.annotation_id[: training.first_count].tolist() == alone[0].annotation_id.tolist()
+    peoples = [open_people(folder, OPTIONS) for folder in folders[1:]]
+    expected = np.concatenate([other.annotation_id for other in peoples]).tolist()
+    assert (
+        training.training.annotation_id[training.first_count :].tolist() == expected
+    )  # all of them, the fold's ids too
+    assert set(training.held_out.image_id) & set(training.training.image_id[training.first_count :])
+    held_out = {sample.pixels.tobytes() for sample in training.held_out}
+    assert not held_out & {sample.pixels.tobytes() for sample in list(training.training)[: training.first_count]}
 
 
 def test_photos_of_another_ground_truth_only(folders, tmp_path):
     """Of the first folder; the others are taken whole."""
     labels = next(folders[0].glob("*.json"))
     content = json.loads(labels.read_text())
-    wanted = {image["id"] for image in content["images"][:4]}
+    ids = {image["id"] for image in content["images"][:4]}
     content["images"] = content["images"][:4]
-    content["annotations"] = [one for one in content["annotations"] if one["image_id"] in wanted]
+    content["annotations"] = [annotation for annotation in content["annotations"] if annotation["image_id"] in ids]
     (tmp_path / "some.json").write_text(json.dumps(content))
     options = replace(OPTIONS, folds=0, photos=str(tmp_path / "some.json"))
-    found = open_training(folders[:2], options)
-    assert set(found.training.image_id[: found.first_count].tolist()) == wanted
-    assert len(found.training) - found.first_count == len(open_people(folders[1], OPTIONS))
+    training = open_training(folders[:2], options)
+    assert set(training.training.image_id[: training.first_count].tolist()) == ids
+    assert len(training.training) - training.first_count == len(open_people(folders[1], OPTIONS))
 
 
 def test_one_folder_is_as_it_was(folders):
-    found = open_training(folders[:1], OPTIONS)
-    assert found.first_count == len(found.training)
-    assert people_of_epoch(found.training, found.first_count, tiny_recipe(), 3) is found.training
+    training = open_training(folders[:1], OPTIONS)
+    assert training.first_count == len(training.training)
+    assert people_of_epoch(training.training, training.first_count, tiny_recipe(), 3) is training.training
     with pytest.raises(InputError, match="was given twice as --data"):
         open_training([folders[0], folders[1], folders[0] / ".." / folders[0].name], OPTIONS)
 
 
 def test_labels_of_mapped_people_are_those_of_their_samples(folders):
     people = map_joints(open_people(folders[0], OPTIONS), LSP_14)
-    v, known = people.labels.v, people.labels.is_ternary
+    v, is_ternary = people.labels.v, people.labels.is_ternary
     samples = list(people)
-    assert v.tolist() == [one.v.tolist() for one in samples]
-    assert known.tolist() == [(one.has_joint & (one.has_visibility | (one.v == 0))).tolist() for one in samples]
-    assert not known.all() and known.any()
+    assert v.tolist() == [sample.v.tolist() for sample in samples]
+    assert is_ternary.tolist() == [
+        (sample.has_joint & (sample.has_visibility | (sample.v == 0))).tolist() for sample in samples
+    ]
+    assert not is_ternary.all() and is_ternary.any()
 
 
 def test_an_epoch_shows_all_of_the_first_and_a_share_of_the_others():
@@ -92,8 +96,8 @@ def test_an_epoch_shows_all_of_the_first_and_a_share_of_the_others():
     counts = np.bincount(np.concatenate([ids[5:] for ids in shown]), minlength=41)[1:]
     assert counts.min() > 0 and counts.mean() == 10 and counts.max() < 22  # expected: 10 ± 2.7 each
     assert people_of_epoch(people, 5, recipe, 7).annotation_id.tolist() == shown[7]
-    other = replace(recipe, train=replace(recipe.train, seed=1))
-    assert people_of_epoch(people, 5, other, 7).annotation_id.tolist() != shown[7]
+    changed_recipe = replace(recipe, train=replace(recipe.train, seed=1))
+    assert people_of_epoch(people, 5, changed_recipe, 7).annotation_id.tolist() != shown[7]
     for share, length in ((0.0, 5), (1.0, 45)):
         assert (
             len(people_of_epoch(people, 5, replace(recipe, data=replace(recipe.data, extra_share=share)), 0)) == length
@@ -140,9 +144,9 @@ def test_from_two_folders_to_a_model(folders, tmp_path, capsys):
     arguments = (tmp_path / "small.json", "--data", folders[0], "--data", folders[1], "--data.extra_share=0.5")
     code, output, errors = run(capsys, *arguments, "--out", tmp_path / "out", "--head=oks-net")
     assert (code, errors) == (0, "") and "ap.AP" in output
-    found = open_training(folders[:2], replace(recipe.data, folds=3))
+    training = open_training(folders[:2], replace(recipe.data, folds=3))
     trust = ModelSpec.read(tmp_path / "out").trust
-    assert trust is not None and trust.fitted_on["people"] == len(found.training)
+    assert trust is not None and trust.fitted_on["people"] == len(training.training)
 
 
 def test_systems_that_train_on_one_data_set_say_so(folders, tmp_path, capsys):

@@ -121,10 +121,10 @@ def test_view_1_is_the_mirror_image_and_twice_is_the_first(whole):
 def test_augmented_views_differ_and_every_writing_gives_the_same(model, whole, tmp_path):
     columns = columns_of(whole)
     views = columns["pooled-0"].reshape(VIEWS, PEOPLE, -1)
-    for one in range(VIEWS):
-        for other in range(one):
-            same = (views[one] == views[other]).all(axis=1)
-            assert not same.any(), f"views {one} and {other}"
+    for index in range(VIEWS):
+        for number in range(index):
+            same = (views[index] == views[number]).all(axis=1)
+            assert not same.any(), f"views {index} and {number}"
     assert np.array_equal(columns["annotation_id"].reshape(VIEWS, PEOPLE)[3], np.arange(1, PEOPLE + 1))
     drawn = tiny_crops().with_augmentation(tiny_reading(model).augmentation).at_epoch(3)[5]
     np.testing.assert_allclose(columns["affine"][3 * PEOPLE + 5], drawn.affine)
@@ -176,7 +176,7 @@ def test_a_killed_writing_goes_on(model, whole, tmp_path):
 
 def test_other_features_are_written_anew(model, whole, tmp_path):
     """Another seed, model, number of views, augmentation, area, head, crop or label: never what is there."""
-    other = write_network(tmp_path / "other", batch="batch", input={**SPEC["input"], "channels": "BGR"})
+    network = write_network(tmp_path / "other", batch="batch", input={**SPEC["input"], "channels": "BGR"})
     people = tiny_people(PEOPLE)
     labels = people.labels
     people = replace(people, labels=replace(labels, xy=labels.xy + (np.arange(PEOPLE) == 4)[:, None, None]))
@@ -184,7 +184,7 @@ def test_other_features_are_written_anew(model, whole, tmp_path):
     changed = {
         "same": (plain, tiny_crops()),
         "seed": (plain, tiny_crops(seed=1)),
-        "input": (tiny_reading(other), tiny_crops()),
+        "input": (tiny_reading(network), tiny_crops()),
         "views": (tiny_reading(model, views=3), tiny_crops()),
         "augmentation": (tiny_reading(model, augmentation=HRNET), tiny_crops()),
         "area": (tiny_reading(model, area="box"), tiny_crops()),
@@ -229,8 +229,8 @@ def test_what_is_broken_is_one_line(model, whole, tmp_path):
     def message_for(name: str, content: bytes | None) -> str:
         folder = tmp_path / name.replace(".", "-")
         folder.mkdir(exist_ok=True)
-        for other, right in good.items():
-            (folder / other).write_bytes(right)
+        for key, right in good.items():
+            (folder / key).write_bytes(right)
         (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
         with pytest.raises(InputError, match=rf"^{folder}") as caught:
             store_features(folder, tiny_reading(model), tiny_crops())

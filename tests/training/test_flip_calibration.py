@@ -48,13 +48,13 @@ def test_the_stored_keypoints_are_those_of_the_predictor(trained):
     data, network, task = trained
     predictor = load(network, detector="whole", flip=True)
     poses = [prediction.poses for prediction in predictor.stream(photos_with_boxes(data))]
-    found = {int(one): xy for some in poses for one, xy in zip(some.annotation_id, some.xy, strict=True)}
+    found = {int(one): xy for pose in poses for one, xy in zip(pose.annotation_id, pose.xy, strict=True)}
     columns = task.flip.columns
     stored = transform(invert_affine(columns["affine"]), columns["found_xy"].astype(np.float64))
     assert len(stored) == len(task.held_out) == len(found) > 8
     expected = np.array([found[person] for person in columns["annotation_id"].tolist()])
-    apart = np.linalg.norm(stored - expected, axis=2)
-    assert (apart < 0.01).mean() > 0.9  # maps of this network have peaks of nearly the same height
+    distance = np.linalg.norm(stored - expected, axis=2)
+    assert (distance < 0.01).mean() > 0.9  # maps of this network have peaks of nearly the same height
 
 
 def test_the_model_draws_its_line(trained, tmp_path):
@@ -70,18 +70,18 @@ def test_the_model_draws_its_line(trained, tmp_path):
     assert set(lines) == {"quality", "pose_quality"}
     assert trust.fitted_on["flip_calibrated_on"].endswith(f"not seen them, mirrored crops of padding {padding}")
     photos = photos_with_boxes(data)[:3]
-    with_line = [one.poses for one in load(tmp_path / "model", detector="whole", flip=True).stream(photos)]
-    place = tmp_path / "model" / "model.json"
-    value = json.loads(place.read_text())
+    with_line = [poses.poses for poses in load(tmp_path / "model", detector="whole", flip=True).stream(photos)]
+    json_path = tmp_path / "model" / "model.json"
+    value = json.loads(json_path.read_text())
     del value["trust"]["flip"]
-    place.write_text(json.dumps(value))
-    without = [one.poses for one in load(tmp_path / "model", detector="whole", flip=True).stream(photos)]
-    for one, other in zip(with_line, without, strict=True):
+    json_path.write_text(json.dumps(value))
+    without = [poses.poses for poses in load(tmp_path / "model", detector="whole", flip=True).stream(photos)]
+    for first, second in zip(with_line, without, strict=True):
         for name, (slope, offset) in lines.items():
-            logit = slope * np.log(getattr(other, name) / (1 - getattr(other, name))) + offset
-            np.testing.assert_allclose(getattr(one, name), 1 / (1 + np.exp(-logit)), atol=1e-5)
-        assert np.abs(one.quality - other.quality).max() > 1e-3
-        np.testing.assert_array_equal(one.visibility, other.visibility)
+            logit = slope * np.log(getattr(second, name) / (1 - getattr(second, name))) + offset
+            np.testing.assert_allclose(getattr(first, name), 1 / (1 + np.exp(-logit)), atol=1e-5)
+        assert np.abs(first.quality - second.quality).max() > 1e-3
+        np.testing.assert_array_equal(first.visibility, second.visibility)
 
 
 def test_lines_are_found_again():

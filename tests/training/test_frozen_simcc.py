@@ -82,20 +82,20 @@ def test_mmdeploys_graph_is_read_alike(data: Path, model: Path, tmp_path: Path) 
     onnx.save(graph, tmp_path / "end2end.onnx")
     del spec["network"]
     (tmp_path / "end2end.json").write_text(json.dumps(spec | {"onnx": "end2end.onnx"}))
-    found = ModelSpec.read(tmp_path / "end2end.onnx")
-    maps = find_maps(found, ["features", "backbone"])
+    content = ModelSpec.read(tmp_path / "end2end.onnx")
+    maps = find_maps(content, ["features", "backbone"])
     assert maps["features"].shape == maps["backbone"].shape == (384, HEIGHT // 32, WIDTH // 32)
     crops = np.random.default_rng(0).integers(0, 256, (2, HEIGHT, WIDTH, 3), dtype=np.uint8)
-    exposed = expose(found, {"features": maps["features"].name})
+    exposed = expose(content, {"features": maps["features"].name})
     names = ["simcc_x", "simcc_y", "tokens", "features"]
-    blob = {"image": to_tensor(crops, found.input)}
-    given = run_tensors(session_of(exposed.SerializeToString(), found.onnx), found.onnx, names, blob)
+    blob = {"image": to_tensor(crops, content.input)}
+    tensors = run_tensors(session_of(exposed.SerializeToString(), content.onnx), content.onnx, names, blob)
     network = build("rtmpose-t", height=HEIGHT, width=WIDTH).eval()
     network.load_state_dict({k: v for k, v in state_dict().items() if not k.startswith("data_")})
     with torch.no_grad():
         outputs = network(torch.from_numpy(blob["image"]))
-    for one, other in zip(given, (*outputs.simcc, outputs.tokens, outputs.features), strict=True):
-        np.testing.assert_allclose(one, other.numpy(), atol=1e-4 * float(other.abs().max()))
+    for first, second in zip(tensors, (*outputs.simcc, outputs.tokens, outputs.features), strict=True):
+        np.testing.assert_allclose(first, second.numpy(), atol=1e-4 * float(second.abs().max()))
     assert train(data, tmp_path / "end2end.onnx", tmp_path / "out", "keypoint-tokens") == 0
 
 
@@ -132,9 +132,11 @@ def test_what_is_read_at_the_peaks() -> None:
         for k in range(6):
             x, y = int(columns[b, k].argmax()), int(rows[b, k].argmax())
             expected = [features[b, int((y + 0.5) * 4 / 80), int((x + 0.5) * 3 / 60)], tokens[b, k]]
-            for logits, place in ((columns[b, k], x), (rows[b, k], y)):
-                window = [logits[min(max(place + offset, 0), len(logits) - 1)] - logits[place] for offset in OFFSETS]
-                expected += [torch.stack(window), logits[place : place + 1]]
+            for logits, position in ((columns[b, k], x), (rows[b, k], y)):
+                window = [
+                    logits[min(max(position + offset, 0), len(logits) - 1)] - logits[position] for offset in OFFSETS
+                ]
+                expected += [torch.stack(window), logits[position : position + 1]]
             torch.testing.assert_close(found[b, k], torch.cat(expected))
 
 

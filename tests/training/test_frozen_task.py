@@ -56,16 +56,26 @@ def model(tmp_path_factory):
 def train(data, model, out, *more) -> int:
     """The exit code of training by the small recipe."""
     write_json(out.with_suffix(".recipe.json"), to_json(SMALL))
-    given = () if model is None else ("--model", model)
-    words = ("train", out.with_suffix(".recipe.json"), "--data", data, "--out", out, *given, "--accelerator=cpu", *more)
+    arguments = () if model is None else ("--model", model)
+    words = (
+        "train",
+        out.with_suffix(".recipe.json"),
+        "--data",
+        data,
+        "--out",
+        out,
+        *arguments,
+        "--accelerator=cpu",
+        *more,
+    )
     with pytest.raises(SystemExit) as ended:
         main(list(map(str, words)))
     return int(ended.value.code or 0)
 
 
-def run(capsys, *given) -> tuple[int, str, str]:
+def run(capsys, *arguments) -> tuple[int, str, str]:
     """Exit code, output and errors."""
-    code = train(*given)
+    code = train(*arguments)
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
@@ -96,9 +106,9 @@ def test_from_a_network_to_poses_with_trust(data, model, tmp_path, capsys, head)
         assert (values is not None) == (name in FILLED[head]), name
         assert values is None or (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)
     assert poses.visibility is None or np.allclose(poses.visibility.sum(axis=2), 1, atol=1e-5)
-    kept = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["ema"]["average"]
+    average = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["ema"]["average"]
     saved = read_tensors(out / "model.safetensors")
-    same = {name.removeprefix("head."): value for name, value in kept.items() if "calibration" not in name}
+    same = {name.removeprefix("head."): value for name, value in average.items() if "calibration" not in name}
     assert equal({name: value for name, value in saved.items() if "calibration" not in name}, same)
 
 
@@ -106,7 +116,11 @@ def test_the_networks_heatmaps_are_untouched(model, trained):
     blob = normalised(crops(1, seed=3)).numpy()
     before = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"data": blob})[0]
     session = onnxruntime.InferenceSession(trained / "model.onnx", providers=["CPUExecutionProvider"])
-    box = {one.name: np.full((1, 2), 0.8, np.float32) for one in session.get_inputs() if one.name != "data"}
+    box = {
+        get_input.name: np.full((1, 2), 0.8, np.float32)
+        for get_input in session.get_inputs()
+        if get_input.name != "data"
+    }
     np.testing.assert_allclose(session.run(["heatmaps"], {"data": blob, **box})[0], before, atol=1e-6)
 
 
@@ -125,7 +139,7 @@ def test_people_held_out_are_in_no_batch(data, model, stored):
     seen: set[int] = set()
     for epoch in range(8):
         samples = task.samples(epoch)
-        batch = task.collate([samples[at] for at in range(len(samples))])
+        batch = task.collate([samples[index] for index in range(len(samples))])
         assert len(set(batch["annotation_id"].tolist())) == len(samples)  # everybody once
         seen |= set(batch["image_id"].tolist())
         assert len(set((samples.rows // task.features.people).tolist())) > 1  # in several views
@@ -138,10 +152,10 @@ def test_people_held_out_are_in_no_batch(data, model, stored):
 def detections(data, tmp_path_factory):
     """Detections in each photo: its people's boxes, and as many where nobody is."""
     truth, found = json.loads((data / "train_gt.json").read_text()), []
-    for one in truth["annotations"]:
-        x, y, width, height = one["bbox"]
+    for annotation in truth["annotations"]:
+        x, y, width, height = annotation["bbox"]
         for bbox in ([x, y, width, height * 0.9], [x + 0.8 * width, y, width, height]):
-            found.append({"image_id": one["image_id"], "category_id": 1, "bbox": bbox, "score": 0.5})
+            found.append({"image_id": annotation["image_id"], "category_id": 1, "bbox": bbox, "score": 0.5})
     path = tmp_path_factory.mktemp("detections") / "boxes.json"
     path.write_text(json.dumps(found))
     return path
@@ -174,31 +188,31 @@ def test_presence_is_told_apart_from_trust_in_a_detectors_boxes(data, model, tmp
     trust = ModelSpec.read(out).trust
     assert trust is not None and "presence" in trust.outputs and "presence_calibrated_on" in trust.fitted_on
     predictor, box = load(out), np.array([[30.0, 40, 200, 300], [200, 90, 300, 330]])
-    given = predictor(photo, boxes=Boxes(box, np.zeros(2, np.int64)))
+    poses = predictor(photo, boxes=Boxes(box, np.zeros(2, np.int64)))
     detected = predictor(photo, boxes=Boxes(box, np.zeros(2, np.int64), np.array([0.9, 0.3])))
-    np.testing.assert_array_equal(given.xy, detected.xy)
-    assert given.presence is None and ((detected.presence > 0) & (detected.presence < 1)).all()
+    np.testing.assert_array_equal(poses.xy, detected.xy)
+    assert poses.presence is None and ((detected.presence > 0) & (detected.presence < 1)).all()
     for name in ("pose_quality", "quality", "visibility"):
-        np.testing.assert_array_equal(getattr(detected, name), getattr(given, name))
+        np.testing.assert_array_equal(getattr(detected, name), getattr(poses, name))
 
 
 def test_people_of_photos_that_the_network_has_not_seen(data, model, tmp_path):
     content = json.loads((data / "train_gt.json").read_text())
-    some = tmp_path / "some.json"
-    some.write_text(json.dumps(content | {"images": content["images"][:7]}))
-    wanted = {one["id"] for one in content["images"][:7]}
-    content["annotations"] = [one for one in content["annotations"] if one["image_id"] in wanted]
-    some.write_text(json.dumps(content | {"images": content["images"][:7]}))
-    task = frozen_task(with_overrides(SMALL, {"data.photos": str(some)}), data, model, tmp_path / "features")
-    assert set(np.unique(task.features.columns["image_id"]).tolist()) == wanted
+    json_path = tmp_path / "some.json"
+    json_path.write_text(json.dumps(content | {"images": content["images"][:7]}))
+    ids = {image["id"] for image in content["images"][:7]}
+    content["annotations"] = [annotation for annotation in content["annotations"] if annotation["image_id"] in ids]
+    json_path.write_text(json.dumps(content | {"images": content["images"][:7]}))
+    task = frozen_task(with_overrides(SMALL, {"data.photos": str(json_path)}), data, model, tmp_path / "features")
+    assert set(np.unique(task.features.columns["image_id"]).tolist()) == ids
 
 
 def test_labels_come_back_to_photo_pixels(data, model, stored):
     task = frozen_task(SMALL, data, model, stored)
     columns, truth = task.columns_of(task.held_out), read_coco_truth(data / "train_gt.json").truth
-    at = {int(number): row for row, number in enumerate(truth.annotation_id)}
+    index = {int(number): row for row, number in enumerate(truth.annotation_id)}
     ids = task.features.columns["annotation_id"][task.held_out]
-    chosen = truth[[at[int(number)] for number in ids]]
+    chosen = truth[[index[int(number)] for number in ids]]
     labelled = chosen.v > 0
     assert np.array_equal(columns["v"], chosen.v)
     np.testing.assert_allclose(columns["truth_xy"][labelled], chosen.xy[labelled], atol=0.02)

@@ -96,8 +96,8 @@ def small(**train) -> Recipe:
 
 
 def test_the_features_are_those_before_the_heatmaps(model):
-    found = find_maps(ModelSpec.read(model), ("features",))["features"]
-    assert found.shape == (102, 32, 32)
+    features = find_maps(ModelSpec.read(model), ("features",))["features"]
+    assert features.shape == (102, 32, 32)
 
 
 def test_groups_have_the_targets_of_their_people(model, data, tmp_path):

@@ -64,7 +64,7 @@ def test_tags_are_pulled_and_pushed_as_the_paper_says():
                 people.append([float(tags[photo, k, row, column]) for k, row, column in cells])
         means = [sum(person) / len(person) for person in people]
         together = sum((tag - mean) ** 2 for person, mean in zip(people, means, strict=True) for tag in person)
-        apart = sum(math.exp(-((one - other) ** 2) / 2) for one in means for other in means)
+        apart = sum(math.exp(-((first - second) ** 2) / 2) for first in means for second in means)
         assert float(pull[photo]) == pytest.approx(together / len(people))
         assert float(push[photo]) == pytest.approx(apart / len(people) ** 2)
 

@@ -28,8 +28,8 @@ def written(tmp_path_factory):
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        how = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False, "dynamo": False}
-        torch.onnx.export(_Heatmaps(network), (torch.zeros(1, 3, 64, 64),), path, opset_version=18, **how)
+        options = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False, "dynamo": False}
+        torch.onnx.export(_Heatmaps(network), (torch.zeros(1, 3, 64, 64),), path, opset_version=18, **options)
     return network, path
 
 

@@ -33,29 +33,29 @@ def test_targets_are_t_plus_mu_c():
     """Two others, one joint of whom is not labelled; where both have one, the highest counts."""
     codec = HeatmapCodec(12, 16, 4.0, sigma=1.0)
     own, xy = np.array([[[8.0, 8.0], [30.0, 30.0]]]), np.array([[[20.0, 8.0], [4, 4]], [[22.0, 8.0], [40.0, 50.0]]])
-    others = OtherJoints(xy, np.array([[True, False], [True, True]]))
-    found = joint_candidate_targets(codec, codec.encode(own), [others], 0.5)
+    other_joints = OtherJoints(xy, np.array([[True, False], [True, True]]))
+    found = joint_candidate_targets(codec, codec.encode(own), [other_joints], 0.5)
     y, x = np.mgrid[:16, :12] * 4.0
 
-    def bump(place):
-        return np.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / 2 / 16)
+    def bump(position):
+        return np.exp(-((x - position[0]) ** 2 + (y - position[1]) ** 2) / 2 / 16)
 
     expected = bump(own[0, 0]) + 0.5 * np.maximum(bump(xy[0, 0]), bump(xy[1, 0]))
     np.testing.assert_allclose(found[0, 0], expected, atol=1e-6)
     np.testing.assert_allclose(found[0, 1], bump(own[0, 1]) + 0.5 * bump(xy[1, 1]), atol=1e-6)
-    alone = joint_candidate_targets(codec, codec.encode(own), [others], 0.0)
+    alone = joint_candidate_targets(codec, codec.encode(own), [other_joints], 0.0)
     np.testing.assert_array_equal(alone, codec.encode(own))
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 def test_others_are_in_the_crops_pixels_and_order(people, flip):
     crops = TrainingCrops(people, augmentation=replace(NOTHING, flip=flip))
-    others = OtherPeople(people)
+    other_people = OtherPeople(people)
     own = [crops[row] for row in range(3)]
-    found = others.of(own[0])  # the second person, whose box and so whose crop is the first's
+    found = other_people.of(own[0])  # the second person, whose box and so whose crop is the first's
     assert found.xy.shape == (1, 17, 2) and found.labelled[0].tolist() == (own[1].v > 0).tolist()
     np.testing.assert_allclose(found.xy[0][own[1].v > 0], own[1].xy[own[1].v > 0], atol=1e-9)
-    assert len(others.of(own[2]).xy) == 0
+    assert len(other_people.of(own[2]).xy) == 0
 
 
 def test_a_tasks_heatmaps_have_the_others(people):

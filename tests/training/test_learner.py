@@ -42,58 +42,60 @@ def batch(people: int = 3, keypoints: int = 4) -> dict[str, torch.Tensor]:
 
 
 def test_a_map_more_than_keypoints_learns_the_background():
-    known, people = batch(), torch.tensor(3)
+    first_batch, people = batch(), torch.tensor(3)
     maps = torch.rand(3, 5, 8, 6)
     expected = 0.0
     for person in range(3):
-        background = 1 - known["heatmaps"][person].max(dim=0).values
+        background = 1 - first_batch["heatmaps"][person].max(dim=0).values
         expected += float((maps[person, 4] - background).square().mean())
         for joint in range(4):
-            error = (maps[person, joint] - known["heatmaps"][person, joint]).square().mean()
-            expected += float(known["weights"][person, joint] * error)
-    found = heatmap_loss([maps], known["heatmaps"], known["weights"], people)
-    assert float(found) == pytest.approx(0.5 * expected / 15, rel=1e-5)
+            error = (maps[person, joint] - first_batch["heatmaps"][person, joint]).square().mean()
+            expected += float(first_batch["weights"][person, joint] * error)
+    loss = heatmap_loss([maps], first_batch["heatmaps"], first_batch["weights"], people)
+    assert float(loss) == pytest.approx(0.5 * expected / 15, rel=1e-5)
 
 
 def test_only_the_last_stage_chooses_hard_keypoints():
-    known, people = batch(), torch.tensor(3)
+    first_batch, people = batch(), torch.tensor(3)
     first, last = torch.rand(3, 4, 8, 6), torch.rand(3, 4, 8, 6)
-    errors = known["weights"][..., None, None] * (last - known["heatmaps"])
-    each = errors.square().mean(dim=(2, 3)).sort(dim=1, descending=True).values  # (3, 4)
-    expected = heatmap_loss([first], known["heatmaps"], known["weights"], people) + 0.5 * each[:, :2].mean()
-    found = heatmap_loss([first, last], known["heatmaps"], known["weights"], people, hard_keypoints=2)
-    torch.testing.assert_close(found, expected)
+    errors = first_batch["weights"][..., None, None] * (last - first_batch["heatmaps"])
+    values = errors.square().mean(dim=(2, 3)).sort(dim=1, descending=True).values  # (3, 4)
+    expected = (
+        heatmap_loss([first], first_batch["heatmaps"], first_batch["weights"], people) + 0.5 * values[:, :2].mean()
+    )
+    loss = heatmap_loss([first, last], first_batch["heatmaps"], first_batch["weights"], people, hard_keypoints=2)
+    torch.testing.assert_close(loss, expected)
 
 
 def test_integral_loss_is_the_distance_of_decoded_positions():
-    known, people = batch(), torch.tensor(3)
+    first_batch, people = batch(), torch.tensor(3)
     stages = [torch.randn(3, 4, 8, 6) * 3 for _ in range(2)]
     expected = 0.0
     for maps in stages:
         xy = soft_argmax(maps.numpy()) * 4.0
-        distance = (np.abs(xy - known["xy"].numpy()) / (24, 32)).sum(axis=2)
-        expected += (distance * known["weights"].numpy()).mean()
-    assert float(integral_loss(stages, known, people, CODEC)) == pytest.approx(expected, rel=1e-5)
-    perfect = torch.cat([known["xy"] / torch.tensor([24.0, 32.0]), torch.ones(3, 4, 1)], dim=2)
-    assert float(coordinate_loss(perfect, known, people)) == pytest.approx(0, abs=1e-7)
-    assert float(coordinate_loss(perfect + 0.1, known, people)) == pytest.approx(
-        0.2 * float(known["weights"].mean()), rel=1e-5
+        distance = (np.abs(xy - first_batch["xy"].numpy()) / (24, 32)).sum(axis=2)
+        expected += (distance * first_batch["weights"].numpy()).mean()
+    assert float(integral_loss(stages, first_batch, people, CODEC)) == pytest.approx(expected, rel=1e-5)
+    perfect = torch.cat([first_batch["xy"] / torch.tensor([24.0, 32.0]), torch.ones(3, 4, 1)], dim=2)
+    assert float(coordinate_loss(perfect, first_batch, people)) == pytest.approx(0, abs=1e-7)
+    assert float(coordinate_loss(perfect + 0.1, first_batch, people)) == pytest.approx(
+        0.2 * float(first_batch["weights"].mean()), rel=1e-5
     )
 
 
 def test_fine_targets_are_where_the_joint_is_in_its_window():
-    known, people = batch(people=1, keypoints=2), torch.tensor(1)
-    known["weights"] = torch.ones(1, 2)
-    known["xy"] = torch.tensor([[[10.0, 13.0], [2.0, 30.0]]])
+    first_batch, people = batch(people=1, keypoints=2), torch.tensor(1)
+    first_batch["weights"] = torch.ones(1, 2)
+    first_batch["xy"] = torch.tensor([[[10.0, 13.0], [2.0, 30.0]]])
     centres = torch.tensor([[[8, 12], [20, 4]]])  # the second joint is outside its window
     fine = torch.zeros(1, 2, 8, 8)
     at = torch.arange(8.0)
     bump = torch.exp(-((at - 6) ** 2) / 2)[None] * torch.exp(-((at - 5) ** 2) / 2)[:, None]  # 10 − 8 + 4, 13 − 12 + 4
-    answer = {"coarse": known["heatmaps"], "fine": fine, "centres": centres}
-    terms = coarse_to_fine_terms(answer, known, people, CODEC)
+    answer = {"coarse": first_batch["heatmaps"], "fine": fine, "centres": centres}
+    terms = coarse_to_fine_terms(answer, first_batch, people, CODEC)
     assert float(terms["fine"]) == pytest.approx(0.1 * 0.5 * float(bump.square().mean()) / 2, rel=1e-5)
     answer["fine"] = torch.stack([bump, fine[0, 1]])[None]
-    assert float(coarse_to_fine_terms(answer, known, people, CODEC)["fine"]) == pytest.approx(0, abs=1e-9)
+    assert float(coarse_to_fine_terms(answer, first_batch, people, CODEC)["fine"]) == pytest.approx(0, abs=1e-9)
 
 
 def partwise(network: str, objective: str, stages: tuple[Stage, ...]) -> tuple[NetworkTask, object]:
@@ -119,12 +121,12 @@ def test_a_cascade_is_trained_one_stage_at_a_time(tmp_path):
     seen.append(weights(task))
     for number in range(3):
         before, after = seen[number], seen[number + 1]
-        for other, part in enumerate(parts):
+        for index, part in enumerate(parts):
             names = [name for name in before if name.startswith(part)]
             same = all(torch.equal(before[name], after[name]) for name in names)
-            assert same == (other != number)
-    kept = weights(task)["network.displacement_mean"]
-    assert all(kept[number].abs().sum() > 0 for number in range(3))
+            assert same == (index != number)
+    network_displacement_mean = weights(task)["network.displacement_mean"]
+    assert all(network_displacement_mean[number].abs().sum() > 0 for number in range(3))
     task.export(tmp_path / "model")
     spec = ModelSpec.read(tmp_path / "model")
     assert spec.output.kind == "coordinates"

@@ -33,10 +33,10 @@ def cells(side: int = 8, stride: int = 8, photos: int = 1, spread: float = 0.0) 
     return ListedBoxes(scores, boxes, sides, middle, torch.full((side**2,), float(stride)))
 
 
-def iou(one, other) -> float:
-    across, down = (min(one[at + 2], other[at + 2]) - max(one[at], other[at]) for at in (0, 1))
+def iou(first, second) -> float:
+    across, down = (min(first[index + 2], second[index + 2]) - max(first[index], second[index]) for index in (0, 1))
     common = max(float(across), 0) * max(float(down), 0)
-    areas = [float((box[2] - box[0]) * (box[3] - box[1])) for box in (one, other)]
+    areas = [float((box[2] - box[0]) * (box[3] - box[1])) for box in (first, second)]
     return common / (sum(areas) - common)
 
 
@@ -47,21 +47,21 @@ def test_cells_are_assigned_one_by_one():
     person, quality, is_any = assign(found, people, is_real)
     claims: dict[int, list[tuple[float, int]]] = {}
     aligned = torch.zeros(3, 64)
-    for who, box in enumerate(people[0, :3]):
+    for number, box in enumerate(people[0, :3]):
         inside = [n for n, (x, y) in enumerate(found.middle) if box[0] < x < box[2] and box[1] < y < box[3]]
         for n in inside:
-            aligned[who, n] = found.scores[0, n] * iou(box, found.boxes[0, n]) ** 6
-        for n in sorted(inside, key=lambda n: -float(aligned[who, n]))[:13]:
-            claims.setdefault(n, []).append((iou(box, found.boxes[0, n]), who))
+            aligned[number, n] = found.scores[0, n] * iou(box, found.boxes[0, n]) ** 6
+        for n in sorted(inside, key=lambda n: -float(aligned[number, n]))[:13]:
+            claims.setdefault(n, []).append((iou(box, found.boxes[0, n]), number))
     owner = {n: max(claim)[1] for n, claim in claims.items()}
     assert 20 < len(owner) <= 26 and any(len(claim) > 1 for claim in claims.values())
     assert is_any[0].nonzero()[:, 0].tolist() == sorted(owner)
     assert all(int(person[0, n]) == who for n, who in owner.items())
-    for who in (0, 1):
-        own = [n for n in owner if owner[n] == who]
-        best = max(iou(people[0, who], found.boxes[0, n]) for n in own)
-        highest = max(float(aligned[who, n]) for n in own)
-        expected = torch.tensor([float(aligned[who, n]) / highest * best for n in own])
+    for number in (0, 1):
+        own = [n for n in owner if owner[n] == number]
+        best = max(iou(people[0, number], found.boxes[0, n]) for n in own)
+        highest = max(float(aligned[number, n]) for n in own)
+        expected = torch.tensor([float(aligned[number, n]) / highest * best for n in own])
         torch.testing.assert_close(quality[0, own], expected, atol=1e-4, rtol=1e-3)
     assert (quality[0, ~is_any[0]] == 0).all() and 2 not in owner.values()  # too small for any cell's middle
 
@@ -69,34 +69,34 @@ def test_cells_are_assigned_one_by_one():
 @pytest.mark.parametrize("people", [[[10.0, 12, 34, 44], [30, 22, 62, 60]], [[8.0, 8, 56, 56]]])
 def test_boxes_and_scores_are_learnt(people):
     """Numbers that any network could give become the boxes that they are to be."""
-    found, wanted = cells(), torch.tensor([people])
+    first_cells, expected = cells(), torch.tensor([people])
     logits = torch.full((1, 64), -1.0, requires_grad=True)
     sides = torch.zeros(1, 64, 4, 8, requires_grad=True)
     optimiser = torch.optim.Adam([logits, sides], lr=0.1)
-    is_real, counted = torch.ones(wanted.shape[:2], dtype=torch.bool), torch.ones(1, 64, dtype=torch.bool)
+    is_real, counted = torch.ones(expected.shape[:2], dtype=torch.bool), torch.ones(1, 64, dtype=torch.bool)
     for _ in range(120):
         away = sides.softmax(dim=-1) @ torch.arange(8.0) * 8
-        boxes = torch.cat([found.middle - away[..., :2], found.middle + away[..., 2:]], dim=-1)
-        listed = found._replace(scores=logits.sigmoid(), boxes=boxes, sides=sides)
-        losses = listed_losses(listed, wanted, is_real, counted)
+        boxes = torch.cat([first_cells.middle - away[..., :2], first_cells.middle + away[..., 2:]], dim=-1)
+        listed = first_cells._replace(scores=logits.sigmoid(), boxes=boxes, sides=sides)
+        losses = listed_losses(listed, expected, is_real, counted)
         optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
-    for who, box in enumerate(wanted[0]):
-        person, _, is_any = assign(listed, wanted, is_real)
-        own = (is_any & (person == who))[0].nonzero()[:, 0]
+    for index, box in enumerate(expected[0]):
+        person, _, is_any = assign(listed, expected, is_real)
+        own = (is_any & (person == index))[0].nonzero()[:, 0]
         best = own[listed.scores[0, own].argmax()]
         assert iou(box, boxes[0, best].detach()) > 0.9 and listed.scores[0, best] > 0.6
     assert listed.scores[0, ~is_any[0]].max() < 0.2
 
 
 def test_nobody_and_what_is_ignored():
-    found, nobody = cells(photos=2), torch.zeros(2, 1, 4)
+    first_cells, nobody = cells(photos=2), torch.zeros(2, 1, 4)
     is_real, counted = torch.zeros(2, 1, dtype=torch.bool), torch.ones(2, 64, dtype=torch.bool)
-    losses = listed_losses(found, nobody, is_real, counted)
+    losses = listed_losses(first_cells, nobody, is_real, counted)
     assert float(losses["scores"]) > 0 and float(losses["boxes"]) == float(losses["bins"]) == 0
     counted[0] = False
-    half = listed_losses(found, nobody, is_real, counted)["scores"]
+    half = listed_losses(first_cells, nobody, is_real, counted)["scores"]
     torch.testing.assert_close(half, losses["scores"] / 2)
 
 
@@ -137,13 +137,13 @@ def test_picodet_goes_on_learning_and_what_is_exported_finds_the_same(data, data
     photos, _ = open_photos(data)
     pixels, scale = photos.photo(0)
     box, score = find_boxes(task.model, photos, 0, detector.spec, 0.01)
-    found = detector(pixels)
+    detections = detector(pixels)
     box = np.clip(box, 0, [100, 80, 100, 80])
     some = (box[:, 2:] > box[:, :2]).all(axis=1)  # prediction leaves out what lies outside the photo
     box, score = box[some], score[some]
-    assert (scale == 1).all() and len(found) == len(box) >= 1 and found.score is not None
-    np.testing.assert_allclose(found.score, score, atol=1e-4)
-    np.testing.assert_allclose(found.xyxy, box, atol=0.01)
+    assert (scale == 1).all() and len(detections) == len(box) >= 1 and detections.score is not None
+    np.testing.assert_allclose(detections.score, score, atol=1e-4)
+    np.testing.assert_allclose(detections.xyxy, box, atol=0.01)
     again = detector_task(picodet_recipe(), data, tmp_path / "model")
     assert all(torch.equal(value.cpu(), after[name].cpu()) for name, value in again.model.state_dict().items())
 

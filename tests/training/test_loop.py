@@ -27,12 +27,12 @@ def trained(folder, recipe, **options):
 def test_accumulation_is_the_large_batch(tmp_path, head):
     stages = (Stage(1, 1.0, 0.3),)
     if head is None:
-        one, parts = (
+        first_trained_model, parts = (
             trained(tmp_path / str(n), tiny_recipe(stages, batch_size=12, accumulate=n), norm=False) for n in (1, 4)
         )
-        state, other = weights(one), weights(parts)
-        assert max(float((state[name] - other[name]).abs().max()) for name in state) < 1e-5
-        assert not equal(state, weights(tiny_task(one.recipe, norm=False)))
+        state, second_weights = weights(first_trained_model), weights(parts)
+        assert max(float((state[name] - second_weights[name]).abs().max()) for name in state) < 1e-5
+        assert not equal(state, weights(tiny_task(first_trained_model.recipe, norm=False)))
         return
     # the metamodel has batch norm; without it training, its gradients are the same too, class weights and all
     found = []
@@ -66,8 +66,10 @@ def test_the_loss_falls(tmp_path, precision):
 
 
 def test_bf16_is_another_arithmetic(tmp_path):
-    one, other = (trained(tmp_path / p, tiny_recipe(precision=p)) for p in ("32-true", "bf16-mixed"))
-    assert not equal(weights(one), weights(other))
+    first_trained_model, second_trained_model = (
+        trained(tmp_path / p, tiny_recipe(precision=p)) for p in ("32-true", "bf16-mixed")
+    )
+    assert not equal(weights(first_trained_model), weights(second_trained_model))
 
 
 def test_a_loss_that_is_not_finite_names_its_samples(tmp_path):
@@ -107,8 +109,10 @@ def test_every_optimiser_trains(tmp_path, optimiser):
 
 
 def test_workers_change_nothing(tmp_path):
-    one, other = (trained(tmp_path / str(n), tiny_recipe((Stage(1, 1.0, 0.0),), workers=n)) for n in (0, 2))
-    assert equal(weights(one), weights(other))
+    first_trained_model, second_trained_model = (
+        trained(tmp_path / str(n), tiny_recipe((Stage(1, 1.0, 0.0),), workers=n)) for n in (0, 2)
+    )
+    assert equal(weights(first_trained_model), weights(second_trained_model))
 
 
 @pytest.mark.parametrize(("workers", "threads"), [(0, 3), (2, 1)])

@@ -48,9 +48,9 @@ def cut(value, rows):
 
 def paper(head: str, raw, targets) -> dict[str, torch.Tensor]:
     if head == "oks-net":
-        known = ~targets.oks.isnan()
+        mask = ~targets.oks.isnan()
         errors = (raw - targets.oks.nan_to_num(0.5)).abs()
-        return {"oks": oks_loss(errors, known, hard_samples(errors, known))}
+        return {"oks": oks_loss(errors, mask, hard_samples(errors, mask))}
     if head == "hpcvnet":
         return hpcvnet_loss(KeypointOutputs(**raw), targets)
     return {"visibility": visibility_loss(raw, targets.visibility, torch.tensor(OPTIONS.class_weights))}
@@ -117,14 +117,14 @@ def test_the_worst_quarter_is_that_of_all_processes(monkeypatch):
     totals = loss.counts(labels, OPTIONS)
     whole = float(loss.terms(raw, targets, labels, totals, OPTIONS)["oks"])
     errors = (raw - torch.where(targets.oks.isnan(), raw, targets.oks)).abs()
-    known = ~targets.oks.isnan()
+    mask = ~targets.oks.isnan()
     apart, alone = 0.0, 0.0
     for rank, rows in enumerate((slice(0, 5), slice(5, 10))):  # people 0 to 9 in two processes
         part = (cut(raw, rows), cut(targets, rows), cut(labels, rows), totals, OPTIONS)
         alone += float(loss.terms(*part)["oks"])
         with monkeypatch.context() as patch:
             patch.setattr(distributed, "rank", lambda rank=rank: rank)
-            patch.setattr(distributed, "gather", lambda own: (errors if own.dtype.is_floating_point else known)[:10])
+            patch.setattr(distributed, "gather", lambda own: (errors if own.dtype.is_floating_point else mask)[:10])
             apart += float(loss.terms(*part)["oks"])
     first = slice(0, 10)
     together = loss.terms(cut(raw, first), cut(targets, first), cut(labels, first), totals, OPTIONS)
@@ -136,20 +136,20 @@ def test_the_worst_quarter_is_that_of_all_processes(monkeypatch):
 @pytest.mark.parametrize("head", ["hpcvnet", "metamodel"])
 def test_joints_that_the_data_does_not_speak_of_count_nowhere(head):
     raw, targets, labels = case(head)
-    known = torch.rand(PEOPLE, K, generator=torch.Generator().manual_seed(1)) < 0.6
-    v = torch.where(known, labels.v, 0)
-    some = CropLabels(labels.xy, v, labels.area, known, known, labels.overlap)
-    seen = TrustTargets(torch.where(known, targets.opks, 0), targets.oks, v)
+    mask = torch.rand(PEOPLE, K, generator=torch.Generator().manual_seed(1)) < 0.6
+    v = torch.where(mask, labels.v, 0)
+    crop_labels = CropLabels(labels.xy, v, labels.area, mask, mask, labels.overlap)
+    seen = TrustTargets(torch.where(mask, targets.opks, 0), targets.oks, v)
     loss = HEAD_LOSSES[head]
-    terms = loss.terms(raw, seen, some, loss.counts(some, OPTIONS), OPTIONS)
+    terms = loss.terms(raw, seen, crop_labels, loss.counts(crop_labels, OPTIONS), OPTIONS)
     changed = (
-        {name: torch.where(known, value, -9.0) for name, value in raw.items()}
+        {name: torch.where(mask, value, -9.0) for name, value in raw.items()}
         if isinstance(raw, dict)
-        else torch.where(known[..., None], raw, torch.tensor([9.0, -9.0, 3.0]))
+        else torch.where(mask[..., None], raw, torch.tensor([9.0, -9.0, 3.0]))
     )
-    again = loss.terms(changed, seen, some, loss.counts(some, OPTIONS), OPTIONS)
+    again = loss.terms(changed, seen, crop_labels, loss.counts(crop_labels, OPTIONS), OPTIONS)
     assert {name: float(value) for name, value in terms.items()} == {n: float(value) for n, value in again.items()}
-    nothing = CropLabels(labels.xy, torch.zeros_like(v), labels.area, known & False, known & False, labels.overlap)
+    nothing = CropLabels(labels.xy, torch.zeros_like(v), labels.area, mask & False, mask & False, labels.overlap)
     none = TrustTargets(seen.opks * 0, seen.oks, torch.zeros_like(v))
     empty = loss.terms(raw, none, nothing, loss.counts(nothing, OPTIONS), OPTIONS)
     assert all(float(value) == 0 for value in empty.values())
@@ -165,7 +165,7 @@ def test_heatmap_loss_is_simple_baselines():
         difference = weights[:, joint, None] * (maps[:, joint].reshape(5, -1) - target[:, joint].reshape(5, -1))
         expected += 0.5 * float(np.mean(difference**2)) / 4
     tensors = [torch.from_numpy(array) for array in (maps, target, weights)]
-    found = heatmap_loss([tensors[0]], tensors[1], tensors[2], torch.tensor(5))
-    assert float(found) == pytest.approx(expected, rel=1e-5)
+    loss = heatmap_loss([tensors[0]], tensors[1], tensors[2], torch.tensor(5))
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
     twice = heatmap_loss([tensors[0], tensors[0]], tensors[1], tensors[2], torch.tensor(10))
     assert float(twice) == pytest.approx(expected, rel=1e-5)  # two stages, half of the people

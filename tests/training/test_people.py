@@ -79,10 +79,10 @@ def test_visibility_is_that_of_the_samples(folder):
         map_joints(photos, CROWDPOSE_14),
     ]
     for people in sources:
-        v, known = people.labels.v, people.labels.is_ternary
+        v, is_ternary = people.labels.v, people.labels.is_ternary
         samples = list(people)
         assert v.tolist() == [sample.v.tolist() for sample in samples]
-        assert known.tolist() == [sample.has_joint.tolist() for sample in samples]
+        assert is_ternary.tolist() == [sample.has_joint.tolist() for sample in samples]
 
 
 def test_folders_without_a_data_set_are_reported(folder, tmp_path):

@@ -75,11 +75,11 @@ def test_networks_and_heads_can_be_built(build_once, name):
         network = build_once(recipe.network, recipe.deepen)
         image = torch.zeros(1, 3, recipe.height, recipe.width)
         if recipe.head is None:
-            found, stride = network(image), stride_of(recipe.network)
+            outputs, stride = network(image), stride_of(recipe.network)
             if gives_coordinates(recipe):
-                assert found.coordinates.shape == (1, 17, 3)
+                assert outputs.coordinates.shape == (1, 17, 3)
             else:
-                assert found.heatmaps[-1].shape == (1, 17, recipe.height // stride, recipe.width // stride)
+                assert outputs.heatmaps[-1].shape == (1, 17, recipe.height // stride, recipe.width // stride)
             check_parts(recipe, network)
             return
         both = attach(recipe.head, network, recipe.height, recipe.width, **recipe.head_options)
@@ -101,8 +101,8 @@ def test_single_person_systems_build_at_their_size():
     def built(name, joints, height, width):
         with torch.device("meta"), torch.no_grad():
             network = build(name, joints).eval()
-            found = network(torch.zeros(1, 3, height, width))
-        return network, (found.heatmaps[-1] if found.heatmaps else found.coordinates).shape
+            outputs = network(torch.zeros(1, 3, height, width))
+        return network, (outputs.heatmaps[-1] if outputs.heatmaps else outputs.coordinates).shape
 
     recipes = [recipe for name, recipe in RECIPES.items() if name.startswith(("single-person/", "lspet/"))]
     assert len(recipes) == 24 + 19

@@ -222,7 +222,7 @@ def _other(content, *names, value):
     if not names:
         return value
     if isinstance(content, list):
-        return [_other(one, *names[1:], value=value) if at == names[0] else one for at, one in enumerate(content)]
+        return [_other(one, *names[1:], value=value) if index == names[0] else one for index, one in enumerate(content)]
     return {**content, names[0]: _other(content.get(names[0]), *names[1:], value=value)}
 
 

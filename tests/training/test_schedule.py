@@ -24,7 +24,7 @@ def test_parts_of_all_processes_make_up_the_batches_of_one(accumulate, processes
     parts = [batch_parts(order, options, rank, processes) for rank in range(processes)]
     assert steps_per_epoch(31, options) == 2
     joined = [
-        number for at in range(2 * accumulate) for rank in range(processes) for number in parts[rank][at]
+        number for index in range(2 * accumulate) for rank in range(processes) for number in parts[rank][index]
     ]  # in order of parts, then of processes
     assert joined == order[:24].tolist()
     assert {len(part) for own in parts for part in own} == {12 // accumulate // processes}

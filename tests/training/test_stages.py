@@ -70,10 +70,14 @@ def test_joint_training_changes_them_and_a_detached_head_does_not(tmp_path):
 def test_lambda_weighs_the_heatmaps_against_the_oks(low):
     """Equation 2 of OKS-Net: the network's gradient is λ times the heatmaps', and the OKS's as it is."""
     alone = gradients(Stage(1, 1.0, 0.0), "oks-net", "network")
-    one, other = (gradients(Stage(1, weight, 1.0), "oks-net", "network") for weight in (low, 2000.0))
-    assert other.keys() == alone.keys()
+    first_gradients, second_gradients = (
+        gradients(Stage(1, weight, 1.0), "oks-net", "network") for weight in (low, 2000.0)
+    )
+    assert second_gradients.keys() == alone.keys()
     for name, gradient in alone.items():
-        assert torch.allclose(other[name] - one[name], (2000 - low) * gradient, rtol=1e-3, atol=1e-4)
+        assert torch.allclose(
+            second_gradients[name] - first_gradients[name], (2000 - low) * gradient, rtol=1e-3, atol=1e-4
+        )
     heads = [gradients(Stage(1, weight, 1.0), "oks-net", "head") for weight in (low, 2000.0)]
     assert equal(*heads)
 

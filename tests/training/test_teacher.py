@@ -42,10 +42,16 @@ def teacher():
 
 def faceless(count: int = 6) -> People:
     """People of a data set without face joints; every second one's other joints have no visibility."""
-    known = ~np.isin(np.arange(17), FACE)
+    mask = ~np.isin(np.arange(17), FACE)
     samples = [
-        replace(one, xy=one.xy * known[:, None], v=one.v * known, has_joint=known, has_visibility=known & (at % 2 == 0))
-        for at, one in enumerate(tiny_people(count))
+        replace(
+            tiny_person,
+            xy=tiny_person.xy * mask[:, None],
+            v=tiny_person.v * mask,
+            has_joint=mask,
+            has_visibility=mask & (index % 2 == 0),
+        )
+        for index, tiny_person in enumerate(tiny_people(count))
     ]
     return listed_people(samples, COCO_17)
 
@@ -134,16 +140,18 @@ def test_sure_places_are_taken_and_labels_far_from_very_sure_ones_are_not_kept()
 def test_places_are_the_predictors_for_whole_photos_and_for_parts(teacher):
     people = faceless(4)
     lesson = predict(people, teacher, np.arange(4))
-    direct = tp.load("default", flip=True)([one.pixels for one in people], boxes=[one.box[None] for one in people])
+    direct = tp.load("default", flip=True)(
+        [person.pixels for person in people], boxes=[person.box[None] for person in people]
+    )
     np.testing.assert_allclose(lesson.xy, direct.xy, atol=1e-3)
     np.testing.assert_allclose(lesson.quality, direct.quality, atol=1e-5)
-    assert lesson.area.tolist() == [1800.0] * 4 and np.array_equal(lesson.label_xy, [one.xy for one in people])
+    assert lesson.area.tolist() == [1800.0] * 4 and np.array_equal(lesson.label_xy, [person.xy for person in people])
     large = [
-        replace(one, pixels=np.kron(one.pixels, np.ones((8, 8, 1), np.uint8)), box=one.box * 8, area=np.nan)
-        for one in people
+        replace(person, pixels=np.kron(person.pixels, np.ones((8, 8, 1), np.uint8)), box=person.box * 8, area=np.nan)
+        for person in people
     ]
     parts = listed_people([cut_sample(one, Cut(size=300, margin=2.0)) for one in large], COCO_17)
-    assert all(one.affine[0, 0] < 1 for one in parts)
+    assert all(part.affine[0, 0] < 1 for part in parts)
     whole, part = (predict(some, teacher, np.arange(4)) for some in (listed_people(large, COCO_17), parts))
     assert np.median(np.linalg.norm(whole.xy - part.xy, axis=2)) < 12  # of 640 pixels
     assert part.area.tolist() == pytest.approx([0.53 * 52 * 8 * 72 * 8] * 4)
@@ -172,7 +180,7 @@ def test_predicted_once_and_anew_where_anything_is_another(teacher, tmp_path, mo
     assert np.array_equal(first.labels.xy, again.labels.xy) and np.array_equal(is_filled(first), is_filled(again))
     assert is_filled(with_teacher(people, teacher, 1.0, path)).sum() == 0  # another threshold
     with_teacher(subset(people, np.array([0, 2])), teacher, 1.0, path)  # other people
-    moved = listed_people([replace(one, xy=one.xy + 1) for one in people], COCO_17)
+    moved = listed_people([replace(person, xy=person.xy + 1) for person in people], COCO_17)
     with_teacher(moved, teacher, 1.0, path)  # other labels
     with monkeypatch.context() as patch:
         patch.setattr(teacher, "spec", replace(teacher.spec, padding=1.3))
@@ -212,8 +220,8 @@ def test_a_training_with_a_teacher_and_the_next_run_reads_its_predictions(folder
     assert errors == "trustpose: the teacher fills 40 of 40 missing joints and removes 0 labels\n"
     assert run(capsys, *arguments, tmp_path / "out", *options)[0] == 0 and asked == [8]
     assert run(capsys, *arguments, tmp_path / "plain")[0] == 0
-    found = [tmp_path / name / "model.safetensors" for name in ("out", "plain")]
-    assert found[0].read_bytes() != found[1].read_bytes()
+    paths = [tmp_path / name / "model.safetensors" for name in ("out", "plain")]
+    assert paths[0].read_bytes() != paths[1].read_bytes()
 
 
 def test_no_teacher_where_none_fits_is_one_line(folders, tmp_path, capsys):
@@ -244,7 +252,7 @@ def test_lspets_faces_are_filled_in_between_neck_and_head_top(data_dir, teacher,
     people = subset(map_joints(source, COCO_17), np.arange(24))
     found = with_teacher(people, teacher, 0.7, tmp_path / CACHE)
     assert "labels" in capsys.readouterr().err
-    assert not is_filled(found)[:, 5:][np.stack([one.has_joint[5:] for one in people])].any()
+    assert not is_filled(found)[:, 5:][np.stack([person.has_joint[5:] for person in people])].any()
     noses = np.flatnonzero(is_filled(found)[:, 0])
     neck, top = (lspet.truth.xy[noses, LSP_14.keypoints.index(name)] for name in ("neck", "head_top"))
     nose, head = found.labels.xy[noses, 0], top - neck

@@ -89,8 +89,8 @@ def weights(task: NetworkTask, part: str = "") -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in state.items() if name.startswith(part)}
 
 
-def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def rows(path: Path) -> list[dict[str, str]]:

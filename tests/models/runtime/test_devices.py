@@ -59,11 +59,11 @@ def test_a_device_that_does_not_start_is_no_silent_fallback(monkeypatch, availab
 
 
 def test_the_device_reaches_network_and_detector(monkeypatch, available) -> None:
-    asked: list[str] = []
+    devices: list[str] = []
     original = sessions.open_session
 
     def opened(path, threads, device="cpu"):
-        asked.append(device)
+        devices.append(device)
         return original(path, threads)
 
     available("cuda", "cpu")
@@ -73,4 +73,4 @@ def test_the_device_reaches_network_and_detector(monkeypatch, available) -> None
         predictor.device == "cuda" and predictor.batch_size == 64 and tp.load("default", device="cpu").batch_size == 16
     )
     predictor.detector.open()
-    assert asked[0] == asked[-1] == "cuda"
+    assert devices[0] == devices[-1] == "cuda"

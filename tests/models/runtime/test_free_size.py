@@ -97,14 +97,16 @@ def test_top_down_keeps_to_the_usual_size(tmp_path: Path) -> None:
         Predictor(OnnxNetwork(ModelSpec.read(write_network(tmp_path / str(is_free), is_free=is_free))), flip=True)
         for is_free in (True, False)
     )
-    one, other = free(photo, boxes), fixed(photo, boxes)
-    np.testing.assert_array_equal(one.xy, other.xy)
-    np.testing.assert_array_equal(one.score, other.score)
+    first, second = free(photo, boxes), fixed(photo, boxes)
+    np.testing.assert_array_equal(first.xy, second.xy)
+    np.testing.assert_array_equal(first.score, second.score)
 
 
 def _saved(out: Path, module: nn.Module, name: str) -> ModelSpec:
-    how: dict[str, Any] = {"prepared": Preparation(channels="RGB", codec="dark"), "provenance": Provenance("free")}
-    return save_model_folder(out, module, network=name, skeleton=COCO_17, height=256, width=192, free_size=32, **how)
+    options: dict[str, Any] = {"prepared": Preparation(channels="RGB", codec="dark"), "provenance": Provenance("free")}
+    return save_model_folder(
+        out, module, network=name, skeleton=COCO_17, height=256, width=192, free_size=32, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +126,11 @@ def test_an_exported_network_of_the_zoo_in_both_backends(
     spec = _saved(tmp_path / "model", module, name)
     assert (spec.input.multiple, spec.input.size) == (32, "any multiple of 32, longest side 384")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 96, 160, 3), dtype=np.uint8)
-    one, other = OnnxNetwork(spec)(pixels), TorchNetwork(spec, load_module(spec), device="cpu")(pixels)
-    assert one.heatmaps[-1].shape == (2, 17, 24, 40)
-    scale = np.abs(other.heatmaps[-1]).max()
-    np.testing.assert_allclose(one.heatmaps[-1] / scale, other.heatmaps[-1] / scale, atol=1e-4)
-    assert other.features is not None and other.grids["features"].stride == (4.0, 4.0)
+    first, second = OnnxNetwork(spec)(pixels), TorchNetwork(spec, load_module(spec), device="cpu")(pixels)
+    assert first.heatmaps[-1].shape == (2, 17, 24, 40)
+    scale = np.abs(second.heatmaps[-1]).max()
+    np.testing.assert_allclose(first.heatmaps[-1] / scale, second.heatmaps[-1] / scale, atol=1e-4)
+    assert second.features is not None and second.grids["features"].stride == (4.0, 4.0)
 
 
 def test_with_a_trust_head_it_is_for_the_usual_size(tmp_path: Path) -> None:
@@ -165,11 +167,11 @@ def test_other_tensors_come_through_the_runtime_to_the_decoder(tmp_path: Path) -
     assert outputs.grids == {"heatmaps": Grid((4.0, 4.0)), "tags": Grid((8.0, 8.0))}
     np.testing.assert_array_equal(outputs["offsets"][1], -outputs.heatmaps[-1])
     assert isinstance(spec.codec, HeatmapCodec)
-    found = spec.codec.candidates(outputs, max_per_map=3)
-    cell = np.floor(np.rint(found.xy / 4) * 4 / 8 + 0.5).astype(int).clip(0, (11, 7))
-    expected = outputs["tags"][found.input, found.joint, cell[:, 1], cell[:, 0]]
-    assert found.tags is not None and len(found) == 17 * 3
-    np.testing.assert_array_equal(found.tags[:, 0], expected.astype(np.float64))
+    candidates = spec.codec.candidates(outputs, max_per_map=3)
+    cell = np.floor(np.rint(candidates.xy / 4) * 4 / 8 + 0.5).astype(int).clip(0, (11, 7))
+    expected = outputs["tags"][candidates.input, candidates.joint, cell[:, 1], cell[:, 0]]
+    assert candidates.tags is not None and len(candidates) == 17 * 3
+    np.testing.assert_array_equal(candidates.tags[:, 0], expected.astype(np.float64))
 
 
 class _OneSize(nn.Module):
@@ -219,11 +221,11 @@ def test_all_people_in_a_whole_photo(free: ModelSpec, data_dir: Path, photo: str
     in_torch = TorchNetwork(spec, load_module(spec), device="cpu")(whole)
     np.testing.assert_allclose(outputs.heatmaps[-1], in_torch.heatmaps[-1], atol=1e-4)
     assert isinstance(spec.codec, HeatmapCodec)
-    found = spec.codec.candidates(outputs, min_score=0.1)
+    candidates = spec.codec.candidates(outputs, min_score=0.1)
     xy = transform(affine, truth.xy.reshape(-1, 2)).reshape(truth.xy.shape)
     shared = 0
     for joint in range(17):
-        mine = found.xy[found.joint == joint]
+        mine = candidates.xy[candidates.joint == joint]
         if len(mine) < 2:
             continue
         distance = np.linalg.norm(xy[:, joint, None] - mine, axis=2)  # (people, candidates)

@@ -45,12 +45,12 @@ def test_the_input_tensor(tmp_path):
 @pytest.mark.parametrize("channels", ["RGB", "BGR"])
 def test_every_form_of_input_tensor(layout, dtype, channels):
     mean, std = (0.2, 0.3, 0.1), (0.01, 0.02, 0.015)
-    wanted = InputSpec("x", layout, dtype, 6, 5, channels, 1 / 255, mean, std)
+    input_spec = InputSpec("x", layout, dtype, 6, 5, channels, 1 / 255, mean, std)
     pixels = np.random.default_rng(0).integers(80, 256, (3, 6, 5, 3), dtype=np.uint8)
     for crops in (pixels, pixels[:, :, ::-1]):
         expected = ((crops[..., ::-1] if channels == "BGR" else crops) / 255 - mean) / std
         expected = expected.transpose(0, 3, 1, 2) if layout == "NCHW" else expected
-        tensor = to_tensor(crops, wanted)
+        tensor = to_tensor(crops, input_spec)
         assert tensor.dtype == dtype and tensor.flags.c_contiguous
         np.testing.assert_allclose(tensor, expected, atol={"float32": 1e-4, "float16": 0.05}.get(dtype, 0.501))
 

@@ -76,8 +76,8 @@ def test_another_skeleton():
     predictor = EstimatorPredictor(Colours(skeleton=BLAZEPOSE_33), skeleton=COCO_17)
     assert predictor.skeleton == COCO_17 and predictor(photo(0)).keypoint_count == 17
     own = EstimatorPredictor(Colours(skeleton=BLAZEPOSE_33))(photo(2))
-    places = [BLAZEPOSE_33.keypoints.index(name) for name in COCO_17.keypoints]
-    np.testing.assert_array_equal(predictor(photo(2)).xy, own.xy[:, places])
+    indexes = [BLAZEPOSE_33.keypoints.index(name) for name in COCO_17.keypoints]
+    np.testing.assert_array_equal(predictor(photo(2)).xy, own.xy[:, indexes])
 
 
 def test_a_photo_that_cannot_be_read(tmp_path):

@@ -83,10 +83,10 @@ def test_thresholds_are_arguments(tmp_path):
 def test_only_the_keypoints_of_coco(tmp_path):
     name = f"mediapipe:{write_task(tmp_path / 'tiny.task', LANDMARKS)}"
     whole, part = load(name)(PHOTO), load(name, skeleton="coco17")(PHOTO)
-    for at, keypoint in enumerate(COCO_17.keypoints):
+    for index, keypoint in enumerate(COCO_17.keypoints):
         there = BLAZEPOSE_33.keypoints.index(keypoint)
-        np.testing.assert_array_equal(part.xy[:, at], whole.xy[:, there])
-        np.testing.assert_array_equal(part.score[:, at], whole.score[:, there])
+        np.testing.assert_array_equal(part.xy[:, index], whole.xy[:, there])
+        np.testing.assert_array_equal(part.score[:, index], whole.score[:, there])
     np.testing.assert_array_equal(part.pose_score, whole.pose_score)
     with pytest.raises(InputError, match="its skeleton blazepose33 lacks head, neck of crowdpose14"):
         load(name, skeleton="crowdpose14")

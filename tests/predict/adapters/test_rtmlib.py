@@ -89,8 +89,8 @@ def test_rtmpose_is_rtmlib_s_but_for_the_points_that_it_moves(tmp_path, data_dir
     ):  # the others are at their maxima, computed again by hand from the crop and the network's output
         crop, centre, scale = theirs.preprocess(image, boxes[row])
         bins = [one[0].argmax(axis=1) for one in theirs.inference(crop)]
-        place = np.stack(bins, axis=1) / 2 / [48, 64] * scale + centre - scale / 2
-        np.testing.assert_allclose(poses.xy[row], place, atol=1e-6)
+        position = np.stack(bins, axis=1) / 2 / [48, 64] * scale + centre - scale / 2
+        np.testing.assert_allclose(poses.xy[row], position, atol=1e-6)
 
 
 def test_rtmo_keeps_its_boxes_and_scores(tmp_path):

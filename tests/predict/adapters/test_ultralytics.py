@@ -96,8 +96,8 @@ def test_its_zeroed_points_are_undone(predictor, data_dir, monkeypatch):
     image = np.ascontiguousarray(pixels[..., ::-1])
     results = model.predict(image, conf=0.0001, iou=0.7, max_det=300, imgsz=256, device="cpu", verbose=False)[0]
     theirs = results.keypoints.data.numpy()  # (N, 17, 3)
-    found = predictor.estimator.candidates(pixels)
-    box, score, keypoints = found.box, found.score, found.keypoints
+    candidates = predictor.estimator.candidates(pixels)
+    box, score, keypoints = candidates.box, candidates.score, candidates.keypoints
     edges = [pixels.shape[1], pixels.shape[0]]
     cut_box, cut = np.clip(box, 0, edges * 2), np.clip(keypoints[..., :2], 0, edges)
     low = theirs[..., 2] < 0.5  # (N, 17)
@@ -135,8 +135,8 @@ def test_networks_that_need_no_suppression(data_dir):
     predictor.estimator.module.model[-1].end2end = True  # as in its trained networks
     predictor.estimator._person = 7  # of 80 classes in the yaml: random weights print any
     pixels = read_image(labelled_photo(data_dir)[0])
-    found = predictor.estimator.candidates(pixels)
+    candidates = predictor.estimator.candidates(pixels)
     poses = predictor(pixels)
-    assert found.is_separate and len(poses) == len(found.score) > 0
-    np.testing.assert_allclose(np.sort(poses.pose_score), np.sort(found.score))
-    assert (found.keypoints[..., 2] >= 0).all() and (found.keypoints[..., 2] <= 1).all()
+    assert candidates.is_separate and len(poses) == len(candidates.score) > 0
+    np.testing.assert_allclose(np.sort(poses.pose_score), np.sort(candidates.score))
+    assert (candidates.keypoints[..., 2] >= 0).all() and (candidates.keypoints[..., 2] <= 1).all()

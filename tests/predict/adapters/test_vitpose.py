@@ -44,8 +44,8 @@ def _theirs(checkpoint, pixels, boxes):
         outputs = model(**processor(pixels, boxes=given, return_tensors="pt"))
     people = processor.post_process_pose_estimation(outputs, boxes=given)[0]
     return (
-        np.stack([one["keypoints"].numpy() for one in people]),
-        np.stack([one["scores"].numpy() for one in people]),
+        np.stack([person["keypoints"].numpy() for person in people]),
+        np.stack([person["scores"].numpy() for person in people]),
         outputs.heatmaps.numpy(),
     )
 
@@ -86,7 +86,10 @@ def test_the_same_places_where_maps_are_bumps(checkpoint):
     processor = VitPoseImageProcessor.from_pretrained(checkpoint)
     people = processor.post_process_pose_estimation(Given(heatmaps), boxes=[[box]] * 4)
     corner = np.array(box[2:]) / 2 - [24, 32]
-    theirs = (np.stack([one[0]["keypoints"].numpy() for one in people]) - corner) * [47 / 48, 63 / 64]  # map pixels
+    theirs = (np.stack([person[0]["keypoints"].numpy() for person in people]) - corner) * [
+        47 / 48,
+        63 / 64,
+    ]  # map pixels
     np.testing.assert_allclose(mine.xy * [47 / 191, 63 / 255], theirs, atol=0.05)
     np.testing.assert_allclose(mine.xy * [47 / 191, 63 / 255], centre, atol=0.05)
 

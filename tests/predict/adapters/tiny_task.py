@@ -108,9 +108,9 @@ def _network(size: int, outputs: list[np.ndarray]) -> Any:
     network.operator("Mean", [image, axes], average)
     network.operator("Mul", [average, zero], nothing)
     network.graph.inputs, network.graph.outputs = [image], []
-    for at, value in enumerate(outputs):
-        constant = network.tensor(f"constant_{at}", value.shape, value)
-        output = network.tensor(f"output_{at}", value.shape)
+    for index, value in enumerate(outputs):
+        constant = network.tensor(f"constant_{index}", value.shape, value)
+        output = network.tensor(f"output_{index}", value.shape)
         network.operator("Add", [constant, nothing], output)
         network.graph.outputs.append(output)
     return network.model
