@@ -25,23 +25,21 @@ fitted on the photos of that fold that are from val2017. MoveNet has seen train2
 photos from val2017. Nothing was chosen on `dev`.
 """
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from coco_photos import average_precision, ground_truth, of_photos, photos_of, predict_all, results_of
-from harness import parser, run, table, timed
+from coco_photos import Split, ground_truth, predict_all, results_of
+from harness import Estimate, parser, run, table, timed
 from matplotlib import rc_context
 
 import trustpose as tp
 from trustpose.calibration.metrics import find_targets
 from trustpose.geometry.crops import Grid, invert_affine, transform
 from trustpose.images import fold_of
-from trustpose.io.coco.truth import TruthFile
 from trustpose.io.photos import MAX_PIXELS
-from trustpose.metrics.bootstrap import interval, resample_counts
+from trustpose.metrics.bootstrap import resample_counts
 from trustpose.metrics.classification import binary_ranking, binary_ranking_replicates
 from trustpose.poses import Poses
 from trustpose.predict.photos import open_photo
@@ -57,55 +55,24 @@ FLIP = ", flip"
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Photos of a split, in the order of their ids, with their labels."""
-
-    folder: Path
-    file: TruthFile
-    image_id: np.ndarray
-
-    @classmethod
-    def read(cls, data: Path, name: str) -> "Split":
-        file = ground_truth(data, name)
-        return cls(data / "coco" / name, file, np.sort(file.images.id))
-
-    def select(self, image_id: np.ndarray) -> "Split":
-        """Return some of the photos, with their labels only."""
-        return Split(self.folder, replace(self.file, truth=of_photos(self.file.truth, image_id)), np.sort(image_id))
-
-    def predicted(self, predictor: Any) -> Poses:
-        """The people of all photos."""
-        return predict_all(predictor, photos_of(self.file, self.folder, self.image_id))
-
-
-def measured(dev: Split, poses: Poses, score: np.ndarray, counts: np.ndarray) -> tuple[Row, np.ndarray]:
-    """AP, AP50, AP75 and AR, and the draws of AP."""
-    summary, draws = average_precision(poses, score, dev.file.truth, dev.image_id, counts)
-    row = {name: getattr(summary, name) for name in ("AP", "AP50", "AP75", "AR")}
-    return row | {"interval": interval(draws["AP"]), "poses": len(poses)}, draws["AP"]
-
-
 def trusted(dev: Split, poses: Poses, before: np.ndarray, after: np.ndarray, counts: np.ndarray) -> Row:
     """AUROC between people and false poses, and AP, by two scores."""
-    targets = find_targets(poses, dev.file.truth, COCO_17.sigmas, "file")
+    targets = find_targets(poses, dev.truth, COCO_17.sigmas, "file")
     image, is_person = np.searchsorted(dev.image_id, poses.image_id)[targets.rows], ~targets.unmatched
     row: Row = {"people": int(is_person.sum()), "false": int(targets.unmatched.sum())}
     for name, column in (("own", before), ("expected OKS", after)):
         score = column[targets.rows]
         drawn = binary_ranking_replicates(counts, score, is_person, image).auroc
-        row[f"AUROC, {name}"] = float(binary_ranking(score, is_person).auroc)
-        row[f"AUROC, {name}, interval"] = interval(drawn)
-    (own_row, own_drawn), (new, new_draws) = (measured(dev, poses, score, counts) for score in (before, after))
-    row |= {"AP, own": own_row["AP"], "AP, expected OKS": new["AP"], "gain": new["AP"] - own_row["AP"]}
-    return row | {"gain interval": interval(new_draws - own_drawn)}
+        row[f"AUROC, {name}"] = Estimate(float(binary_ranking(score, is_person).auroc), drawn).interval
+    own, expected = (dev.average_precision(poses, score, counts)["AP"] for score in (before, after))
+    return row | {"AP, own": own.value, "AP, expected OKS": expected.value, "gain": (expected - own).interval}
 
 
 def tags_apart(split: Split, network: Any) -> Row:
     """How well the tags at labelled joints separate people, before any decoding."""
-    truth = split.file.truth
+    truth = split.truth
     is_apart, is_near_mean = [], []
-    for photo in photos_of(split.file, split.folder, split.image_id):
+    for photo in split.photos():
         arrays, _, to_image = network.run(open_photo(photo, MAX_PIXELS))
         tags, stride = arrays[1][0], network.output.tag_stride or network.output.stride
         people = truth[np.flatnonzero((truth.image_id == photo.image_id) & (truth.v > 0).any(axis=1))]
@@ -133,8 +100,8 @@ def pasted(count: int, people: list[np.ndarray], back: np.ndarray) -> np.ndarray
 
 def cut_people(dev: Split) -> list[np.ndarray]:
     """Cut-outs of completely labelled people whose box touches no other's, the largest in their photos first."""
-    truth, cuts = dev.file.truth, []
-    paths = {photo.image_id: photo for photo in photos_of(dev.file, dev.folder, dev.image_id)}
+    truth, cuts = dev.truth, []
+    paths = {photo.image_id: photo for photo in dev.photos()}
     size = truth.box[:, 2:] - truth.box[:, :2]
     for row in np.argsort(-size[:, 1], kind="stable").tolist():
         box, boxes_of_photo = truth.box[row], truth.box[(truth.image_id == truth.image_id[row])]
@@ -176,17 +143,6 @@ def draw(rows: dict[str, dict[int, list[float]]], path: Path) -> None:
         figure.savefig(path, format="svg", metadata={"Date": None})
 
 
-def joined_intervals(rows: dict[str, Row]) -> dict[str, Row]:
-    """Rows in which a number and the interval that stands behind it are one cell."""
-    shown: dict[str, Row] = {}
-    for name, row in rows.items():
-        shown[name] = {key: value for key, value in row.items() if not key.endswith("interval")}
-        for key in [key for key in row if key.endswith("interval")]:
-            number = key.removesuffix("interval").strip(", ") or "AP"
-            shown[name][number] = [row[number], *row[key]]
-    return shown
-
-
 def systems(options) -> dict[str, Any]:
     """The predictors by name, those without boxes first."""
     movenet = options.data / "networks" / "movenet-multipose.onnx"
@@ -211,8 +167,10 @@ def main(options):
     counts = resample_counts(len(dev.image_id), options.draws)
     people, trust = {}, {}
     for name, predictor in predictors.items():
-        poses = dev.predicted(predictor)
-        people[name], _ = measured(dev, poses, poses.ranking_score, counts)
+        poses = predict_all(predictor, dev.photos())
+        precision = dev.average_precision(poses, poses.ranking_score, counts)
+        people[name] = {"AP": precision["AP"].interval} | {key: precision[key].value for key in ("AP50", "AP75", "AR")}
+        people[name]["poses"] = len(poses)
         if name.startswith(TOP_DOWN):
             continue
         if poses.pose_quality is not None:
@@ -221,14 +179,15 @@ def main(options):
         of_fold = unseen[fold_of(unseen, FOLDS) == FOLD]
         chosen = unseen[: options.photos] if name.startswith("MoveNet") else of_fold
         split = train.select(chosen)
-        calibrator = tp.Calibrator.fit(split.file, results_of(split.file, split.predicted(predictor)), method="trees")
+        fitting = results_of(split.file, predict_all(predictor, split.photos()))
+        calibrator = tp.Calibrator.fit(split.file, fitting, method="trees")
         after = calibrator(poses).pose_quality
         trust[name] = {"photos": len(chosen)} | trusted(dev, poses, poses.ranking_score, after, counts)
-    table(f"people, {len(dev.image_id)} photos", joined_intervals(people))
+    table(f"people, {len(dev.image_id)} photos", people)
     tags = {name: tags_apart(dev, model.network) for name, model in predictors.items() if name == "ours, tags"}
     if tags:
         table("tags, pairs of people on a photo", tags)
-    table("trust, expected OKS by the network's head, or a calibrator", joined_intervals(trust))
+    table("trust, expected OKS by the network's head, or a calibrator", trust)
     times = times_of({name: model for name, model in predictors.items() if not name.endswith(FLIP)}, dev)
     cells = {name: {n: f"{ms:.0f} ({count})" for n, (ms, count) in row.items()} for name, row in times.items()}
     table("time, CPU ms (people found)", cells)

@@ -1,74 +1,26 @@
 """What was tried for camera calibration and is no option, on Pose2Sim's four cameras, and why.
 
-python benchmarks/camera_trials.py [--part board|weights|shifts] [--results CAM01 CAM02 CAM03 CAM04]
+python benchmarks/camera_trials.py [--part weights|shifts] [--results CAM01 CAM02 CAM03 CAM04]
 
-Board: the shape of one common board, freed beside all four cameras' intrinsics. Weights: other weights of keypoints
-than trust, of `--results`, the four videos' results of the default model. Shifts: the balancing trial's clips shifted
-one after the other for the smallest reprojection error.
+Weights: other weights of keypoints than trust, of `--results`, the four videos' results of the default model. Shifts:
+the balancing trial's clips shifted one after the other for the smallest reprojection error.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
-from cameras import boards_of, off_by, openpose, reference, run_parts, unplaced
-from scipy.optimize import least_squares
+from cameras import off_by, openpose, reference, run_parts, unplaced
 
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import expected_error
-from trustpose.multiview.boards import Board
-from trustpose.multiview.extrinsics import _gathered, place_by_people
-from trustpose.multiview.frames import match_frames, positions_of, weights_of
-from trustpose.multiview.intrinsics import calibrate
+from trustpose.multiview.extrinsics import place_by_people
+from trustpose.multiview.frames import gather_rows, match_frames, positions_of, weights_of
 from trustpose.multiview.people import group_people
 from trustpose.multiview.recordings import read_views
 from trustpose.multiview.triangulation import triangulate_points
 from trustpose.poses import Poses
-
-
-def board() -> dict[str, list[float]]:
-    """Principal points by least squares with a flat, regular board and with one of free shape, whose corners move with
-    a standard deviation of 1 mm; half a pixel for what is seen. Both use the photos that `calibrate` uses."""
-    pattern = Board(4, 7, 0.06)
-    flat = pattern.points.astype(np.float64)
-    starts, seen = [], []
-    for camera in reference():
-        corners, photos = boards_of(camera, pattern)
-        calibrated = calibrate(corners, pattern, photos[0].size, prior=None)
-        lens = calibrated.camera
-        starts.append(np.r_[np.diag(lens.matrix)[:2], lens.matrix[:2, 2], lens.distortion[:5]])
-        is_used = calibrated.is_used
-        seen.append([points.reshape(-1, 2) for points, used in zip(corners, is_used, strict=True) if used])
-    turns = [
-        np.concatenate([np.ravel(step) for step in cv2.solvePnP(flat, corners, _matrix(start), start[4:])[1:]])
-        for start, photos in zip(starts, seen, strict=True)
-        for corners in photos
-    ]
-
-    def residuals(x: np.ndarray) -> np.ndarray:
-        of_lenses, of_turns, shape = np.split(x, [36, 36 + 6 * len(turns)])
-        points = flat + (shape.reshape(-1, 3) if len(shape) else 0)
-        photo, off = iter(of_turns.reshape(-1, 6)), [shape / 0.001]
-        for lens, photos in zip(of_lenses.reshape(4, 9), seen, strict=True):
-            for corners in photos:
-                turn = next(photo)
-                projected = cv2.projectPoints(points, turn[:3], turn[3:], _matrix(lens), lens[4:])[0]
-                off.append((projected[:, 0] - corners).ravel() / 0.5)
-        return np.concatenate(off)
-
-    rigid = least_squares(residuals, np.concatenate([*starts, *turns]), x_scale="jac", max_nfev=50)
-    free = least_squares(residuals, np.r_[rigid.x, np.zeros(flat.size)], x_scale="jac", max_nfev=50)
-    centres = [solution.x[:36].reshape(4, 9)[:, 2:4] for solution in (rigid, free)]
-    moved = np.linalg.norm(centres[1] - centres[0], axis=1).round(1).tolist()
-    bent = 1000 * np.linalg.norm(free.x[-flat.size :].reshape(-1, 3), axis=1).max()
-    print(f"one common board of free shape: principal points move by {moved} px, corners by {bent:.2f} mm at most")
-    return {"moved": moved}
-
-
-def _matrix(lens: np.ndarray) -> np.ndarray:
-    return np.array([[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1.0]])
 
 
 def people_of(views: Sequence[Poses], cameras: Cameras, weight: str) -> tuple[np.ndarray, np.ndarray, Cameras]:
@@ -80,7 +32,7 @@ def people_of(views: Sequence[Poses], cameras: Cameras, weight: str) -> tuple[np
     group = group_people(views, placed, moments, weights)
     first = np.flatnonzero(group.track_id == np.bincount(group.track_id).argmax())
     rows = group.rows[first[np.argsort(group.moment[first])]]
-    xy, trust = (_gathered(parts, rows) for parts in ([positions_of(view) for view in views], weights))
+    xy, trust = (gather_rows(parts, rows) for parts in ([positions_of(view) for view in views], weights))
     return xy, np.nan_to_num(trust) ** 2, placed
 
 
@@ -150,4 +102,4 @@ def shifts() -> dict[str, list[float]]:
 
 
 if __name__ == "__main__":
-    run_parts(__doc__, {"board": board, "shifts": shifts}, {"weights": weights})
+    run_parts(__doc__, {"shifts": shifts}, {"weights": weights})

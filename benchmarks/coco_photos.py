@@ -2,19 +2,19 @@
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Interval
+from harness import Estimate, Interval
 
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.precision import rescoring
 from trustpose.evaluation.record import Audit
 from trustpose.io.coco.results import ResultsFile
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
-from trustpose.metrics.average_precision import AveragePrecision, average_precision_replicates, evaluate
+from trustpose.metrics.average_precision import average_precision_replicates, evaluate
 from trustpose.metrics.crowding import crowd_index
 from trustpose.poses import Area, Poses, Truth
 from trustpose.predict.boxes import boxes_from_truth
@@ -92,16 +92,6 @@ def gains_of(truth: TruthFile, poses: Poses, score: np.ndarray, draws: int, area
     return {"gain": [worth.gain, *intervals.get("gain", ())], "closed": closed}
 
 
-def average_precision(
-    poses: Poses, score: np.ndarray, truth: Truth, image_ids: np.ndarray, counts: np.ndarray
-) -> tuple[AveragePrecision, dict[str, np.ndarray]]:
-    """Return COCO's numbers on some photos (I,), ids in ascending order, and AP and AR in every draw (B, I) of them."""
-    evaluation = evaluate(poses, truth, score, sigmas=COCO_17.sigmas, area="file")
-    assert poses.image_id is not None and truth.image_id is not None
-    images = [np.searchsorted(image_ids, column) for column in (poses.image_id, truth.image_id)]
-    return evaluation.summary(), average_precision_replicates(evaluation, counts, *images, ("all",))
-
-
 def ap_of(poses: Poses, score: np.ndarray, truth: Truth) -> float:
     """Return COCO's AP."""
     return evaluate(poses, truth, score, sigmas=COCO_17.sigmas, area="file").summary().AP
@@ -110,6 +100,44 @@ def ap_of(poses: Poses, score: np.ndarray, truth: Truth) -> float:
 def of_photos(truth: Truth, image_ids: Sequence[int] | np.ndarray) -> Truth:
     """Return the labelled people of some photos."""
     return truth[np.flatnonzero(np.isin(truth.image_id, image_ids))]
+
+
+def spread(image_ids: np.ndarray, count: int | None) -> np.ndarray:
+    """Return so many ids at equal distances, or all."""
+    return image_ids if count is None else image_ids[np.unique(np.linspace(0, len(image_ids) - 1, count).astype(int))]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Photos (I,) of `train` or `dev` in the order of their ids, with the labels of their people."""
+
+    folder: Path
+    file: TruthFile
+    image_id: np.ndarray
+
+    @classmethod
+    def read(cls, data: Path, name: str) -> "Split":
+        file = ground_truth(data, name)
+        return cls(data / "coco" / name, file, np.sort(file.images.id))
+
+    @property
+    def truth(self) -> Truth:
+        return self.file.truth
+
+    def select(self, image_id: np.ndarray) -> "Split":
+        """Return some of the photos, with their labels only."""
+        return Split(self.folder, replace(self.file, truth=of_photos(self.truth, image_id)), np.sort(image_id))
+
+    def photos(self) -> list[Image]:
+        """Return the photos, without boxes."""
+        return photos_of(self.file, self.folder, self.image_id)
+
+    def average_precision(self, poses: Poses, score: np.ndarray, counts: np.ndarray) -> dict[str, Estimate]:
+        """Return AP, AP50, AP75 and AR as COCO has them, and in every draw (B, I) of the photos."""
+        evaluation = evaluate(poses, self.truth, score, sigmas=COCO_17.sigmas, area="file")
+        images = [np.searchsorted(self.image_id, column) for column in (poses.image_id, self.truth.image_id)]
+        summary, draws = evaluation.summary(), average_precision_replicates(evaluation, counts, *images, ("all",))
+        return {name: Estimate(getattr(summary, name), drawn) for name, drawn in draws.items()}
 
 
 def thirds_by_crowding(truth: Truth) -> list[np.ndarray]:

@@ -30,8 +30,8 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from coco_photos import ap_of, average_precision, ground_truth, of_photos, photos_of, thirds_by_crowding
-from harness import parser, percent, run, table, with_interval
+from coco_photos import Split, ap_of, spread, thirds_by_crowding
+from harness import Estimate, gains_over, hundredths, parser, run, table, with_gains
 
 from trustpose.geometry.crops import transform
 from trustpose.grouping.association import ASSOCIATIONS, JointAssociation
@@ -41,7 +41,7 @@ from trustpose.grouping.suppression import POSE_THRESHOLD, Method, suppress
 from trustpose.images import fold_of
 from trustpose.io.photos import MAX_PIXELS
 from trustpose.metrics.bootstrap import resample_counts
-from trustpose.poses import Poses, Truth
+from trustpose.poses import Poses
 from trustpose.predict.boxes import boxes_from_detections
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load
@@ -65,7 +65,7 @@ Way = Callable[["Predicted"], tuple[Poses, np.ndarray]]
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """Poses of many photos with their score (N,), candidates of all their boxes, and the photos' labels."""
+    """Poses of many photos with their score (N,), candidates of all their boxes, and the photos with their labels."""
 
     poses: Poses
     score: np.ndarray
@@ -74,29 +74,23 @@ class Predicted:
     size: np.ndarray  # (C,) a Gaussian's σ, image pixels
     person: np.ndarray  # (C,) row of its pose
     joint: np.ndarray
-    truth: Truth
-    image_ids: np.ndarray
-
-    def of_photos(self, image_ids: np.ndarray) -> "Predicted":
-        """The same on some photos only; candidates stay."""
-        return replace(self, truth=of_photos(self.truth, image_ids), image_ids=image_ids)
+    split: Split
 
 
 def predict(
     predictor: Predictor, data: Path, split: str, boxes_of: str, photos: int | None = None, fold: int | None = None
 ) -> Predicted:
     """Predict the poses and candidates of all boxes, of so many photos, spread over those of a fold."""
-    file, listed = ground_truth(data, split), None
-    ids = np.unique(file.images.id)
+    everything, listed = Split.read(data, split), None
+    ids = everything.image_id
     if boxes_of == "usual":
-        listed = boxes_from_detections(data / "coco" / f"{split}_detections.json", file.category_id)
+        listed = boxes_from_detections(data / "coco" / f"{split}_detections.json", everything.file.category_id)
         ids = np.unique(listed.image_id)
     if fold is not None:
         ids = ids[fold_of(ids, FOLDS) == fold]
-    if photos is not None:
-        ids = ids[np.unique(np.linspace(0, len(ids) - 1, photos).astype(int))]
-    detector, parts, scores, rows, offset = load_detector("default", min_score=MIN_SCORE), [], [], [], 0
-    for photo in photos_of(file, data / "coco" / split, ids.tolist()):
+    chosen, detector = everything.select(spread(ids, photos)), load_detector("default", min_score=MIN_SCORE)
+    parts, scores, rows, offset = [], [], [], 0
+    for photo in chosen.photos():
         is_detected = listed is None
         boxes = detector(open_photo(photo, MAX_PIXELS)) if is_detected else listed[listed.image_id == photo.image_id]
         poses, candidates = predict_boxes(predictor, replace(photo, boxes=boxes))
@@ -105,7 +99,7 @@ def predict(
         rows.append((*candidates[:3], candidates[3] + offset, candidates[4]))
         offset += len(poses)
     candidates = [np.concatenate(column) for column in zip(*rows, strict=True)]
-    return Predicted(Poses.concatenate(parts), np.concatenate(scores), *candidates, of_photos(file.truth, ids), ids)
+    return Predicted(Poses.concatenate(parts), np.concatenate(scores), *candidates, chosen)
 
 
 def predict_boxes(predictor: Predictor, photo: Image) -> tuple[Poses, tuple[np.ndarray, ...]]:
@@ -165,16 +159,8 @@ def shared_out(method: JointAssociation) -> Way:
     return way
 
 
-def measured(people: Predicted, way: Way, counts: np.ndarray) -> tuple[float, np.ndarray]:
-    """AP and its draws."""
-    poses, score = way(people)
-    rows = np.flatnonzero(np.isin(poses.image_id, people.image_ids))
-    summary, draws = average_precision(poses[rows], score[rows], people.truth, people.image_ids, counts)
-    return summary.AP, draws["AP"]
-
-
 def precision(people: Predicted, way: Way) -> float:
-    return ap_of(*way(people), people.truth)
+    return ap_of(*way(people), people.split.truth)
 
 
 def choose(train: Predicted) -> tuple[dict[str, Way], dict[str, str]]:
@@ -207,18 +193,19 @@ def choose(train: Predicted) -> tuple[dict[str, Way], dict[str, str]]:
     return ways, chosen
 
 
-def compare(dev: Predicted, ways: dict[str, Way], draws: int) -> dict[str, dict[str, list[float]]]:
-    """AP and gain over none, with intervals, on all photos and thirds of those with people."""
-    thirds = zip(("low", "middle", "high"), thirds_by_crowding(dev.truth), strict=True)
-    parts = {"all": dev} | {name: dev.of_photos(np.sort(ids)) for name, ids in thirds}
-    rows: dict[str, dict[str, list[float]]] = {name: {} for name in ways}
-    for part, people in parts.items():
-        counts = resample_counts(len(people.image_ids), draws)
-        base = measured(people, ways["none"], counts)
-        for name, way in ways.items():
-            ap, drawn = measured(people, way, counts)
-            rows[name][part] = [*with_interval(ap, drawn), *with_interval(ap - base[0], drawn - base[1])]
-    return rows
+def compare(dev: Predicted, ways: dict[str, Way], draws: int) -> dict[str, dict[str, Estimate]]:
+    """AP on all photos and on thirds of those with people."""
+    thirds = zip(("low", "middle", "high"), thirds_by_crowding(dev.split.truth), strict=True)
+    parts = {"all": dev.split} | {name: dev.split.select(ids) for name, ids in thirds}
+    counts = {part: resample_counts(len(split.image_id), draws) for part, split in parts.items()}
+    precisions: dict[str, dict[str, Estimate]] = {}
+    for name, way in ways.items():
+        poses, score = way(dev)
+        precisions[name] = {}
+        for part, split in parts.items():
+            rows = np.flatnonzero(np.isin(poses.image_id, split.image_id))
+            precisions[name][part] = split.average_precision(poses[rows], score[rows], counts[part])["AP"]
+    return precisions
 
 
 def main(options):
@@ -230,14 +217,13 @@ def main(options):
         dev = predict(predictor, options.data, "dev", boxes)
         if options.deepcut:
             ways["DeepCut"] = shared_out(ASSOCIATIONS["deepcut"])
-        rows = compare(dev, ways, options.draws)
-        shown = {name: {part: percent(row[part][:3]) for part in row} for name, row in rows.items()}
-        table(f"{boxes}, {len(dev.poses)} poses, AP", shown, ".1f")
-        gains = {name: {part: percent(row[part][3:]) for part in row} for name, row in rows.items()}
-        table(
-            "over none", {name: {**row, "chosen on train": chosen.get(name, "")} for name, row in gains.items()}, "+.1f"
-        )
-        result[boxes] = {"AP": rows, "chosen": chosen, "poses": len(dev.poses), "photos": len(dev.image_ids)}
+        precisions = compare(dev, ways, options.draws)
+        gains = gains_over("none", precisions)
+        table(f"{boxes}, {len(dev.poses)} poses, AP", hundredths(precisions), ".1f")
+        shown = {name: {**row, "chosen on train": chosen.get(name, "")} for name, row in hundredths(gains).items()}
+        table("over none", shown, "+.1f")
+        record = with_gains(precisions, gains)
+        result[boxes] = {"AP": record, "chosen": chosen, "poses": len(dev.poses), "photos": len(dev.split.image_id)}
     return result
 
 

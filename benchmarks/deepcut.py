@@ -18,7 +18,7 @@ Processor seconds, of one thread.
 from pathlib import Path
 
 import numpy as np
-from coco_photos import ground_truth
+from coco_photos import ground_truth, spread
 from harness import parser, run, table, timed
 
 from trustpose.grouping.deepcut import PartProblem, cost_of, local_search, solve
@@ -101,9 +101,7 @@ def candidates(data: Path, split: str, generator: np.random.Generator, photos: i
     """Candidates of labelled joints: xy, scale, joint, person (−1: nobody), photo."""
     truth = ground_truth(data, split).truth
     rows = np.flatnonzero((truth.v > 0).sum(axis=1) >= 3)
-    if photos is not None:
-        ids = np.unique(truth.image_id[rows])
-        rows = rows[np.isin(truth.image_id[rows], ids[np.linspace(0, len(ids) - 1, photos).astype(int)])]
+    rows = rows[np.isin(truth.image_id[rows], spread(np.unique(truth.image_id[rows]), photos))]
     size = np.sqrt((truth.box[rows, 2:] - truth.box[rows, :2]).prod(axis=1))
     person, joint = np.nonzero(truth.v[rows] > 0)
     again = generator.random(len(person)) < TWICE

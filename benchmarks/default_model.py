@@ -7,8 +7,7 @@
   people      from whole photos: AP of boxes, recall at IoU 0.5, of close-ups too (people higher than 70 % of their
               photo), and COCO AP of the keypoints: ours, MoveNet multipose, and MediaPipe's pose
               landmarker (one person a photo) where its file is given
-  boxes       AUROC of our scores: boxes of people (IoU of 0.5 or more with a labelled box) against others (below 0.1);
-              and keypoint AP ranked by each score, without suppression
+  ranking     keypoint AP of our poses in whole photos ranked by each of their scores, without suppression
   trust       of ours from ground-truth boxes, with 95 % bootstrap intervals, and of other heads on its network (--head)
   speed       photos a second from file to poses on all CPUs, medians of several rounds (four people: four_people.py)
   memory      peak of a process that predicts 40 photos, MB
@@ -32,12 +31,11 @@ import trustpose as tp
 from trustpose.geometry.boxes import paired_iou
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.metrics.average_precision import box_average_precision
-from trustpose.metrics.classification import binary_ranking
 from trustpose.metrics.matching import pair_oks
 from trustpose.poses import Poses
 from trustpose.predict.boxes import boxes_from_truth
 
-PRESENT, NOBODY = 0.5, 0.1  # IoU with a labelled box: at least, and below
+PRESENT = 0.5  # IoU with a labelled box
 SECOND_CROP = 1.15  # padding
 CLOSE_UP = 0.7  # of the photo's height
 TRUST = {
@@ -87,15 +85,7 @@ def boxes_row(truth: TruthFile, poses: Poses) -> Row:
 
 
 def ranking_rows(truth: TruthFile, detected: Poses) -> dict[str, Row]:
-    """AUROC and keypoint AP by each score of poses in a detector's boxes."""
-    people = truth.truth
-    overlap = np.array(
-        [
-            paired_iou(people.box[people.image_id == image], box[None]).max(initial=0)
-            for image, box in zip(detected.image_id, detected.box, strict=True)
-        ]
-    )
-    is_clear = (overlap >= PRESENT) | (overlap < NOBODY)
+    """Keypoint AP of poses in a detector's boxes by each of their scores."""
     scores = {
         "box score": detected.box_score,
         "mean peak × box score": detected.pose_score * detected.box_score,
@@ -103,12 +93,7 @@ def ranking_rows(truth: TruthFile, detected: Poses) -> dict[str, Row]:
         "presence": detected.presence,
         "presence × expected OKS": detected.presence * detected.pose_quality,
     }
-    rows = {}
-    for name, score in scores.items():
-        area = float(binary_ranking(score[is_clear], overlap[is_clear] >= PRESENT).auroc)
-        rows[name] = {"AUROC": area, "AP": audited(truth, detected, score).number("ap.AP")}
-    rows[name] |= {"somebody": int((overlap >= PRESENT).sum()), "nobody": int((overlap < NOBODY).sum())}
-    return rows
+    return {name: {"AP": audited(truth, detected, score).number("ap.AP")} for name, score in scores.items()}
 
 
 def memory(model: str, photos: list[Path]) -> float:
@@ -163,7 +148,7 @@ def main(options):
     peers = {"MoveNet multipose": tp.load(multipose_file, min_box_score=0.0)}
     if options.mediapipe is not None:
         peers["MediaPipe"] = tp.load(f"mediapipe:{options.mediapipe}", skeleton="coco17")
-    result: Row = {"poses": {}, "people": {}, "boxes": {}, "trust": {}, "heads": {}, "speed": {}, "memory": {}}
+    result: Row = {"poses": {}, "people": {}, "ranking": {}, "trust": {}, "heads": {}, "speed": {}, "memory": {}}
     rivals = {"SimplePose": tp.load(simplepose, flip=True, codec="dark"), "MoveNet thunder": tp.load(thunder)}
     for name, predictor in (ours | rivals).items():
         poses = predict_all(predictor, boxed)
@@ -180,10 +165,10 @@ def main(options):
         poses = predict_all(predictor, whole)
         result["people"][name] = boxes_row(truth, poses) | precision(truth, poses, poses.ranking_score)
         if name == "ours":
-            result["boxes"] = ranking_rows(truth, poses)
+            result["ranking"] = ranking_rows(truth, poses)
     table("poses from ground-truth boxes", result["poses"])
     table("people found in whole photos", result["people"])
-    table("boxes with and without a person", result["boxes"])
+    table("people found, ranked by", result["ranking"])
     table("trust, from ground-truth boxes", {"ours": result["trust"], **result["heads"]}, down=True)
     if options.rounds:
         plain = {"ours": tp.load("default"), "ours, fast": tp.load("default", fast=True)}

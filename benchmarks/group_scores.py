@@ -15,8 +15,8 @@ COCO's AP with 95 % intervals from drawing photos, and gains over the method's o
 """
 
 import numpy as np
-from coco_photos import average_precision, ground_truth, photos_of, predict_all
-from harness import parser, run, table, with_interval
+from coco_photos import Split, predict_all
+from harness import gains_over, parser, run, table, with_gains
 
 import trustpose as tp
 from trustpose.metrics.bootstrap import resample_counts
@@ -36,26 +36,17 @@ def rankings(poses: Poses) -> dict[str, np.ndarray]:
 
 
 def main(options):
-    file, predictor = ground_truth(options.data, "dev"), tp.load(options.model)
-    ids = np.sort(file.images.id)
-    poses = predict_all(predictor, photos_of(file, options.data / "coco" / "dev", ids))
-    counts = resample_counts(len(ids), options.draws)
-    precisions = {
-        name: average_precision(poses, score, file.truth, ids, counts) for name, score in rankings(poses).items()
-    }
-    own_summary, own_draws = precisions["own"]
-    rows = {
-        name: {
-            "AP": with_interval(summary.AP, draws["AP"]),
-            "over own": with_interval(summary.AP - own_summary.AP, draws["AP"] - own_draws["AP"]),
-        }
-        for name, (summary, draws) in precisions.items()
-    }
+    dev, predictor = Split.read(options.data, "dev"), tp.load(options.model)
+    poses = predict_all(predictor, dev.photos())
+    counts = resample_counts(len(dev.image_id), options.draws)
+    precisions = {name: dev.average_precision(poses, score, counts) for name, score in rankings(poses).items()}
+    gains = gains_over("own", precisions)
+    rows = {name: {"AP": precisions[name]["AP"].interval, "over own": gains[name]["AP"].interval} for name in gains}
     table("ranked by", rows, over_own="+.3f")
     return {
         "model": predictor.name,
         "people": len(poses),
-        "AP": {name: [*row["AP"], *row["over own"]] for name, row in rows.items()},
+        "AP": {name: row["AP"] for name, row in with_gains(precisions, gains).items()},
     }
 
 

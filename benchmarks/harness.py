@@ -138,14 +138,43 @@ def percent(value: Cell) -> Cell:
     return None if value is None else [100 * part for part in value] if isinstance(value, Sequence) else 100 * value
 
 
-def with_interval(value: float, drawn: np.ndarray) -> Interval:
-    """Return a number and its 95 % interval over the draws (B,)."""
-    return [value, *interval(drawn)]
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A number, and the same number in every bootstrap draw (B,). A difference is taken draw by draw."""
+
+    value: float
+    draws: np.ndarray
+
+    @classmethod
+    def mean(cls, values: np.ndarray, draws: int) -> "Estimate":
+        """Return the mean of independent values (N,), such as those of photos or people, which are drawn."""
+        return cls(float(values.mean()), resample_counts(len(values), draws) @ values / len(values))
+
+    def __sub__(self, base: "Estimate") -> "Estimate":
+        return Estimate(self.value - base.value, self.draws - base.draws)
+
+    @property
+    def interval(self) -> Interval:
+        """The number and the ends of its 95 % interval."""
+        return [self.value, *interval(self.draws)]
 
 
-def mean_with_interval(values: np.ndarray, draws: int) -> Interval:
-    """Return the mean of independent values (N,), such as photos or people, and its interval from drawing them."""
-    return with_interval(float(values.mean()), resample_counts(len(values), draws) @ values / len(values))
+def gains_over(base: Any, rows: Mapping[Any, Mapping[Any, Estimate]]) -> dict[Any, dict[Any, Estimate]]:
+    """Return by how much each row's numbers are above those of a row, draw by draw."""
+    return {name: {column: number - rows[base][column] for column, number in row.items()} for name, row in rows.items()}
+
+
+def with_gains(rows: Mapping[Any, Mapping[Any, Estimate]], gains: Mapping[Any, Mapping[Any, Estimate]]) -> Any:
+    """Return numbers and gains for the last line: six numbers each, [number, low, high, gain, low, high]."""
+    return {
+        name: {column: [*number.interval, *gains[name][column].interval] for column, number in row.items()}
+        for name, row in rows.items()
+    }
+
+
+def hundredths(rows: Mapping[Any, Mapping[Any, Estimate]]) -> dict[Any, dict[Any, Cell]]:
+    """Return numbers with their intervals in hundredths, for a table."""
+    return {name: {column: percent(number.interval) for column, number in row.items()} for name, row in rows.items()}
 
 
 @dataclass(frozen=True)
@@ -164,14 +193,14 @@ def timed(work: Callable[[], Any]) -> Timing:
     return Timing(time.perf_counter() - start, time.process_time() - processor, result)
 
 
-def in_turns(candidates: Mapping[str, Callable[[], Any]], rounds: int, warm_up: bool = True) -> dict[str, list[Timing]]:
+def in_turns(candidates: Mapping[Any, Callable[[], Any]], rounds: int, warm_up: bool = True) -> dict[Any, list[Timing]]:
     """Time candidates in turn, round after round, so that what else the machine does meets them alike.
 
     With `warm_up`, a first round for imports, files and caches does not count.
     """
     for work in candidates.values() if warm_up else ():
         work()
-    timings: dict[str, list[Timing]] = {name: [] for name in candidates}
+    timings: dict[Any, list[Timing]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, work in candidates.items():
             timings[name].append(timed(work))

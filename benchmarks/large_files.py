@@ -44,6 +44,7 @@ from trustpose.evaluation.audit import audit
 from trustpose.images import Images
 from trustpose.io.coco.results import ResultsFile, read_results
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
+from trustpose.io.read_poses import read_poses
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 
@@ -229,20 +230,9 @@ def numbers_of(value: Any, name: str = "") -> dict[str, float]:
 
 def is_written(folder: Path, poses: Poses) -> bool:
     """Return whether written poses have this trust, bit by bit."""
-    import pyarrow.parquet
-
-    expected = {"keypoint_quality": poses.quality, "pose_quality": poses.pose_quality, "visibility": poses.visibility}
-    start = 0
-    for file in sorted(folder.glob("*.parquet")):
-        rows = pyarrow.parquet.read_table(file, columns=list(expected))
-        for name, column in expected.items():
-            values = rows.column(name).combine_chunks()
-            while "list" in str(values.type):
-                values = values.flatten()
-            if not np.array_equal(values.to_numpy(), column[start : start + len(rows)].ravel()):
-                return False
-        start += len(rows)
-    return start == len(poses)
+    written = read_poses(folder)
+    names = ("quality", "pose_quality", "visibility")
+    return all(np.array_equal(getattr(written, name), getattr(poses, name)) for name in names)
 
 
 def parquet(options) -> dict[str, Any] | None:

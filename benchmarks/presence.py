@@ -9,8 +9,7 @@ without flip test, its fast setting likewise, and MoveNet multipose with its shi
               presence, and, for the default, after the 200 surest unmatched boxes were judged by eye
               (presence_by_eye.json: "person", "loose": a person in a poor box, "picture", "none")
   shown       at the default threshold: people, share of the labelled people shown, share of those shown that are boxed
-              people (precision), the same where the judgements count ("person" or "loose" is somebody), pairs of poses
-              with an OKS above .7, all of these for boxes and people of at least 32² pixels too
+              people (precision), the same where the judgements count ("person" or "loose" is somebody)
   trade-off   at the default threshold, at the highest that shows .80 of the labelled people, at the lowest with a
               precision of .82, and at the lowest of all, .01: labelled people shown, and precision
   trust       of everybody and of those shown: pose and keypoint ECE, the 95 % range of a perfect estimator's pose ECE
@@ -32,7 +31,7 @@ from scipy.optimize import isotonic_regression
 import trustpose as tp
 from trustpose.datasets.lspet import read_lspet
 from trustpose.geometry.boxes import paired_iou
-from trustpose.geometry.oks import oks, oks_between
+from trustpose.geometry.oks import oks
 from trustpose.io.coco.truth import TruthFile
 from trustpose.metrics.classification import binary_ranking, presence_targets
 from trustpose.metrics.reliability import expected_calibration_error
@@ -41,7 +40,6 @@ from trustpose.predict.base_predictor import present_people
 from trustpose.predict.photos import Image
 
 BY_EYE = Path(__file__).with_name("presence_by_eye.json")
-SMALL = 32**2  # square pixels
 LEAST_SHOWN, LEAST_PRECISION = 0.80, 0.82  # aimed at: of the labelled people, of those shown
 Row = dict[str, Any]
 MULTIPOSE = DATA / "networks" / "movenet-multipose.onnx"
@@ -98,27 +96,25 @@ def judged(poses: Poses, kinds: tuple[str, ...]) -> np.ndarray:
     return is_judged
 
 
-def shown_at(truth: TruthFile, poses: Poses, threshold: float, min_area: float = 0) -> tuple[Poses, np.ndarray, Row]:
-    """Who is shown at the threshold, of boxes and people of `min_area` square pixels or more: poses (n,), the truth
-    row of the person for whom each is the one box (n,), -1 for none, and the shares of people and boxes."""
+def shown_at(truth: TruthFile, poses: Poses, threshold: float) -> tuple[Poses, np.ndarray, Row]:
+    """Who is shown at the threshold: poses (n,), the truth row of the person for whom each is the one box (n,), -1 for
+    none, and the shares of people and boxes."""
     people = truth.truth
     poses = present_people(poses, threshold)
-    poses = poses[np.flatnonzero(box_size(poses.box).prod(axis=1) >= min_area)]
     person, _ = presence_targets(poses, people, poses.presence, truth.images.id)
-    labelled = (people.v > 0).any(axis=1) & (box_size(people.box).prod(axis=1) >= min_area)
+    labelled = (people.v > 0).any(axis=1)
     row: Row = {"threshold": threshold, "shown": len(poses)}
     row["labelled people shown"] = float(labelled[person[person >= 0]].sum() / labelled.sum())
     row["precision"] = float((person >= 0).mean())
     return poses, person, row
 
 
-def shown_row(truth: TruthFile, poses: Poses, threshold: float, min_area: float, is_judged: bool) -> Row:
-    """The shares at one threshold, by eye too, and doubles."""
-    poses, person, row = shown_at(truth, poses, threshold, min_area)
+def shown_row(truth: TruthFile, poses: Poses, threshold: float, is_judged: bool) -> Row:
+    """The shares at one threshold, by eye too."""
+    poses, person, row = shown_at(truth, poses, threshold)
     if is_judged:
         row["precision by eye"] = float(((person >= 0) | judged(poses, ("person", "loose"))).mean())
         row["… in a good box"] = float(((person >= 0) | judged(poses, ("person",))).mean())
-    row["doubles"] = doubles(poses)
     return row
 
 
@@ -131,16 +127,6 @@ def trade_off(truth: TruthFile, poses: Poses, threshold: float) -> dict[str, Row
     table |= {f"{LEAST_SHOWN:.2f} shown": complete[-1]} if complete else {}
     table |= {f"precision {LEAST_PRECISION:.2f}": precise[0]} if precise else {}
     return table | {"lowest threshold": rows[0]}
-
-
-def doubles(poses: Poses) -> int:
-    """Pairs of poses of a photo with an OKS above .7, over the boxes' areas times .53."""
-    count = 0
-    for image in np.unique(poses.image_id):
-        rows = np.flatnonzero(poses.image_id == image)
-        area = box_size(poses.box[rows]).prod(axis=1) * 0.53
-        count += int(np.triu(oks_between(poses.xy[rows], area, poses.skeleton.sigmas) > 0.7, 1).sum())
-    return count
 
 
 def trust_row(truth: TruthFile, poses: Poses, draws: int) -> Row:
@@ -217,8 +203,7 @@ def main(options):
         somebody = judged(poses, ("person",)) if is_judged else None
         shown = present_people(poses, threshold)
         result["everybody"][name] = presence_row(truth, poses, somebody)
-        result["shown"][name] = shown_row(truth, poses, threshold, 0, is_judged)
-        result["shown"][f"{name}, from 32²"] = shown_row(truth, poses, threshold, SMALL, is_judged)
+        result["shown"][name] = shown_row(truth, poses, threshold, is_judged)
         for label, row in trade_off(truth, poses, threshold).items():
             result["trade-off"][f"{name}, {label}"] = row
         result["trust"][f"{name}, everybody"] = trust_row(truth, poses, options.draws)

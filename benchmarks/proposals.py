@@ -22,12 +22,13 @@ r"""What boxes of people hold: errors of the detector, proposals drawn like them
     trustpose train alphapose --data.proposals=boxes.json $train FOLDER/both
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coco_photos import average_precision, ground_truth, photos_of, predict_all
-from harness import parser, percent, run, table, with_interval
+from coco_photos import Split, predict_all, spread
+from harness import Estimate, gains_over, hundredths, parser, run, table, with_gains
 
 from trustpose.datasets.augment import HRNET
 from trustpose.datasets.detected_boxes import PRESENT
@@ -42,7 +43,7 @@ from trustpose.metrics.crowding import interference
 from trustpose.poses import Truth
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load
-from trustpose.predict.photos import Image, open_photo
+from trustpose.predict.photos import open_photo
 from trustpose.skeletons import COCO_17
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -52,13 +53,10 @@ NETWORKS = ("plain", "PGPG", "SSTN", "both")
 
 def matched(data: Path, split: str, photos: int | None) -> tuple[Truth, np.ndarray]:
     """Labelled people whom a detected box overlaps by half, and the best box of each (N, 4)."""
-    file, detector, rows, boxes = ground_truth(data, split), load_detector("default"), [], []
-    truth = file.truth
+    everything, detector, rows, boxes = Split.read(data, split), load_detector("default"), [], []
+    truth = everything.truth
     labelled = (truth.v > 0).any(axis=1)
-    ids = np.unique(truth.image_id[labelled])
-    if photos is not None:
-        ids = ids[np.unique(np.linspace(0, len(ids) - 1, photos).astype(int))]
-    for photo in photos_of(file, data / "coco" / split, ids.tolist()):
+    for photo in everything.select(spread(np.unique(truth.image_id[labelled]), photos)).photos():
         detected = detector(open_photo(photo, MAX_PIXELS)).xyxy
         for row in np.flatnonzero(labelled & (truth.image_id == photo.image_id)).tolist():
             overlap = paired_iou(detected, truth.box[row : row + 1])
@@ -95,47 +93,31 @@ def proposals(generator: ProposalGenerator, truth: Truth, boxes: np.ndarray) -> 
 
 
 class BoxKinds:
-    """`dev` with boxes as right and as wrong as they may be: AP of networks in each kind, and its draws of photos."""
+    """`dev` with boxes as right and as wrong as they may be, to measure AP of networks in each kind."""
 
     def __init__(self, data: Path, generator: ProposalGenerator, people: Truth, boxes: np.ndarray, draws: int) -> None:
-        file = ground_truth(data, "dev")
-        self.folder, self.names, self.truth = data / "coco" / "dev", file.images.names(), file.truth
-        self.image_id = np.unique(self.truth.image_id)
-        self.counts = resample_counts(len(self.image_id), draws)
-        everybody = self.truth[np.flatnonzero((self.truth.v > 0).any(axis=1))]
+        dev = Split.read(data, "dev")
+        self.split = dev.select(np.unique(dev.truth.image_id))
+        self.counts = resample_counts(len(self.split.image_id), draws)
+        everybody = dev.truth[np.flatnonzero((dev.truth.v > 0).any(axis=1))]
         drawn = generator.draw(everybody.xy, everybody.v > 0, everybody.box, np.random.default_rng(0), EACH)
         self.boxes = {"labelled": [(everybody.box, everybody.image_id)], "detected": [(boxes, people.image_id)]}
         self.boxes["drawn"] = [(drawn[:, number], everybody.image_id) for number in range(EACH)]
 
-    def measure(self, network: Path) -> dict[str, tuple[float, np.ndarray]]:
-        """AP and its draws in each kind of boxes, the mean over several sets of them."""
+    def measure(self, network: Path) -> dict[str, Estimate]:
+        """AP in each kind of boxes, the mean over several sets of them."""
         predictor, row = load(network), {}
         for kind, sets in self.boxes.items():
-            aps, drawn = zip(*(self._precision(predictor, *boxes) for boxes in sets), strict=True)
-            row[kind] = float(np.mean(aps)), np.mean(drawn, axis=0)
+            precisions = [self._precision(predictor, Boxes(*boxes)) for boxes in sets]
+            value = float(np.mean([precision.value for precision in precisions]))
+            row[kind] = Estimate(value, np.mean([precision.draws for precision in precisions], axis=0))
         return row
 
-    def _precision(self, predictor: Any, boxes: np.ndarray, image_id: np.ndarray) -> tuple[float, np.ndarray]:
-        photos = []
-        for image in self.image_id.tolist():
-            rows = np.flatnonzero(image_id == image)
-            photos.append(Image(self.folder / self.names[image], Boxes(boxes[rows], image_id[rows]), image))
+    def _precision(self, predictor: Any, boxes: Boxes) -> Estimate:
+        of_photo = boxes.of_images(self.split.image_id)
+        photos = [replace(photo, boxes=inside) for photo, inside in zip(self.split.photos(), of_photo, strict=True)]
         poses = predict_all(predictor, photos)
-        summary, draws = average_precision(poses, poses.pose_score, self.truth, self.image_id, self.counts)
-        return summary.AP, draws["AP"]
-
-
-def compare(folder: Path, kinds: BoxKinds) -> dict[str, dict[str, list[float]]]:
-    """AP with its interval, and what is gained over the plain network with its interval, by network and boxes."""
-    precisions = {name: kinds.measure(folder / name) for name in NETWORKS if (folder / name).is_dir()}
-    plain = precisions[NETWORKS[0]]
-    return {
-        name: {
-            kind: [*with_interval(ap, drawn), *with_interval(ap - plain[kind][0], drawn - plain[kind][1])]
-            for kind, (ap, drawn) in row.items()
-        }
-        for name, row in precisions.items()
-    }
+        return self.split.average_precision(poses, poses.pose_score, self.counts)["AP"]
 
 
 def joints_of_others(data: Path) -> dict[str, dict[str, object]]:
@@ -172,10 +154,12 @@ def main(options):
         rows = {column: dict(zip(map(str, PERCENTILES), values, strict=True)) for column, values in row.items()}
         table(f"proposals, {name}, percentiles", rows)
     if folder is not None:
-        rows = result["networks"] = compare(folder, BoxKinds(data, generator, *dev, options.draws))
-        table("networks", {name: {kind: percent(row[kind][:3]) for kind in row} for name, row in rows.items()}, ".1f")
-        gains = {name: {kind: percent(row[kind][3:]) for kind in row} for name, row in rows.items()}
-        table("over plain", gains, "+.1f")
+        kinds = BoxKinds(data, generator, *dev, options.draws)
+        precisions = {name: kinds.measure(folder / name) for name in NETWORKS if (folder / name).is_dir()}
+        gains = gains_over(NETWORKS[0], precisions)
+        table("networks", hundredths(precisions), ".1f")
+        table("over plain", hundredths(gains), "+.1f")
+        result["networks"] = with_gains(precisions, gains)
     return result
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from harness import parser, run, table, with_interval
+from harness import Estimate, parser, run, table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -184,8 +184,8 @@ class Measures:
         self.counts = resample_counts(len(self.labels))
         self.person = np.arange(len(self.labels))
 
-    def of(self, predicted: Predictions) -> dict[str, tuple[float, np.ndarray]]:
-        """Return each metric, in percent, and its value in every draw."""
+    def of(self, predicted: Predictions) -> dict[str, Estimate]:
+        """Return each metric, in percent."""
         numbers = {}
         for name, (reference, fraction) in self.references.items():
             distance = normalised_distance(predicted.xy, self.labels.xy, self.labelled, reference)
@@ -193,9 +193,9 @@ class Measures:
         limbs = limb_distance(predicted.xy, self.labels.xy, self.labelled, self.limbs)
         return numbers | {"PCP": self._rate(limbs, 0.5)}
 
-    def _rate(self, distance: np.ndarray, fraction: float) -> tuple[float, np.ndarray]:
+    def _rate(self, distance: np.ndarray, fraction: float) -> Estimate:
         correct, count = replicate_correct(self.counts, distance, fraction, self.person)
-        return 100 * float(correct_joints(distance, fraction).mean()[0]), 100 * (correct / count).mean(axis=1)
+        return Estimate(100 * float(correct_joints(distance, fraction).mean()[0]), 100 * (correct / count).mean(axis=1))
 
     def trust(self, predicted: Predictions) -> dict[str, float | None]:
         """Return Pearson r of score and quality with OPKS, over labelled keypoints; None for constant scores."""
@@ -208,7 +208,7 @@ class Measures:
         }
 
 
-def claims_of(results: dict[str, dict[str, tuple[float, np.ndarray]]]) -> dict[str, dict[str, list[float]]]:
+def claims_of(results: dict[str, dict[str, Estimate]]) -> dict[str, dict[str, list[float]]]:
     """Print and return the differences that the claims are about, with paired intervals."""
     rows: dict[str, dict[str, list[float]]] = {}
     shown = {}
@@ -217,8 +217,7 @@ def claims_of(results: dict[str, dict[str, tuple[float, np.ndarray]]]) -> dict[s
             continue
         rows[claim], shown[claim] = {}, {}
         for metric in ("PCK@0.2", "PDJ@0.1"):
-            (value, draws), (base_value, base_draws) = results[better][metric], results[base][metric]
-            rows[claim][metric] = with_interval(value - base_value, draws - base_draws)
+            rows[claim][metric] = (results[better][metric] - results[base][metric]).interval
             _, low, high = rows[claim][metric]
             verdict = "holds" if low > 0 else "reversed" if high < 0 else "open"
             shown[claim] |= {metric: rows[claim][metric], f"claim, {metric}": verdict}
@@ -295,8 +294,7 @@ def main(options):
             if not stage:
                 trust[name] = measures.trust(predicted)
     systems = {
-        system: {name: with_interval(value, draws) for name, (value, draws) in numbers.items()}
-        for system, numbers in results.items()
+        system: {name: number.interval for name, number in numbers.items()} for system, numbers in results.items()
     }
     table("system", systems, ".1f")
     claims = claims_of(results)

@@ -18,16 +18,18 @@
 import tempfile
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from coco_photos import ground_truth
-from harness import cell, parser, percent, run, table, timed
+from harness import Estimate, cell, parser, percent, run, table, timed
 from moving_clips import HEIGHT, WIDTH, Clip, clips_of
 
 import trustpose as tp
+from trustpose.geometry.expected_error import quality_if_labelled
+from trustpose.geometry.oks import opks
 from trustpose.images import Images
 from trustpose.io.cameras import read_cameras
 from trustpose.metrics.bootstrap import resample_counts
@@ -38,14 +40,7 @@ from trustpose.tracking import smooth, track
 
 SHARES = (0.5, 0.8, 0.95)
 WINDOW = 7
-
-
-@dataclass(frozen=True, eq=False)
-class Method:
-    """A way to smooth: what it returns for the poses found, the std (N, K) or None."""
-
-    name: str
-    run: Callable[[Poses, Images | None], tuple[Poses, np.ndarray | None]]
+Method = Callable[[Poses, Images | None], tuple[Poses, np.ndarray | None]]  # smoothed, and the std (N, K) or None
 
 
 def ours(poses: Poses, images: Images | None, **options: object) -> tuple[Poses, np.ndarray | None]:
@@ -71,35 +66,36 @@ def median_of_window(poses: Poses, images: Images | None) -> tuple[Poses, np.nda
     return replace(frame, xy=xy), None
 
 
-METHODS = (
-    Method("as found", lambda poses, _: (poses, None)),
-    Method(f"median of {WINDOW}", median_of_window),
-    Method("constant noise, no gross errors", partial(ours, noise="constant", gross_errors=False)),
-    Method("constant noise", partial(ours, noise="constant")),
-    Method("trust, no gross errors", partial(ours, noise="trust", gross_errors=False)),
-    Method("trust", partial(ours, noise="trust")),
-    Method("trust, constant acceleration", partial(ours, noise="trust", motion="acceleration")),
-)
+AS_FOUND = "as found"
+METHODS: dict[str, Method] = {
+    AS_FOUND: lambda poses, _: (poses, None),
+    f"median of {WINDOW}": median_of_window,
+    "constant noise, no gross errors": partial(ours, noise="constant", gross_errors=False),
+    "constant noise": partial(ours, noise="constant"),
+    "trust, no gross errors": partial(ours, noise="trust", gross_errors=False),
+    "trust": partial(ours, noise="trust"),
+    "trust, constant acceleration": partial(ours, noise="trust", motion="acceleration"),
+}
 
 
 def errors_of(clip: Clip, method: Method) -> dict[str, np.ndarray]:
     """Per labelled keypoint and frame: error in % of √area, OPKS, error / std, whether the person was lost there."""
-    poses, std = method.run(clip.poses, None)
+    poses, std = method(clip.poses, None)
     person, frame = poses.track_id - 1, poses.image_id
     truth, area = clip.truth[person, frame], clip.area[person, frame]
     counted = clip.labelled[person] & (truth >= 0).all(axis=2) & (truth < [WIDTH, HEIGHT]).all(axis=2)
     distance = np.linalg.norm(poses.xy - truth, axis=2)
-    opks = np.exp(-(distance**2) / (2 * area[:, None] * (2 * COCO_17.sigmas) ** 2))
+    similarity = opks(poses.xy, truth, counted, area, COCO_17.sigmas)
     lost = np.broadcast_to(clip.lost[person, frame][:, None], counted.shape)
     ratio = distance / std if std is not None else np.full(distance.shape, np.nan)
-    columns = {"error": 100 * distance / np.sqrt(area)[:, None], "opks": opks, "ratio": ratio, "lost": lost}
+    columns = {"error": 100 * distance / np.sqrt(area)[:, None], "opks": similarity, "ratio": ratio, "lost": lost}
     return {name: column[counted] for name, column in columns.items()}
 
 
-def mean_with_draws(clips: list[np.ndarray], counts: np.ndarray) -> tuple[float, np.ndarray]:
-    """Mean over keypoints, and its draws of clips."""
+def mean_of(clips: list[np.ndarray], counts: np.ndarray) -> Estimate:
+    """Mean over keypoints; clips are drawn."""
     sums, sizes = np.array([clip.sum() for clip in clips]), np.array([len(clip) for clip in clips])
-    return float(sums.sum() / sizes.sum()), counts @ sums / (counts @ sizes)
+    return Estimate(float(sums.sum() / sizes.sum()), counts @ sums / (counts @ sizes))
 
 
 def measure(
@@ -112,10 +108,10 @@ def measure(
         parts = [{key: column[clip["lost"] == is_lost] for key, column in clip.items()} for clip in by_clip]
         if not sum(len(part["error"]) for part in parts):
             continue
-        mean, drawn[name] = mean_with_draws([part["error"] for part in parts], counts)
-        row[f"{name} error"] = [mean, *np.nanquantile(drawn[name], [0.025, 0.975]).tolist()]
+        error = mean_of([part["error"] for part in parts], counts)
+        row[f"{name} error"], drawn[name] = error.interval, error.draws
         row[f"{name} median"] = float(np.median(np.concatenate([part["error"] for part in parts])))
-        row[f"{name} opks"] = mean_with_draws([part["opks"] for part in parts], counts)[0]
+        row[f"{name} opks"] = mean_of([part["opks"] for part in parts], counts).value
     ratio = np.concatenate([clip["ratio"] for clip in by_clip])
     ratio = ratio[np.isfinite(ratio)]
     if len(ratio):
@@ -127,8 +123,8 @@ def on_clips(model: str, clips: list[Clip], draws: int) -> dict[str, dict[str, o
     counts = resample_counts(len(clips), draws).astype(np.float64)
     numbers: dict[str, dict[str, object]] = {}
     drawn: dict[str, dict[str, np.ndarray]] = {}
-    for method in METHODS:
-        numbers[method.name], drawn[method.name] = measure([errors_of(clip, method) for clip in clips], counts)
+    for name, method in METHODS.items():
+        numbers[name], drawn[name] = measure([errors_of(clip, method) for clip in clips], counts)
     names = [f"{presence} {number}" for presence in ("found", "lost") for number in ("error", "median", "opks")]
     shown = {name: {number: row.get(number) for number in names if number in row} for name, row in numbers.items()}
     for name, row in numbers.items():
@@ -151,12 +147,12 @@ def stated(clips: list[Clip]) -> dict[str, list[float]]:
         smoothed = smooth(clip.poses)
         poses = smoothed.poses
         person, frame = poses.track_id - 1, poses.image_id
-        square = ((poses.xy - clip.truth[person, frame]) ** 2).sum(axis=2)
-        true = np.exp(-square / (2 * clip.area[person, frame][:, None] * (2 * COCO_17.sigmas) ** 2))
-        expected = np.clip(poses.quality / np.maximum(1 - poses.visibility[..., 0], 1e-9), 0, 1)
+        labelled = clip.labelled[person]
+        true = opks(poses.xy, clip.truth[person, frame], labelled, clip.area[person, frame], COCO_17.sigmas)
+        expected = np.clip(quality_if_labelled(poses), 0, 1)
         lost = np.broadcast_to(clip.lost[person, frame][:, None], true.shape)
         for name, rows in (("kept", ~smoothed.replaced), ("replaced", smoothed.replaced & ~lost), ("lost", lost)):
-            parts[name].append(np.stack([expected, true])[:, rows & clip.labelled[person]])
+            parts[name].append(np.stack([expected, true])[:, rows & labelled])
     means = {name: np.concatenate(part, axis=1).mean(axis=1).tolist() for name, part in parts.items()}
     table("expected OPKS", {name: dict(zip(("expected", "true"), pair, strict=True)) for name, pair in means.items()})
     return means
@@ -186,7 +182,9 @@ def summary(errors: list[np.ndarray], weights: list[np.ndarray]) -> dict[str, fl
 def left_out_frames(views: list[Poses]) -> dict[str, dict[str, float]]:
     """Distance of every third frame's keypoints, as found, to what smoothing the other frames says, pixels."""
     rows = {}
-    for method in METHODS[1:]:
+    for name, method in METHODS.items():
+        if name == AS_FOUND:
+            continue
         errors, weights = [], []
         for poses in views:
             out = (
@@ -194,14 +192,14 @@ def left_out_frames(views: list[Poses]) -> dict[str, dict[str, float]]:
                 & (poses.image_id > poses.image_id.min())
                 & (poses.image_id < poses.image_id.max())
             )
-            smoothed = method.run(poses[~out], Images(np.arange(100)))[0]
+            smoothed = method(poses[~out], Images(np.arange(100)))[0]
             row_of = {int(image): row for row, image in enumerate(smoothed.image_id)}
             images = enumerate(poses.image_id.tolist())
             pairs = [(row, row_of[image]) for row, image in images if out[row] and image in row_of]
             left_out, predicted = np.array(pairs).T
             errors.append(np.linalg.norm(poses.xy[left_out] - smoothed.xy[predicted], axis=2).ravel())
             weights.append(poses.quality[left_out].ravel())
-        rows[method.name] = summary(errors, weights)
+        rows[name] = summary(errors, weights)
     return rows
 
 
@@ -209,9 +207,9 @@ def left_out_views(views: list[Poses], cameras) -> dict[str, dict[str, float]]:
     """Distance of each camera's keypoints, as found, to what the other three say, pixels."""
     rows, frames = {}, np.arange(100)
     plain = [of_frames(poses, frames) for poses in views]
-    for method in METHODS:
+    for name, method in METHODS.items():
         errors, weights = [], []
-        smoothed = [of_frames(method.run(view, None)[0], frames) for view in views]
+        smoothed = [of_frames(method(view, None)[0], frames) for view in views]
         xy, quality = (np.stack(columns) for columns in zip(*smoothed, strict=True))
         for out in range(4):
             rest = [camera for camera in range(4) if camera != out]
@@ -221,7 +219,7 @@ def left_out_views(views: list[Poses], cameras) -> dict[str, dict[str, float]]:
             is_finite = np.isfinite(distance)
             errors.append(distance[is_finite])
             weights.append(plain[out][1][is_finite])
-        rows[method.name] = summary(errors, weights)
+        rows[name] = summary(errors, weights)
     return rows
 
 

@@ -22,17 +22,15 @@ in the same row, are drawn in pairs, on the same photos.
 DATA/coco/train_detections.json, one for each row and column, from the grids below; dev is looked at once. A trust head
 that was trained on those photos says more of them than of others, so for its column the choice is a little less sure.
 Areas of poses are those of their crops. Crowd regions are missing in these labels, so poses in crowds count as false,
-and AP is lower than on official files. Below stand the paper's numbers, of other networks on all of val2017. The speed
-is of suppression alone, one process, the best of five times.
+and AP is lower than on official files. The speed is of suppression alone, one process, the best of five times.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from coco_photos import ap_of, average_precision, ground_truth, of_photos, predict_all
-from harness import parser, percent, run, table, timed, with_interval
+from coco_photos import Split, ap_of, predict_all
+from harness import Estimate, Interval, gains_over, hundredths, parser, run, table, timed
 
 from trustpose.files import InputError
 from trustpose.grouping.suppression import Method, suppress
@@ -43,7 +41,6 @@ from trustpose.metrics.matching import best_in_image, pair_oks
 from trustpose.poses import Poses, Truth
 from trustpose.predict.boxes import boxes_from_detections
 from trustpose.predict.load import load
-from trustpose.predict.photos import Image
 from trustpose.predict.predictor import Predictor
 from trustpose.skeletons import COCO_17
 
@@ -62,48 +59,34 @@ GRID: dict[Method, tuple[float, ...]] = {
     "soft-oks-nms-linear": _OKS_GRID,
     "soft-oks-nms": (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.5, 3.0),
 }
-PRINTED = {  # OKS-Net, table VI: AP of NMS, SoftNMS and OKS-net
-    "Hourglass-4": (73.5, 73.5, 74.1),
-    "ResNet-101": (71.4, 71.5, 71.9),
-    "HRNet-W32": (74.4, 74.3, 75.1),
-}
-Value = list[float]  # a number and its interval
 
 
 @dataclass(frozen=True)
 class People:
-    """The poses on I photos, their labelled people, and the rankings: each pose's score (N,) by name."""
+    """The poses on the photos, and the rankings: each pose's score (N,) by name."""
 
+    split: Split
     poses: Poses
-    truth: Truth
-    image_ids: np.ndarray
     rankings: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One ranking with one suppression: AP and AR (0–1) with intervals, and the draws of AP."""
+class Treated:
+    """One ranking with one suppression: AP and AR (0–1)."""
 
     threshold: float
-    ap: Value
-    ar: Value
-    draws: np.ndarray
+    precision: dict[str, Estimate]
 
 
-def find_people(predictor: Predictor, folder: Path, truth: Any, split: str) -> People:
-    """Predict on every photo that has detections. Raises InputError."""
-    boxes = boxes_from_detections(folder / f"{split}_detections.json", truth.category_id)
-    image_ids = np.unique(boxes.image_id)
-    names = truth.images.names()
-    unknown = next((image for image in image_ids.tolist() if image not in names), None)
-    if unknown is not None:
-        raise InputError(f"{folder / f'{split}_detections.json'}: image {unknown} is not in {split}_gt.json")
-    photos = [
-        Image(folder / split / names[image], detected, image)
-        for image, detected in zip(image_ids.tolist(), boxes.of_images(image_ids), strict=True)
-    ]
-    poses, people = predict_all(predictor, photos), of_photos(truth.truth, image_ids)
-    return People(poses, people, image_ids, rank(poses, people))
+def find_people(predictor: Predictor, data: Path, name: str) -> People:
+    """Predict on every photo that has detections."""
+    everything = Split.read(data, name)
+    boxes = boxes_from_detections(data / "coco" / f"{name}_detections.json", everything.file.category_id)
+    split = everything.select(np.unique(boxes.image_id))
+    of_photo = boxes.of_images(split.image_id)
+    photos = [replace(photo, boxes=detected) for photo, detected in zip(split.photos(), of_photo, strict=True)]
+    poses = predict_all(predictor, photos)
+    return People(split, poses, rank(poses, split.truth))
 
 
 def rank(poses: Poses, truth: Truth) -> dict[str, np.ndarray]:
@@ -136,32 +119,25 @@ def choose(people: People, ranking: str, way: str) -> float:
     grid, precisions = GRID[WAYS[way]], []
     for threshold in grid:
         rows, score = left_over(people, ranking, way, threshold)
-        precisions.append(ap_of(people.poses[rows], score[rows], people.truth))
+        precisions.append(ap_of(people.poses[rows], score[rows], people.split.truth))
     return grid[int(np.argmax(precisions))]
 
 
-def measure(people: People, ranking: str, way: str, threshold: float, counts: np.ndarray) -> Cell:
+def measure(people: People, ranking: str, way: str, threshold: float, counts: np.ndarray) -> Treated:
     rows, score = left_over(people, ranking, way, threshold)
-    summary, draws = average_precision(people.poses[rows], score[rows], people.truth, people.image_ids, counts)
-    ap, ar = with_interval(summary.AP, draws["AP"]), with_interval(summary.AR, draws["AR"])
-    return Cell(threshold, ap, ar, draws["AP"])
+    return Treated(threshold, people.split.average_precision(people.poses[rows], score[rows], counts))
 
 
-def compare(dev: People, train: People, counts: np.ndarray) -> dict[str, dict[str, Cell]]:
-    """Rows of the table, each a cell for every ranking."""
-    cells: dict[str, dict[str, Cell]] = {}
+def compare(dev: People, train: People, counts: np.ndarray) -> dict[str, dict[str, Treated]]:
+    """Each suppression with each ranking."""
+    treated: dict[str, dict[str, Treated]] = {}
     for way in WAYS:
-        cells[way] = {name: measure(dev, name, way, HRNET_THRESHOLD, counts) for name in dev.rankings}
+        treated[way] = {name: measure(dev, name, way, HRNET_THRESHOLD, counts) for name in dev.rankings}
     for way in list(WAYS)[1:]:
-        cells[f"{way}, chosen"] = {
+        treated[f"{way}, chosen"] = {
             name: measure(dev, name, way, choose(train, name, way), counts) for name in dev.rankings
         }
-    return cells
-
-
-def gain(cell: Cell, base: Cell) -> Value:
-    """AP of one over another, with the interval over the same draws."""
-    return with_interval(cell.ap[0] - base.ap[0], cell.draws - base.draws)
+    return treated
 
 
 def speed(people: People) -> dict[str, int]:
@@ -174,48 +150,36 @@ def speed(people: People) -> dict[str, int]:
     return rates
 
 
-def gains_of(cells: dict[str, dict[str, Cell]]) -> dict[str, dict[str, dict[str, Value]]]:
-    """AP over no suppression in the same column, and over the usual rankings in the same row, by name."""
-    none = cells["none"]
-    gains = {"none": {way: {name: gain(cell, none[name]) for name, cell in row.items()} for way, row in cells.items()}}
+def transposed(rows: dict[str, dict[str, Estimate]]) -> dict[str, dict[str, Estimate]]:
+    return {column: {name: row[column] for name, row in rows.items()} for column in next(iter(rows.values()))}
+
+
+def report(treated: dict[str, dict[str, Treated]]) -> dict[str, dict[str, dict[str, object]]]:
+    """Print the tables; return them by suppression and ranking."""
+    numbers = {
+        title: {way: {name: cell.precision[title] for name, cell in row.items()} for way, row in treated.items()}
+        for title in ("AP", "AR")
+    }
+    for title, rows in numbers.items():
+        table(title, hundredths(rows), ".1f")
+    gains = {"AP over none": gains_over("none", numbers["AP"])}
     for base in (USUAL, HRNETS):
-        gains[base] = {way: {name: gain(cell, row[base]) for name, cell in row.items()} for way, row in cells.items()}
-    return gains
-
-
-def report(cells: dict[str, dict[str, Cell]], gains: dict[str, dict[str, dict[str, Value]]]) -> None:
-    """Tables, and the paper's numbers."""
-    for title in ("AP", "AR"):
-        rows = {way: {n: percent(getattr(c, title.lower())) for n, c in row.items()} for way, row in cells.items()}
-        table(title, rows, ".1f")
-    for base, by_way in gains.items():
-        rows = {way: {name: percent(value) for name, value in row.items()} for way, row in by_way.items()}
-        table(f"AP over {base}", rows, "+.1f")
-    chosen = {way: row for way, row in cells.items() if way.endswith("chosen")}
+        gains[f"AP over {base}"] = transposed(gains_over(base, transposed(numbers["AP"])))
+    for title, rows in gains.items():
+        table(title, hundredths(rows), "+.1f")
+    chosen = {way: row for way, row in treated.items() if way.endswith("chosen")}
     table("thresholds", {way: {name: cell.threshold for name, cell in row.items()} for way, row in chosen.items()}, "g")
-    printed = {network: dict(zip(("NMS", "SoftNMS", "OKS-net"), row, strict=True)) for network, row in PRINTED.items()}
-    table("OKS-Net paper, table VI, AP on val2017 with SimpleBaseline's detections", printed, ".1f")
 
-
-def record_of(
-    cells: dict[str, dict[str, Cell]], gains: dict[str, dict[str, dict[str, Value]]]
-) -> dict[str, dict[str, dict[str, object]]]:
-    """The table as JSON's values."""
-
-    def rounded(value: Value) -> Value:
+    def rounded(value: Interval) -> Interval:
         return [round(number, 4) for number in value]
 
     return {
         way: {
-            name: {
-                "threshold": None if way == "none" else cell.threshold,
-                "AP": rounded(cell.ap),
-                "AR": rounded(cell.ar),
-                **{f"AP over {base}": rounded(by_way[way][name]) for base, by_way in gains.items()},
-            }
+            name: {"threshold": None if way == "none" else cell.threshold}
+            | {title: rounded(rows[way][name].interval) for title, rows in (numbers | gains).items()}
             for name, cell in row.items()
         }
-        for way, row in cells.items()
+        for way, row in treated.items()
     }
 
 
@@ -224,16 +188,15 @@ def main(options):
     predictor = load(model, flip=options.flip)
     if not isinstance(predictor, Predictor) or predictor.spec.skeleton.keypoints != COCO_17.keypoints:
         raise InputError(f"{model}: expected a top-down network of COCO's keypoints")
-    folder = options.data / "coco"
-    dev, train = (find_people(predictor, folder, ground_truth(options.data, part), part) for part in ("dev", "train"))
-    labelled = int((dev.truth.v > 0).any(axis=1).sum())
-    counts = {"poses": len(dev.poses), "photos": len(dev.image_ids), "people": labelled}
+    dev, train = (find_people(predictor, options.data, name) for name in ("dev", "train"))
+    photos = len(dev.split.image_id)
+    labelled = int((dev.split.truth.v > 0).any(axis=1).sum())
+    counts = {"poses": len(dev.poses), "photos": photos, "people": labelled}
     print(", ".join(f"{number} {name}" for name, number in counts.items()) + f", {'with' * options.flip or 'no'} flip")
-    cells = compare(dev, train, resample_counts(len(dev.image_ids), options.draws))
-    gains, speeds = gains_of(cells), speed(dev)
-    report(cells, gains)
+    rows = report(compare(dev, train, resample_counts(photos, options.draws)))
+    speeds = speed(dev)
     print("suppression alone: " + ", ".join(f"{method} {rate} poses/s" for method, rate in speeds.items()))
-    return counts | {"flip": options.flip, "poses_per_second": speeds, "rows": record_of(cells, gains)}
+    return counts | {"flip": options.flip, "poses_per_second": speeds, "rows": rows}
 
 
 if __name__ == "__main__":

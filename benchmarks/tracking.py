@@ -176,16 +176,16 @@ def numbers_of(rows: dict[str, list[dict[str, float]]], base: str) -> dict[str, 
 
 
 def follow_clips(options, predictor: Any, trackers: dict[str, tuple[Options, bool]]) -> dict[str, Any]:
-    """The numbers of every tracker on every clip, by step between frames; CPU seconds; the clips' kinds; frames."""
+    """The numbers of every tracker on every clip, by step between frames; CPU seconds; numbers of clips and frames."""
     truth, folder = ground_truth(options.data, options.split), options.data / "coco" / options.split
     seconds = dict.fromkeys(["predict", "flow", *trackers], 0.0)
     rows: dict[int, dict[str, list[dict[str, float]]]] = {1: {}, 3: {}}
-    kinds, frame_count = [], 0
+    clip_count, frame_count = 0, 0
     with tempfile.TemporaryDirectory() as temporary:
         for clip in clips(truth, folder, options.clips):
             poses, used = predicted(predictor, clip, follow=False)
             seconds["predict"] += used
-            kinds.append(clip.kind)
+            clip_count += 1
             for step, by_tracker in rows.items():
                 frames = list(range(0, len(clip.frames), step))
                 people = truth_of(clip, frames, Path(temporary))
@@ -203,7 +203,7 @@ def follow_clips(options, predictor: Any, trackers: dict[str, tuple[Options, boo
                 if step == 1 and predictor.people != "photo" and not options.choose:
                     followed, _ = predicted(predictor, clip, follow=True)
                     by_tracker.setdefault("--flow", []).append(measured(people, followed))
-    return {"rows": rows, "seconds": seconds, "kinds": kinds, "frames": frame_count}
+    return {"rows": rows, "seconds": seconds, "clips": clip_count, "frames": frame_count}
 
 
 def main(options):
@@ -213,8 +213,7 @@ def main(options):
         raise InputError("--choose is for train: nothing is chosen on dev")
     trackers = TRACKERS | (choices() if options.choose else {})
     measured_clips = follow_clips(options, tp.load(options.model), trackers)
-    kinds = measured_clips["kinds"]
-    record: dict[str, Any] = {"split": options.split, "model": options.model, "clips": len(kinds)}
+    record: dict[str, Any] = {"split": options.split, "model": options.model, "clips": measured_clips["clips"]}
     for step, rows in measured_clips["rows"].items():
         which = "every frame" if step == 1 else "every third frame"
         numbers = record[which] = numbers_of(rows, "OKS")
@@ -223,11 +222,7 @@ def main(options):
             | {f"{key} − OKS's": f"[{value['low']:+.2f}, {value['high']:+.2f}]" for key, value in row.items()}
             for name, row in numbers.items()
         }
-        table(f"{options.model}, {len(kinds)} clips of {options.split}, {which}", shown, ".2f")
-        table(
-            "switches by kind",
-            {name: by_kind(clip_rows, kinds) for name, clip_rows in rows.items() if name in TRACKERS},
-        )
+        table(f"{options.model}, {record['clips']} clips of {options.split}, {which}", shown, ".2f")
     milliseconds = {name: 1000 * used / measured_clips["frames"] for name, used in measured_clips["seconds"].items()}
     shown = {}
     for name, (_, is_moved) in TRACKERS.items():
@@ -237,14 +232,6 @@ def main(options):
     print(f"\nCPU ms a frame: prediction {milliseconds['predict']:.1f}; flow {milliseconds['flow']:.2f}")
     table("", shown, ".2f")
     return record | {"cpu_ms": milliseconds}
-
-
-def by_kind(rows: list[dict[str, float]], kinds: list[str]) -> dict[str, float]:
-    """Switches in the clips of each kind."""
-    return {
-        kind: sum(row["switches"] for row, clip_kind in zip(rows, kinds, strict=True) if clip_kind == kind)
-        for kind in dict.fromkeys(kinds)
-    }
 
 
 def scale(people: int = 4) -> dict[str, dict[int, float]]:

@@ -28,17 +28,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-from harness import mean_with_interval, parser, run, table, timed
+from harness import Estimate, parser, run, table, timed
 
 import trustpose as tp
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import expected_error
 from trustpose.io.cameras import read_cameras
 from trustpose.io.coco.results import read_results
-from trustpose.io.pose_files import Photos, assemble, find_files, read_pose_files
 from trustpose.multiview.camera_error import camera_error, with_camera_error
-from trustpose.multiview.frames import match_frames, positions_of, weights_of
+from trustpose.multiview.frames import gather_rows, match_frames, positions_of, weights_of
 from trustpose.multiview.people import group_people
+from trustpose.multiview.recordings import read_views
 from trustpose.multiview.triangulation import METHODS, triangulate_points
 from trustpose.poses import ExpectedError, Poses
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25B
@@ -66,9 +66,7 @@ BASE = "weighted, scores"
 
 
 def openpose(folder: Path, trial: str) -> list[Poses]:
-    folders = sorted((folder / trial / "pose").iterdir())
-    files = [read_pose_files(find_files([camera]))[1] for camera in folders]
-    return [assemble(parts, Photos(None, None), tool="openpose", skeleton=OPENPOSE_BODY_25B).poses for parts in files]
+    return read_views(sorted((folder / trial / "pose").iterdir()), OPENPOSE_BODY_25B.name)[0]
 
 
 def with_trust(view: Poses) -> Poses:
@@ -101,19 +99,12 @@ def first_of_each(views: list[Poses]) -> np.ndarray:
 def gathered(views: list[Poses], rows: np.ndarray, cameras: Cameras) -> dict[str, Any]:
     """Places, weights and errors (V, F, K) of the rows."""
 
-    def take(columns: list[np.ndarray]) -> np.ndarray:
-        gathered_rows = np.full((len(views), FRAMES, *columns[0].shape[1:]), np.nan)
-        for v, column in enumerate(columns):
-            is_seen = rows[:, v] >= 0
-            gathered_rows[v, is_seen] = column[rows[is_seen, v]]
-        return gathered_rows
-
-    columns: dict[str, Any] = {"xy": take([positions_of(view) for view in views])}
+    columns: dict[str, Any] = {"xy": gather_rows([positions_of(view) for view in views], rows)}
     for name in ("scores", "trust"):
-        columns[name] = take([weights_of(view, name, v) for v, view in enumerate(views)])
+        columns[name] = gather_rows([weights_of(view, name, v) for v, view in enumerate(views)], rows)
     errors = [expected_error(view) for view in views]
     parts = [[getattr(error, name) for error in errors] for name in ("std", "gross", "gross_std")]
-    columns["errors"] = ExpectedError(*[take(part) for part in parts])
+    columns["errors"] = ExpectedError(*[gather_rows(part, rows) for part in parts])
     columns["camera error"] = camera_error(columns["xy"], cameras, columns["errors"])
     columns["errors"] = with_camera_error(columns["errors"], columns["camera error"])
     return columns
@@ -157,7 +148,7 @@ def methods_on(title: str, columns: dict[str, Any], cameras: Cameras) -> dict[st
     base = rows[BASE]["by frame"]
     for row in rows.values():
         by_frame = row.pop("by frame")
-        row["against"] = mean_with_interval((by_frame - base).reshape(-1, BLOCK).mean(axis=1), DRAWS)
+        row["against"] = Estimate.mean((by_frame - base).reshape(-1, BLOCK).mean(axis=1), DRAWS).interval
     print(f"\n{title}; the cameras' own error {columns['camera error']:.1f} px")
     table(f"pixels; against {BASE}", rows, ".1f", bones=".2%")
     return rows

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from coco_photos import ground_truth
-from harness import mean_with_interval, parser, run, table
+from harness import Estimate, parser, run, table
 from scipy.stats import chi2
 from triangulation import DRAWS, triangulated
 
@@ -168,7 +168,7 @@ def main(options):
     for better, base in PAIRS:
         differences = {n: np.stack(errors[n][base], axis=1) - np.stack(errors[n][better], axis=1) for n in COUNTS}
         means_of_people = {str(n): np.nanmean(difference, axis=1) for n, difference in differences.items()}
-        gains[better] = {n: mean_with_interval(v[np.isfinite(v)], DRAWS) for n, v in means_of_people.items()}
+        gains[better] = {n: Estimate.mean(v[np.isfinite(v)], DRAWS).interval for n, v in means_of_people.items()}
     table("gain of trust in mm", gains, ".1f")
     squared = np.concatenate(distances)
     shares = {f"{level:.0%}": float((squared <= chi2(3).ppf(level)).mean()) for level in (0.5, 0.8, 0.95)}

@@ -23,8 +23,7 @@ fewer than one that weighs classes, as the metamodel is trained to. With --occlu
 visibility has a second column, the largest of P(absent), W × P(occluded) and P(visible).
 
 "–": the head does not say it; nothing is filled in. OKS-Net speaks of poses alone, the metamodel of visibility
-alone, HPCVNet of no occlusion. Below stand numbers that others published, each on another set of people: they say where
-the field is, not who wins.
+alone, HPCVNet of no occlusion. What the papers print, on other people, stands in docs/papers.md.
 """
 
 from dataclasses import replace
@@ -70,51 +69,6 @@ POSE = ("pose.pearson", "pose.ece", "ap.AP", "oracle_ap.AP")
 KEYPOINT = ("keypoint.pearson_pose_mean", "keypoint.pearson", "keypoint.ece")
 LABELLED = tuple(name for name in ROWS if ".labelled." in name)
 TERNARY = tuple(name for name in ROWS if ".ternary." in name)
-
-_COCO = "COCO val2017, ground-truth boxes, flip test"
-_TREES = "1,639 COCO people that are not in the data folder, SimplePose's heatmaps averaged with the mirrored photo's"
-QUOTED: dict[str, tuple[str, dict[str, float]]] = {  # by column: where from and on whom, and the numbers
-    "HRNet-W32": (
-        f"HPCVNet poster (r(pose, OKS) also OKS-Net paper, Table I): the network alone; {_COCO}",
-        {"pose.pearson": 0.61, "keypoint.pearson_pose_mean": 0.897, "ap.AP": 0.765},
-    ),
-    "OKS-Net": (
-        f"OKS-Net paper, Tables I and IV: HRNet-W32 256×192, trained with the head; {_COCO}",
-        {"pose.pearson": 0.69, "ap.AP": 0.775, "gain": 0.010},
-    ),
-    "HPCVNet": (
-        f"HPCVNet poster: HRNet; {_COCO}",
-        {
-            "pose.pearson": 0.71,
-            "keypoint.pearson_pose_mean": 0.932,
-            "ap.AP": 0.776,
-            "gain": 0.011,
-            "visibility.labelled.f1": 0.921,
-            "visibility.labelled.precision": 0.876,
-            "visibility.labelled.recall": 0.970,
-            "visibility.labelled.accuracy": 0.894,
-        },
-    ),
-    "metamodel": (
-        "metamodel paper, Table 1, S3: SimpleBaseline; COCO val2017",
-        {name: value for name, value in zip(TERNARY, (0.77, 0.37, 0.80, 0.76), strict=True)},
-    ),
-    "trees": (
-        f"the data folder's results/README.md: trees on hand-made features of heatmaps; {_TREES}",
-        {
-            "pose.pearson": 0.773,
-            "keypoint.pearson_pose_mean": 0.923,
-            "keypoint.pearson": 0.810,
-            "pose.ece": 0.014,
-            "ap.AP": 0.540,
-            "oracle_ap.AP": 0.572,
-            "gain": 0.011,
-            "closed": 0.26,
-            "visibility.labelled.f1": 0.886,
-        }
-        | {name: value for name, value in zip(TERNARY, (0.81, 0.34, 0.84, 0.79), strict=True)},
-    ),
-}
 
 
 class People(NamedTuple):
@@ -195,14 +149,14 @@ def title(spec: ModelSpec, used_titles: set[str]) -> str:
     return name if name not in used_titles else f"{name} ({spec.onnx.parent.name})"
 
 
-def show(title: str, columns: dict[str, Column]) -> None:
+def show(columns: dict[str, Column]) -> None:
     """Numbers down, systems across; AP and shares in hundredths."""
     labelled = {}
     for name, column in columns.items():
         cells = {text: percent(column[row]) if scaled else column[row] for row, (text, scaled) in ROWS.items()}
         labelled[f"{name} †" if name == NETWORK else name] = cells
     hundredths = {identifier(text): ".1f" for text, scaled in ROWS.values() if scaled}
-    table(title, labelled, down=True, **hundredths)
+    table("", labelled, down=True, **hundredths)
 
 
 def main(options):
@@ -220,11 +174,7 @@ def main(options):
     count = sum(len(photo.boxes) for photo in people.photos)
     flip = "with" if options.flip else "no"
     print(f"{count} people on {len(people.photos)} photos of {options.gt.name}, {flip} flip; † the best threshold")
-    show("", columns)
-    quoted = {name: dict.fromkeys(ROWS) | numbers for name, (_, numbers) in QUOTED.items()}
-    show("quoted, each on another set of people", quoted)
-    for name, (source, _) in QUOTED.items():
-        print(f"  {name}: {source}")
+    show(columns)
     rounded = {
         name: {row: value and [round(number, 4) for number in value] for row, value in column.items()}
         for name, column in columns.items()

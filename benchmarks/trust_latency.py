@@ -7,22 +7,23 @@ with its batch size freed as in those folders, is run beside each of them, netwo
 onnxruntime with one thread, on the same random crops. To show the cost for ordinary networks too, our head is put, with
 random weights, on two networks of the zoo, 256 × 192 (--zoo-rounds 0 leaves them out).
 
-A round runs every pair in turn, network first in even rounds and last in odd ones; each is run for about 50 ms at a
-time. A round's overhead is time with head / time without − 1, and the table has the median over rounds, in % of the
-network: of elapsed time, and of processor time, the steadier of the two on a machine that does other things. Behind
-them stand the quartiles: an overhead smaller than their distance was not measured. Parameters of the network are the
-numbers in its graph's weights. Needs the extra `train`.
+A round runs every network with and without its head in turn, each for about 50 ms at a time. A round's overhead is time
+with head / time without − 1, and the table has the median over rounds, in % of the network: of elapsed time, and of
+processor time, the steadier of the two on a machine that does other things. Behind them stand the quartiles: an
+overhead smaller than their distance was not measured. Parameters of the network are the numbers in its graph's weights.
+Needs the extra `train`.
 """
 
 import statistics
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
-from harness import DATA, Timing, cell, parser, run, table, timed
+from harness import DATA, Timing, cell, in_turns, parser, run, table, timed
 
 from trustpose.export.inner_tensors import expose
 from trustpose.export.onnx import export_onnx as export_network
@@ -87,8 +88,8 @@ def zoo_pair(name: str, folder: Path) -> Pair:
     return Pair(f"{name}, {OUR_HEAD}", alone, both, *counts)
 
 
-def run_crops(session: onnxruntime.InferenceSession, crops: np.ndarray, times: int) -> Timing:
-    """Crops (B, 3, H, W), and boxes (B, 2) that fill them for a head that reads boxes, again and again."""
+def repeated(session: onnxruntime.InferenceSession, crops: np.ndarray, times: int) -> Callable[[], None]:
+    """Return a run of crops (B, 3, H, W), and of boxes (B, 2) that fill them for a head that reads boxes, repeated."""
     boxes = np.ones((len(crops), 2), np.float32)
     blob = {tensor.name: crops if len(tensor.shape) == 4 else boxes for tensor in session.get_inputs()}
 
@@ -96,28 +97,27 @@ def run_crops(session: onnxruntime.InferenceSession, crops: np.ndarray, times: i
         for _ in range(times):
             session.run(None, blob)
 
-    return timed(work)
+    return work
 
 
 def compare(pairs: list[Pair], rounds: int) -> dict[tuple[str, int], list[tuple[Timing, Timing, int]]]:
     """(alone, joined, runs) of every pair and batch size, all rounds."""
     random = np.random.default_rng(0)
     crops = {batch: random.standard_normal((batch, 3, HEIGHT, WIDTH), dtype=np.float32) for batch in BATCHES}
-    times: dict[tuple[str, int], int] = {}
+    times, candidates = {}, {}
     for pair in pairs:
         for batch, tensor in crops.items():
-            run_crops(pair.joined, tensor, 1)
-            times[pair.name, batch] = max(1, round(SECONDS / run_crops(pair.alone, tensor, 1).seconds))
-    timings: dict[tuple[str, int], list[tuple[Timing, Timing, int]]] = {key: [] for key in times}
-    for number in range(rounds):
-        for pair in pairs:
-            for batch, tensor in crops.items():
-                key = (pair.name, batch)
-                order = [pair.alone, pair.joined][:: 1 if number % 2 == 0 else -1]
-                turns = [run_crops(session, tensor, times[key]) for session in order]
-                alone, joined = turns[:: 1 if number % 2 == 0 else -1]
-                timings[key].append((alone, joined, times[key]))
-    return timings
+            key = pair.name, batch
+            times[key] = max(1, round(SECONDS / timed(repeated(pair.alone, tensor, 1)).seconds))
+            candidates[key, "alone"] = repeated(pair.alone, tensor, times[key])
+            candidates[key, "joined"] = repeated(pair.joined, tensor, times[key])
+    timings = in_turns(candidates, rounds)
+    return {
+        key: [
+            (alone, joined, runs) for alone, joined in zip(timings[key, "alone"], timings[key, "joined"], strict=True)
+        ]
+        for key, runs in times.items()
+    }
 
 
 def show(pairs: list[Pair], rounds: int) -> dict[str, object]:

@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.multiview.bundle import Bundle, adjust
-from trustpose.multiview.frames import Moments, positions_of, sizes_of, weights_of
+from trustpose.multiview.frames import Moments, gather_rows, positions_of, sizes_of, weights_of
 from trustpose.multiview.people import Group, group_people
 from trustpose.multiview.triangulation import solve_linear, to_plane
 from trustpose.poses import Poses
@@ -345,7 +345,7 @@ def _associate_and_adjust(
     group = group_people(views, cameras, moments, weights)
     if not len(group.moment):
         raise ValueError("the cameras' people do not match; were the frames taken at the same time?")
-    xy, trust = (_gathered(parts, group.rows) for parts in (positions, weights))
+    xy, trust = (gather_rows(parts, group.rows) for parts in (positions, weights))
     precision = np.nan_to_num(trust).reshape(len(views), -1) ** 2  # σ is taken as inversely proportional to trust
     return group, adjust(xy.reshape(len(views), -1, 2), precision, cameras)
 
@@ -366,13 +366,3 @@ def _subsample(moments: Moments, count_limit: int) -> Moments:
     indices = np.linspace(0, count - 1, count_limit).round().astype(int)
     rows = tuple(tuple(view[index] for index in indices) for view in moments.rows)
     return Moments(moments.frame[indices], rows, moments.frames_of[:, indices])
-
-
-def _gathered(parts: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Return the rows (N, V) of each view's column as one array (V, N, …), NaN where there is none."""
-    gathered = []
-    for view, part in enumerate(parts):
-        column = part[rows[:, view]].astype(np.float64)
-        column[rows[:, view] < 0] = np.nan
-        gathered.append(column)
-    return np.stack(gathered)

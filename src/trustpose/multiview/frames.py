@@ -93,6 +93,15 @@ def positions_of(view: Poses) -> Float[np.ndarray, "N K 2"]:
     return np.where(missing_of(view)[..., None], np.nan, view.xy).astype(np.float64)
 
 
+def gather_rows(columns: Sequence[np.ndarray], rows: Int[np.ndarray, "N V"]) -> Float[np.ndarray, "V N ..."]:
+    """Return each view's rows of its column as one array (V, N, …); NaN for -1, where a view has none."""
+    gathered = np.full((len(columns), len(rows), *columns[0].shape[1:]), np.nan)
+    for view, column in enumerate(columns):
+        is_seen = rows[:, view] >= 0
+        gathered[view, is_seen] = column[rows[is_seen, view]]
+    return gathered
+
+
 def sizes_of(view: Poses) -> Float[np.ndarray, " N"]:
     """Return the people's sizes, image pixels: the square root of the area of the keypoints' boxes, 1 or more."""
     box = replace(view, missing=missing_of(view)).keypoint_box()

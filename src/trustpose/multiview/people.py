@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,7 +18,7 @@ from trustpose.io.cameras.recognise import cameras_of
 from trustpose.io.read_poses import PosesSource, poses_of
 from trustpose.multiview.association import AGREEMENT, TOLERANCE, Detections, Rig, associate
 from trustpose.multiview.camera_error import camera_error, with_camera_error
-from trustpose.multiview.frames import Moments, match_frames, positions_of, sizes_of, weights_of
+from trustpose.multiview.frames import Moments, gather_rows, match_frames, positions_of, sizes_of, weights_of
 from trustpose.multiview.triangulation import Method, triangulate_points
 from trustpose.poses import MISSING_ID, ExpectedError, Poses, Poses3D
 from trustpose.tracking.distances import metre_distance
@@ -98,8 +97,9 @@ def triangulate(
     if has_tracks(poses):
         group = _identified_by_tracks(group, poses)
     group = _most_seen(group, people, min(min_frames, len(moments)))
-    xy, chosen, quality = (_gathered(parts, group) for parts in (positions, weights, _qualities(poses)))
-    assert xy is not None
+    xy, chosen = (gather_rows(parts, group.rows) for parts in (positions, weights))
+    qualities = _qualities(poses)
+    quality = None if qualities is None else gather_rows(qualities, group.rows)
     error = _errors(poses, group) if weight == "trust" else None
     if error is not None:
         error = with_camera_error(error, camera_error(xy, cameras, error))
@@ -286,17 +286,7 @@ def _errors(views: Sequence[Poses], group: Group) -> ExpectedError | None:
     known_parts = [part for part in parts if part is not None]
     if len(known_parts) < len(views):
         return None
-    fields = [_gathered([getattr(part, name) for part in known_parts], group) for name in ("std", "gross", "gross_std")]
-    return ExpectedError(*[field for field in fields if field is not None])
-
-
-def _gathered(columns: Sequence[np.ndarray] | None, group: Group) -> Any:
-    """Return columns of the views' rows for every person of the group (V, N, …); NaN where a view has none."""
-    if columns is None:
-        return None
-    tail = columns[0].shape[1:]
-    gathered = np.full((len(columns), len(group.moment), *tail), np.nan)
-    for view, column in enumerate(columns):
-        is_seen = group.rows[:, view] >= 0
-        gathered[view, is_seen] = column[group.rows[is_seen, view]]
-    return gathered
+    std, gross, gross_std = (
+        gather_rows([getattr(part, name) for part in known_parts], group.rows) for name in ("std", "gross", "gross_std")
+    )
+    return ExpectedError(std, gross, gross_std)
