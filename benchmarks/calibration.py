@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from coco_photos import audited, gains_of, ground_truth, number_of, predict_all, results_files
+from coco_photos import audited, gains_of, ground_truth, numbers_of, predict_all, results_files
 from harness import parser, run, table
 
 from trustpose.calibration.calibrator import Calibrator
@@ -74,7 +74,7 @@ def compared(printed: Poses, score: np.ndarray, trusted: Poses, people: People) 
     columns = []
     for poses, ranking in ((printed, score), (trusted, trusted.ranking_score)):
         record = audited(people.truth, poses, ranking, draws=people.draws, area=people.area)
-        columns.append({name: None if name in ("gain", "closed") else number_of(record, name) for name in NUMBERS})
+        columns.append(dict.fromkeys(NUMBERS) | numbers_of(record, (name for name in NUMBERS if "." in name)))
     columns[1] |= gains_of(people.truth, trusted, score, people.draws, people.area)
     return columns[0], columns[1]
 

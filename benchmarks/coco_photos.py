@@ -78,10 +78,12 @@ def audited(
     return audit(truth, results_of(truth, poses, score), area=area, draws=draws)
 
 
-def number_of(record: Audit, name: str) -> Interval | None:
-    """Return a number of an audit with its interval; None if it has none."""
-    value = record.number(name)
-    return None if value is None else [value, *record.intervals.get(name, ())]
+def numbers_of(record: Audit, names: Iterable[str]) -> dict[str, Interval | None]:
+    """Return numbers of an audit by name, each with its interval; None for one that it does not have."""
+    numbers = {name: record.number(name) for name in names}
+    return {
+        name: None if value is None else [value, *record.intervals.get(name, ())] for name, value in numbers.items()
+    }
 
 
 def gains_of(truth: TruthFile, poses: Poses, score: np.ndarray, draws: int, area: Area = "file") -> dict[str, Any]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coco_photos import audited, gains_of, number_of, photos_of, predict_all
+from coco_photos import audited, gains_of, numbers_of, photos_of, predict_all
 from harness import DATA, in_turns, parser, run, table
 
 import trustpose as tp
@@ -111,7 +111,7 @@ def trust_row(truth: TruthFile, poses: Poses, draws: int) -> Row:
     """The numbers of an audit with their intervals, and what ranking by our trust gains over the network's scores."""
     record = audited(truth, poses, draws=draws)
     worth = gains_of(truth, poses, poses.pose_score, draws)
-    row = {label: number_of(record, name) for name, label in TRUST.items()}
+    row = {TRUST[name]: number for name, number in numbers_of(record, TRUST).items()}
     return row | {"AP gain": worth["gain"], "headroom closed": worth["closed"]}
 
 

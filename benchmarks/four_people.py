@@ -1,6 +1,6 @@
 """Photos a second on photos of four people: the default model, its fast setting, MoveNet multipose and MediaPipe.
 
-    taskset -c 0,1 python benchmarks/four_people.py [--rounds N] [--mediapipe FILE.task] [--model NAME=FOLDER ...]
+    taskset -c 0,1 python benchmarks/four_people.py [--rounds N] [--mediapipe FILE.task]
 
 From file to poses on all CPUs that the process may use, in turn over several rounds. Detectors run, and the four boxes
 of the highest scores are kept, so that each photo has four people; single-stage models give the people that they find.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coco_photos import ground_truth
+from coco_photos import ground_truth, photos_of, predict_all
 from harness import in_turns, parser, run, table
 
 import trustpose as tp
@@ -33,9 +33,8 @@ LEAST_SCORE = 0.05  # of boxes, so that there are four
 def find_photos(data: Path) -> list[Image]:
     truth = ground_truth(data, "train")
     counts = Counter(truth.truth.image_id.tolist())
-    names = zip(truth.images.id.tolist(), truth.images.file_name, strict=True)
-    chosen = [str(name) for image, name in names if counts[image] == PEOPLE][:MOST_PHOTOS]
-    return [Image(data / "coco" / "train" / name, None, number) for number, name in enumerate(chosen)]
+    chosen = [image for image in truth.images.id.tolist() if counts[image] == PEOPLE][:MOST_PHOTOS]
+    return photos_of(truth, data / "coco" / "train", chosen)
 
 
 class FourBoxes:
@@ -50,38 +49,25 @@ class FourBoxes:
         return Boxes(boxes.xyxy[:PEOPLE], boxes.image_id[:PEOPLE], boxes.score[:PEOPLE])  # sorted by score
 
 
-def load(model: str | Path, **options: Any) -> Any:
-    predictor = tp.load(model, min_box_score=LEAST_SCORE, **options)
-    if predictor.detector is not None:
-        predictor.detector = FourBoxes(predictor.detector)
+def load_default(**options: Any) -> Any:
+    predictor = tp.load("default", min_box_score=LEAST_SCORE, **options)
+    predictor.detector = FourBoxes(predictor.detector)
     return predictor
-
-
-def count_people(predictor: Any, photos: list[Image]) -> int:
-    people = 0
-    for prediction in predictor.stream(photos):
-        if prediction.error is not None:
-            raise prediction.error
-        people += len(prediction.poses)
-    return people
 
 
 def main(options):
     photos = find_photos(options.data)
-    models = {"default": load("default"), "default, fast": load("default", fast=True)}
+    models = {"default": load_default(), "default, fast": load_default(fast=True)}
     models["MoveNet multipose"] = tp.load(options.data / "networks" / "movenet-multipose.onnx")
-    for name, _, folders in (text.partition("=") for text in options.model):
-        folder, _, detector = folders.partition("+")
-        models[name] = load(folder, detector=detector or None)
     if options.mediapipe is not None:
         models["MediaPipe"] = tp.load(f"mediapipe:{options.mediapipe}")
-    work = {name: partial(count_people, predictor, photos) for name, predictor in models.items()}
+    work = {name: partial(predict_all, predictor, photos) for name, predictor in models.items()}
     rows = {
         name: {
             "photos/s": len(photos) / statistics.median(timing.seconds for timing in timings),
             "best": len(photos) / min(timing.seconds for timing in timings),
             "core ms": 1000 * min(timing.cpu_seconds for timing in timings) / len(photos),
-            "people": timings[0].result / len(photos),
+            "people": len(timings[0].result) / len(photos),
         }
         for name, timings in in_turns(work, options.rounds).items()
     }
@@ -92,8 +78,4 @@ def main(options):
 
 
 if __name__ == "__main__":
-    options_parser = parser(__doc__, "rounds", "mediapipe", "data")
-    options_parser.add_argument(
-        "--model", action="append", default=[], help="another one: NAME=FOLDER or NAME=FOLDER+DETECTOR"
-    )
-    run(main, options_parser)
+    run(main, parser(__doc__, "rounds", "mediapipe", "data"))

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coco_photos import ground_truth, number_of, results_files
+from coco_photos import ground_truth, numbers_of, results_files
 from harness import COMMON, parser, run, table
 from scipy.optimize import minimize
 
@@ -44,9 +44,10 @@ from trustpose.geometry.expected_error import (
     HIGHEST,
     LOWEST,
     Coefficients,
+    area_of_person,
     error_of,
-    expected_error,
     gaussian_error,
+    quality_if_labelled,
 )
 from trustpose.images import fold_of
 from trustpose.io.coco.results import ResultsFile, common_photos, read_results
@@ -80,19 +81,19 @@ class Errors:
 
 
 def errors_of(poses: Poses, truth: TruthFile) -> Errors:
-    """Collect the errors of the matched poses. The area is the one that `expected_error` uses, 0.53 of the box."""
-    people, sigmas = truth.truth, truth.sigmas(None)
-    person = pair_with_people(poses, people)
-    poses, person = poses[person >= 0], person[person >= 0]
-    half = replace(poses, quality=np.full(poses.xy.shape[:2], 0.5), visibility=None)
-    in_pixels = expected_error(half, sigmas=sigmas)
-    in_units = error_of(np.full((1, len(sigmas)), 0.5), sigmas, np.ones(1))
-    distance = np.linalg.norm(poses.xy - people.xy[person], axis=2) * in_units.std / in_pixels.std
-    labelled = people.v[person] > 0
-    quality = poses.quality / np.maximum(1 - poses.visibility[..., 0], 1e-300)
+    """Collect the errors of the matched poses."""
+    person = pair_with_people(poses, truth.truth)
+    poses, people = poses[person >= 0], truth.truth[person[person >= 0]]
+    distance = np.linalg.norm(poses.xy - people.xy, axis=2) / np.sqrt(area_of_person(poses))[:, None]
+    labelled = people.v > 0
     fold = np.broadcast_to(fold_of(poses.image_id, FOLDS)[:, None], labelled.shape)
-    sigma = np.broadcast_to(sigmas, labelled.shape)
-    return Errors(np.maximum(distance, 1e-4)[labelled], quality[labelled], sigma[labelled], fold[labelled])
+    columns = (
+        np.maximum(distance, 1e-4),
+        quality_if_labelled(poses),
+        np.broadcast_to(truth.sigmas(None), fold.shape),
+        fold,
+    )
+    return Errors(*(column[labelled] for column in columns))
 
 
 def expectation(errors: Errors, coefficients: Coefficients | None) -> ExpectedError:
@@ -186,9 +187,11 @@ class DiscsOnDev:
 
 
 def rounded_numbers(record: Audit) -> dict[str, list[float]]:
-    names = ["coverage.50", "coverage.80", "coverage.95", "median_ratio"]
-    numbers = {name: number_of(record, f"pixels.{name}") for name in names}
-    return {name: [round(float(value), 4) for value in values] for name, values in numbers.items()}
+    names = [f"pixels.{name}" for name in ("coverage.50", "coverage.80", "coverage.95", "median_ratio")]
+    return {
+        name.removeprefix("pixels."): [round(float(value), 4) for value in values]
+        for name, values in numbers_of(record, names).items()
+    }
 
 
 def fit_and_forms(networks: dict[str, Errors]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from coco_photos import audited, boxed_photos, gains_of, number_of, predict_all
+from coco_photos import audited, boxed_photos, gains_of, numbers_of, predict_all
 from harness import DATA, identifier, parser, percent, run, table
 
 from trustpose.evaluation.record import Audit
@@ -100,28 +100,24 @@ def audit_of(poses: Poses, people: People) -> Audit:
     return audited(people.truth, poses, draws=people.draws)
 
 
-def numbers(record: Audit, names: tuple[str, ...]) -> Column:
-    return {name: number_of(record, name) for name in names}
-
-
 def measure(spec: ModelSpec, people: People) -> Column:
     """The audit of a model folder's head; None for numbers that it does not predict."""
     poses = predict(spec, people)
     record = audit_of(poses, people)
     column: Column = dict.fromkeys(ROWS)
     if poses.pose_quality is not None:
-        column |= numbers(record, POSE)
+        column |= numbers_of(record, POSE)
         column |= gains_of(people.truth, poses, poses.pose_score, people.draws)
     if poses.quality is not None:
-        column |= numbers(record, KEYPOINT)
+        column |= numbers_of(record, KEYPOINT)
     if poses.visibility is not None:
-        return column | numbers(record, (*LABELLED, *TERNARY))
+        return column | numbers_of(record, (*LABELLED, *TERNARY))
     chance = labelled(spec, people)
     if chance is not None:
         visibility = np.stack(
             [1 - chance, np.zeros_like(chance), chance], axis=2
         )  # (N, K, 3): only the first is looked at
-        column |= numbers(audit_of(replace(poses, visibility=visibility), people), LABELLED)
+        column |= numbers_of(audit_of(replace(poses, visibility=visibility), people), LABELLED)
     return column
 
 
@@ -132,13 +128,13 @@ def measure_weighted(spec: ModelSpec, people: People, weight: float) -> Column |
         return None
     weighted = poses.visibility * [1, weight, 1]
     record = audit_of(replace(poses, visibility=weighted / weighted.sum(axis=2, keepdims=True)), people)
-    return dict.fromkeys(ROWS) | numbers(record, TERNARY)
+    return dict.fromkeys(ROWS) | numbers_of(record, TERNARY)
 
 
 def measure_network(spec: ModelSpec, people: People) -> Column:
     """The network's own scores: no head's, so ternary visibility, gain and share stay open."""
     record = audit_of(predict(spec, people), people)
-    return dict.fromkeys(ROWS) | numbers(record, (*POSE, *KEYPOINT, *LABELLED))
+    return dict.fromkeys(ROWS) | numbers_of(record, (*POSE, *KEYPOINT, *LABELLED))
 
 
 def title(spec: ModelSpec, used_titles: set[str]) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 from tests.conftest import SOURCE
 
@@ -9,6 +10,12 @@ MODULES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((SOURCE / "trustpose").rglob("*.py"))
 }
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Every module, parsed."""
+    return {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 
 
 def imports(statements: list[ast.stmt], *, for_types: bool) -> Iterator[str]:
@@ -29,8 +36,7 @@ def imports(statements: list[ast.stmt], *, for_types: bool) -> Iterator[str]:
 def circles(*, for_types: bool) -> list[set[str]]:
     """Sets of modules that reach each other by imports."""
     graph = {
-        name: set(imports(ast.parse(path.read_text()).body, for_types=for_types)) & set(MODULES) - {name}
-        for name, path in MODULES.items()
+        name: set(imports(tree.body, for_types=for_types)) & set(MODULES) - {name} for name, tree in trees().items()
     }
     reached = {name: set(targets) for name, targets in graph.items()}
     for middle in graph:  # Warshall's algorithm

@@ -2,9 +2,9 @@
 
 import ast
 import sys
-from pathlib import Path
+from functools import cache
 
-from tests.test_import_circles import MODULES, imports
+from tests.test_import_circles import MODULES, imports, trees
 
 # packages outside the standard library that take milliseconds, and parts of the standard library that do
 SLOW_STANDARD = {"asyncio", "concurrent", "email", "http", "multiprocessing", "ssl", "tarfile", "urllib", "xml"}
@@ -17,14 +17,13 @@ ALLOWED = {
 """Methods of records that read, write or draw: what the layer check lists as exceptions."""
 
 
-def top_level(path: Path) -> set[str]:
+@cache
+def top_level(name: str) -> set[str]:
     """What a module imports when it is imported."""
-    return set(imports(ast.parse(path.read_text()).body, for_types=False))
+    return set(imports(trees()[name].body, for_types=False))
 
 
-TOP = {name: top_level(path) for name, path in MODULES.items()}
-
-
+@cache
 def loaded_by(name: str) -> set[str]:
     """Modules that the import of one loads, with the packages that they lie in."""
     loaded: set[str] = set()
@@ -34,13 +33,14 @@ def loaded_by(name: str) -> set[str]:
         if module not in loaded and module in MODULES:
             loaded.add(module)
             parts = module.split(".")
-            waiting += [*TOP[module], *(".".join(parts[:count]) for count in range(1, len(parts)))]
+            waiting += [*top_level(module), *(".".join(parts[:count]) for count in range(1, len(parts)))]
     return loaded
 
 
+@cache
 def slow_libraries(name: str) -> set[str]:
     """Slow libraries that the import of a module loads."""
-    libraries = {target.split(".")[0] for module in loaded_by(name) for target in TOP[module]}
+    libraries = {target.split(".")[0] for module in loaded_by(name) for target in top_level(module)}
     return {
         library
         for library in libraries - {"trustpose"}
@@ -50,12 +50,8 @@ def slow_libraries(name: str) -> set[str]:
 
 def test_imports_inside_functions_save_a_slow_library() -> None:
     needless = []
-    for name, path in MODULES.items():
-        functions = [
-            node
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        ]
+    for name, tree in trees().items():
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
         own = slow_libraries(name)
         for function in functions:
             for statement in ast.walk(function):
