@@ -152,7 +152,7 @@ def main(options):
     result: dict[str, object] = {}
     calibrators, held_out = [], {}
     for name, *files in results_files(options, ESTIMATORS):
-        fit_options = FitOptions(options.method, draws=options.draws)
+        fit_options = FitOptions(method=options.method, draws=options.draws)
         calibrator, columns = measure(train, dev, files, fit_options, not options.without_boxes)
         show(f"{name}: {calibrator.card.why}", columns)
         result[name] = {"method": calibrator.card.method} | columns

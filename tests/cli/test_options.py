@@ -14,10 +14,12 @@ from typer.testing import CliRunner
 
 from tests.cli.test_help import commands
 from trustpose.calibration.calibrator import Calibrator
+from trustpose.calibration.options import FitOptions
 from trustpose.cli import main
 from trustpose.cli.command import PanelCommand, add_command, command
 from trustpose.datasets.conversion import convert_poses
 from trustpose.datasets.sharding import shard_photos
+from trustpose.evaluation.options import AuditOptions
 from trustpose.export.checkpoint_import import import_file
 from trustpose.multiview.lens_calibration import calibrate_lens
 from trustpose.multiview.people import triangulate
@@ -182,6 +184,13 @@ def test_functions_have_the_defaults_of_the_command_line(name: str) -> None:
     assert len(optional) > 2
     for option_name in optional:
         assert described[option_name].default == defaults[option_name], option_name
+
+
+@pytest.mark.parametrize("record", [FitOptions, AuditOptions])
+def test_options_of_records_that_share_fields_are_given_by_name(record: type) -> None:
+    """A field that moves to the shared record would take the place of another's value."""
+    with pytest.raises(TypeError, match="positional argument"):
+        record("platt")
 
 
 def test_python_takes_the_names_of_the_command_line() -> None:
