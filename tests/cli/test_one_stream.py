@@ -22,7 +22,7 @@ from trustpose.poses import write_results
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches and files so small that 80 people need many of each."""
+    """Batches and files so small that 40 people need many of each."""
     monkeypatch.setattr(parquet, "ROWS", 7)
     monkeypatch.setattr(parquet, "_AT_ONCE", 11)
     monkeypatch.setattr(row_stream, "_WRITTEN_AT_ONCE", 13)
@@ -67,7 +67,7 @@ def printed(capsys: pytest.CaptureFixture[str], results: Path, out: Path) -> str
 
 def made_up_rows(*, texts: bool = False, names: bool = False) -> list[dict[str, Any]]:
     """Rows with people on nobody, ids in order or as texts, and the names of some photos."""
-    results: ResultsFile = made_up(80, spurious=20)[1]
+    results: ResultsFile = made_up(40, spurious=10)[1]
     rows = results.poses.to_coco()
     for row in rows:
         if names and row["image_id"] % 3:
@@ -103,9 +103,9 @@ def test_trust_is_that_of_any_layout(folder: Path, tmp_path: Path, capsys, name:
             assert written == [by_keypoints[str(row["keypoints"])] for row in rows], f"{order}, {results.name}"
             messages.add(printed(capsys, results, out))
             record = json.loads(Path(f"{out}.calibrator.json").read_text())
-            assert record["fitted_photos"] == 40 and record["source"]["sha256"] and record["results"]["sha256"]
-    assert len(by_keypoints) == 100 and len(messages) == 1
-    assert "40 of these photos have" in next(iter(messages))
+            assert record["fitted_photos"] == 20 and record["source"]["sha256"] and record["results"]["sha256"]
+    assert len(by_keypoints) == 50 and len(messages) == 1
+    assert "20 of these photos have" in next(iter(messages))
     assert all("file_name" in row for row in by_keypoints.values() if row["image_id"] % 3)
 
 
@@ -149,7 +149,7 @@ def test_suppressed_rows_are_those_of_any_layout(tmp_path: Path, capsys, name: s
             assert all(row.items() <= (kept[str(row["keypoints"])] | row).items() for row in written)
             messages.add(without_time(printed(capsys, results, out)))
     assert len(messages) == 1 and ("poses kept" in next(iter(messages)))
-    assert len(kept) == (100 if name == "hard" else 200)
+    assert len(kept) == (50 if name == "hard" else 100)
     assert all(("pose_score" in row) == (name != "hard") for row in kept.values())
 
 
@@ -179,9 +179,9 @@ def test_converted_rows_are_those_of_any_layout(tmp_path: Path, capsys, suffix: 
             assert (rows_in(out) if suffix != ".csv" else csv_rows(out)) == rows
             messages.add(printed(capsys, results, out))
     (message,) = messages
-    assert message.startswith("OUT: 100 poses, 17 keypoints, from coco")
-    assert "1 of 1700 keypoints are at 0, 0: they count as missing" in message
-    assert "1 of 1700 keypoints are at 0, 0 with a score" in message
+    assert message.startswith("OUT: 50 poses, 17 keypoints, from coco")
+    assert "1 of 850 keypoints are at 0, 0: they count as missing" in message
+    assert "1 of 850 keypoints are at 0, 0 with a score" in message
 
 
 @pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
