@@ -65,9 +65,9 @@ def option(
     maximum: float | None = None,
     is_setting: bool = True,
 ) -> Any:
-    """Return a dataclass field that is an option; required, and by keyword only, without a default."""
+    """Return a dataclass field that is an option, given by name alone; required without a default."""
     described = Option(help, panel, names, metavar, minimum, maximum, is_setting)
-    return field(default=default, kw_only=default is MISSING, metadata={Option: described})
+    return field(default=default, kw_only=True, metadata={Option: described})
 
 
 def argument(default: Any = MISSING, *, help: str, metavar: str | None = None, names: Names | None = None) -> Any:

@@ -8,7 +8,7 @@ from trustpose.options import option, repr_of_changes
 MAX_RESULTS = 200_000  # results; 1.9 GB and about three minutes
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class FitOptions(GroundTruthOptions):
     """How `trustpose calibrate fit` and `Calibrator.fit` fit a calibrator.
 

@@ -23,7 +23,7 @@ def skeleton_names() -> Iterable[str]:
     return SKELETONS
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class GroundTruthOptions:
     """How labelled people are read and what OKS is relative to. In Python `sigmas` may be an array (K,), or of one
     number for all keypoints."""

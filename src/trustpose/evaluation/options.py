@@ -19,7 +19,7 @@ def _tables() -> Iterable[str]:
     return TABLES
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class AuditOptions(GroundTruthOptions):
     """How `trustpose audit` and `tp.audit` compute their numbers."""
 

@@ -150,7 +150,7 @@ def run(
     """
     options, run_options, drawing = _with_changes((options, run_options, drawing), changes)
     listed = [str(source) for source in ([sources] if isinstance(sources, (str, Path)) else sources)]
-    files = PredictFiles(listed, str(model), str(out))
+    files = PredictFiles(listed, model=str(model), out=str(out))
     if not files.sources:
         raise InputError("no photos given: name photos or their folder, as in trustpose predict photos/ --gt …")
     watcher = watcher or RunWatcher()
