@@ -99,12 +99,15 @@ def write_coco(folder: Path, photos: int = 4, seed: int = 0) -> tuple[Path, Path
     return folder / "gt.json", folder / "photos"
 
 
-def equal_labels(person_sample: PersonSample, other: PersonSample, within: float = 1e-9) -> bool:
+def equal_labels(person_sample: PersonSample, other_person_sample: PersonSample, within: float = 1e-9) -> bool:
     """Whether two samples have equal labels, lengths within so many photo pixels."""
     columns = ("v", "image_id", "annotation_id", "has_joint", "has_visibility")
-    same = all(np.array_equal(getattr(person_sample, name), getattr(other, name)) for name in columns)
-    near = np.abs(person_sample.xy - other.xy).max() <= within and np.abs(person_sample.box - other.box).max() <= within
-    return same and bool(near) and bool(np.isclose(person_sample.area, other.area, equal_nan=True))
+    same = all(np.array_equal(getattr(person_sample, name), getattr(other_person_sample, name)) for name in columns)
+    near = (
+        np.abs(person_sample.xy - other_person_sample.xy).max() <= within
+        and np.abs(person_sample.box - other_person_sample.box).max() <= within
+    )
+    return same and bool(near) and bool(np.isclose(person_sample.area, other_person_sample.area, equal_nan=True))
 
 
 def write_training_folder(folder: Path, photos: int) -> Path:

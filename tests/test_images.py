@@ -69,9 +69,9 @@ def test_a_ground_truth_has_camera_time_and_clip(tmp_path: Path) -> None:
     value = {"images": images, "annotations": [], "categories": [{"id": 1, "keypoints": ["nose"]}]}
     path = tmp_path / "gt.json"
     path.write_text(json.dumps(value))
-    read = read_coco_truth(path).images
-    assert read.width is None and read.crowd_index is None
-    assert read.to_json() == [
+    reread_images = read_coco_truth(path).images
+    assert reread_images.width is None and reread_images.crowd_index is None
+    assert reread_images.to_json() == [
         {"id": 1, "file_name": "1.jpg", "camera": "left", "time": 0.5, "clip": "000342"},
         {"id": 2, "clip": "b"},
     ]

@@ -163,9 +163,9 @@ def test_drawing(predictor, photo, tmp_path) -> None:
 def test_saved_poses_are_read_again(predictor, photo, tmp_path, suffix) -> None:
     poses, path = predictor(photo), tmp_path / f"out{suffix}"
     poses.save(path)
-    read = read_results(path).poses
-    np.testing.assert_array_equal(read.xy, poses.xy)
-    np.testing.assert_array_equal(read.score, poses.score)
+    reread_poses = read_results(path).poses
+    np.testing.assert_array_equal(reread_poses.xy, poses.xy)
+    np.testing.assert_array_equal(reread_poses.score, poses.score)
     poses[:0].save(path)
     if suffix == ".json":
         assert json.loads(path.read_text()) == []

@@ -108,7 +108,7 @@ def as_json(truth: TruthFile) -> dict[str, Any]:
     keypoints = np.concatenate([people.xy, people.v[..., None]], axis=2).reshape(len(people), -1)
     sizes = people.box[:, 2:] - people.box[:, :2]
     return {
-        "images": [{"id": int(at)} for at in truth.images.id],
+        "images": [{"id": int(image_id)} for image_id in truth.images.id],
         "categories": [{"id": 1, "name": "person", "keypoints": list(truth.keypoint_names)}],
         "annotations": [
             {

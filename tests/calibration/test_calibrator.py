@@ -258,7 +258,7 @@ def test_another_estimators_scores_are_reported_once_as_on_the_command_line(fitt
     assert any("another estimator" in sentence for sentence in expected)
     with pytest.warns(DistributionShiftWarning) as caught:
         calibrator(another)
-    assert [str(one.message) for one in caught] == expected
+    assert [str(warning.message) for warning in caught] == expected
     assert calibrator.apply(another).warnings == tuple(expected)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -63,7 +63,7 @@ def test_a_calibrator_of_the_earlier_format_says_what_its_trust_means(fitted: Fi
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             Calibrator.load(tmp_path / "old.cal")
-        told = [str(one.message) for one in caught]
+        told = [str(warning.message) for warning in caught]
         assert len(told) == (1 if unmatched else 0)
         assert not told or "include the probability that a person is there; fit it again" in told[0]
 

@@ -120,8 +120,8 @@ def test_a_whole_audit_of_val2017_with_report_stays_under_15_seconds(data_dir: P
 def test_what_was_measured_on_other_people_is_not_compared(tmp_path: Path, capsys) -> None:
     small_files(tmp_path)
     record = tp.audit(tmp_path / "gt.json", tmp_path / "results.json", draws=0)
-    other = tp.audit(tmp_path / "gt.json", tmp_path / "results.json", area="box", draws=0)
-    print_comparisons([record, other])
+    other_record = tp.audit(tmp_path / "gt.json", tmp_path / "results.json", area="box", draws=0)
+    print_comparisons([record, other_record])
     assert (
         capsys.readouterr().out == "not compared: the files were not evaluated on the same people in the same photos\n"
     )

@@ -72,8 +72,10 @@ def test_people_keep_their_colours_in_a_video(video, monkeypatch):
         with pytest.raises(Interrupted):
             run(*arguments, video / "turned.json", "--out", video / "out")
     run(*arguments, video / "turned.json", "--out", video / "out", "--resume")
-    with Video(video / "whole" / "film.mp4") as one, Video(video / "out" / "film.mp4") as other:
-        differ = [np.abs(a.astype(int) - b).max() for (_, a), (_, b) in zip(one.frames(), other.frames(), strict=True)]
+    with Video(video / "whole" / "film.mp4") as one, Video(video / "out" / "film.mp4") as other_video:
+        differ = [
+            np.abs(a.astype(int) - b).max() for (_, a), (_, b) in zip(one.frames(), other_video.frames(), strict=True)
+        ]
     assert max(differ) < 40, "of the order in which two people that touch are drawn, not of colours"
 
 

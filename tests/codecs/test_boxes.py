@@ -23,8 +23,8 @@ def apart(draw):
     """Boxes whose centres lie in cells of a coarse grid, so that none's cell touches another's."""
     drawn = draw(st.lists(st.integers(0, 11), unique=True, max_size=8))
     boxes = []
-    for place in drawn:
-        row, column = divmod(place, 4)
+    for position in drawn:
+        row, column = divmod(position, 4)
         middle = np.array([column * 48, row * 48]) + draw(
             hnp.arrays(np.float64, 2, elements=st.floats(13, 35, allow_subnormal=False))
         )
@@ -114,14 +114,14 @@ def ranked(draw):
 
 @given(ranked(), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
 def test_suppression_against_a_plain_loop(box, overlap):
-    kept: list[int] = []
+    indexes: list[int] = []
     for index, (x0, y0, x1, y1) in enumerate(box.tolist()):
         stays = True
-        for other in kept:
+        for other in indexes:
             u0, v0, u1, v1 = box[other].tolist()
             both = max(0, min(x1, u1) - max(x0, u0)) * max(0, min(y1, v1) - max(y0, v0))
             union = (x1 - x0) * (y1 - y0) + (u1 - u0) * (v1 - v0) - both
             stays &= (both / union if union else 1.0) <= overlap  # boxes without extent all overlap each other
         if stays:
-            kept.append(index)
-    assert suppress(box, overlap).tolist() == kept
+            indexes.append(index)
+    assert suppress(box, overlap).tolist() == indexes

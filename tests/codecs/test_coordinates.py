@@ -59,8 +59,8 @@ def test_flipped_average_of_a_mirror_image_is_the_pose_itself(normalised):
     mirrored = np.concatenate([191 - xy[..., :1], xy[..., 1:]], axis=2)[:, COCO_17.flip_index]
     unit = np.array([192, 256]) if normalised else 1
     outputs = Outputs([], coordinates=np.concatenate([xy / unit, score], axis=2))
-    other = Outputs([], coordinates=np.concatenate([mirrored / unit, score[:, COCO_17.flip_index]], axis=2))
-    decoded = codec.decode(codec.average_flipped(outputs, other, COCO_17.flip_index))
+    other_outputs = Outputs([], coordinates=np.concatenate([mirrored / unit, score[:, COCO_17.flip_index]], axis=2))
+    decoded = codec.decode(codec.average_flipped(outputs, other_outputs, COCO_17.flip_index))
     np.testing.assert_allclose(decoded.xy, xy, atol=1e-9)
     np.testing.assert_allclose(decoded.score, score[..., 0])
 

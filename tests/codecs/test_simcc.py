@@ -68,8 +68,8 @@ def test_a_mirrored_crop_falls_on_its_own(split):
     flip = COCO_17.flip_index
     mirrored = xy[:, flip].copy()
     mirrored[..., 0] = 191 - mirrored[..., 0]
-    outputs, other = Outputs([], simcc=codec.encode(xy)), Outputs([], simcc=codec.encode(mirrored))
-    averaged = codec.average_flipped(outputs, other, flip)
+    outputs, other_outputs = Outputs([], simcc=codec.encode(xy)), Outputs([], simcc=codec.encode(mirrored))
+    averaged = codec.average_flipped(outputs, other_outputs, flip)
     for mean, first in zip(averaged.simcc, outputs.simcc, strict=True):
         np.testing.assert_allclose(mean, first, atol=1e-3)
     np.testing.assert_allclose(codec.decode(averaged).xy, xy)

@@ -41,4 +41,4 @@ def test_operations_keep_the_source(mixed: People) -> None:
 def test_shards_keep_the_source(mixed: People, tmp_path: Path) -> None:
     write_shards(mixed, tmp_path / "shards", ShardOptions(), {})
     people = shard_people(tmp_path / "shards")
-    assert [one.area_source for one in people] == [one.area_source for one in mixed]
+    assert [person.area_source for person in people] == [one.area_source for one in mixed]

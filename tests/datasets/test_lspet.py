@@ -33,8 +33,8 @@ def _write(folder, people, labelled=None):
 
 def _changed(**positions):
     xy = XY.copy()
-    for name, place in positions.items():
-        xy[_at(name)] = place
+    for name, position in positions.items():
+        xy[_at(name)] = position
     return xy
 
 

@@ -191,7 +191,7 @@ def test_forks_and_threads_and_pickles(case):
     order = np.random.default_rng(0).integers(0, len(shards), 60).tolist()
     with multiprocessing.get_context("fork").Pool(2) as pool:
         pending = pool.map_async(_in_fork, order, chunksize=5)
-        here = [_digest(shards, at) for at in order]
+        here = [_digest(shards, row) for row in order]
         assert pending.get(60) == here == [expected[index] for index in order]
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(lambda at: _digest(shards, at), order)) == here

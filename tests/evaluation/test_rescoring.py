@@ -61,8 +61,8 @@ def test_scores_are_drawn_in_pairs(truth: TruthFile, results: ResultsFile) -> No
     gains = []
     for counts in resample_counts(len(few), 12, 3):
         ids = np.repeat(few, counts)
-        labelled = [np.flatnonzero(people.image_id == one) for one in ids]
-        rows = [np.flatnonzero(poses.image_id == one) for one in ids]
+        labelled = [np.flatnonzero(people.image_id == image_id) for image_id in ids]
+        rows = [np.flatnonzero(poses.image_id == image_id) for image_id in ids]
         drawn = replace(
             people[np.concatenate(labelled)],
             image_id=np.repeat(np.arange(len(ids)), [len(some) for some in labelled]),

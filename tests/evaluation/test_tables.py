@@ -35,9 +35,9 @@ def test_thresholds_are_those_of_pycocotools(files, record) -> None:
     precision = evaluation.eval["precision"][:, :, 0, 0, 0]
     thresholds = record.tables["thresholds"]
     assert list(thresholds) == [f"AP{step}" for step in range(50, 100, 5)]
-    np.testing.assert_allclose([one.AP for one in thresholds.values()], precision.mean(axis=1), atol=1e-12)
-    assert np.mean([one.AP for one in thresholds.values()]) == pytest.approx(record.ap.AP)
-    assert np.mean([one.oracle_AP for one in thresholds.values()]) == pytest.approx(record.oracle_ap.AP)
+    np.testing.assert_allclose([threshold.AP for threshold in thresholds.values()], precision.mean(axis=1), atol=1e-12)
+    assert np.mean([threshold.AP for threshold in thresholds.values()]) == pytest.approx(record.ap.AP)
+    assert np.mean([threshold.oracle_AP for threshold in thresholds.values()]) == pytest.approx(record.oracle_ap.AP)
     assert thresholds["AP75"].oracle_AP == pytest.approx(record.oracle_ap.AP75)
 
 

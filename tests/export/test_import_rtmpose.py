@@ -155,8 +155,8 @@ def test_a_file_of_mmdeploys(folder: Path, tmp_path: Path) -> None:
         "crop": {"padding": 1.25},
     }
     (tmp_path / "end2end.json").write_text(json.dumps(spec))
-    own, deployed = (tp.load(path, detector="whole")(photos(3)) for path in (folder, tmp_path / "end2end.onnx"))
-    assert agreeing(deployed.xy, own.xy) > 0.95
+    first_poses, deployed = (tp.load(path, detector="whole")(photos(3)) for path in (folder, tmp_path / "end2end.onnx"))
+    assert agreeing(deployed.xy, first_poses.xy) > 0.95
     spec["output"] = {"kind": "simcc", "keypoints": 17, "x": "columns"}
     (tmp_path / "end2end.json").write_text(json.dumps(spec))
     with pytest.raises(InputError, match=r"outputs are simcc_x, simcc_y; the spec's field 'output\.x' says 'columns'"):

@@ -26,7 +26,7 @@ MAPS = {"features": FEATURES, "backbone": BACKBONE}
 
 def _run(model, blob):
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return dict(zip([one.name for one in model.graph.output], session.run(None, blob), strict=True))
+    return dict(zip([tensor.name for tensor in model.graph.output], session.run(None, blob), strict=True))
 
 
 def test_maps_are_found(tmp_path):
@@ -40,7 +40,7 @@ def test_exposed_maps_are_the_networks(tmp_path, batch, opset):
     spec = ModelSpec.read(write_network(tmp_path, batch))
     model = upgrade_opset(expose(spec, MAPS), opset, spec.onnx)
     onnx.checker.check_model(model, full_check=True)
-    assert opset_of(model) == opset and [one.name for one in model.graph.input] == ["data"]
+    assert opset_of(model) == opset and [tensor.name for tensor in model.graph.input] == ["data"]
     image = normalised(crops(3))
     expected = in_torch(image)
     given = _run(model, {"data": image.numpy()})

@@ -78,7 +78,10 @@ def _truth_json(file: TruthFile) -> dict:
         }
         for index in range(len(truth))
     ]
-    images = [{"id": int(one), "file_name": f"{one:06d}.jpg", "width": 2000, "height": 2000} for one in file.images.id]
+    images = [
+        {"id": int(image_id), "file_name": f"{image_id:06d}.jpg", "width": 2000, "height": 2000}
+        for image_id in file.images.id
+    ]
     return {
         "images": images,
         "annotations": annotations,

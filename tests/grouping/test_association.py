@@ -126,12 +126,12 @@ def test_predicted_in_python_and_on_the_command_line(tmp_path, capsys):
     given = Boxes(boxes, np.zeros(2, np.int64))
     wide = replace(ASSOCIATIONS["crowdpose"], distance=1.5)  # the wide box sees half as sharply
     ways = ("none", wide, "crowdpose")
-    alone, apart, shared = (load(network, association=way, threads=2)(photo, boxes=given) for way in ways)
-    same = [np.linalg.norm(found.xy[0] - found.xy[1], axis=1) < 15 for found in (alone, apart)]
+    alone, second_poses, shared = (load(network, association=way, threads=2)(photo, boxes=given) for way in ways)
+    same = [np.linalg.norm(found.xy[0] - found.xy[1], axis=1) < 15 for found in (alone, second_poses)]
     assert same[0].sum() >= 4 and same[1].sum() == 0  # without, the wide box takes joints of the first person
-    own = [(np.linalg.norm(found.xy[1] - xy[1], axis=1) < 15).sum() for found in (alone, apart)]
+    own = [(np.linalg.norm(found.xy[1] - xy[1], axis=1) < 15).sum() for found in (alone, second_poses)]
     assert own[1] > own[0]
-    np.testing.assert_array_equal(apart.xy[0], alone.xy[0])
+    np.testing.assert_array_equal(second_poses.xy[0], alone.xy[0])
     sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
     rows = [{"image_id": 1, "category_id": 1, "bbox": side, "score": 1.0} for side in sides]
     (tmp_path / "boxes.json").write_text(json.dumps(rows))

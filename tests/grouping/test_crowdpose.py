@@ -64,8 +64,8 @@ def test_nodes_are_the_linked_candidates(seed, deviation):
     reached = np.linalg.matrix_power(linked.astype(float) + np.eye(len(xy)), len(xy)) > 0
     assert ((nodes.node[:, None] == nodes.node) == reached).all()
     order = np.random.default_rng(seed).permutation(len(xy))
-    other = merge_joints(xy[order], size[order], joint[order], np.full(2, deviation))
-    assert ((other.node[:, None] == other.node) == reached[np.ix_(order, order)]).all()
+    merged = merge_joints(xy[order], size[order], joint[order], np.full(2, deviation))
+    assert ((merged.node[:, None] == merged.node) == reached[np.ix_(order, order)]).all()
 
 
 def test_the_smaller_response_decides():

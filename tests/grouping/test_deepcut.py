@@ -71,8 +71,8 @@ def test_a_solution_keeps_the_constraints(seed, count, classes):
     assert sorted(set(solution.person[chosen])) == list(range(solution.person.max(initial=-1) + 1))
     assert solution.gap == 0 and solution.cost <= solve(problem, single=True).cost + 1e-6
     order = np.random.default_rng(seed).permutation(count)
-    other = solve(PartProblem(problem.part[order], problem.together[np.ix_(order, order)]))
-    assert other.cost == pytest.approx(solution.cost, abs=1e-6)
+    other_solution = solve(PartProblem(problem.part[order], problem.together[np.ix_(order, order)]))
+    assert other_solution.cost == pytest.approx(solution.cost, abs=1e-6)
 
 
 def test_transitivity_is_added_where_it_is_broken():

@@ -45,13 +45,13 @@ def _links(seed: int, most: int, *, ties: bool = False) -> tuple[np.ndarray, np.
 def test_greedy_is_one_by_one(seed: int, ties: bool) -> None:
     _, links, limb, score = _links(seed, 14, ties=ties)
     used: set[tuple[int, int, int]] = set()
-    taken = []
+    indexes = []
     for index in sorted(range(len(links)), key=lambda row: -score[row]):
         ends = {(int(limb[index]), side, int(links[index, side])) for side in (0, 1)}
         if not ends & used:
             used |= ends
-            taken.append(index)
-    assert greedy_matches(links, limb, score).tolist() == sorted(taken)
+            indexes.append(index)
+    assert greedy_matches(links, limb, score).tolist() == sorted(indexes)
 
 
 @settings(max_examples=40)

@@ -161,9 +161,9 @@ def test_parameters_are_chosen_two_at_a_time():
 def test_as_a_method_of_suppression():
     xy, score, box, _ = _case(CASES[-1])
     poses = Poses(xy=xy, score=score, box=box, image_id=np.zeros(len(xy), np.int64), skeleton=COCO_17)
-    found = suppressor("pose-nms", None, "crop", COCO_17)(poses, score.mean(axis=1))
+    suppressed = suppressor("pose-nms", None, "crop", COCO_17)(poses, score.mean(axis=1))
     same = suppressor("pose-nms", POSE_THRESHOLD, "crop", COCO_17)(poses, score.mean(axis=1))
-    assert found.keep.tolist() == same.keep.tolist() and 0 < found.keep.sum() < len(xy)
+    assert suppressed.keep.tolist() == same.keep.tolist() and 0 < suppressed.keep.sum() < len(xy)
     with pytest.raises(InputError, match="expects a similarity from 0 to 1, got 2"):
         suppressor("pose-nms", 2.0, "crop", COCO_17)
     with pytest.raises(InputError, match="pose-nms needs the keypoints' scores"):

@@ -182,9 +182,9 @@ def test_whatever_the_poses(seed, threshold, method):
     for name, column in before.items():
         np.testing.assert_array_equal(getattr(poses, name), column)
     order = np.random.default_rng(seed).permutation(len(poses))
-    other = suppress(poses[order], score[order], method=method, threshold=max(threshold, 1e-3), **HOW)
-    np.testing.assert_array_equal(other.keep, suppressed.keep[order])
-    np.testing.assert_allclose(other.score, suppressed.score[order], rtol=1e-12)
+    other_suppressed = suppress(poses[order], score[order], method=method, threshold=max(threshold, 1e-3), **HOW)
+    np.testing.assert_array_equal(other_suppressed.keep, suppressed.keep[order])
+    np.testing.assert_allclose(other_suppressed.score, suppressed.score[order], rtol=1e-12)
     if method in ("oks-nms", "pose-nms"):
         rest = np.flatnonzero(suppressed.keep)
         assert suppress(poses[rest], score[rest], method=method, threshold=max(threshold, 1e-3), **HOW).keep.all()

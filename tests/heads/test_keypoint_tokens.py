@@ -67,22 +67,22 @@ def test_around_is_a_slice_that_stays_within_the_map(maps):
         with pytest.raises(ValueError, match="heatmaps: expected 7 × 7 pixels or more"):
             around(maps, as_found(x, y, maps))
         return
-    found = around(maps, as_found(x, y, maps)).numpy()
+    values = around(maps, as_found(x, y, maps)).numpy()
     rows, columns = (np.arange(length) for length in maps.shape[2:])
     for b, k in np.ndindex(x.shape):
         # as many pixels as a window has, those nearest to the peak
         down = np.sort(rows[np.argsort(abs(rows - y[b, k]), kind="stable")][: 2 * REACH + 1])
         right = np.sort(columns[np.argsort(abs(columns - x[b, k]), kind="stable")][: 2 * REACH + 1])
-        assert np.array_equal(found[b, k], maps[b, k].numpy()[np.ix_(down, right)].ravel())
+        assert np.array_equal(values[b, k], maps[b, k].numpy()[np.ix_(down, right)].ravel())
 
 
 @given(heatmaps())
 def test_at_peaks_of_the_heatmaps_reads_all_maps_at_each_peak(maps):
     x, y, height = peaks_of(maps)
-    found = at_peaks(maps.permute(0, 2, 3, 1), as_found(x, y, maps), maps.shape[2:]).numpy()
+    values = at_peaks(maps.permute(0, 2, 3, 1), as_found(x, y, maps), maps.shape[2:]).numpy()
     for b, k, other in np.ndindex(*x.shape, maps.shape[1]):
-        assert found[b, k, other] == maps[b, other, y[b, k], x[b, k]]
-    assert np.array_equal(found.diagonal(axis1=1, axis2=2), height)
+        assert values[b, k, other] == maps[b, other, y[b, k], x[b, k]]
+    assert np.array_equal(values.diagonal(axis1=1, axis2=2), height)
 
 
 def tiny_head(size: tuple[int, int] = (64, 48), **options) -> tuple[KeypointTokens, tuple[torch.Tensor, ...]]:

@@ -72,11 +72,11 @@ def test_by_hand():
 
 def test_a_mirrored_person_gets_the_mirrored_correction():
     layers, (visibility, opks, position) = filled(Occlusion(5, 8, box=True), 1), people(6, 1)
-    found = layers(visibility, opks, position)
+    probabilities = layers(visibility, opks, position)
     turned = torch.cat([1 - position[..., :1], position[..., 1:]], dim=2)[:, MIRROR]
     mirrored = layers(visibility[:, MIRROR], opks[:, MIRROR], turned)
     middle = MIRROR != torch.arange(5)  # the nose's own place is not mirrored
-    torch.testing.assert_close(mirrored[:, MIRROR][:, middle], found[:, middle], atol=1e-5, rtol=0)
+    torch.testing.assert_close(mirrored[:, MIRROR][:, middle], probabilities[:, middle], atol=1e-5, rtol=0)
 
 
 def rule(count: int, seed: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:

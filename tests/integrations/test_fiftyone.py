@@ -79,10 +79,10 @@ def some_poses() -> Poses:
     )
 
 
-def assert_equal(poses: Poses, other: Poses) -> None:
+def assert_equal(poses: Poses, other_poses: Poses) -> None:
     for name in (*EXACT, *IDS):
-        np.testing.assert_array_equal(getattr(poses, name), getattr(other, name), err_msg=name)
-        assert (getattr(poses, name) is None) == (getattr(other, name) is None), name
+        np.testing.assert_array_equal(getattr(poses, name), getattr(other_poses, name), err_msg=name)
+        assert (getattr(poses, name) is None) == (getattr(other_poses, name) is None), name
 
 
 def test_samples_there_and_back(photos):

@@ -102,10 +102,10 @@ def test_a_detector_from_the_hub(hub: Hub, folder, tmp_path):
     push_model(folder, "ada/colours", token="hf_test")
     push_model(tmp_path / "boxes", "ada/boxes", token="hf_test")
     photo = photo_of_dots(400, 300, (150, 150, 250))
-    found = tp.load("hf:ada/colours", detector="hf:ada/boxes")(photo)
+    poses = tp.load("hf:ada/colours", detector="hf:ada/boxes")(photo)
     expected = tp.load(folder, detector=str(tmp_path / "boxes"))(photo)
     assert len(expected) == 1
-    np.testing.assert_array_equal(found.box, expected.box)
+    np.testing.assert_array_equal(poses.box, expected.box)
     assert b"pipeline_tag: object-detection\n" in hub.files("ada/boxes")["README.md"]
 
 

@@ -42,11 +42,11 @@ def test_any_mask_survives_the_way_there_and_back(tmp_path_factory: pytest.TempP
     poses = Poses(xy=table[..., :2], score=table[..., 2], pose_score=number / 2, image_id=number, missing=missing)
     path = tmp_path_factory.mktemp("results") / "results.json"
     write_results(path, poses)
-    read = read_results(path).poses
+    reread_poses = read_results(path).poses
     none = np.zeros(poses.xy.shape[:2], dtype=bool)
-    expected, found = (none if mask is None else mask for mask in (poses.missing, read.missing))
+    expected, found = (none if mask is None else mask for mask in (poses.missing, reread_poses.missing))
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(read.xy, poses.xy)
+    np.testing.assert_array_equal(reread_poses.xy, poses.xy)
     by_rule = find_missing(poses.xy, poses.score)
     for row, says, follows in zip(
         json.loads(path.read_text()), expected, none if by_rule is None else by_rule, strict=True

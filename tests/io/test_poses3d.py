@@ -34,9 +34,9 @@ def some(people: int = 1, frames: int = 6, skeleton: Skeleton | None = COCO_17) 
     )
 
 
-def same(poses3d: Poses3D, other: Poses3D) -> None:
+def same(poses3d: Poses3D, other_poses3d: Poses3D) -> None:
     for name, column in poses3d.columns().items():
-        np.testing.assert_array_equal(other.columns()[name], column, err_msg=name)
+        np.testing.assert_array_equal(other_poses3d.columns()[name], column, err_msg=name)
 
 
 @pytest.mark.parametrize("suffix", (".json", ".csv", ".parquet"))

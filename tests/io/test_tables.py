@@ -36,9 +36,9 @@ POSES = Poses(
 )
 
 
-def same(poses: Poses, other: Poses) -> bool:
+def same(poses: Poses, other_poses: Poses) -> bool:
     """The same numbers to the last bit, the same fields filled."""
-    pairs = zip(poses.columns().values(), other.columns().values(), strict=True)
+    pairs = zip(poses.columns().values(), other_poses.columns().values(), strict=True)
     return all(a is b is None or (a is not None and b is not None and np.array_equal(a, b, True)) for a, b in pairs)
 
 
@@ -108,7 +108,7 @@ def test_texts_stand_for_ids(tmp_path: Path) -> None:
         write_table(path, POSES, format=format_, texts=texts)
         results_file = read_results(path)
         assert results_file.poses.image_id is not None
-        assert [results_file.image_texts.text_of[one] for one in results_file.poses.image_id.tolist()] == [
+        assert [results_file.image_texts.text_of[image_id] for image_id in results_file.poses.image_id.tolist()] == [
             texts["image_id"][value] for value in (1, 1, 2, 3)
         ]
 

@@ -24,18 +24,18 @@ def write_sequences(data: Path, folder: Path, seed: int = 0) -> None:
     for path in sorted((data / "layouts/posetrack18/annotations/val").glob("*.json")):
         real = json.loads(path.read_text())
         truth: dict[str, Any] = {"images": [], "annotations": [], "categories": real["categories"]}
-        found = copy.deepcopy(truth)
+        copied = copy.deepcopy(truth)
         for image, people, poses in _sequence(real, random):
             truth["images"].append(image)
-            found["images"].append({"id": image["id"], "file_name": image["file_name"]})
+            copied["images"].append({"id": image["id"], "file_name": image["file_name"]})
             truth["annotations"] += people
             for keypoints, scores, track in poses:
                 row = {"image_id": image["id"], "category_id": 1, "track_id": track}
                 placed = np.c_[keypoints, (keypoints != 0).any(axis=1)]
-                found["annotations"].append({**row, "keypoints": placed.ravel().tolist(), "scores": scores.tolist()})
+                copied["annotations"].append({**row, "keypoints": placed.ravel().tolist(), "scores": scores.tolist()})
                 own = np.c_[keypoints, np.where(placed[:, 2] > 0, scores, 0)]
                 results.append({**row, "keypoints": own.ravel().tolist(), "score": float(scores.mean())})
-        for part, name in ((truth, "gt"), (found, "pr")):
+        for part, name in ((truth, "gt"), (copied, "pr")):
             for index, row in enumerate(part["annotations"]):
                 row["id"] = truth["images"][0]["id"] * 1000 + index
             (folder / name).mkdir(parents=True, exist_ok=True)

@@ -16,15 +16,15 @@ from trustpose.metrics.classification import binary_ranking, binary_ranking_repl
 @given(hnp.arrays(np.float64, st.integers(1, 60), elements=st.integers(-20, 20).map(lambda n: n / 4)), st.data())
 def test_against_scikit_learn(score, data) -> None:
     positive = data.draw(hnp.arrays(np.bool_, len(score)))
-    found = binary_ranking(score, positive)
+    ranking = binary_ranking(score, positive)
     if not positive.any():
-        assert np.isnan(found.average_precision) and np.isnan(found.auroc)
+        assert np.isnan(ranking.average_precision) and np.isnan(ranking.auroc)
         return
-    assert float(found.average_precision) == pytest.approx(average_precision_score(positive, score), abs=1e-12)
+    assert float(ranking.average_precision) == pytest.approx(average_precision_score(positive, score), abs=1e-12)
     if positive.all():
-        assert np.isnan(found.auroc)
+        assert np.isnan(ranking.auroc)
     else:
-        assert float(found.auroc) == pytest.approx(roc_auc_score(positive, score), abs=1e-12)
+        assert float(ranking.auroc) == pytest.approx(roc_auc_score(positive, score), abs=1e-12)
 
 
 def test_draws_repeat_and_leave_out_photos_as_scikit_learn_sees_them() -> None:
@@ -32,19 +32,19 @@ def test_draws_repeat_and_leave_out_photos_as_scikit_learn_sees_them() -> None:
     image = random.integers(0, 12, 300)
     score, positive = random.integers(0, 40, 300) / 40, random.random(300) < 0.15
     counts = resample_counts(12, 30)
-    found = binary_ranking_replicates(counts, score, positive, image)
+    replicates = binary_ranking_replicates(counts, score, positive, image)
     for draw, count in enumerate(counts):
         weight = count[image].astype(float)
         expected = average_precision_score(positive, score, sample_weight=weight)
-        assert found.average_precision[draw] == pytest.approx(expected, abs=1e-12)
-        assert found.auroc[draw] == pytest.approx(roc_auc_score(positive, score, sample_weight=weight), abs=1e-12)
+        assert replicates.average_precision[draw] == pytest.approx(expected, abs=1e-12)
+        assert replicates.auroc[draw] == pytest.approx(roc_auc_score(positive, score, sample_weight=weight), abs=1e-12)
 
 
 def test_a_draw_without_positives_is_nan_and_others_are_not() -> None:
     counts = np.array([[2, 0], [0, 2], [1, 1]], dtype=np.int8)
-    found = binary_ranking_replicates(counts, np.array([0.9, 0.2]), np.array([True, False]), np.array([0, 1]))
-    np.testing.assert_array_equal(found.average_precision, [1, np.nan, 1])
-    np.testing.assert_array_equal(found.auroc, [np.nan, np.nan, 1])
+    replicates = binary_ranking_replicates(counts, np.array([0.9, 0.2]), np.array([True, False]), np.array([0, 1]))
+    np.testing.assert_array_equal(replicates.average_precision, [1, np.nan, 1])
+    np.testing.assert_array_equal(replicates.auroc, [np.nan, np.nan, 1])
 
 
 def test_a_nan_score_is_refused() -> None:

@@ -153,6 +153,6 @@ def test_ap_after_each_correction_is_that_of_coco_analyze(real, separate):
 
 def test_scoring_errors_are_those_of_coco_analyze(real):
     expected, poses, truth, score = real
-    found = diagnose_scores(poses, truth, score, **MEASURES)
-    counts = [np.count_nonzero(found.misranked), np.count_nonzero(found.misranked_after)]
-    assert [*counts, found.reordered_images, found.images] == expected["scoring"]
+    diagnosis = diagnose_scores(poses, truth, score, **MEASURES)
+    counts = [np.count_nonzero(diagnosis.misranked), np.count_nonzero(diagnosis.misranked_after)]
+    assert [*counts, diagnosis.reordered_images, diagnosis.images] == expected["scoring"]

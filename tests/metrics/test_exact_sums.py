@@ -28,10 +28,10 @@ NUMBERS = st.floats(-1e12, 1e12, allow_subnormal=True)
 @given(st.lists(NUMBERS, min_size=1, max_size=40), st.integers(1, 3))
 def test_sums_are_exact(values: list[float], groups: int) -> None:
     group = np.arange(len(values)) % groups
-    found = exact_sums(np.array(values), group, groups)
+    sums = exact_sums(np.array(values), group, groups)
     for index in range(groups):
-        assert Fraction(found[index], 1 << UNIT) == sum(map(Fraction, values[index::groups]))
-    total = sum(found)
+        assert Fraction(sums[index], 1 << UNIT) == sum(map(Fraction, values[index::groups]))
+    total = sum(sums)
     assert mean_of(total, 1) == math.fsum(values)
 
 

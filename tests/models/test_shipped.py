@@ -75,9 +75,9 @@ sys.exit("torch" if "torch" in sys.modules else 0 if len(poses) == 1 and poses.q
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (7, 900), (3000, 40), (4000, 3000)])
 def test_photos_of_any_size(width, height):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    found = default_detector(min_score=1e-4)(pixels)
-    assert np.isfinite(found.xyxy).all() and (found.xyxy >= 0).all()
-    assert (found.xyxy <= [width, height, width, height]).all()
+    detections = default_detector(min_score=1e-4)(pixels)
+    assert np.isfinite(detections.xyxy).all() and (detections.xyxy >= 0).all()
+    assert (detections.xyxy <= [width, height, width, height]).all()
 
 
 @pytest.fixture(scope="module")

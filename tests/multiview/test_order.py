@@ -27,8 +27,8 @@ def test_another_order_is_named(views, order):
     assert fit.order == order and fit.best > fit.current + 0.1
     said = describe_misfit(mixed, match_frames(mixed), ring(4))
     assert said is not None and "a different order" in said
-    for index, one in enumerate(order):
-        assert (f"those given for 'cam{index}' fit 'cam{one}'" in said) == (index != one)
+    for index, row in enumerate(order):
+        assert (f"those given for 'cam{index}' fit 'cam{row}'" in said) == (index != row)
 
 
 def test_a_calibration_of_another_size_does_not_fit(views):

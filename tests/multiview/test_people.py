@@ -58,8 +58,8 @@ def test_people_keep_their_identity(missed, strangers):
     its = np.array(
         [[owners[view][row] if row >= 0 else -2 for view, row in enumerate(rows)] for rows in group.rows]
     )  # (N, V)
-    for one in np.unique(group.track_id):
-        people = its[group.track_id == one]
+    for track_id in np.unique(group.track_id):
+        people = its[group.track_id == track_id]
         if len(people) >= MIN_FRAMES:
             wrong = (people != -2) & (people != np.median(people[people != -2]))
             # a stranger of the same build may stand where a missed person is expected

@@ -76,7 +76,7 @@ def off_by(cameras: Cameras, wanted: Cameras) -> tuple[float, float]:
     pairs = list(zip(cameras, wanted, strict=True))
     left, _, right = np.linalg.svd(sum(there.rotation.T @ here.rotation for here, there in pairs))
     turn = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
-    here = np.array([one.centre for one in cameras]) @ turn.T
+    here = np.array([camera.centre for camera in cameras]) @ turn.T
     there = np.array([one.centre for one in wanted])
     here, there = here - here.mean(axis=0), there - there.mean(axis=0)
     scale = (here * there).sum() / (here**2).sum()
@@ -145,10 +145,10 @@ def test_bundle_adjustment_undoes_a_push_and_ignores_outliers() -> None:
     xy[2, 5:9] = np.nan
     pushed = _apply_steps(cameras, np.random.default_rng(2).normal(0, 0.03, 18))
     assert off_by(pushed, cameras)[0] > 1
-    found = adjust(xy, np.where(np.isfinite(xy[..., 0]), 1.0, 0.0), pushed)
-    turned, moved = off_by(found.cameras, cameras)
+    adjusted = adjust(xy, np.where(np.isfinite(xy[..., 0]), 1.0, 0.0), pushed)
+    turned, moved = off_by(adjusted.cameras, cameras)
     assert turned < 0.05 and moved < 0.002
-    assert np.isnan(found.errors[2, 5:9]).all() and np.nanmedian(found.errors) < 0.2
+    assert np.isnan(adjusted.errors[2, 5:9]).all() and np.nanmedian(adjusted.errors) < 0.2
 
 
 def test_points_of_the_scene_place_cameras(tmp_path: Path) -> None:

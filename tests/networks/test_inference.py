@@ -49,8 +49,8 @@ def test_mobile_net_with_padded_channels():
     image = torch.randn(2, 3, 64, 96, generator=RANDOM)
     with torch.inference_mode():
         expected, arranged = network(image), for_inference(network)
-        found = arranged(image)
-    torch.testing.assert_close(found.features, expected.features, atol=1e-4, rtol=1e-4)
+        outputs = arranged(image)
+    torch.testing.assert_close(outputs.features, expected.features, atol=1e-4, rtol=1e-4)
     before, after = (
         [module.in_channels for module in some.modules() if isinstance(module, nn.Conv2d)]
         for some in (network, arranged)
@@ -92,7 +92,12 @@ def test_picodet_is_the_published_network(data_dir, tmp_path):
     assert scores.max() > 0.1 and scores.std() > 0.005  # else agreement would say little
     np.testing.assert_allclose(found, scores, atol=1e-4)
     np.testing.assert_allclose(positions / 320, boxes / 320, atol=1e-4)
-    groups = [one.i for node in onnx.load(written).graph.node for one in node.attribute if one.name == "group"]
+    groups = [
+        attribute.i
+        for node in onnx.load(written).graph.node
+        for attribute in node.attribute
+        if attribute.name == "group"
+    ]
     assert groups.count(32) == 4  # one for each head, where there were 5×5 convolutions to one channel
 
 

@@ -60,8 +60,8 @@ def test_weights_of_simplepose_give_its_heatmaps(data_dir):
     graph = onnx.load(path).graph
     sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
     kinds = {"Conv": 2, "ConvTranspose": 2, "BatchNormalization": 3}  # inputs up to the last weight
-    read = [name for node in graph.node for name in node.input[1 : kinds.get(node.op_type, 1)]]
-    assert sum(sizes[name] for name in read) == SIMPLEPOSE
+    reread_node = [name for node in graph.node for name in node.input[1 : kinds.get(node.op_type, 1)]]
+    assert sum(sizes[name] for name in reread_node) == SIMPLEPOSE
     network = light_baseline().eval()
     network.load_state_dict(read_onnx_weights(path, network))
     image = np.random.default_rng(0).normal(size=(1, 3, 256, 192)).astype(np.float32)

@@ -57,8 +57,8 @@ def test_maps_are_those_of_the_originals(name):
     network.load_state_dict(convert(theirs, network.to_empty(device="cpu")))
     images = torch.linspace(-2, 2, 3 * 32 * 32).sin().reshape(1, 3, 32, 32) * torch.linspace(-2, 2, 32)
     with torch.no_grad():
-        found = network.eval()(images)
-    maps = [found.heatmaps[-1], *([found["fields"]] if "fields" in found.names else [])]
+        outputs = network.eval()(images)
+    maps = [outputs.heatmaps[-1], *([outputs["fields"]] if "fields" in outputs.names else [])]
     flat = torch.cat(maps, dim=1).flatten()
     recorded = json.loads((Path(__file__).parent / "openpose_maps.json").read_text())[RECORDED[name]]
     np.testing.assert_allclose(flat[:: len(flat) // 12][:12], recorded, atol=2e-5)

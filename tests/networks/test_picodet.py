@@ -53,7 +53,7 @@ def test_places_are_exact_in_mixed_precision(data_dir):
         expected = network(image)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(image)
-    assert {one.dtype for one in outputs} == {torch.float32}
+    assert {output.dtype for output in outputs} == {torch.float32}
     torch.testing.assert_close(outputs.middle, expected.middle, atol=0, rtol=0)
     middle = (outputs.boxes[..., :2] + outputs.boxes[..., 2:]).mean() / 2
     assert abs(float(middle - (expected.boxes[..., :2] + expected.boxes[..., 2:]).mean() / 2)) < 1
@@ -63,7 +63,7 @@ def test_another_network_is_refused(data_dir, tmp_path):
     with pytest.raises(InputError, match=r"tinypose\.onnx: expected the layers of PicoDet-S, as published"):
         PicoDet().read(data_dir / "small-networks" / "tinypose.onnx")
     model = onnx.load(data_dir / "small-networks" / "picodet-s.onnx")
-    weight = next(one for one in model.graph.initializer if one.name == "n1_0_h")
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "n1_0_h")
     weight.CopyFrom(onnx.numpy_helper.from_array(np.zeros((16, 3, 5, 5), np.float16), "n1_0_h"))
     onnx.save_model(model, tmp_path / "other.onnx")
     with pytest.raises(InputError, match=r"other\.onnx: expected the layers of PicoDet-S"):

@@ -152,12 +152,12 @@ def test_boxes_of_joints_are_opencvs_crops():
     photo = random.integers(0, 255, (40, 60, 3)).astype(np.uint8)
     centres, side, size = np.array([[20.0, 15.0], [33.5, 22.25]]), 16.0, 8
     image = torch.from_numpy(photo).permute(2, 0, 1)[None].float()
-    found = cut_boxes(image, torch.from_numpy(centres)[None].float(), torch.tensor([side]), size)
+    crops = cut_boxes(image, torch.from_numpy(centres)[None].float(), torch.tensor([side]), size)
     scale = size / side
     for number, (x, y) in enumerate(centres):  # pixel j of the crop is at (j + 0.5) / scale from the box's corner
         affine = np.array([[scale, 0, -scale * (x - side / 2) - 0.5], [0, scale, -scale * (y - side / 2) - 0.5]])
         expected = warp(photo, affine, size, size)
-        assert np.abs(found[0, number].permute(1, 2, 0).numpy() - expected).max() <= 2.5  # its weights have 5 bits
+        assert np.abs(crops[0, number].permute(1, 2, 0).numpy() - expected).max() <= 2.5  # its weights have 5 bits
 
 
 def cascade(sigma: float = 2.0):
@@ -242,9 +242,9 @@ def test_fine_heatmaps_move_the_coarse_peak():
 def test_local_contrast_ignores_brightness_and_gain():
     torch.manual_seed(0)
     image = torch.rand(1, 3, 40, 40)
-    found = local_contrast(image)
-    torch.testing.assert_close(local_contrast(3 * image + 5), found, atol=1e-4, rtol=1e-4)
-    assert abs(float(found.mean())) < 0.02 and 0.5 < float(found.std()) < 1.5
+    contrast = local_contrast(image)
+    torch.testing.assert_close(local_contrast(3 * image + 5), contrast, atol=1e-4, rtol=1e-4)
+    assert abs(float(contrast.mean())) < 0.02 and 0.5 < float(contrast.std()) < 1.5
     assert isinstance(tompson(4, 3, width=4, wide=8, middle=8, fine=False).encoded, nn.Dropout2d)
     assert Coarse(2, 3, (4, 8, 8), (5, 9), 0.2).levels == 3
 

@@ -63,10 +63,10 @@ def test_files_and_folders(folder, tmp_path, monkeypatch):
     assert isinstance(load(write_network(tmp_path)), Predictor)
     assert isinstance(load(str(write_people(tmp_path))), SingleStagePredictor)
     photo = photo_of_dots(400, 300, (150, 150, 250))
-    found = default_detector()(photo)
-    np.testing.assert_array_equal(load(folder / "default")(photo).box, found.xyxy)  # whatever the model
+    detections = default_detector()(photo)
+    np.testing.assert_array_equal(load(folder / "default")(photo).box, detections.xyxy)  # whatever the model
     np.testing.assert_array_equal(
-        load(folder / "default", min_box_score=0.5)(photo).box, found.xyxy[found.score >= 0.5]
+        load(folder / "default", min_box_score=0.5)(photo).box, detections.xyxy[detections.score >= 0.5]
     )
     for detector in ("whole", whole_photo, Path("whole")):
         np.testing.assert_array_equal(load(folder / "default", detector=detector)(photo).box, [[0, 0, 400, 300]])

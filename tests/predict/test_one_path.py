@@ -86,7 +86,7 @@ def test_a_network_with_boxes(data_dir, tmp_path, how):
         ("boxes", boxes_from_detections(detections)),
     ):
         images = boxes.of_images(np.array(ids))
-        placed = [replace(some, image_id=np.full(len(some), index)) for index, some in enumerate(images)]
+        placed = [replace(image, image_id=np.full(len(image), index)) for index, image in enumerate(images)]
         joined = Boxes(
             np.concatenate([some.xyxy for some in placed]),
             np.concatenate([some.image_id for some in placed]),

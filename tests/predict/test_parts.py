@@ -69,9 +69,9 @@ def test_hands_are_where_their_pixels_are(hands):
             photo[y - 4 : y + 5, x - 4 : x + 5, 0] = 200
     bodies = Poses.concatenate([_body(), _body(right_wrist=(500.0, 150.0)), _body()])
     bodies = Poses(**{**vars(bodies), "image_id": np.array([1, 1, 0]), "track_id": np.array([7, 8, 9])})
-    found = predict_parts(hands, list(photos), bodies)
-    assert list(found) == ["left_hand", "right_hand"]
-    for index, (part, people) in enumerate(zip(found.values(), ([2, 0, 1], [2, 0]), strict=True)):
+    parts = predict_parts(hands, list(photos), bodies)
+    assert list(parts) == ["left_hand", "right_hand"]
+    for index, (part, people) in enumerate(zip(parts.values(), ([2, 0, 1], [2, 0]), strict=True)):
         person, poses = part  # the second person's right hand is outside the photo
         assert person.tolist() == people and poses.skeleton is not None and poses.skeleton.name == "hand21"
         assert poses.image_id is not None and poses.track_id is not None and poses.box is not None

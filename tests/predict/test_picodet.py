@@ -40,13 +40,13 @@ def plain(session, pixels, min_score, most_overlap=0.6):
         best, *left = left
         bests.append(best)
         x0, y0, x1, y1 = boxes[0, best].astype(np.float64)
-        others = []
+        indexes = []
         for index in left:
             u0, v0, u1, v1 = boxes[0, index].astype(np.float64)
             common = max(0, min(x1, u1) - max(x0, u0)) * max(0, min(y1, v1) - max(y0, v0))
             if common / ((x1 - x0) * (y1 - y0) + (u1 - u0) * (v1 - v0) - common) <= most_overlap:
-                others.append(index)
-        left = others
+                indexes.append(index)
+        left = indexes
     height, width = pixels.shape[:2]
     box = boxes[0, bests] * [width / 320, height / 320, width / 320, height / 320]
     return np.clip(box, 0, [width, height, width, height]), scores[0, 0, bests]

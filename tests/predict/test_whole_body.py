@@ -71,18 +71,18 @@ def test_parts_are_those_of_predict_parts(models, photo):
 def test_trust_stays_the_bodys(models, photo):
     _, hands, face = models
     boxes = np.array([[0.0, 0, 240, 320]])
-    found = load("default", hands=hands, face=face)(photo, boxes=boxes)
+    poses = load("default", hands=hands, face=face)(photo, boxes=boxes)
     bodies = load("default")(photo, boxes=boxes)
-    assert found.quality is not None and found.visibility is not None and np.isnan(found.quality[:, 17:]).all()
-    np.testing.assert_array_equal(found.quality[:, :17], bodies.quality)
-    (row,), (alone,) = found.to_coco(), bodies.to_coco()
+    assert poses.quality is not None and poses.visibility is not None and np.isnan(poses.quality[:, 17:]).all()
+    np.testing.assert_array_equal(poses.quality[:, :17], bodies.quality)
+    (row,), (alone,) = poses.to_coco(), bodies.to_coco()
     assert {name: row[name] for name in alone} == alone
     assert {name: len(row[name]) for name in row if name not in alone} == {
         "face_kpts": 210,
         "lefthand_kpts": 63,
         "righthand_kpts": 63,
     }
-    assert draw_poses(photo, found).shape == photo.shape
+    assert draw_poses(photo, poses).shape == photo.shape
 
 
 def test_command_line(models, photo, tmp_path):
@@ -93,16 +93,16 @@ def test_command_line(models, photo, tmp_path):
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     (row,) = json.loads((tmp_path / "results.json").read_text())
-    found = load(body, detector="whole", hands=hands, face=face)(tmp_path / "1.png")
-    assert found.score is not None
+    poses = load(body, detector="whole", hands=hands, face=face)(tmp_path / "1.png")
+    assert poses.score is not None
     every = np.concatenate([row[name] for name in ("keypoints", "face_kpts", "lefthand_kpts", "righthand_kpts")])
-    np.testing.assert_array_equal(every.reshape(-1, 3), np.dstack([found.xy, found.score])[0])
+    np.testing.assert_array_equal(every.reshape(-1, 3), np.dstack([poses.xy, poses.score])[0])
     assert (tmp_path / "1-poses.jpg").exists() or len(list(tmp_path.glob("1*"))) == 2
     assert CliRunner().invoke(app, [*command, "--format", "csv", "--tidy", "--no-draw"]).exit_code == 0
     with (tmp_path / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["name"] for row in rows] == list(found.skeleton.keypoints)
-    np.testing.assert_allclose([float(row["x"]) for row in rows], found.xy[0, :, 0])
+    assert [row["name"] for row in rows] == list(poses.skeleton.keypoints)
+    np.testing.assert_allclose([float(row["x"]) for row in rows], poses.xy[0, :, 0])
 
 
 def test_tracks_are_the_bodys(models, photo, tmp_path):

@@ -43,22 +43,22 @@ def spoilt(record: Audit, people: list[int]) -> Audit:
 def test_each_file_is_shown_where_it_is_furthest_behind(record: Audit, photos: Path) -> None:
     best = np.argsort(-record.details.oks)[:4]
     people = record.details.person[best].tolist()
-    found = versus([spoilt(record, people[:2]), spoilt(record, people[2:])], photos)
-    assert found is not None
-    assert [len(worst) for worst in found.worst] == [2, 2], "no other person differs"
-    for index, worst in enumerate(found.worst):
+    comparisons = versus([spoilt(record, people[:2]), spoilt(record, people[2:])], photos)
+    assert comparisons is not None
+    assert [len(worst) for worst in comparisons.worst] == [2, 2], "no other person differs"
+    for index, worst in enumerate(comparisons.worst):
         expected = sorted(record.details.oks[best[2 * index : 2 * index + 2]].tolist(), reverse=True)
         assert [one.poses[1 - index].oks for one in worst] == pytest.approx(expected)
         assert [one.poses[index].oks for one in worst] == [0, 0]
-    assert found.differ == 4
-    assert found.people == int(((record.details.truth.v > 0).sum(axis=1) >= MIN_KEYPOINTS).sum())
+    assert comparisons.differ == 4
+    assert comparisons.people == int(((record.details.truth.v > 0).sum(axis=1) >= MIN_KEYPOINTS).sum())
 
 
 def test_pictures_of_a_person_are_cut_alike_and_coloured_by_opks(record: Audit, photos: Path) -> None:
     person = int(record.details.person[np.argmax(record.details.oks)])
-    found = versus([record, spoilt(record, [person])], photos)
-    assert found is not None
-    (shown,) = found.worst[1]
+    comparisons = versus([record, spoilt(record, [person])], photos)
+    assert comparisons is not None
+    (shown,) = comparisons.worst[1]
     pictures = [decode(uri).astype(int) for uri in (shown.labelled, *(pose.picture for pose in shown.poses))]
     assert {picture.shape for picture in pictures} == {(shown.height, shown.width, 3)}
     redder = [int(((picture[..., 0] - picture[..., 2]) > 80).sum()) for picture in pictures]
@@ -74,28 +74,30 @@ def test_only_people_that_all_files_have_and_files_that_can_be_compared(record: 
     rows = record.details.person[record.details.measured] != 3
     options = {name: getattr(fewer, name)[rows] for name in ("measured", "keypoint_score", "opks", "labelled")}
     fewer = replace(fewer, **options)
-    left = versus([record, replace(record, details=fewer)], photos)
+    comparisons = versus([record, replace(record, details=fewer)], photos)
     whole = versus([record, record], photos)
-    assert left is not None and whole is not None
-    assert whole.people - left.people == int((record.details.truth.v[3] > 0).sum() >= MIN_KEYPOINTS)
+    assert comparisons is not None and whole is not None
+    assert whole.people - comparisons.people == int((record.details.truth.v[3] > 0).sum() >= MIN_KEYPOINTS)
 
 
 def test_missing_photos_are_reported(record: Audit, tmp_path: Path) -> None:
     person = int(record.details.person[np.argmax(record.details.oks)])
-    found = versus([record, spoilt(record, [person])], tmp_path)
-    assert found is not None
-    assert found.worst == ((), ())
-    assert len(found.missing) == 1
+    comparisons = versus([record, spoilt(record, [person])], tmp_path)
+    assert comparisons is not None
+    assert comparisons.worst == ((), ())
+    assert len(comparisons.missing) == 1
 
 
 def test_real_results(data_dir: Path) -> None:
     truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
     names = ("simplepose_flip.dev.json", "movenet-thunder.dev.json")
-    found = versus([audit(truth, data_dir / "results" / name, draws=0) for name in names], data_dir / "coco" / "dev")
-    assert found is not None
-    assert [len(worst) for worst in found.worst] == [3, 3]
-    assert found.people == 889
-    for index, worst in enumerate(found.worst):
+    comparisons = versus(
+        [audit(truth, data_dir / "results" / name, draws=0) for name in names], data_dir / "coco" / "dev"
+    )
+    assert comparisons is not None
+    assert [len(worst) for worst in comparisons.worst] == [3, 3]
+    assert comparisons.people == 889
+    for index, worst in enumerate(comparisons.worst):
         for one in worst:
             assert one.poses[1 - index].oks - one.poses[index].oks > 0.5
             assert one.keypoints >= MIN_KEYPOINTS

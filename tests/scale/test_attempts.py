@@ -69,7 +69,7 @@ def test_a_photo_that_kills_is_left_out_alone(tmp_path):
     assert tries == TOGETHER + ALONE + 1 and not list((tmp_path / "out" / "attempts").iterdir())
     (counts,) = folder.finished().values()
     assert (counts.photos, counts.people) == (7, 5)
-    assert [(one.image_id, one.reason.split(" (")[0]) for one in counts.unread] == [
+    assert [(photo.image_id, photo.reason.split(" (")[0]) for photo in counts.unread] == [
         (3, "cannot be decoded as an image"),
         (5, "ends the process that predicts it"),
     ]

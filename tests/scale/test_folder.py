@@ -47,10 +47,10 @@ def test_only_what_is_missing_is_left(tmp_path):
     assert remaining(UNITS, folder.finished()) == [replace(UNITS[1], done=(0, 2)), UNITS[2]]
     whole.write_bytes(whole.read_bytes()[:-9])  # a file that is not whole is none
     (whole.parent / f".{whole.name}.0a.part").touch()
-    found = folder.finished()
-    assert remaining(UNITS, found) == [replace(UNITS[1], done=(0,)), UNITS[2]]
+    finished = folder.finished()
+    assert remaining(UNITS, finished) == [replace(UNITS[1], done=(0,)), UNITS[2]]
     total = Total()
-    for counts in found.values():
+    for counts in finished.values():
         total.add(counts)
     assert total.to_json() == {"blocks": 4, "photos": 8, "people": 0, "without_people": 4, "unread": 4}
 

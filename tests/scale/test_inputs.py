@@ -102,7 +102,7 @@ def test_a_photo_that_is_gone_is_an_error_and_not_the_end(case, tmp_path):
     parquet.write_table(arrow.table({"path": ["photos/photo_0001.png", "none.png", None]}), folder / "gone.parquet")
     total = run_here(find_inputs([str(folder / "gone.parquet")], 9), model, tmp_path / "out")
     assert (total.photos, total.people) == (3, 1)
-    assert [one.reason for one in total.unread] == ["no such file", "the file is empty (0 bytes)"]
+    assert [photo.reason for photo in total.unread] == ["no such file", "the file is empty (0 bytes)"]
 
 
 def write_video(path, count=9):
@@ -129,7 +129,7 @@ def test_clips_of_a_video_are_the_frames_of_one_process(case, tmp_path, block):
 def test_a_video_that_is_none_is_an_error(case, tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"none")
     total = run_here(find_inputs([str(tmp_path / "clip.mp4")], 4), case[1], tmp_path / "out")
-    assert [one.reason for one in total.unread] == ["cannot be read as a video"] and total.photos == 1
+    assert [photo.reason for photo in total.unread] == ["cannot be read as a video"] and total.photos == 1
 
 
 def test_patterns_and_folders_of_folders(tmp_path):

@@ -28,8 +28,8 @@ def test_points_move_as_the_picture_does(scale: float, shift: tuple[float, float
 
 def test_points_outside_and_unknown_ones() -> None:
     flow = Flow(np.full((10, 20, 2), [1.0, 0.5], np.float32), 2.0)
-    found = flow(np.array([[-50.0, 500.0], [np.nan, 3.0], [38.9, 19.9]]))
-    np.testing.assert_allclose(found, [[-48, 501], [np.nan, 4], [40.9, 20.9]])
+    flow_vectors = flow(np.array([[-50.0, 500.0], [np.nan, 3.0], [38.9, 19.9]]))
+    np.testing.assert_allclose(flow_vectors, [[-48, 501], [np.nan, 4], [40.9, 20.9]])
     assert len(flow(np.zeros((0, 2)))) == 0
 
 

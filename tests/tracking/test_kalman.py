@@ -72,10 +72,10 @@ def test_a_measurement_left_out_is_predicted_as_without_it(order: int) -> None:
     for t, index in np.argwhere(np.isfinite(points.variance[5:]))[::7]:
         without = points.variance.copy()
         without[t + 5, index] = np.inf
-        other = smooth_points(Points(points.position, without, points.step, order), density)
-        left_out = points.position[t + 5, index] - other.position[t + 5, index]
+        smoothed_points = smooth_points(Points(points.position, without, points.step, order), density)
+        left_out = points.position[t + 5, index] - smoothed_points.position[t + 5, index]
         np.testing.assert_allclose(path.left_out[t + 5, index], left_out, rtol=1e-5, atol=1e-5)
-        variance = other.variance[t + 5, index] + points.variance[t + 5, index]
+        variance = smoothed_points.variance[t + 5, index] + points.variance[t + 5, index]
         np.testing.assert_allclose(path.left_out_variance[t + 5, index], variance, rtol=1e-5)
 
 
@@ -185,12 +185,14 @@ def test_the_clip_says_its_noise_and_which_measurements_are_gross(gross: float) 
     noise = estimate_noise(measured, np.arange(12))
     assert np.median(noise.scale) == pytest.approx(0.25, rel=0.15)
     assert np.median(noise.scale * noise.force) == pytest.approx(0.02, rel=0.4)
-    found = smooth_measured(measured, noise)
-    square = ((found.path.position - true) ** 2).sum(axis=-1)
-    assert np.mean(square / (2 * found.path.variance)) == pytest.approx(1, abs=0.2), "its variance is that of its error"
+    smoothed = smooth_measured(measured, noise)
+    square = ((smoothed.path.position - true) ** 2).sum(axis=-1)
+    assert np.mean(square / (2 * smoothed.path.variance)) == pytest.approx(1, abs=0.2), (
+        "its variance is that of its error"
+    )
     far = is_gross & (np.linalg.norm(measured.points.position - true, axis=-1) > 10)
-    assert (found.good[far] < 0.5).mean() > 0.97 if gross else not far.any()
-    assert (found.good[~is_gross] < 0.5).mean() < 0.01
+    assert (smoothed.good[far] < 0.5).mean() > 0.97 if gross else not far.any()
+    assert (smoothed.good[~is_gross] < 0.5).mean() < 0.01
 
 
 def test_a_short_track_gets_what_is_usual() -> None:

@@ -198,10 +198,10 @@ def test_the_loss_of_sides_against_a_loop():
         left, top, right, bottom = sides[index, :, row, column]
         told = np.array([x - left, y - top, x + right, y + bottom])
         expected += weight[index, row, column] * (1 - giou(told, box[index, :, row, column]))
-    found = sides_loss(
+    loss = sides_loss(
         *(torch.from_numpy(array.astype(np.float32)) for array in (sides, box, weight)), CentreDetector.stride
     )
-    assert float(found) == pytest.approx(expected, rel=1e-5)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
 def test_where_it_starts_from(data, tmp_path):

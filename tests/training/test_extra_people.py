@@ -44,7 +44,7 @@ def test_equal_ids_elsewhere_move_nobody_into_or_out_of_the_fold(folders):
     assert training.first_count == len(alone[0])
     assert training.training.annotation_id[: training.first_count].tolist() == alone[0].annotation_id.tolist()
     peoples = [open_people(folder, OPTIONS) for folder in folders[1:]]
-    expected = np.concatenate([other.annotation_id for other in peoples]).tolist()
+    expected = np.concatenate([people.annotation_id for people in peoples]).tolist()
     assert (
         training.training.annotation_id[training.first_count :].tolist() == expected
     )  # all of them, the fold's ids too

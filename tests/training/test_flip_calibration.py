@@ -48,7 +48,9 @@ def test_the_stored_keypoints_are_those_of_the_predictor(trained):
     data, network, task = trained
     predictor = load(network, detector="whole", flip=True)
     poses = [prediction.poses for prediction in predictor.stream(photos_with_boxes(data))]
-    found = {int(one): xy for pose in poses for one, xy in zip(pose.annotation_id, pose.xy, strict=True)}
+    found = {
+        int(annotation_id): xy for pose in poses for annotation_id, xy in zip(pose.annotation_id, pose.xy, strict=True)
+    }
     columns = task.flip.columns
     stored = transform(invert_affine(columns["affine"]), columns["found_xy"].astype(np.float64))
     assert len(stored) == len(task.held_out) == len(found) > 8

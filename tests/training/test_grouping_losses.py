@@ -14,7 +14,7 @@ def test_stages_are_summed_over_what_counts():
     stages = [torch.from_numpy(rng.normal(size=(2, 3, 4, 5))) for _ in range(2)]
     target, counted = torch.from_numpy(rng.normal(size=(2, 3, 4, 5))), torch.from_numpy(rng.random((2, 4, 5)) < 0.5)
     for given in (counted, None):
-        found = stage_loss(stages, target, given)
+        loss = stage_loss(stages, target, given)
         for photo in range(2):
             total = 0.0
             for stage in stages:
@@ -22,7 +22,7 @@ def test_stages_are_summed_over_what_counts():
                     if given is None or given[photo, row, column]:
                         difference = stage[photo, channel, row, column] - target[photo, channel, row, column]
                         total += float(difference) ** 2
-            assert float(found[photo]) == pytest.approx(total)
+            assert float(loss[photo]) == pytest.approx(total)
 
 
 # Measured with the public code: github.com/HRNet/HigherHRNet-Human-Pose-Estimation at commit aa23881, lib/core/loss.py,

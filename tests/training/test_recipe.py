@@ -123,13 +123,13 @@ def test_epochs_scale_stages_and_drops():
 
 
 def test_the_first_difference_is_named():
-    one = to_json(RECIPE)
-    assert first_difference(one, to_json(RECIPE)) is None
-    assert first_difference(one, to_json(with_overrides(RECIPE, {"train.seed": 1}))) == "train.seed"
+    content = to_json(RECIPE)
+    assert first_difference(content, to_json(RECIPE)) is None
+    assert first_difference(content, to_json(with_overrides(RECIPE, {"train.seed": 1}))) == "train.seed"
     changed = with_overrides(RECIPE, {"strategy.stages.1.epochs": 3})
-    assert first_difference(one, to_json(changed)) == "strategy.stages.1.epochs"
-    assert first_difference(one, to_json(replace(RECIPE, head_options={}))) == "head_options.attention"
-    assert first_difference(one, to_json(replace(RECIPE, data=DataOptions(fold=1)))) == "data.fold"
+    assert first_difference(content, to_json(changed)) == "strategy.stages.1.epochs"
+    assert first_difference(content, to_json(replace(RECIPE, head_options={}))) == "head_options.attention"
+    assert first_difference(content, to_json(replace(RECIPE, data=DataOptions(fold=1)))) == "data.fold"
 
 
 def test_a_text_that_an_option_lists_is_not_read_as_none():

@@ -188,9 +188,9 @@ def test_an_alarm_ends_what_has_no_steps_and_goes_when_the_block_does():
 def test_another_recipe_or_other_data_are_refused(tmp_path):
     recipe = tiny_recipe()
     fit(tiny_task(recipe), recipe, tmp_path, one_process())
-    other = tiny_recipe(weight_decay=0.1)
+    other_recipe = tiny_recipe(weight_decay=0.1)
     with pytest.raises(InputError, match=r"has another recipe: train.weight_decay was 0.0, now it is 0.1; choose"):
-        fit(tiny_task(other), other, tmp_path, one_process())
+        fit(tiny_task(other_recipe), other_recipe, tmp_path, one_process())
     harmless = replace(tiny_recipe(workers=1, checkpoint_every=1), title="another title")
     fit(tiny_task(harmless), harmless, tmp_path, one_process())
     with pytest.raises(InputError, match=r"was written with 24 training samples, the data now has 20"):

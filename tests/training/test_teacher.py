@@ -162,10 +162,10 @@ def test_only_people_with_unknown_joints_are_predicted(teacher, tmp_path, monkey
     monkeypatch.setattr("trustpose.training.teacher.predict", lambda *a: asked.append(a[2].tolist()) or predict(*a))
     full, bare = list(tiny_people(3)), list(faceless(5))[3:]
     people = listed_people([*full, *bare], COCO_17)
-    found = with_teacher(people, teacher, 0.0, tmp_path / CACHE)
+    taught = with_teacher(people, teacher, 0.0, tmp_path / CACHE)
     assert asked == [[3, 4]]
-    assert is_filled(found).sum(axis=1).tolist() == [0, 0, 0, 5, 5]
-    assert [one.v.tolist() for one in list(found)[:3]] == [one.v.tolist() for one in full]
+    assert is_filled(taught).sum(axis=1).tolist() == [0, 0, 0, 5, 5]
+    assert [one.v.tolist() for one in list(taught)[:3]] == [one.v.tolist() for one in full]
 
 
 def test_predicted_once_and_anew_where_anything_is_another(teacher, tmp_path, monkeypatch, capsys):
@@ -250,12 +250,12 @@ def test_lspets_faces_are_filled_in_between_neck_and_head_top(data_dir, teacher,
     lspet = clean(read_lspet(data_dir / "lspet"))
     source = lspet_people(lspet, data_dir / "lspet" / "images")
     people = subset(map_joints(source, COCO_17), np.arange(24))
-    found = with_teacher(people, teacher, 0.7, tmp_path / CACHE)
+    taught = with_teacher(people, teacher, 0.7, tmp_path / CACHE)
     assert "labels" in capsys.readouterr().err
-    assert not is_filled(found)[:, 5:][np.stack([person.has_joint[5:] for person in people])].any()
-    noses = np.flatnonzero(is_filled(found)[:, 0])
+    assert not is_filled(taught)[:, 5:][np.stack([person.has_joint[5:] for person in people])].any()
+    noses = np.flatnonzero(is_filled(taught)[:, 0])
     neck, top = (lspet.truth.xy[noses, LSP_14.keypoints.index(name)] for name in ("neck", "head_top"))
-    nose, head = found.labels.xy[noses, 0], top - neck
+    nose, head = taught.labels.xy[noses, 0], top - neck
     length = np.linalg.norm(head, axis=1)
     along = np.clip(((nose - neck) * head).sum(axis=1) / length**2, 0, 1)
     beside = np.linalg.norm(nose - neck - along[:, None] * head, axis=1) / length

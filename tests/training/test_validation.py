@@ -44,7 +44,7 @@ def task_on(data, head: str | None = None, **options) -> NetworkTask:
 @pytest.mark.parametrize("flip", [False, True])
 def test_numbers_are_those_of_prediction_and_audit(data, tmp_path, head, flip):
     task = task_on(data, head, flip_test=flip)
-    found = task.validate()
+    metrics = task.validate()
     task.export(tmp_path / "model")
     predictor = load(tmp_path / "model", flip=flip)
     file = read_coco_truth(data / "train_gt.json")
@@ -59,9 +59,11 @@ def test_numbers_are_those_of_prediction_and_audit(data, tmp_path, head, flip):
     record = audit(file, read_results(tmp_path / "results.json", truth=file), draws=0)
     for name in ("keypoint.pearson", "pose.pearson", "keypoint.brier", "visibility.labelled.f1"):
         expected = record.number(name)
-        assert found[name] == pytest.approx(float("nan") if expected is None else expected, abs=2e-3, nan_ok=True), name
-    assert ("network.ap.AP" in found) == (head is not None)
-    assert np.isfinite(found["pose.pearson"])
+        assert metrics[name] == pytest.approx(float("nan") if expected is None else expected, abs=2e-3, nan_ok=True), (
+            name
+        )
+    assert ("network.ap.AP" in metrics) == (head is not None)
+    assert np.isfinite(metrics["pose.pearson"])
 
 
 def test_labels_that_are_not_ternary_have_no_ternary_numbers(data):

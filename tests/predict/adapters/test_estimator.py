@@ -45,10 +45,10 @@ def photo(people, shade=0):
 
 def test_image_by_image_whatever_the_threads():
     photos = [photo(people, shade) for shade, people in enumerate([2, 0, 1, 3, 0, 1])]
-    one, many = (EstimatorPredictor(Colours(), threads=threads)(photos) for threads in (1, 4))
-    assert one.image_id.tolist() == many.image_id.tolist() == [0, 0, 2, 3, 3, 3, 5]
-    np.testing.assert_array_equal(one.xy, many.xy)
-    np.testing.assert_array_equal(one.xy[2], Colours()(photo(1, 2)).xy[0])
+    first_poses, many = (EstimatorPredictor(Colours(), threads=threads)(photos) for threads in (1, 4))
+    assert first_poses.image_id.tolist() == many.image_id.tolist() == [0, 0, 2, 3, 3, 3, 5]
+    np.testing.assert_array_equal(first_poses.xy, many.xy)
+    np.testing.assert_array_equal(first_poses.xy[2], Colours()(photo(1, 2)).xy[0])
     nobody = EstimatorPredictor(Colours())(photo(0))
     assert len(nobody) == 0 and nobody.keypoint_count == 17
 
@@ -75,9 +75,9 @@ def test_boxes_detectors_and_whole_photos():
 def test_another_skeleton():
     predictor = EstimatorPredictor(Colours(skeleton=BLAZEPOSE_33), skeleton=COCO_17)
     assert predictor.skeleton == COCO_17 and predictor(photo(0)).keypoint_count == 17
-    own = EstimatorPredictor(Colours(skeleton=BLAZEPOSE_33))(photo(2))
+    poses = EstimatorPredictor(Colours(skeleton=BLAZEPOSE_33))(photo(2))
     indexes = [BLAZEPOSE_33.keypoints.index(name) for name in COCO_17.keypoints]
-    np.testing.assert_array_equal(predictor(photo(2)).xy, own.xy[:, indexes])
+    np.testing.assert_array_equal(predictor(photo(2)).xy, poses.xy[:, indexes])
 
 
 def test_a_photo_that_cannot_be_read(tmp_path):

@@ -105,10 +105,12 @@ def test_options(checkpoint, data_dir):
     """Batches, a flip and the network itself, as with our own networks."""
     path, truth = labelled_photo(data_dir)
     boxes = np.repeat(truth.box, 3, axis=0) + np.arange(3)[:, None] * 7.0
-    one, all_ = (load(f"vitpose:{checkpoint}", device="cpu", batch_size=size)(path, boxes=boxes) for size in (1, 16))
-    np.testing.assert_allclose(one.xy, all_.xy, atol=0.05)
+    first_poses, all_ = (
+        load(f"vitpose:{checkpoint}", device="cpu", batch_size=size)(path, boxes=boxes) for size in (1, 16)
+    )
+    np.testing.assert_allclose(first_poses.xy, all_.xy, atol=0.05)
     flipped = load(f"vitpose:{checkpoint}", device="cpu", flip=True)
-    assert np.abs(flipped(path, boxes=boxes).score - one.score).max() > 0.1
+    assert np.abs(flipped(path, boxes=boxes).score - first_poses.score).max() > 0.1
     assert flipped.network(torch.zeros(1, 3, 256, 192)).heatmaps[-1].shape == (1, 17, 64, 48)
 
 
