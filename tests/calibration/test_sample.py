@@ -35,32 +35,32 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("gt", ["gt.json", "gt.parquet"])
-@pytest.mark.parametrize("most", [40, 1000])
-def test_all_layouts_keep_the_same_people(folder: Path, gt: str, most: int, monkeypatch) -> None:
+@pytest.mark.parametrize("max_rows", [40, 1000])
+def test_all_layouts_keep_the_same_people(folder: Path, gt: str, max_rows: int, monkeypatch) -> None:
     monkeypatch.setattr(parquet, "ROWS", 7)
-    truth, results = files_to_fit(folder / "gt.json", folder / "results.json", most)
-    found, read = files_to_fit(folder / gt, folder / "parts", most)
-    assert (len(results.poses) < 129) == (most == 40) and 20 < len(results.poses)
-    assert found.notes == truth.notes and len(truth.notes) == (most == 40)
+    truth, results = files_to_fit(folder / "gt.json", folder / "results.json", max_rows)
+    found, read = files_to_fit(folder / gt, folder / "parts", max_rows)
+    assert (len(results.poses) < 129) == (max_rows == 40) and 20 < len(results.poses)
+    assert found.notes == truth.notes and len(truth.notes) == (max_rows == 40)
     for name in ("xy", "v", "area", "box", "image_id", "annotation_id"):
         np.testing.assert_array_equal(getattr(found.truth, name), getattr(truth.truth, name))
     np.testing.assert_array_equal(found.images.id, truth.images.id)
     for name in ("xy", "score", "pose_score", "box", "image_id"):
         np.testing.assert_array_equal(getattr(read.poses, name), getattr(results.poses, name))
     np.testing.assert_array_equal(read.score, results.score)
-    again = limited(truth, results, most)[1]
+    again = limited(truth, results, max_rows)[1]
     assert len(again.poses) == len(results.poses), "a fit would leave out more"
 
 
-@pytest.mark.parametrize("most", [50, 300, 999, 1000])
-def test_as_many_photos_as_possible_are_drawn(folder: Path, most: int) -> None:
-    random = np.random.default_rng(most)
+@pytest.mark.parametrize("max_rows", [50, 300, 999, 1000])
+def test_as_many_photos_as_possible_are_drawn(folder: Path, max_rows: int) -> None:
+    random = np.random.default_rng(max_rows)
     ids = np.sort(random.integers(0, 10**6, 400)[random.integers(0, 400, 1000)])
     truth = read_coco_truth(folder / "gt.json")
     whole = read_results(folder / "results.json", truth=truth)
     image_ids = []
     for pieces in (1, 30):
-        drawn = DrawnPhotos(most)
+        drawn = DrawnPhotos(max_rows)
         for photos in np.array_split(random.permutation(np.unique(ids)), pieces):
             rows = ids[np.isin(ids, photos)]
             poses = replace(whole.poses[np.zeros(len(rows), int)], image_id=rows)
@@ -69,7 +69,11 @@ def test_as_many_photos_as_possible_are_drawn(folder: Path, most: int) -> None:
         image_ids.append(sorted(drawn.files("results")[1].poses.image_id.tolist()))
     assert image_ids[0] == image_ids[1]
     most_of_a_photo = np.unique(ids, return_counts=True)[1].max()
-    assert (len(image_ids[0]) == 1000) if most == 1000 else (most - most_of_a_photo < len(image_ids[0]) <= most)
+    assert (
+        (len(image_ids[0]) == 1000)
+        if max_rows == 1000
+        else (max_rows - most_of_a_photo < len(image_ids[0]) <= max_rows)
+    )
 
 
 def test_photos_are_drawn_alike_of_every_kind_of_id() -> None:

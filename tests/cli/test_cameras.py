@@ -115,7 +115,7 @@ def test_place_by_a_board(photos: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--out", "x.json"], "expected one of --results, --photo, --points, got none"),
         (
@@ -131,16 +131,16 @@ def test_place_by_a_board(photos: Path, tmp_path: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_place_says_what_is_missing(
-    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_cameras(Cameras((camera(),)), "one.json")
     assert run("place", "one.json", *words) == 2
-    assert capsys.readouterr().err.startswith(f"trustpose: error: {told}")
+    assert capsys.readouterr().err.startswith(f"trustpose: error: {message}")
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (
             ["calibrate", "none.png", "--board", "6", "--square", "30mm", "--out", "a.json"],
@@ -163,10 +163,10 @@ def test_place_says_what_is_missing(
     ],
 )
 def test_one_line_says_what_is_wrong(
-    words: list[str], told: str, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(photos)
     assert run(*words) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"trustpose: error: {told}") and error.count("\n") == 1
+    assert error.startswith(f"trustpose: error: {message}") and error.count("\n") == 1
     assert not (photos / "a.json").exists()

@@ -104,12 +104,12 @@ def test_however_it_is_spelt(tmp_path, spelling):
         check_outputs({"--json": tmp_path / "file", "--report": path}, {})
 
 
-@pytest.mark.parametrize("other", ["new", "below/../new", "link"])
-def test_two_outputs_in_one_file_that_is_not_there_yet(tmp_path, other):
+@pytest.mark.parametrize("report_name", ["new", "below/../new", "link"])
+def test_two_outputs_in_one_file_that_is_not_there_yet(tmp_path, report_name):
     (tmp_path / "below").mkdir()
     (tmp_path / "link").symlink_to("new")
     with pytest.raises(InputError, match="would be written by both --json and --report"):
-        check_outputs({"--json": tmp_path / "new", "--report": tmp_path / other}, {"--gt": None})
+        check_outputs({"--json": tmp_path / "new", "--report": tmp_path / report_name}, {"--gt": None})
     check_outputs({"--json": tmp_path / "new", "--report": tmp_path / "newer"}, {})
 
 

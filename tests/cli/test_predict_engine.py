@@ -15,7 +15,7 @@ from trustpose.scale.table import Unread
 
 
 @pytest.mark.parametrize(
-    ("given", "match"),
+    ("options", "match"),
     [
         (["--engine", "spark"], "--engine: expected ray, got 'spark'"),
         (["--workers", "2"], "--workers: is for --engine ray"),
@@ -25,8 +25,8 @@ from trustpose.scale.table import Unread
         (["--engine", "ray", "--format", "csv"], "--format csv: is not for --engine ray"),
     ],
 )
-def test_refused(case, given, match):
-    refused(match, case[0] / "photos", *given)
+def test_refused(case, options, match):
+    refused(match, case[0] / "photos", *options)
 
 
 def test_without_ray_one_line_says_how_to_get_it(case, monkeypatch):

@@ -13,7 +13,7 @@ VGA = np.array([[640, 480]])
 
 
 @pytest.mark.parametrize(
-    ("boxes", "row", "what"),
+    ("boxes", "row", "message_start"),
     [
         ([[10, 10, 50, 60], [40, 20, 12, 80]], 1, "x1 12 < x0 40: expected xyxy; is it xywh?"),
         ([[10, 300, 50, 60]], 0, "y1 60 < y0 300: expected xyxy; is it xywh?"),
@@ -23,11 +23,11 @@ VGA = np.array([[640, 480]])
         ([[10, 10, 50, np.nan]], 0, "expected finite numbers"),
     ],
 )
-def test_faults_are_reported(boxes: list[list[float]], row: int, what: str) -> None:
+def test_faults_are_reported(boxes: list[list[float]], row: int, message_start: str) -> None:
     fault = box_fault(np.array(boxes, dtype=float), np.repeat(VGA, len(boxes), axis=0))
     assert fault is not None
     assert fault[0] == row
-    assert fault[1].startswith(what)
+    assert fault[1].startswith(message_start)
 
 
 @st.composite

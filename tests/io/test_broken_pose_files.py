@@ -59,15 +59,15 @@ BROKEN: list[tuple[str, Any, str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("tool", "value", "where", "expected"), BROKEN)
-def test_broken_json_is_one_line(tmp_path: Path, tool: str, value: Any, where: str, expected: str) -> None:
+@pytest.mark.parametrize(("tool", "value", "location", "expected"), BROKEN)
+def test_broken_json_is_one_line(tmp_path: Path, tool: str, value: Any, location: str, expected: str) -> None:
     path = samples.write(tmp_path / "sample.json", value)
     with pytest.raises(InputError) as error:
         read(path, tool)
     message = str(error.value)
     assert "\n" not in message
     assert message.startswith(str(path))
-    assert where in message
+    assert location in message
     assert expected in message
 
 

@@ -173,7 +173,7 @@ def test_a_unit_is_never_assumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ('{"trustpose_cameras": 2}', "'trustpose_cameras': expected 1"),
         ('{"trustpose_cameras": 1, "cameras": []}', "field 'unit' is missing"),
@@ -198,9 +198,9 @@ def test_a_unit_is_never_assumed(tmp_path: Path) -> None:
         ("name = ", "not valid TOML"),
     ],
 )
-def test_faults_are_named(content: str, told: str, tmp_path: Path) -> None:
+def test_faults_are_named(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "cameras.txt"
     path.write_text(content)
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         read_cameras(path, unit=None if content.startswith(("{", "<", "%")) else "mm")
     assert str(caught.value).startswith(f"{path}: ")

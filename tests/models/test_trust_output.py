@@ -84,7 +84,7 @@ QUALITY, VISIBILITY = np.full((2, 3), 0.5), np.full((2, 3, 3), 1 / 3)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arrays", "message"),
     [
         ({"quality": QUALITY[:1]}, r"quality \(1, 3\), its spec's 'trust' says \(2, 3\)"),
         ({"pose_quality": QUALITY}, r"pose_quality \(2, 3\), its spec's 'trust' says \(2,\)"),
@@ -94,9 +94,9 @@ QUALITY, VISIBILITY = np.full((2, 3), 0.5), np.full((2, 3, 3), 1 / 3)
         ({"visibility": VISIBILITY * 0.9}, "visibility that does not sum to 1"),
     ],
 )
-def test_arrays_that_are_no_trust(given, message):
+def test_arrays_that_are_no_trust(arrays, message):
     with pytest.raises(InputError, match=f"model.onnx: gave {message}"):
-        TrustArrays.of(given, 2, 3, "model.onnx")
+        TrustArrays.of(arrays, 2, 3, "model.onnx")
 
 
 def test_rounding_is_forgiven_and_labelled_left_aside():

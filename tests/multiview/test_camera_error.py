@@ -9,15 +9,15 @@ from trustpose.multiview.triangulation import triangulate_points
 from trustpose.poses import ExpectedError
 
 
-@pytest.mark.parametrize("own", (0.0, 8.0))
+@pytest.mark.parametrize("camera_sd", (0.0, 8.0))
 @pytest.mark.parametrize("views", (3, 5))
-def test_it_is_found(own, views):
+def test_it_is_found(camera_sd, views):
     cameras, _, xy = scene(views, 400, 5)
     rng = np.random.default_rng(0)
     sigma = rng.uniform(2, 8, xy.shape[:3])
-    xy = xy + rng.normal(size=xy.shape) * np.hypot(sigma, own)[..., None]
+    xy = xy + rng.normal(size=xy.shape) * np.hypot(sigma, camera_sd)[..., None]
     error = ExpectedError(sigma, np.full(sigma.shape, 0.02), np.full(sigma.shape, 100.0))
-    assert camera_error(xy, cameras, error) == pytest.approx(own, abs=0.6 if own else 1.5)
+    assert camera_error(xy, cameras, error) == pytest.approx(camera_sd, abs=0.6 if camera_sd else 1.5)
 
 
 def test_two_views_say_nothing():

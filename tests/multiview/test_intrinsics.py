@@ -135,7 +135,7 @@ def test_charuco_partly_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ((2, 7, 0.06), "board: expected 3 to 100"),
         ((4, 7, -1.0), "square: "),
@@ -144,8 +144,8 @@ def test_charuco_partly_seen() -> None:
         ((4, 7, 0.06, 0.04, "DICT_9X9"), "dictionary: expected one of"),
     ],
 )
-def test_boards_that_are_none(arguments: tuple, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_boards_that_are_none(arguments: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Board(*arguments)
 
 

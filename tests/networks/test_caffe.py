@@ -17,10 +17,10 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("how", [{}, {"old": True}, {"doubles": True}])
-def test_written_and_read(tmp_path, how):
+@pytest.mark.parametrize("options", [{}, {"old": True}, {"doubles": True}])
+def test_written_and_read(tmp_path, options):
     path = tmp_path / "net.caffemodel"
-    path.write_bytes(caffemodel(LAYERS, **how))
+    path.write_bytes(caffemodel(LAYERS, **options))
     tensors = read_tensors(path)
     parts = ("weight", "bias")
     expected = {f"{name}.{parts[index]}": blob for name, blobs in LAYERS.items() for index, blob in enumerate(blobs)}

@@ -56,7 +56,7 @@ def test_the_boxes_of_several_images(predictor, case):
 
 
 @pytest.mark.parametrize(
-    ("boxes", "how", "message"),
+    ("boxes", "options", "message"),
     [
         ([[10, 10, 10, 60]], {}, r"boxes of image 0: boxes\[0\]: is empty, \[10.*\], expected x1 > x0 and y1 > y0"),
         ([[1, 1, 9, 9], [10, 30, 50, 30]], {}, r"boxes\[1\]: is empty"),
@@ -75,9 +75,9 @@ def test_the_boxes_of_several_images(predictor, case):
         (Boxes(np.array([[1.0, 2, 30, 40]]), np.zeros(1, np.int64)), {"box_format": "xywh"}, "`Boxes` are xyxy"),
     ],
 )
-def test_wrong_boxes(predictor, case, boxes, how, message):
+def test_wrong_boxes(predictor, case, boxes, options, message):
     with pytest.raises(ValueError, match=message) as error:
-        predictor(case[0], boxes, **how)
+        predictor(case[0], boxes, **options)
     assert "\n" not in str(error.value)
 
 

@@ -183,7 +183,7 @@ def test_a_webcam(predictor, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("images", "message"),
     [
         (None, "got NoneType"),
         (3.5, "got float"),
@@ -203,9 +203,9 @@ def test_a_webcam(predictor, tmp_path, monkeypatch):
         (Pillow.new("F", (5, 5)), "mode RGB, L, P"),
     ],
 )
-def test_inputs_that_are_no_images(predictor, given, message):
+def test_inputs_that_are_no_images(predictor, images, message):
     with pytest.raises(ValueError, match=message) as error:
-        predictor(given)
+        predictor(images)
     assert "\n" not in str(error.value)
 
 

@@ -72,16 +72,16 @@ def test_the_graph_equals_the_head_in_torch(specs: dict[str, ModelSpec], crops: 
 BACKENDS = (("onnx", None), ("torch", "cpu"))
 
 
-@pytest.mark.parametrize("own", ["peaks", "NaN"])
+@pytest.mark.parametrize("xy_kind", ["peaks", "NaN"])
 def test_at_its_own_peaks_it_equals_the_graph_without_xy(
-    specs: dict[str, ModelSpec], crops: np.ndarray, own: str
+    specs: dict[str, ModelSpec], crops: np.ndarray, xy_kind: str
 ) -> None:
     alone = OnnxNetwork(specs["alone"])
     outputs, expected = alone.with_trust(crops, BOX)
     peak = outputs.heatmaps[-1].reshape(6, 17, -1).argmax(axis=2)
     xy = np.stack([peak % 48, peak // 48], axis=2) + 0.3  # the nearest pixel counts
     onnx_network = OnnxNetwork(specs["told"])
-    found = onnx_network.with_trust(crops, BOX, np.full((6, 17, 2), np.nan) if own == "NaN" else xy)
+    found = onnx_network.with_trust(crops, BOX, np.full((6, 17, 2), np.nan) if xy_kind == "NaN" else xy)
     _close(found[1], expected)
     np.testing.assert_array_equal(found[0].heatmaps[-1], onnx_network(crops).heatmaps[-1])
     assert not alone.reads_positions

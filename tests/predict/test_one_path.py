@@ -67,20 +67,20 @@ def dev_photos(data_dir: Path, count: int) -> list[Path]:
     return [data_dir / "coco" / "dev" / name for name in names[:count]]
 
 
-@pytest.mark.parametrize("how", SUPPRESSIONS, ids=["none", "nms", "soft"])
-def test_the_default_model(data_dir, tmp_path, how):
+@pytest.mark.parametrize("suppression", SUPPRESSIONS, ids=["none", "nms", "soft"])
+def test_the_default_model(data_dir, tmp_path, suppression):
     photos = dev_photos(data_dir, 4)
-    results = command_line(photos, "default", tmp_path, **how)
-    assert_same(tp.load("default", **how)(photos), results, [int(path.stem) for path in photos])
+    results = command_line(photos, "default", tmp_path, **suppression)
+    assert_same(tp.load("default", **suppression)(photos), results, [int(path.stem) for path in photos])
 
 
-@pytest.mark.parametrize("how", SUPPRESSIONS, ids=["none", "nms", "soft"])
-def test_a_network_with_boxes(data_dir, tmp_path, how):
+@pytest.mark.parametrize("suppression", SUPPRESSIONS, ids=["none", "nms", "soft"])
+def test_a_network_with_boxes(data_dir, tmp_path, suppression):
     model = data_dir / "networks" / "simplepose.onnx"
     gt, detections = (data_dir / "coco" / name for name in ("dev_gt.json", "dev_detections.json"))
     ids = np.unique(boxes_from_detections(detections).image_id)[:3].tolist()
     photos = [data_dir / "coco" / "dev" / f"{image_id:012}.jpg" for image_id in ids]
-    predictor = tp.load(model, flip=True, **how)
+    predictor = tp.load(model, flip=True, **suppression)
     for name, boxes in (
         ("gt", boxes_from_truth(read_coco_truth(gt).truth)),
         ("boxes", boxes_from_detections(detections)),
@@ -93,7 +93,7 @@ def test_a_network_with_boxes(data_dir, tmp_path, how):
             None if boxes.score is None else np.concatenate([some.score for some in placed if some.score is not None]),
         )
         options = {name: gt if name == "gt" else detections}
-        results = command_line(photos, model, tmp_path / name, **options, flip=True, **how)
+        results = command_line(photos, model, tmp_path / name, **options, flip=True, **suppression)
         assert_same(predictor(photos, joined), results, ids)
 
 
@@ -105,14 +105,14 @@ def test_a_network_without_boxes_gets_the_default_detector(data_dir, tmp_path):
         assert_same(tp.load(model, **options)(photos), results, ids)
 
 
-@pytest.mark.parametrize("how", SUPPRESSIONS, ids=["none", "nms", "soft"])
-def test_a_network_that_finds_people_by_itself(data_dir, tmp_path, how):
+@pytest.mark.parametrize("suppression", SUPPRESSIONS, ids=["none", "nms", "soft"])
+def test_a_network_that_finds_people_by_itself(data_dir, tmp_path, suppression):
     photos, model = dev_photos(data_dir, 4), data_dir / "networks" / "movenet-multipose.onnx"
-    results = command_line(photos, model, tmp_path, **how)
-    poses = tp.load(model, **how)(photos)
+    results = command_line(photos, model, tmp_path, **suppression)
+    poses = tp.load(model, **suppression)(photos)
     assert_same(poses, results, [int(path.stem) for path in photos])
     assert poses.box_score is not None and poses.box_score.min() >= 0.1
-    if not how:
+    if not suppression:
         np.testing.assert_array_equal(poses.ranking_score, poses.box_score)
 
 

@@ -61,8 +61,8 @@ def test_the_same_in_any_batch_size_and_from_arrays(tmp_path, flip):
             np.testing.assert_allclose(poses.score, expected.score, atol=1e-6)
 
 
-@pytest.mark.parametrize(("codec", "most"), [("argmax-quarter", 1.25 + 0.5), ("dark", 0.7), ("udp", 0.7)])
-def test_every_convention_and_decoding_to_the_pixel(tmp_path, codec, most):
+@pytest.mark.parametrize(("codec", "max_error"), [("argmax-quarter", 1.25 + 0.5), ("dark", 0.7), ("udp", 0.7)])
+def test_every_convention_and_decoding_to_the_pixel(tmp_path, codec, max_error):
     """The network's map pixel m sees crop pixels 4 m to 4 m + 3; their positions follow from the convention."""
     photo, xy, boxes = photo_of_people(3)
     poses = load(write_network(tmp_path, codec=codec))(photo, boxes)
@@ -70,7 +70,7 @@ def test_every_convention_and_decoding_to_the_pixel(tmp_path, codec, most):
     scale = np.array(extent) / (240, 320)  # crop pixels for one image pixel
     low = boxes[:, None, :2]
     xy_map = ((xy - low) * scale - 1.5) / 4
-    assert np.abs(poses.xy - (low + xy_map * strides / scale)).max() < most
+    assert np.abs(poses.xy - (low + xy_map * strides / scale)).max() < max_error
 
 
 def test_the_caller_chooses_the_decoding(tmp_path):

@@ -187,10 +187,10 @@ def test_without_quality_noise_is_constant_and_without_tracks_one_person_is_enou
     assert smooth(half).noise == "constant"
 
 
-@pytest.mark.parametrize("how", [{"noise": "loud"}, {"motion": "jerk"}, {"fill": -1}])
-def test_options_are_checked(how: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=next(iter(how))):
-        smooth(walk(0, frames=5)[0], **how)
+@pytest.mark.parametrize("options", [{"noise": "loud"}, {"motion": "jerk"}, {"fill": -1}])
+def test_options_are_checked(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        smooth(walk(0, frames=5)[0], **options)
 
 
 def test_next_to_nothing() -> None:

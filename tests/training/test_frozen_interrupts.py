@@ -172,14 +172,14 @@ def test_sigterm_after_the_folder_was_removed(words, tmp_path):
 
 
 @needs_root
-@pytest.mark.parametrize(("room", "what"), [("32k", "features/"), ("1600k", "checkpoint.pt")])
-def test_a_full_disk_is_one_line_and_gone_on_from(words, whole, tmp_path, capsys, room, what):
+@pytest.mark.parametrize(("room", "written_file"), [("32k", "features/"), ("1600k", "checkpoint.pt")])
+def test_a_full_disk_is_one_line_and_gone_on_from(words, whole, tmp_path, capsys, room, written_file):
     """Memory maps on a full disk would kill the process; torch raises an error of its own over the disk's."""
     with small_disk(tmp_path / "disk", room) as disk:
         out = disk / "out"
         assert run(words, out) == 2
         output = capsys.readouterr().err
-        assert output.startswith(f"trustpose: error: {out / 'training' / what}") and output.count("\n") == 1
+        assert output.startswith(f"trustpose: error: {out / 'training' / written_file}") and output.count("\n") == 1
         assert output.endswith(
             f": cannot be written (No space left on device); free some space, then run the same command to "
             f"continue from {out / 'training'}\n"

@@ -98,10 +98,10 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("upload", HOSTILE)
 @pytest.mark.parametrize("route", ["photo", "video", "upload/results", "upload/truth", "upload/calibrator"])
-def test_hostile_uploads_get_one_line(client, what: str, route: str) -> None:
-    answer = client.post(f"/api/{route}", content=HOSTILE[what], headers={"X-File-Name": "../../<script>.jpg"})
+def test_hostile_uploads_get_one_line(client, upload: str, route: str) -> None:
+    answer = client.post(f"/api/{route}", content=HOSTILE[upload], headers={"X-File-Name": "../../<script>.jpg"})
     line = answer.json()["error"]
     assert answer.status_code == 422 and line and "\n" not in line and len(line) < 400
     assert "trustpose-" not in line and "Traceback" not in line, "our temporary folder is nobody's business"
