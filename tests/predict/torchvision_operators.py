@@ -21,7 +21,7 @@ def nms(boxes, scores, iou_threshold):
 
 
 def roi_align(image, rois, output_size, spatial_scale, sampling_ratio):
-    """torchvision's operator (`aligned=False`) on one photo: the mean of n × n places in each cell of each region."""
+    """torchvision's operator (`aligned=False`): the mean of n × n places in each cell of each region."""
     import torch
     from torch.nn import functional
 
@@ -36,7 +36,7 @@ def roi_align(image, rois, output_size, spatial_scale, sampling_ratio):
         inside.append((place >= -1) & (place <= length))
     shape = len(rois), places[1].shape[1], places[0].shape[1]
     grid = torch.stack([places[0][:, None].expand(shape), places[1][:, :, None].expand(shape)], dim=-1)
-    whole = image.expand(len(rois), *image.shape[1:])
+    whole = image[rois[:, 0].long()]
     found = functional.grid_sample(whole, grid, padding_mode="border", align_corners=True)
     found = found * (inside[1][:, None, :, None] & inside[0][:, None, None])
     return functional.avg_pool2d(found, sampling_ratio)

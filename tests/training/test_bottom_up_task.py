@@ -1,6 +1,5 @@
 """Bottom-up networks: targets that decode to their labels, a training on whole photos, and the models that it gives."""
 
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,8 @@ import pytest
 import torch
 
 import trustpose as tp
-from tests.training.tiny import COLOURS, equal, one_process, tiny_recipe
+from tests.training.dots import write_photos_of_dots
+from tests.training.tiny import equal, one_process, tiny_recipe
 from trustpose.datasets.labelled_photos import PhotoView
 from trustpose.files import InputError
 from trustpose.heads.stages import Stage, Strategy
@@ -36,26 +36,7 @@ SIZE = 128
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Nine photos of two people made of coloured dots."""
-    folder = tmp_path_factory.mktemp("people")
-    (folder / "train").mkdir()
-    random = np.random.default_rng(0)
-    images, annotations = [], []
-    for number in range(1, 10):
-        photo = random.integers(0, 30, (96, 128, 3), dtype=np.uint8)
-        images.append({"id": number, "file_name": f"{number}.png", "width": 128, "height": 96})
-        for side in (0, 64):
-            xy = random.integers((side + 6, 6), (side + 58, 90), (17, 2))
-            for (x, y), colour in zip(xy.tolist(), COLOURS, strict=True):
-                photo[y - 2 : y + 3, x - 2 : x + 3] = colour
-            keypoints = [value for x, y in xy.tolist() for value in (x, y, 2)]
-            common = {"image_id": number, "category_id": 1, "iscrowd": 0, "area": 2000, "bbox": [side + 2, 2, 60, 92]}
-            annotations.append({"id": len(annotations) + 1, "num_keypoints": 17, "keypoints": keypoints, **common})
-        cv2.imwrite(str(folder / "train" / f"{number}.png"), photo[..., ::-1])
-    categories = [{"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints), "skeleton": []}]
-    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
-    (folder / "train_gt.json").write_text(text)
-    return folder
+    return write_photos_of_dots(tmp_path_factory.mktemp("people"))
 
 
 def small_recipe(epochs: int = 1, kinds: tuple = KINDS, **train) -> Recipe:

@@ -10,7 +10,8 @@ TagFormula = Literal["higherhrnet", "newell"]
 
 @dataclass(frozen=True)
 class BottomUpOptions:
-    """The outputs of a bottom-up network besides heatmaps, and its views of photos. Only for system "bottom-up".
+    """The outputs of a bottom-up network besides heatmaps, and its views of photos. Only for system "bottom-up";
+    "mask-rcnn" has its views, too.
 
     kinds: "fields", "tags" or "centres", one or more, each exported as a model of its own, the first as the run's.
     sigma, width: of heatmaps and fields, map pixels. smallest, largest: the range of a photo's longest side in a view,

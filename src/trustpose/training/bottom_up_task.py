@@ -1,6 +1,6 @@
 """The Task for system "bottom-up": a network that sees all people of a photo, trained on whole photos."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from trustpose.codecs.boxes import encode_centres
@@ -216,22 +216,23 @@ def save_maps_folder(out: Path, network: BottomUpNetwork, recipe: Recipe, kind: 
     return ModelSpec.read(out)
 
 
-def numbers_on(network: bottom_up.BottomUpNetwork, photos: LabelledPhotos) -> dict[str, float]:
-    """Return COCO's AP and AR, by the audit's names, of the people that a network finds in whole photos.
+def average_precision_on(
+    detect: Callable[[UInt8[np.ndarray, "H W 3"]], Poses], photos: LabelledPhotos, skeleton: Skeleton
+) -> dict[str, float]:
+    """Return COCO's AP and AR, by the audit's names, of the people that a function detects in whole photos, RGB.
 
     People without labelled joints are ignored; everybody's area is 0.53 of the box's, as segments are not kept.
     """
     parts: list[Poses] = []
     for index, image_id in enumerate(photos.photos.image_id.tolist()):
         pixels, scale = photos.photos.photo(index)
-        detected = network(pixels)
+        detected = detect(pixels)
         shift = (scale - 1) / 2  # positions are those of pixels' middles
         image_ids = np.full(len(detected), image_id)
         parts.append(Poses((detected.xy - shift) / scale, detected.score, detected.pose_score, image_id=image_ids))
     poses, truth = Poses.concatenate(parts), _truth(photos)
     assert poses.pose_score is not None
-    sigmas = network.spec.skeleton.sigmas
-    scores = evaluate(poses, truth, poses.pose_score, sigmas=sigmas, area="box*0.53").summary()
+    scores = evaluate(poses, truth, poses.pose_score, sigmas=skeleton.sigmas, area="box*0.53").summary()
     return {f"ap.{name}": getattr(scores, name) for name in ("AP", "AP50", "AP75", "AR")}
 
 
@@ -323,7 +324,7 @@ class BottomUpTask:
         with TemporaryDirectory() as temporary:
             folder = Path(temporary) / "model"
             spec = save_maps_folder(folder, self.network, self.recipe, self.recipe.bottom_up.kinds[0])
-            return numbers_on(bottom_up.BottomUpNetwork(spec), self.held_out)
+            return average_precision_on(bottom_up.BottomUpNetwork(spec), self.held_out, spec.skeleton)
 
     def export(self, folder: Path) -> None:
         """Write the first kind as model folder, each further kind as folder of its name in it."""

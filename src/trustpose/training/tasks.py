@@ -9,6 +9,7 @@ from trustpose.training.bottom_up_task import bottom_up_task
 from trustpose.training.detector_task import detector_task
 from trustpose.training.frozen_task import frozen_task
 from trustpose.training.group_task import group_task
+from trustpose.training.mask_rcnn_task import mask_rcnn_task
 from trustpose.training.network_task import network_task
 from trustpose.training.recipe import Recipe
 from trustpose.training.task import Task
@@ -18,6 +19,7 @@ TASKS: dict[str, Callable[[Recipe, Sequence[Path], Path | None, Path, str | None
     "frozen": lambda recipe, data, model, folder, _: frozen_task(recipe, data[0], model, folder),
     "detector": lambda recipe, data, model, *_: detector_task(recipe, data[0], model),
     "bottom-up": lambda recipe, data, model, *_: bottom_up_task(recipe, data[0], model),
+    "mask-rcnn": lambda recipe, data, model, *_: mask_rcnn_task(recipe, data[0], model),
     "groups": lambda recipe, data, model, folder, _: group_task(recipe, data[0], model, folder),
 }
 """Builds the loop's task from a recipe, the data's folders, a model's folder or file or None, a folder for

@@ -37,16 +37,7 @@ class KeypointRcnn:
     people: PeopleFrom = "photo"
 
     def __init__(self, weights: str | Path | None = None, *, device: str | None = None) -> None:
-        package("trustpose.networks.backbones", "train")  # imports torchvision with any torch
-        detection = package("torchvision.models.detection", "train")
-        named_weights = "DEFAULT" if weights is None else None
-        try:
-            self.module = detection.keypointrcnn_resnet50_fpn(weights=named_weights, weights_backbone=None)
-        except OSError as error:  # of the download
-            raise InputError(
-                f"keypointrcnn: torchvision could not fetch its weights ({error}); "
-                "name a file of them: keypointrcnn:WEIGHTS.pth"
-            ) from None
+        self.module = keypoint_rcnn(trained=weights is None)
         if weights is not None and weights != "random":
             self.module.load_state_dict(read_own_tensors(Path(weights), self.module, "Keypoint R-CNN"))
         try:
@@ -72,6 +63,30 @@ class KeypointRcnn:
             box=arrays["boxes"].reshape(-1, 4)[rows],
             box_score=arrays["scores"][rows],
         )
+
+
+def keypoint_rcnn(*, trained: bool = False, imagenet: bool = False, sizes: tuple[int, ...] = ()) -> torch.nn.Module:
+    """Build torchvision's `keypointrcnn_resnet50_fpn`.
+
+    Args:
+        trained: With torchvision's COCO weights, which it downloads once.
+        imagenet: With ImageNet weights of the backbone, whose first layers then stay as they are.
+        sizes: The shortest side of a photo in pixels, and the longest; empty: torchvision's, 800 and 1,333.
+
+    Raises:
+        InputError: The weights cannot be fetched.
+    """
+    package("trustpose.networks.backbones", "train")  # imports torchvision with any torch
+    detection = package("torchvision.models.detection", "train")
+    options = {"min_size": sizes[0], "max_size": sizes[-1]} if sizes else {}
+    named = {"weights": "DEFAULT" if trained else None, "weights_backbone": "DEFAULT" if imagenet else None}
+    try:
+        return detection.keypointrcnn_resnet50_fpn(**named, **options)
+    except OSError as error:  # of the download
+        raise InputError(
+            f"keypointrcnn: torchvision could not fetch its weights ({error}); "
+            "name a file of them: keypointrcnn:WEIGHTS.pth"
+        ) from None
 
 
 def load(
