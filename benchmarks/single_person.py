@@ -54,6 +54,7 @@ from trustpose.networks.zoo import build, stride_of
 from trustpose.training.crops import normalise
 
 FOLDS, BATCH = 10, 64
+BOARD = ("pyranet-2", "pyranet-2-a", "pyranet-2-c", "pyranet-2-d", "pyranet-8")
 CLAIMS = (  # what the lecture says, the system that should be better, the other
     ("the cascade refines: stage 2 over 1", "deep-pose-3 · stage 2", "deep-pose-3 · stage 1"),
     ("the cascade refines: stage 3 over 2", "deep-pose-3", "deep-pose-3 · stage 2"),
@@ -72,6 +73,7 @@ CLAIMS = (  # what the lecture says, the system that should be better, the other
     ("intermediate supervision helps six stages", "cpm-6", "cpm-6-last"),
     ("mining hard keypoints helps CPN", "cpn-mining", "cpn"),
     ("high resolution: HRNet over SimpleBaseline", "hrnet", "simple-baseline"),
+    ("pyramid residual modules beat residual modules, two stacks", "pyranet-2", "hourglass-2"),
     ("integral beats heatmaps, 20 epochs", "integral-20", "simple-baseline-20"),
     ("integral beats regression, 20 epochs", "integral-20", "regression-20"),
     ("integral from heatmaps' weights beats them", "integral-after-20", "simple-baseline-20"),
@@ -231,10 +233,11 @@ def sizes() -> dict[str, dict[str, float]]:
     listed += tuple((f"tompson-{pooling}{part}", 256, 256) for pooling in (4, 8, 16) for part in ("-coarse", ""))
     listed += (("cpm-1", 368, 368), ("cpm-3", 368, 368), ("cpm-6", 368, 368))
     listed += (("cpn-r50", 256, 192), ("cpn-r50", 384, 288), ("cpn-r101", 384, 288))
+    listed += tuple((name, 256, 256) for name in BOARD)
     rows = {}
     for name, height, width in listed:
         with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-            network = build(name, 17 if name.startswith("cpn") else 14).eval()
+            network = build(name, 17 if name.startswith("cpn") else 16 if name in BOARD else 14).eval()
             network(torch.zeros(1, 3, height, width))
         millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
         row = {"parameters": millions, "multiply-adds": counter.get_total_flops() / 2e9, "stride": stride_of(name)}

@@ -3,7 +3,12 @@
 Newell, Yang and Deng, Stacked Hourglass Networks for Human Pose Estimation, ECCV 2016, sections 3.1 to 3.4. Residual
 modules are pre-activated, 256 channels with 128 in between (figure 4 left). Written from the paper; the number of
 residual modules in each place (one) and the biases are those of the public PyTorch checkpoints.
+
+Papers that change the modules or what follows an hourglass compose `StackedHourglass`, `Stack` and `Hourglass` anew.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -16,36 +21,76 @@ CHANNELS = 256
 DEPTH = 4  # halvings inside an hourglass: 64 × 48 map pixels go down to 4 × 3
 
 
+Branch = Literal["skip", "down", "inner", "up"]
+Modules = Callable[[Branch, int], nn.Module]
+"""Builds the module of a branch of the hourglass that halves so many times."""
+
+
 def hourglass(
     stacks: int = 8, keypoints: int = 17, *, channels: int = CHANNELS, depth: int = DEPTH
 ) -> "StackedHourglass":
     """Build a network of `stacks` hourglasses: 8 in the paper, of 256 channels and four halvings."""
-    return StackedHourglass(stacks, keypoints, channels, depth)
+    check_stacks(stacks)
+    return StackedHourglass(
+        stem(channels),
+        [
+            Stack(
+                Hourglass(depth, lambda *_: Residual(channels, channels)),
+                Residual(channels, channels),
+                keypoints,
+                channels,
+                feeds_next=number < stacks - 1,
+            )
+            for number in range(stacks)
+        ],
+        keypoints,
+        channels,
+    )
+
+
+def check_stacks(stacks: int) -> None:
+    """Raise ValueError for less than one stack."""
+    if stacks < 1:
+        raise ValueError(f"stacks: expected 1 or more, got {stacks}")
+
+
+def stem(
+    channels: int, residual: "Callable[[int, int], nn.Module] | None" = None, *, middle: int | None = None
+) -> nn.Sequential:
+    """Return the layers before the first hourglass, from the crop to `channels` maps of stride 4.
+
+    residual(inputs, outputs): builds its three modules, `Residual` by default. middle: channels between the second and
+    third, as many as afterwards by default; half of them in Newell's published layers.
+    """
+    build = Residual if residual is None else residual
+    return nn.Sequential(
+        nn.Conv2d(3, channels // 4, kernel_size=7, stride=2, padding=3),
+        nn.BatchNorm2d(channels // 4),
+        nn.ReLU(inplace=True),
+        build(channels // 4, channels // 2),
+        nn.MaxPool2d(2),
+        build(channels // 2, middle or channels),
+        build(middle or channels, channels),
+    )
 
 
 class StackedHourglass(nn.Module):
-    """Maps crops (B, 3, H, W) to one stage of heatmaps (B, K, H/4, W/4) per stack."""
+    """Maps crops (B, 3, H, W) to one stage of heatmaps (B, K, H/4, W/4) per stack.
 
-    def __init__(self, stacks: int, keypoints: int, channels: int = CHANNELS, depth: int = DEPTH):
+    stem: from the crop to maps of stride 4. stacks: each with an `hourglass` and a `head`; returns heatmaps, the input
+    of their layer, and the next stack's input. channels: of the last stack's features.
+    """
+
+    def __init__(self, stem: nn.Module, stacks: Sequence[nn.Module], keypoints: int, channels: int):
         super().__init__()
-        if stacks < 1:
-            raise ValueError(f"stacks: expected 1 or more, got {stacks}")
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, channels // 4, kernel_size=7, stride=2, padding=3),
-            nn.BatchNorm2d(channels // 4),
-            nn.ReLU(inplace=True),
-            Residual(channels // 4, channels // 2),
-            nn.MaxPool2d(2),
-            Residual(channels // 2, channels),
-            Residual(channels, channels),
-        )
-        self.stacks = nn.ModuleList(Stack(keypoints, channels, depth, feeds_next=i < stacks - 1) for i in range(stacks))
+        self.stem = stem
+        self.stacks = nn.ModuleList(stacks)
         self.keypoints = keypoints
         self.feature_channels = channels
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
-        """Return one (B, K, H/4, W/4) per stack, and the input of the last heatmap layer (B, 256, H/4, W/4)."""
-        x = self.stem(image)  # (B, 256, H/4, W/4)
+        """Return one (B, K, H/4, W/4) per stack, and the input of the last heatmap layer (B, C, H/4, W/4)."""
+        x = self.stem(image)  # (B, C, H/4, W/4)
         all_heatmaps, features = [], x
         for stack in self.stacks:
             heatmaps, features, x = stack(x)
@@ -54,12 +99,15 @@ class StackedHourglass(nn.Module):
 
 
 class Stack(nn.Module):
-    """One hourglass, its heatmaps, and (section 3.4) both features and heatmaps fed back for the next one."""
+    """One hourglass, its heatmaps, and (section 3.4) both features and heatmaps fed back for the next one.
 
-    def __init__(self, keypoints: int, channels: int, depth: int, feeds_next: bool):
+    residual: what follows the hourglass, before the layer of the features.
+    """
+
+    def __init__(self, hourglass: "Hourglass", residual: nn.Module, keypoints: int, channels: int, feeds_next: bool):
         super().__init__()
-        self.hourglass = Hourglass(depth, channels)
-        self.residual = Residual(channels, channels)
+        self.hourglass = hourglass
+        self.residual = residual
         self.feature = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
         self.head = heatmap_head(channels, keypoints)
         self.feeds_next = feeds_next
@@ -81,12 +129,12 @@ class Stack(nn.Module):
 class Hourglass(nn.Module):
     """Max-pooling `depth` times, then upsampling; each resolution has a branch that skips the lower ones."""
 
-    def __init__(self, depth: int, channels: int = CHANNELS):
+    def __init__(self, depth: int, modules: Modules):
         super().__init__()
-        self.skip = Residual(channels, channels)
-        self.down = Residual(channels, channels)
-        self.inner = Hourglass(depth - 1, channels) if depth > 1 else Residual(channels, channels)
-        self.up = Residual(channels, channels)
+        self.skip = modules("skip", depth)
+        self.down = modules("down", depth)
+        self.inner = Hourglass(depth - 1, modules) if depth > 1 else modules("inner", depth)
+        self.up = modules("up", depth)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
         lower = self.up(self.inner(self.down(F.max_pool2d(x, 2))))

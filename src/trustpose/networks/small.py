@@ -15,6 +15,7 @@ from trustpose.networks.convolutional_pose_machine import convolutional_pose_mac
 from trustpose.networks.deep_pose import deep_pose
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.hrnet import hrnet
+from trustpose.networks.pyramid_hourglass import pyramid_hourglass
 from trustpose.networks.simple_baseline import simple_baseline
 from trustpose.networks.tompson import tompson
 
@@ -42,5 +43,6 @@ SMALL: dict[str, Callable[..., nn.Module]] = {
     "small-simple-baseline": partial(simple_baseline, "resnet18", filters=64, **_RESNET),
     "small-hourglass-1": partial(hourglass, 1, channels=64, depth=3),
     "small-hourglass-2": partial(hourglass, 2, channels=64, depth=3),
+    "small-pyranet-2": partial(pyramid_hourglass, 2, channels=64, depth=3),
     "small-hrnet": partial(hrnet, 16, stem=16, bottlenecks=2, exchanges=(1, 1, 1), residuals=2),
 }

@@ -26,6 +26,7 @@ from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import mspn
 from trustpose.networks.openpose import openpose_2017, openpose_2019, openpose_part
 from trustpose.networks.picodet import PicoDet
+from trustpose.networks.pyramid_hourglass import pyramid_hourglass
 from trustpose.networks.rtmpose import rtmpose
 from trustpose.networks.simple_baseline import simple_baseline
 from trustpose.networks.small import SMALL
@@ -49,6 +50,11 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "hourglass-2": partial(hourglass, 2),
     "hourglass-4": partial(hourglass, 4),
     "hourglass-8": partial(hourglass, 8),
+    "pyranet-2": partial(pyramid_hourglass, 2),
+    "pyranet-2-a": partial(pyramid_hourglass, 2, kind="A"),
+    "pyranet-2-c": partial(pyramid_hourglass, 2, kind="C"),
+    "pyranet-2-d": partial(pyramid_hourglass, 2, kind="D"),
+    "pyranet-8": partial(pyramid_hourglass, 8),
     "cpm-1": partial(convolutional_pose_machine, 1),
     "cpm-3": partial(convolutional_pose_machine, 3),
     "cpm-6": partial(convolutional_pose_machine, 6),

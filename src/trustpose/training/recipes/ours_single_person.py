@@ -75,6 +75,7 @@ OUR_SINGLE_PERSON_RECIPES: dict[str, Recipe] = by_name(
     _on("hourglass-1", "A small hourglass on LSPET"),
     _on("hourglass-2", "Two small stacked hourglasses on LSPET"),
     _on("hrnet", "A small HRNet on LSPET"),
+    _on("pyranet-2", "Two small stacked hourglasses of pyramid residual modules on LSPET"),
     replace(
         _on("deep-pose-1", "A small DeepPose of one stage on LSPET"),
         train=replace(_HEATMAPS.train, objective="cascade"),

@@ -146,6 +146,7 @@ SINGLE_PERSON_RECIPES: dict[str, Recipe] = by_name(
     _mpii("hourglass", "Stacked Hourglass Networks", "hourglass-8", 256, 90.9),
     _mpii("integral", "Integral Regression", "simple-baseline-r101", 256, 91.0, is_integral=True),
     _mpii("hrnet", "HRNet-32", "hrnet-w32", 256, 92.3),
+    _mpii("pyranet", "Pyramid Residual Modules (PRMs)", "pyranet-8", 256, 92.0),
     _coco("hourglass-8", 256, 192, 66.9),
     _coco("hourglass-8", 256, 256, 67.1),
     _coco("cpn-r50", 256, 192, 68.6),

@@ -1,0 +1,90 @@
+"""Networks of the MPII leaderboard: shapes, sizes of the public code, a step that lowers the loss, and what is new."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.networks.without_data import without_data
+from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.networks.pyramid_hourglass import KINDS, Pyramid, fractional_max_pool, pyramid_hourglass
+from trustpose.networks.small import SMALL
+from trustpose.networks.zoo import build
+from trustpose.training.learner import _answer, heatmap_loss
+
+# Number of parameters with MPII's 16 keypoints of the authors' code: docs/parity.md says how it was run.
+PUBLIC = {"pyranet-2": 7_286_464, "pyranet-8": 28_131_832}
+STAGES = {"pyranet-2": 2, "pyranet-2-a": 2, "pyranet-2-c": 2, "pyranet-2-d": 2}
+BOARD = ("small-pyranet-2",)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_shapes(name):
+    with without_data(), torch.no_grad():
+        network = build(name, 16).eval()
+        outputs = network(torch.zeros(1, 3, 256, 192))
+    assert [tuple(maps.shape) for maps in outputs.heatmaps] == [(1, 16, 64, 48)] * STAGES[name]
+    assert outputs.features.shape == (1, network.feature_channels, 64, 48)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_as_many_parameters_as_the_public_code(name):
+    with without_data():
+        assert sum(parameter.numel() for parameter in build(name, 16).parameters()) == PUBLIC[name]
+
+
+@pytest.mark.parametrize("name", BOARD)
+def test_one_step_lowers_the_loss(name):
+    torch.manual_seed(0)
+    network = SMALL[name](keypoints=14)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.05)
+    image, xy = torch.randn(2, 3, 64, 64), torch.rand(2, 14, 2) * 64
+    target = torch.from_numpy(HeatmapCodec(16, 16, 4.0, sigma=1.0).encode(xy.numpy()))
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(0)  # of pooling regions
+        loss = heatmap_loss(_answer(network(image))["heatmaps"], target, torch.ones(2, 14), torch.tensor(2.0))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[1] < losses[0] * 0.999
+    idle = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    assert not idle
+
+
+def test_pooling_positions_are_torchs_at_the_middle_of_the_draw():
+    torch.manual_seed(0)
+    for side in (4, 8, 13, 64):
+        x = torch.randn(2, 3, side, side + 1)
+        for level in range(1, 5):
+            pooled = fractional_max_pool(x, 2 ** (-level / 4), is_random=False)
+            middle = torch.full((2, 3, 2), 0.5)
+            assert torch.equal(pooled, F.fractional_max_pool2d(x, 2, pooled.shape[2:], _random_samples=middle))
+    assert pooled.shape[2:] == (32, 32)
+
+
+def test_pyramids_of_each_kind():
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, 16, 16)
+    count = {}
+    for kind in KINDS:
+        pyramid = Pyramid(6, width=5, outputs=4, kind=kind, levels=3, follows_relu=False).eval()
+        assert pyramid(x).shape == (2, 4, 16, 16)
+        count[kind] = sum(parameter.numel() for parameter in pyramid.parameters())
+    inputs, wider = 6 * 5 + 5 + 2 * 5, 2 * 5 * (4 + 2)
+    assert count["A"] - count["B"] == 2 * inputs and count["C"] - count["B"] == wider and count["D"] == count["B"]
+    level = Pyramid(6, width=5, outputs=4, kind="B", levels=3, follows_relu=False)
+    std = torch.stack([layer.weight.std() for layer in (level.levels[0], level.after[2])])
+    torch.testing.assert_close(std, (2 / torch.tensor([45.0, 3 * 5.0])).sqrt(), rtol=0.3, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: pyramid_hourglass(0), "stacks: expected 1 or more, got 0"),
+        (lambda: pyramid_hourglass(1, levels=0), "levels: expected 1 or more, got 0"),
+    ],
+)
+def test_invalid_builds_are_reported(make, message):
+    with pytest.raises(ValueError, match=message), torch.device("meta"):
+        make()
