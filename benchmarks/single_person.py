@@ -54,7 +54,19 @@ from trustpose.networks.zoo import build, stride_of
 from trustpose.training.crops import normalise
 
 FOLDS, BATCH = 10, 64
-BOARD = ("pyranet-2", "pyranet-2-a", "pyranet-2-c", "pyranet-2-d", "pyranet-8")
+BOARD = (
+    "pyranet-2",
+    "pyranet-2-a",
+    "pyranet-2-c",
+    "pyranet-2-d",
+    "pyranet-8",
+    "attention-hourglass-2",
+    "attention-hourglass-8",
+    "cu-net-2",
+    "cu-net-8",
+    "du-net-8",
+    "du-net-16",
+)
 CLAIMS = (  # what the lecture says, the system that should be better, the other
     ("the cascade refines: stage 2 over 1", "deep-pose-3 · stage 2", "deep-pose-3 · stage 1"),
     ("the cascade refines: stage 3 over 2", "deep-pose-3", "deep-pose-3 · stage 2"),
@@ -74,6 +86,9 @@ CLAIMS = (  # what the lecture says, the system that should be better, the other
     ("mining hard keypoints helps CPN", "cpn-mining", "cpn"),
     ("high resolution: HRNet over SimpleBaseline", "hrnet", "simple-baseline"),
     ("pyramid residual modules beat residual modules, two stacks", "pyranet-2", "hourglass-2"),
+    ("attention and hourglass residual units help, two stacks", "attention-hourglass-2", "hourglass-2"),
+    ("two coupled U-Nets beat two hourglasses", "cu-net-2", "hourglass-2"),
+    ("weights of one bit are as good", "cu-net-2-quantised", "cu-net-2"),
     ("integral beats heatmaps, 20 epochs", "integral-20", "simple-baseline-20"),
     ("integral beats regression, 20 epochs", "integral-20", "regression-20"),
     ("integral from heatmaps' weights beats them", "integral-after-20", "simple-baseline-20"),

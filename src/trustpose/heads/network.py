@@ -17,6 +17,7 @@ from trustpose.heads.visibility import VisibilityHead
 from trustpose.names import expected_one_of
 from trustpose.networks.cascaded_pyramid import CascadedPyramid
 from trustpose.networks.convolutional_pose_machine import ConvolutionalPoseMachine
+from trustpose.networks.coupled_unets import CoupledUNets
 from trustpose.networks.deep_pose import DeepPose
 from trustpose.networks.hourglass import Hourglass, StackedHourglass
 from trustpose.networks.layers import PoseNetwork
@@ -138,7 +139,7 @@ def _after_encoder(network: nn.Module) -> nn.Module:
     """
     if isinstance(network, PoseNetwork):
         return getattr(network.backbone, "encoded", network.neck)
-    if isinstance(network, CascadedPyramid | ConvolutionalPoseMachine | DeepPose | Tompson):
+    if isinstance(network, CascadedPyramid | ConvolutionalPoseMachine | CoupledUNets | DeepPose | Tompson):
         return network.encoded
     if isinstance(network, MoveNetPose):
         return network.encoder.context

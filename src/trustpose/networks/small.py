@@ -10,12 +10,15 @@ from typing import Any
 
 from torch import nn
 
+from trustpose.networks.attention_hourglass import attention_hourglass
 from trustpose.networks.cascaded_pyramid import cascaded_pyramid
 from trustpose.networks.convolutional_pose_machine import convolutional_pose_machine
+from trustpose.networks.coupled_unets import coupled_unets
 from trustpose.networks.deep_pose import deep_pose
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.hrnet import hrnet
 from trustpose.networks.pyramid_hourglass import pyramid_hourglass
+from trustpose.networks.quantised_convolution import Bits
 from trustpose.networks.simple_baseline import simple_baseline
 from trustpose.networks.tompson import tompson
 
@@ -29,6 +32,7 @@ _MACHINE: dict[str, Any] = {
     "pooling": "padded",
 }
 _CASCADE: dict[str, Any] = {"size": 64, "refined_size": 32, "sigma": 2.0, **_RESNET}
+_UNETS: dict[str, Any] = {"channels": 48, "growth": 16, "depth": 3}
 _TOMPSON: dict[str, Any] = {"width": 16, "wide": 64, "middle": 64, "window": 16}
 
 SMALL: dict[str, Callable[..., nn.Module]] = {
@@ -44,5 +48,10 @@ SMALL: dict[str, Callable[..., nn.Module]] = {
     "small-hourglass-1": partial(hourglass, 1, channels=64, depth=3),
     "small-hourglass-2": partial(hourglass, 2, channels=64, depth=3),
     "small-pyranet-2": partial(pyramid_hourglass, 2, channels=64, depth=3),
+    "small-cu-net-2": partial(coupled_unets, 2, **_UNETS),
+    "small-cu-net-2-quantised": partial(coupled_unets, 2, bits=Bits(), **_UNETS),
+    "small-attention-hourglass-2": partial(
+        attention_hourglass, 2, channels=48, depth=3, units=1, kernel=5, strided_stem=True
+    ),
     "small-hrnet": partial(hrnet, 16, stem=16, bottlenecks=2, exchanges=(1, 1, 1), residuals=2),
 }

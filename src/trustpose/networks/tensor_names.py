@@ -220,7 +220,7 @@ _HRNET = _hrnet_backbone() | {"final_layer": "head"}
 _OURS_PARTS = ("backbone", "neck", "head", "stem", "stacks", "stages", "field_stages", "heatmap_stages")
 _SINGLE_PERSON = (
     *("first", "first_features", "first_beliefs", "trunk", "coarse", "fine", "body", "global_net", "refine_net"),
-    *("mixed", "displacement_mean", "displacement_variance"),
+    *("mixed", "displacement_mean", "displacement_variance", "down", "lowest", "up", "between", "norms", "heads"),
 )
 _TRANSFORMED = ("network", "localisation")  # the parts of a symmetric transformer
 _OURS = {name: name for name in (*_OURS_PARTS, *_TRANSFORMED, *_SINGLE_PERSON)}

@@ -9,8 +9,10 @@ from torch import nn
 
 from trustpose.names import expected_one_of
 from trustpose.networks.associative_embedding import pose_ae
+from trustpose.networks.attention_hourglass import attention_hourglass
 from trustpose.networks.cascaded_pyramid import cascaded_pyramid
 from trustpose.networks.convolutional_pose_machine import convolutional_pose_machine
+from trustpose.networks.coupled_unets import coupled_unets
 from trustpose.networks.deep_layer_aggregation import dla_34
 from trustpose.networks.deep_pose import deep_pose
 from trustpose.networks.efficientnet import efficientnet
@@ -27,6 +29,7 @@ from trustpose.networks.mspn import mspn
 from trustpose.networks.openpose import openpose_2017, openpose_2019, openpose_part
 from trustpose.networks.picodet import PicoDet
 from trustpose.networks.pyramid_hourglass import pyramid_hourglass
+from trustpose.networks.quantised_convolution import Bits
 from trustpose.networks.rtmpose import rtmpose
 from trustpose.networks.simple_baseline import simple_baseline
 from trustpose.networks.small import SMALL
@@ -55,6 +58,13 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "pyranet-2-c": partial(pyramid_hourglass, 2, kind="C"),
     "pyranet-2-d": partial(pyramid_hourglass, 2, kind="D"),
     "pyranet-8": partial(pyramid_hourglass, 8),
+    "cu-net-2": partial(coupled_unets, 2),
+    "cu-net-8": partial(coupled_unets, 8, order=7),
+    "du-net-8": partial(coupled_unets, 8),
+    "du-net-16": partial(coupled_unets, 16),
+    "du-net-16-quantised": partial(coupled_unets, 16, bits=Bits()),
+    "attention-hourglass-2": partial(attention_hourglass, 2),
+    "attention-hourglass-8": partial(attention_hourglass, 8),
     "cpm-1": partial(convolutional_pose_machine, 1),
     "cpm-3": partial(convolutional_pose_machine, 3),
     "cpm-6": partial(convolutional_pose_machine, 6),

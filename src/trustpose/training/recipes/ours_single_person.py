@@ -76,6 +76,9 @@ OUR_SINGLE_PERSON_RECIPES: dict[str, Recipe] = by_name(
     _on("hourglass-2", "Two small stacked hourglasses on LSPET"),
     _on("hrnet", "A small HRNet on LSPET"),
     _on("pyranet-2", "Two small stacked hourglasses of pyramid residual modules on LSPET"),
+    _on("attention-hourglass-2", "Two small stacked hourglasses with multi-context attention on LSPET"),
+    _on("cu-net-2", "Two small coupled U-Nets on LSPET"),
+    _on("cu-net-2-quantised", "The same, with weights of one bit, inputs and gradients of eight"),
     replace(
         _on("deep-pose-1", "A small DeepPose of one stage on LSPET"),
         train=replace(_HEATMAPS.train, objective="cascade"),
