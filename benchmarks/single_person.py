@@ -55,17 +55,9 @@ from trustpose.training.crops import normalise
 
 FOLDS, BATCH = 10, 64
 BOARD = (
-    "pyranet-2",
-    "pyranet-2-a",
-    "pyranet-2-c",
-    "pyranet-2-d",
-    "pyranet-8",
-    "attention-hourglass-2",
-    "attention-hourglass-8",
-    "cu-net-2",
-    "cu-net-8",
-    "du-net-8",
-    "du-net-16",
+    *("cfa-r50-3", "cfa-r101-3", "spatial-context-2", "spatial-context-8", "structure-aware-2", "structure-aware-8"),
+    *("pyranet-2", "pyranet-2-a", "pyranet-2-c", "pyranet-2-d", "pyranet-8", "attention-hourglass-2"),
+    *("attention-hourglass-8", "cu-net-2", "cu-net-8", "du-net-8", "du-net-16", "guided-hourglass-2"),
 )
 CLAIMS = (  # what the lecture says, the system that should be better, the other
     ("the cascade refines: stage 2 over 1", "deep-pose-3 · stage 2", "deep-pose-3 · stage 1"),
@@ -88,6 +80,11 @@ CLAIMS = (  # what the lecture says, the system that should be better, the other
     ("pyramid residual modules beat residual modules, two stacks", "pyranet-2", "hourglass-2"),
     ("attention and hourglass residual units help, two stacks", "attention-hourglass-2", "hourglass-2"),
     ("two coupled U-Nets beat two hourglasses", "cu-net-2", "hourglass-2"),
+    ("prediction fusion and a pose graph help, two stacks", "spatial-context-2", "hourglass-2"),
+    ("supervision at every resolution and the structure loss help", "structure-aware-2", "hourglass-2"),
+    ("keypoint masking helps", "structure-aware-2-masking", "structure-aware-2"),
+    ("Inception-ResNet modules with guidance help", "guided-hourglass-2", "hourglass-2"),
+    ("the cascade's mean beats its last stage", "cfa-2", "cfa-2 · stage 2"),
     ("weights of one bit are as good", "cu-net-2-quantised", "cu-net-2"),
     ("integral beats heatmaps, 20 epochs", "integral-20", "simple-baseline-20"),
     ("integral beats regression, 20 epochs", "integral-20", "regression-20"),

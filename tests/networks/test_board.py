@@ -2,16 +2,22 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from tests.networks.without_data import without_data
 from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.heads.network import run
 from trustpose.networks.attention_hourglass import Attention
 from trustpose.networks.coupled_unets import Blocks, coupled_unets
+from trustpose.networks.guided_hourglass import gradients
 from trustpose.networks.pyramid_hourglass import KINDS, Pyramid, fractional_max_pool, pyramid_hourglass
 from trustpose.networks.quantised_convolution import Bits, QuantisedConv2d, quantise, quantise_weight
 from trustpose.networks.small import SMALL
+from trustpose.networks.spatial_context import PoseGraph, connections, spatial_context
+from trustpose.networks.structure_aware import structure_aware
 from trustpose.networks.zoo import build
+from trustpose.skeletons import MPII_16
 from trustpose.training.learner import _answer, heatmap_loss
 
 # Number of parameters with MPII's 16 keypoints of the authors' code: docs/parity.md says how it was run.
@@ -22,8 +28,17 @@ PUBLIC = {
     "cu-net-2": 1_923_200,
     "cu-net-8": 10_281_344,
 }
-STAGES = {"pyranet-2": 2, "attention-hourglass-2": 2, "cu-net-2": 2}
+STAGES = {
+    "pyranet-2": 2,
+    "attention-hourglass-2": 2,
+    "cu-net-2": 2,
+    "spatial-context-2": 2,
+    "structure-aware-2": 3,
+    "cfa-r50-3": 4,
+    "guided-hourglass-2": 2,
+}
 BOARD = ("small-pyranet-2", "small-attention-hourglass-2", "small-cu-net-2", "small-cu-net-2-quantised")
+BOARD += ("small-spatial-context-2", "small-structure-aware-2", "small-cfa-2", "small-guided-hourglass-2")
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -33,6 +48,14 @@ def test_shapes(name):
         outputs = network(torch.zeros(1, 3, 256, 192))
     assert [tuple(maps.shape) for maps in outputs.heatmaps] == [(1, 16, 64, 48)] * STAGES[name]
     assert outputs.features.shape == (1, network.feature_channels, 64, 48)
+
+
+@pytest.mark.parametrize("name", [name for name in BOARD if "quantised" not in name])
+def test_heads_read_the_last_encoders_map(name):
+    network = SMALL[name](keypoints=14).eval()
+    with torch.no_grad():
+        outputs, (encoded, features) = run(network, torch.randn(1, 3, 64, 64), ("backbone", "features"))
+    assert encoded.shape[2:] == (2, 2) and features is outputs.features
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -88,6 +111,71 @@ def test_pyramids_of_each_kind():
     level = Pyramid(6, width=5, outputs=4, kind="B", levels=3, follows_relu=False)
     std = torch.stack([layer.weight.std() for layer in (level.levels[0], level.after[2])])
     torch.testing.assert_close(std, (2 / torch.tensor([45.0, 3 * 5.0])).sqrt(), rtol=0.3, atol=0)
+
+
+def test_messages_go_along_the_skeletons_edges():
+    torch.manual_seed(0)
+    graph = PoseGraph(6, 4, ((0, 1), (1, 2)), state=3, steps=1).eval()
+    nn.init.normal_(graph.last.weight)
+    x = torch.randn(1, 6, 5, 5)
+    first = graph.initial(x).reshape(1, 4, 3, 5, 5)
+    with torch.no_grad():
+        base = graph(x)
+        for joint, reached in ((0, {0, 1}), (1, {0, 1, 2}), (3, {3})):
+            changed = graph.initial.bias.clone()
+            graph.initial.bias[3 * joint : 3 * joint + 3] += 1
+            moved = (graph(x) - base).abs().amax(dim=(0, 2, 3))
+            graph.initial.bias.copy_(changed)
+            assert {number for number in range(4) if moved[number] > 1e-5} == reached
+    assert first.shape == (1, 4, 3, 5, 5)
+    assert connections(16) == MPII_16.edges and connections(3) == ((0, 1), (1, 2))
+
+
+def test_predictions_guide_the_next_stage():
+    torch.manual_seed(0)
+    network = spatial_context(2, 4, channels=8, depth=1, has_graph=False).eval()
+    image = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        before = network(image).heatmaps[1]
+        network.stacks[1].prior.bias += 1
+        after = network(image).heatmaps[1]
+    head = network.stacks[1].head.weight.sum(dim=1)  # of features that are higher by 1
+    torch.testing.assert_close(after - before, head.expand(1, 4, 1, 1).expand_as(before), atol=1e-5, rtol=0)
+
+
+def test_every_resolution_is_predicted_and_the_last_network_reads_all():
+    with torch.no_grad():
+        outputs = structure_aware(2, 4, channels=8, depth=2).eval()(torch.randn(1, 3, 64, 64))
+    sides = [maps.shape[2] for maps in outputs.extra["beliefs"]]
+    assert sides == [4, 8, 16, 4, 8, 16, 16]
+    assert [maps.shape[2] for maps in outputs.heatmaps] == [16, 16, 16]
+
+
+def test_stages_are_averaged_in_evaluation():
+    torch.manual_seed(0)
+    network = SMALL["small-cfa-2"](keypoints=3)
+    image = torch.randn(2, 3, 64, 64)
+    assert len(network(image).heatmaps) == 2
+    network.eval()
+    with torch.no_grad():
+        first, second, mean = network(image).heatmaps
+    torch.testing.assert_close(mean, (first + second) / 2)
+
+
+def test_gradients_point_where_it_gets_brighter():
+    ramp = torch.arange(16.0).expand(1, 3, 16, 16)
+    across = gradients(ramp)
+    assert across.shape == (1, 8, 4, 4)
+    diagonal = 2**-0.5
+    torch.testing.assert_close(across[0, :, 1, 1], torch.tensor([1, diagonal, 0, 0, 0, 0, 0, diagonal]))
+    torch.testing.assert_close(gradients(ramp.mT.flip(2))[0, :, 1, 1].argmax(), torch.tensor(6))  # up
+
+
+def test_projections_alone_are_supervised_in_training():
+    network = SMALL["small-guided-hourglass-2"](keypoints=3)
+    image = torch.randn(2, 3, 64, 64)
+    assert len(network(image).extra["beliefs"]) == 3
+    assert not network.eval()(image).extra
 
 
 def test_mean_field_steps_share_their_kernel():

@@ -141,6 +141,10 @@ class Augmentation:
 
 NOTHING = Augmentation(scale=0.0, rotation=0.0, flip=0.0, half_body=0.0)
 FLIP = Augmentation(scale=0.0, rotation=0.0, half_body=0.0)
+KEYPOINT_MASKING = Augmentation(
+    scale=0.0, rotation=0.0, half_body=0.0, occlusion=Occlusion(masking=0.5, covered="keep")
+)
+"""Keypoint masking (Ke et al., ECCV 2018, section 3.4) and flip; how often and how large is not printed."""
 DEEP_POSE = Augmentation(scale=0.0, rotation=0.0, half_body=0.0, translation=0.1)
 """Random translation and flip (Toshev and Szegedy, CVPR 2014, section 3.1); by how much is not printed."""
 SIMPLE_BASELINE = Augmentation(half_body=0.0)
@@ -257,7 +261,7 @@ class TrainingCrops:
     def _occluded(self, crop: TrainingCrop, sample: PersonSample, random: np.random.Generator) -> TrainingCrop:
         rule = self.augmentation.occlusion
         v, pixels, has_visibility = crop.v, crop.pixels, crop.has_visibility
-        if rule.cutout or rule.objects or rule.people:
+        if rule.cutout or rule.objects or rule.people or rule.masking:
             growth = float(np.sqrt(abs(np.linalg.det(crop.affine[:, :2]))))
             target = Target(crop.xy, v, max(float(sample.box[3] - sample.box[1]), 1.0) * growth)
             pixels, covered = occlude(pixels, target, rule, random, lambda: self._another(random), self.people.skeleton)

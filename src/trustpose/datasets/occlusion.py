@@ -32,6 +32,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from trustpose.datasets.people import PersonSample
 from trustpose.skeletons import Skeleton
 
+_CORNERS = 16  # drawn for a patch of background, of which the furthest from all keypoints is taken
 _TRIES = 3  # positions tried per object, until it does not cover too much
 _FACE = ("nose", "eye", "ear", "mouth", "head")
 _FEWEST = 5  # minimum number of labelled keypoints of a pasted person
@@ -45,7 +46,9 @@ class Occlusion:
     """Probabilities and sizes of occlusions; all off by default. Sizes are fractions of the crop's height.
 
     cutout: one to `max_cutouts` plain rectangles; objects: an ellipse or polygon filled with a piece of another photo;
-    people: another person, `people_size` times as tall as this one's box. For the others see the module's docstring.
+    people: another person, `people_size` times as tall as this one's box; masking: keypoint masking, a patch of the
+    crop's background over a keypoint or, as often, a keypoint's patch over background. For the others see the module's
+    docstring.
     """
 
     cutout: float = 0.0
@@ -55,6 +58,8 @@ class Occlusion:
     objects_size: tuple[float, float] = (0.1, 0.4)
     people: float = 0.0
     people_size: tuple[float, float] = (0.6, 1.2)
+    masking: float = 0.0
+    masking_size: tuple[float, float] = (0.08, 0.16)
     max_covered: float = 0.6
     covered: Literal["occluded", "absent", "keep"] = "occluded"
     outside: Literal["absent", "keep"] = "absent"
@@ -94,6 +99,8 @@ def occlude(
     if u[2] < occlusion.cutout:
         for _ in range(int(random.integers(1, occlusion.max_cutouts + 1))):
             layers += _first_fit(target, covered, occlusion, lambda: _cutout(pixels.shape, target, occlusion, random))
+    if occlusion.masking and random.random() < occlusion.masking:
+        layers += _first_fit(target, covered, occlusion, lambda: _masking(pixels, target, occlusion, random))
     for filling, mask in layers:
         weight = mask.astype(np.float32) / 255
         pixels = cv2.blendLinear(filling, pixels, weight, 1 - weight)
@@ -204,6 +211,30 @@ def _person(
     ends = np.sort(np.stack([from_pixels[:, 2], from_pixels[:, :2] @ rim + from_pixels[:, 2]]), axis=0)
     ends = np.clip(np.stack([np.ceil(ends[0]), np.floor(ends[1]) + 1]), 0, [width, height]).astype(np.int64)
     return filling, _within(mask, ends[0], ends[1])
+
+
+def _masking(
+    pixels: np.ndarray, target: Target, occlusion: Occlusion, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Copy a square between a keypoint in view and background, as far from every keypoint; None without either."""
+    height, width = pixels.shape[:2]
+    side = max(1, round(random.uniform(*occlusion.masking_size) * height))
+    in_view = target.xy[(target.v > 0) & ~outside_crop(target.xy, width, height)]
+    room = np.array([width, height]) - side
+    if not len(in_view) or (room < 0).any():
+        return None
+    corners = random.integers(0, room + 1, (_CORNERS, 2))
+    distance = np.abs(corners[:, None] + side / 2 - in_view[None]).max(axis=2).min(axis=1)
+    if distance.max() < side:
+        return None
+    background = corners[distance.argmax()]
+    keypoint = np.rint(in_view[int(random.integers(len(in_view)))] - side / 2).astype(np.int64).clip(0, room)
+    start, end = (background, keypoint) if random.random() < 0.5 else (keypoint, background)
+    filling, mask = np.zeros_like(pixels), np.zeros((height, width), np.uint8)
+    patch = pixels[start[1] : start[1] + side, start[0] : start[0] + side]
+    filling[end[1] : end[1] + side, end[0] : end[0] + side] = patch
+    mask[end[1] : end[1] + side, end[0] : end[0] + side] = 255
+    return filling, mask
 
 
 def _within(mask: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

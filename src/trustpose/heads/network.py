@@ -15,15 +15,19 @@ from trustpose.heads.keypoint_tokens import KeypointTokens
 from trustpose.heads.oks_net import OKSNet
 from trustpose.heads.visibility import VisibilityHead
 from trustpose.names import expected_one_of
+from trustpose.networks.cascade_feature_aggregation import CascadeFeatureAggregation
 from trustpose.networks.cascaded_pyramid import CascadedPyramid
 from trustpose.networks.convolutional_pose_machine import ConvolutionalPoseMachine
 from trustpose.networks.coupled_unets import CoupledUNets
 from trustpose.networks.deep_pose import DeepPose
+from trustpose.networks.guided_hourglass import GuidedHourglass
 from trustpose.networks.hourglass import Hourglass, StackedHourglass
 from trustpose.networks.layers import PoseNetwork
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import MSPN
 from trustpose.networks.rtmpose import RTMPose
+from trustpose.networks.spatial_context import SpatialContext
+from trustpose.networks.structure_aware import StructureAware
 from trustpose.networks.tompson import Tompson
 
 HEADS: dict[str, type[TrustHead]] = {
@@ -132,6 +136,12 @@ def run(network: nn.Module, image: Float[Tensor, "B 3 H W"], reads: tuple[Source
     return outputs, tuple(encoded[0] if name == "backbone" else outputs.features for name in reads)
 
 
+_WITH_ENCODED = (
+    *(CascadedPyramid, CascadeFeatureAggregation, ConvolutionalPoseMachine, CoupledUNets, DeepPose, GuidedHourglass),
+    *(SpatialContext, StructureAware, Tompson),
+)
+
+
 def _after_encoder(network: nn.Module) -> nn.Module:
     """Return the module whose input is the output of the (last) encoder.
 
@@ -139,7 +149,7 @@ def _after_encoder(network: nn.Module) -> nn.Module:
     """
     if isinstance(network, PoseNetwork):
         return getattr(network.backbone, "encoded", network.neck)
-    if isinstance(network, CascadedPyramid | ConvolutionalPoseMachine | CoupledUNets | DeepPose | Tompson):
+    if isinstance(network, _WITH_ENCODED):
         return network.encoded
     if isinstance(network, MoveNetPose):
         return network.encoder.context
@@ -148,10 +158,9 @@ def _after_encoder(network: nn.Module) -> nn.Module:
     if isinstance(network, MSPN):
         return network.get_submodule(f"stages.{len(network.stages) - 1}.up.0.lateral")
     if isinstance(network, StackedHourglass):
-        innermost = network.get_submodule(f"stacks.{len(network.stacks) - 1}.hourglass")
-        while isinstance(below := innermost.get_submodule("inner"), Hourglass):
-            innermost = below
-        return innermost.get_submodule("up")
+        last = network.get_submodule(f"stacks.{len(network.stacks) - 1}.hourglass")
+        assert isinstance(last, Hourglass)
+        return last.encoded
     raise ValueError(
         f"network: expected one of the zoo's with an encoder, like PoseNetwork or MSPN, got {type(network).__name__}"
     )

@@ -35,7 +35,7 @@ def hourglass(
         stem(channels),
         [
             Stack(
-                Hourglass(depth, lambda *_: Residual(channels, channels)),
+                plain_hourglass(channels, depth),
                 Residual(channels, channels),
                 keypoints,
                 channels,
@@ -46,6 +46,11 @@ def hourglass(
         keypoints,
         channels,
     )
+
+
+def plain_hourglass(channels: int, depth: int) -> "Hourglass":
+    """Return an hourglass of the paper's modules."""
+    return Hourglass(depth, lambda *_: Residual(channels, channels))
 
 
 def check_stacks(stacks: int) -> None:
@@ -137,9 +142,20 @@ class Hourglass(nn.Module):
         self.up = modules("up", depth)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
-        lower = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
+        return self.scales(x)[-1]
+
+    def scales(self, x: Float[Tensor, "B C h w"]) -> list[Float[Tensor, "B C _ _"]]:
+        """Return the upsampled maps of every resolution, from the lowest to that of `x`."""
+        below = self.down(F.max_pool2d(x, 2))
+        lower = self.inner.scales(below) if isinstance(self.inner, Hourglass) else [self.inner(below)]
         # resize to `x`, whose size may be odd: 288 / 4 = 72 pixels are 9 after three halvings
-        return self.skip(x) + F.interpolate(lower, size=x.shape[-2:], mode="nearest")
+        larger = F.interpolate(self.up(lower[-1]), size=x.shape[-2:], mode="nearest")
+        return [*lower, self.skip(x) + larger]
+
+    @property
+    def encoded(self) -> nn.Module:
+        """The module whose input is the lowest map."""
+        return self.inner.encoded if isinstance(self.inner, Hourglass) else self.up
 
 
 class Residual(nn.Module):

@@ -74,7 +74,8 @@ class _Weight(torch.autograd.Function):
         return quantise_weight(weight, bits)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
+        (gradient,) = gradients
         if ctx.bits.weights == 1:  # of sign and scale, with ∂ sign(w) / ∂w = 1 within ±1 (XNOR-Net, section 3.1)
             (weight,) = ctx.saved_tensors
             centred, size = _centred(weight, ctx.bits)
@@ -93,6 +94,7 @@ class _Input(torch.autograd.Function):
         return quantise(x, bits)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
+        (gradient,) = gradients
         (inside,) = ctx.saved_tensors
         return gradient * inside, None

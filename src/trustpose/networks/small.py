@@ -11,15 +11,19 @@ from typing import Any
 from torch import nn
 
 from trustpose.networks.attention_hourglass import attention_hourglass
+from trustpose.networks.cascade_feature_aggregation import cascade_feature_aggregation
 from trustpose.networks.cascaded_pyramid import cascaded_pyramid
 from trustpose.networks.convolutional_pose_machine import convolutional_pose_machine
 from trustpose.networks.coupled_unets import coupled_unets
 from trustpose.networks.deep_pose import deep_pose
+from trustpose.networks.guided_hourglass import guided_hourglass
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.hrnet import hrnet
 from trustpose.networks.pyramid_hourglass import pyramid_hourglass
 from trustpose.networks.quantised_convolution import Bits
 from trustpose.networks.simple_baseline import simple_baseline
+from trustpose.networks.spatial_context import spatial_context
+from trustpose.networks.structure_aware import structure_aware
 from trustpose.networks.tompson import tompson
 
 _RESNET: dict[str, Any] = {"channels": (16, 32, 64, 128), "stem_type": "deep", "stem_width": 8}  # ResNet-18, a quarter
@@ -53,5 +57,9 @@ SMALL: dict[str, Callable[..., nn.Module]] = {
     "small-attention-hourglass-2": partial(
         attention_hourglass, 2, channels=48, depth=3, units=1, kernel=5, strided_stem=True
     ),
+    "small-spatial-context-2": partial(spatial_context, 2, channels=64, depth=3),
+    "small-structure-aware-2": partial(structure_aware, 2, channels=64, depth=3),
+    "small-cfa-2": partial(cascade_feature_aggregation, "resnet18", 2, filters=48, **_RESNET),
+    "small-guided-hourglass-2": partial(guided_hourglass, 2, channels=64, depth=3),
     "small-hrnet": partial(hrnet, 16, stem=16, bottlenecks=2, exchanges=(1, 1, 1), residuals=2),
 }

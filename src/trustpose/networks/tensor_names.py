@@ -221,6 +221,7 @@ _OURS_PARTS = ("backbone", "neck", "head", "stem", "stacks", "stages", "field_st
 _SINGLE_PERSON = (
     *("first", "first_features", "first_beliefs", "trunk", "coarse", "fine", "body", "global_net", "refine_net"),
     *("mixed", "displacement_mean", "displacement_variance", "down", "lowest", "up", "between", "norms", "heads"),
+    *("regression", "aggregations", "projections", "auxiliary"),
 )
 _TRANSFORMED = ("network", "localisation")  # the parts of a symmetric transformer
 _OURS = {name: name for name in (*_OURS_PARTS, *_TRANSFORMED, *_SINGLE_PERSON)}

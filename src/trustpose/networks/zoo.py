@@ -10,6 +10,7 @@ from torch import nn
 from trustpose.names import expected_one_of
 from trustpose.networks.associative_embedding import pose_ae
 from trustpose.networks.attention_hourglass import attention_hourglass
+from trustpose.networks.cascade_feature_aggregation import cascade_feature_aggregation
 from trustpose.networks.cascaded_pyramid import cascaded_pyramid
 from trustpose.networks.convolutional_pose_machine import convolutional_pose_machine
 from trustpose.networks.coupled_unets import coupled_unets
@@ -17,6 +18,7 @@ from trustpose.networks.deep_layer_aggregation import dla_34
 from trustpose.networks.deep_pose import deep_pose
 from trustpose.networks.efficientnet import efficientnet
 from trustpose.networks.fastpose import fastpose
+from trustpose.networks.guided_hourglass import guided_hourglass
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.hourglass_104 import hourglass_104
 from trustpose.networks.hrnet import hrnet
@@ -33,6 +35,8 @@ from trustpose.networks.quantised_convolution import Bits
 from trustpose.networks.rtmpose import rtmpose
 from trustpose.networks.simple_baseline import simple_baseline
 from trustpose.networks.small import SMALL
+from trustpose.networks.spatial_context import spatial_context
+from trustpose.networks.structure_aware import structure_aware
 from trustpose.networks.tompson import tompson
 
 ZOO: dict[str, Callable[..., nn.Module]] = {
@@ -65,6 +69,13 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "du-net-16-quantised": partial(coupled_unets, 16, bits=Bits()),
     "attention-hourglass-2": partial(attention_hourglass, 2),
     "attention-hourglass-8": partial(attention_hourglass, 8),
+    "spatial-context-2": partial(spatial_context, 2),
+    "spatial-context-8": partial(spatial_context, 8),
+    "structure-aware-2": partial(structure_aware, 2),
+    "structure-aware-8": partial(structure_aware, 8),
+    "cfa-r50-3": partial(cascade_feature_aggregation, "resnet50", 3),
+    "cfa-r101-3": partial(cascade_feature_aggregation, "resnet101", 3),
+    "guided-hourglass-2": partial(guided_hourglass, 2),
     "cpm-1": partial(convolutional_pose_machine, 1),
     "cpm-3": partial(convolutional_pose_machine, 3),
     "cpm-6": partial(convolutional_pose_machine, 6),

@@ -21,6 +21,7 @@ from trustpose.training.recipe import Recipe
 AUGMENTATIONS: dict[str, Augmentation] = {
     "nothing": augment.NOTHING,
     "flip": augment.FLIP,
+    "keypoint-masking": augment.KEYPOINT_MASKING,
     "deep-pose": augment.DEEP_POSE,
     "simple-baseline": augment.SIMPLE_BASELINE,
     "hrnet": augment.HRNET,

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trustpose.codecs import Outputs
 from trustpose.codecs.coordinates import soft_argmax
@@ -25,6 +26,7 @@ from trustpose.files import InputError
 from trustpose.heads.heads import TrustHead, estimates_of
 from trustpose.heads.network import run
 from trustpose.networks.symmetric_transformer import SymmetricTransformer
+from trustpose.skeletons import Skeleton
 from trustpose.training.losses import plain
 from trustpose.training.recipe import Objective, Recipe, TrainOptions
 
@@ -32,7 +34,7 @@ PARTWISE: tuple[Objective, ...] = ("cascade", "coarse-to-fine")
 FINE_SHARE = 0.1
 """λ of E₃ = E₁ + λ E₂, Tompson et al., CVPR 2015, section 4.3."""
 
-Maps = Sequence[Float[Tensor, "B _ h w"]]
+Maps = Sequence[Float[Tensor, "B _ _h _w"]]
 
 
 class Learner(nn.Module):
@@ -111,8 +113,12 @@ def network_terms(
     people: Real[Tensor, ""],
     codec: HeatmapCodec,
     options: TrainOptions,
+    neighbours: Float[Tensor, "K K"] | None = None,
 ) -> dict[str, Tensor]:
-    """Return the loss of the network's answer by its objective's name. `people`: the number in the whole batch."""
+    """Return the loss of the network's answer by its objective's name. `people`: the number in the whole batch.
+
+    neighbours: of `structure_loss`, which is added with the weight `train.structure`.
+    """
     if options.objective == "cascade":
         errors = (answer["predicted"] - answer["target"]).square().sum(dim=2)  # (B, K), equation 3
         return {"coordinates": (errors * batch["weights"]).mean() * (len(errors) / people)}
@@ -123,7 +129,11 @@ def network_terms(
     stages = answer["heatmaps"] if options.supervised == "all-stages" else answer["heatmaps"][-1:]
     if options.objective == "integral":
         return {"integral": integral_loss(stages, batch, people, codec)}
-    return {"heatmap": heatmap_loss(stages, batch["heatmaps"], batch["weights"], people, options.hard_keypoints)}
+    target, weights = batch["heatmaps"], batch["weights"]
+    terms = {"heatmap": heatmap_loss(stages, target, weights, people, options.hard_keypoints)}
+    if options.structure and neighbours is not None:
+        terms["structure"] = options.structure * structure_loss(stages, target, weights, people, neighbours)
+    return terms
 
 
 def heatmap_loss(
@@ -136,7 +146,8 @@ def heatmap_loss(
     """Compute ½ × mean over people, keypoints and pixels of (weight × (map − target))², summed over a network's stages.
 
     `people`: the number in the whole batch. The mean includes unlabelled keypoints, with weight 0. A stage with one map
-    more than there are keypoints also learns the background's, 1 − the highest target. hard_keypoints: the last stage's
+    more than there are keypoints also learns the background's, 1 − the highest target. A stage with smaller maps learns
+    the highest target within each of its pixels. hard_keypoints: the last stage's
     mean is over so many keypoints of each person, those with the largest errors; 0 for all.
 
     Source: Xiao et al., Simple Baselines, ECCV 2018 ("Mean Squared Error") and its code's JointsMSELoss (the ½ and the
@@ -153,11 +164,45 @@ def heatmap_loss(
             if with_background is None:
                 with_background = torch.cat([target, 1 - target.amax(dim=1, keepdim=True)], dim=1)
             stage_target, weight = with_background, torch.cat([weights, torch.ones_like(weights[:, :1])], dim=1)
+        stage_target = _at_size(stage_target, maps)
         errors = (weight[:, :, None, None] * (maps - stage_target)).square().mean(dim=(2, 3))  # (B, K)
         if hard_keypoints and number == len(stages) - 1:
             errors = errors.topk(min(hard_keypoints, errors.shape[1]), dim=1).values
         terms.append(errors.mean())
     return 0.5 * torch.stack(terms).sum() * (len(target) / people)
+
+
+def structure_loss(
+    stages: Maps,
+    target: Float[Tensor, "B K h w"],
+    weights: Float[Tensor, "B K"],
+    people: Real[Tensor, ""],
+    neighbours: Float[Tensor, "K K"],
+) -> Float[Tensor, ""]:
+    """Compute `heatmap_loss` of sums of heatmaps: of each keypoint's and its neighbours', as `neighbour_matrix` says.
+
+    Source: Ke et al., Multi-Scale Structure-Aware Network for Human Pose Estimation, ECCV 2018, section 3.3: the second
+    sum of the loss, over every keypoint with those that the skeleton connects to it. Unlabelled ones are left out.
+    """
+    terms = []
+    for maps in stages:
+        errors = weights[:, :, None, None] * (maps[:, : target.shape[1]] - _at_size(target, maps))
+        terms.append(torch.einsum("jk,bkhw->bjhw", neighbours.to(errors), errors).square().mean())
+    return 0.5 * torch.stack(terms).sum() * (len(target) / people)
+
+
+def neighbour_matrix(skeleton: Skeleton) -> Float[Tensor, "K K"]:
+    """Return 1 for each keypoint with itself and with those that an edge of the skeleton connects to it, else 0."""
+    matrix = torch.eye(len(skeleton))
+    for start, end in skeleton.edges:
+        matrix[start, end] = matrix[end, start] = 1
+    return matrix
+
+
+def _at_size(target: Float[Tensor, "B K h w"], maps: Tensor) -> Float[Tensor, "B K _h _w"]:
+    """Return the target at the maps' resolution: the highest value within each pixel, so that peaks keep theirs."""
+    size = maps.shape[-2:]
+    return target if target.shape[-2:] == size else functional.adaptive_max_pool2d(target, size)
 
 
 def coarse_to_fine_terms(

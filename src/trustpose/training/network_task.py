@@ -39,7 +39,16 @@ from trustpose.predict.boxes import boxes_from_detections
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalise, training_crops
 from trustpose.training.initialization import parallel_branch, starting_network
 from trustpose.training.interference import OtherPeople
-from trustpose.training.learner import PARTWISE, Learner, check_parts, heatmap_loss, lesson_of, network_terms, parts_of
+from trustpose.training.learner import (
+    PARTWISE,
+    Learner,
+    check_parts,
+    heatmap_loss,
+    lesson_of,
+    neighbour_matrix,
+    network_terms,
+    parts_of,
+)
 from trustpose.training.losses import HEAD_LOSSES, loss_options
 from trustpose.training.people import area_of, open_training, require_sigmas
 from trustpose.training.recipe import Recipe
@@ -202,6 +211,7 @@ class NetworkTask:
             first_people = subset(training, np.arange(self.first_count))
             self.crops = replace(self.crops, proposals=fit_detector_proposals(first_people, recipe.data.proposals))
         self.skeleton = training.skeleton
+        self.neighbours = neighbour_matrix(training.skeleton) if recipe.train.structure else None
         self.other_people = OtherPeople(training)
         self.current_stage: Stage = recipe.plan.stages[0]
         self.head_loss = None if recipe.head is None else HEAD_LOSSES[recipe.head]
@@ -254,7 +264,9 @@ class NetworkTask:
         if asks_head and self.recipe.train.objective in PARTWISE:  # the network is frozen
             network_losses: dict[str, Tensor] = {}
         else:
-            network_losses = network_terms(answer, batch, totals["people"], self.codec, self.recipe.train)
+            network_losses = network_terms(
+                answer, batch, totals["people"], self.codec, self.recipe.train, self.neighbours
+            )
         terms = {name: self.current_stage.heatmap_weight * term for name, term in network_losses.items()}
         if "centred" in answer:
             centred = heatmap_loss(answer["centred"], batch["centred"], batch["centred_weights"], totals["people"])

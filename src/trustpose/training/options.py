@@ -34,7 +34,9 @@ class DataOptions:
     skeleton: str = "coco17"
     min_keypoints: int = 1
     padding: float = 1.25
-    augmentation: Literal["nothing", "flip", "deep-pose", "simple-baseline", "hrnet", "strong", "gentle"] = "hrnet"
+    augmentation: Literal[
+        "nothing", "flip", "keypoint-masking", "deep-pose", "simple-baseline", "hrnet", "strong", "gentle"
+    ] = "hrnet"
     codec: str = "argmax-quarter"
     sigma: float | None = None
     fold: int = 0

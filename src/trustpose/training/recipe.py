@@ -78,18 +78,19 @@ class Evaluation:
 class TrainOptions:
     """Options of the training loop.
 
-    objective: what the network learns from, `training.learner`. supervised: the stages of a network that learn
-    from labels. hard_keypoints: the last stage learns from this many keypoints of each person, those with the largest
-    errors; 0 for all. lr: None for the strategy's. weight_decay, optimiser: torch's; sgd with momentum 0.9.
-    batch_size: samples per step of the optimiser, over all processes and parts; accumulate: number of sequential
-    parts. clip: maximum norm of the gradient, 0 for none. ema: decay of the moving average of weights, 0 for none.
-    epochs: None for the strategy's, else its stages and drops are scaled. warmup: steps in which the learning rate
-    rises to its value. weight_interpolation: share of the network's initial weights in the exported ones, 0 for none;
-    the rest are the trained ones (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022). schedule:
-    "steps" divides by 10 at the strategy's drops, "cosine" falls to 0 over all epochs. workers: processes that
-    prepare batches, 0 for the training process itself. area: the area for OKS in the targets, by default each
-    person's own, of any source. hard_share: OKS-Net's share of hardest samples. flip_test: validation averages with
-    mirrored crops. validate_every: epochs; checkpoint_every, log_every: steps.
+    objective: what the network learns from, `training.learner`. supervised: the stages of a network that learn from
+    labels. hard_keypoints: the last stage learns from this many keypoints of each person, those with the largest
+    errors; 0 for all. structure: weight of `structure_loss` beside the heatmaps' (Ke et al. 2018), 0 for none. lr:
+    None for the strategy's. weight_decay, optimiser: torch's; sgd with momentum 0.9. batch_size: samples per step
+    of the optimiser, over all processes and parts; accumulate: number of sequential parts. clip: maximum norm of
+    the gradient, 0 for none. ema: decay of the moving average of weights, 0 for none. epochs: None for the
+    strategy's, else its stages and drops are scaled. warmup: steps in which the learning rate rises to its value.
+    weight_interpolation: share of the network's initial weights in the exported ones, 0 for none; the rest are the
+    trained ones (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022). schedule: "steps" divides by
+    10 at the strategy's drops, "cosine" falls to 0 over all epochs. workers: processes that prepare batches, 0 for
+    the training process itself. area: the area for OKS in the targets, by default each person's own, of any source.
+    hard_share: OKS-Net's share of hardest samples. flip_test: validation averages with mirrored crops.
+    validate_every: epochs; checkpoint_every, log_every: steps.
     """
 
     lr: float | None = None
@@ -98,6 +99,7 @@ class TrainOptions:
     objective: Objective = "heatmaps"
     supervised: Literal["all-stages", "last-stage"] = "all-stages"
     hard_keypoints: int = 0
+    structure: float = 0.0
     batch_size: int = 32
     accumulate: int = 1
     clip: float = 0.0
@@ -129,7 +131,7 @@ class TrainOptions:
             epochs=(1, MAX_EPOCHS),
         )
         expect_within(self, lr=(1e-30, 1000), clip=(0, 1e30), weight_decay=(0, 1e9), ema=(0, 1 - 1e-9))
-        expect_within(self, hard_share=(0, 1), weight_interpolation=(0, 1), hard_keypoints=(0, 1000))
+        expect_within(self, hard_share=(0, 1), weight_interpolation=(0, 1), structure=(0, 1e9))
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size: expected a multiple of accumulate, {self.accumulate}, got {self.batch_size}")
 

@@ -62,6 +62,10 @@ def _trust(name: str, title: str) -> Recipe:
     )
 
 
+_STRUCTURE_AWARE = replace(
+    _on("structure-aware-2", "Two small stacked hourglasses, supervised at every resolution, on LSPET"),
+    train=replace(_HEATMAPS.train, structure=0.1),
+)
 OUR_SINGLE_PERSON_RECIPES: dict[str, Recipe] = by_name(
     _on("cpm-1", "A small convolutional pose machine of one stage on LSPET"),
     _on("cpm-3", "A small convolutional pose machine of three stages on LSPET"),
@@ -77,6 +81,16 @@ OUR_SINGLE_PERSON_RECIPES: dict[str, Recipe] = by_name(
     _on("hrnet", "A small HRNet on LSPET"),
     _on("pyranet-2", "Two small stacked hourglasses of pyramid residual modules on LSPET"),
     _on("attention-hourglass-2", "Two small stacked hourglasses with multi-context attention on LSPET"),
+    _on("spatial-context-2", "Two small stacked hourglasses with prediction fusion and a pose graph on LSPET"),
+    _STRUCTURE_AWARE,
+    replace(
+        _STRUCTURE_AWARE,
+        name="lspet/structure-aware-2-masking",
+        title="The same with keypoint masking",
+        data=replace(_HEATMAPS.data, augmentation="keypoint-masking"),
+    ),
+    _on("cfa-2", "Two small ResNet hourglasses with cascade feature aggregation on LSPET"),
+    _on("guided-hourglass-2", "Two small stacked hourglasses of Inception-ResNet modules with guidance on LSPET"),
     _on("cu-net-2", "Two small coupled U-Nets on LSPET"),
     _on("cu-net-2-quantised", "The same, with weights of one bit, inputs and gradients of eight"),
     replace(

@@ -22,6 +22,7 @@ from trustpose.training.recipes.rows import by_name, printed_numbers
 
 _USUAL = Strategy((Stage(140, 1.0, 0.0),), 1e-3, (90, 120), "scratch")
 _PRETRAINED = replace(_USUAL, starts_from="imagenet")
+STRUCTURE = 0.1  # weight of the structure-aware loss; the text at hand does not print it
 _JOINTS = ("head", "shoulder", "elbow", "wrist")
 _BASE = Recipe(
     name="",
@@ -69,7 +70,7 @@ def _flic(name: str, row: str, network: str, size: int, *numbers: float) -> Reci
 
 
 def _mpii(name: str, row: str, network: str, size: int, number: float, *, is_integral: bool = False) -> Recipe:
-    starts = _PRETRAINED if network.startswith(("hrnet", "simple-baseline")) else _USUAL
+    starts = _PRETRAINED if network.startswith(("hrnet", "simple-baseline", "cfa")) else _USUAL
     return replace(
         _BASE,
         name=f"single-person/mpii/{name}",
@@ -84,6 +85,16 @@ def _mpii(name: str, row: str, network: str, size: int, number: float, *, is_int
         train=replace(_BASE.train, objective="integral" if is_integral else "heatmaps", area="box*0.53"),
         sources=_source("MPII, PCKh", row, {"PCKh": number}),
         evaluation=Evaluation(split="test"),
+    )
+
+
+def _structure_aware(number: float) -> Recipe:
+    """Return the row of Ke et al., who add keypoint masking in fine-tuning; here it is there from the start."""
+    recipe = _mpii("structure-aware", "Multi-Scale Structure-Aware Network", "structure-aware-8", 256, number)
+    return replace(
+        recipe,
+        data=replace(recipe.data, augmentation="keypoint-masking"),
+        train=replace(recipe.train, structure=STRUCTURE),
     )
 
 
@@ -146,8 +157,12 @@ SINGLE_PERSON_RECIPES: dict[str, Recipe] = by_name(
     _mpii("hourglass", "Stacked Hourglass Networks", "hourglass-8", 256, 90.9),
     _mpii("integral", "Integral Regression", "simple-baseline-r101", 256, 91.0, is_integral=True),
     _mpii("hrnet", "HRNet-32", "hrnet-w32", 256, 92.3),
+    _mpii("cascade-feature-aggregation", "Cascade Feature Aggregation", "cfa-r101-3", 256, 93.9),
+    _mpii("spatial-context", "Spatial Context", "spatial-context-8", 256, 92.5),
+    _structure_aware(92.1),
     _mpii("pyranet", "Pyramid Residual Modules (PRMs)", "pyranet-8", 256, 92.0),
     _mpii("multi-context-attention", "Multi-Context Attention", "attention-hourglass-8", 256, 91.5),
+    _mpii("guided-fractal", "Stacked hourglass + Inception-resnet", "guided-hourglass-2", 256, 91.2),
     _mpii("du-net", "DU-Net", "du-net-16", 256, 91.2),
     _mpii("cu-net", "CU-Net", "cu-net-8", 256, 89.4),
     _coco("hourglass-8", 256, 192, 66.9),
