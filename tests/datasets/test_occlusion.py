@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.people_cases import JOINTS, dotted, listed_people, person
 from trustpose.datasets.augment import NOTHING, TrainingCrops
-from trustpose.datasets.occlusion import Occlusion, body_mask, cover_labels, outside_crop
+from trustpose.datasets.occlusion import Occlusion, Target, body_mask, cover_labels, occlude, outside_crop
 from trustpose.datasets.people import People
 from trustpose.datasets.photo_people import coco_people
 from trustpose.io.coco.truth import read_coco_truth
@@ -145,3 +145,22 @@ def test_body_masks_cover_the_keypoints_of_real_people(data_dir):
 
 def test_too_little_of_a_body():
     assert body_mask(dotted(1).xy, np.array([2, 2, 2, 2, 0, 0]), 100.0, JOINTS, 400, 500) is None
+
+
+def test_keypoint_masking_exchanges_keypoints_and_background():
+    """A green keypoint on black is either covered by black, or there is green elsewhere; its label stays."""
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[12:20, 12:20] = GREEN
+    target = Target(np.array([[16.0, 16.0], [40.0, 40.0]]), np.array([2, 0]), 60.0)
+    rule = Occlusion(masking=1.0, masking_size=(0.25, 0.25), covered="keep", max_covered=1.0)
+    seen = set()
+    for seed in range(20):
+        masked, covered = occlude(pixels, target, rule, np.random.default_rng(seed), lambda: None, COCO_17)
+        is_green = (masked == GREEN).all(axis=2)
+        hidden = not is_green[12:20, 12:20].any()
+        assert covered.tolist() == [hidden, False] or not hidden
+        copied = is_green.sum() - is_green[12:20, 12:20].sum()
+        assert (hidden and copied == 0) or (not hidden and copied == 64)
+        seen.add(hidden)
+    assert seen == {True, False}
+    assert np.array_equal(cover_labels(target.v, covered, rule.covered), target.v)

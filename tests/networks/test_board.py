@@ -213,7 +213,7 @@ def test_quantised_values_are_multiples_within_the_range():
     centred = weight - weight.mean(dim=1, keepdim=True)
     assert torch.equal(binary.sign(), centred.sign())
     scale = centred.abs().mean(dim=(1, 2, 3))
-    assert all(one.unique().abs().unique().numel() == 1 for one in binary.abs())
+    assert all(kernels.unique().numel() == 1 for kernels in binary.abs())
     torch.testing.assert_close(binary.abs().amax(dim=(1, 2, 3)), scale, atol=1 / 256, rtol=0)
     ternary = quantise_weight(weight, Bits(2, 8, 8))
     assert set(ternary.unique().tolist()) == {-1, 0, 1}

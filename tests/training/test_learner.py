@@ -15,12 +15,15 @@ from trustpose.heads.stages import Stage
 from trustpose.models.runtime.weights import load_module
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.zoo import build
+from trustpose.skeletons import Skeleton
 from trustpose.training.learner import (
     check_parts,
     coarse_to_fine_terms,
     coordinate_loss,
     heatmap_loss,
     integral_loss,
+    neighbour_matrix,
+    structure_loss,
 )
 from trustpose.training.loop import fit
 from trustpose.training.network_task import Learner, NetworkTask
@@ -176,3 +179,24 @@ def test_objectives_that_do_not_fit_are_reported(network, objective, stages, mes
     recipe = tiny_recipe(stages or (Stage(2, 1.0, 0.0),), objective=objective)
     with pytest.raises(InputError, match=message), torch.device("meta"):
         check_parts(replace(recipe, network=network), build(network, 17))
+
+
+def test_structure_loss_is_that_of_sums_over_neighbours():
+    chain = Skeleton("chain", ("a", "b", "c", "d"), ((0, 1), (1, 2)))
+    labels, people = batch(), torch.tensor(3.0)
+    torch.manual_seed(0)
+    maps = torch.rand(3, 4, 8, 6)
+    errors = labels["weights"].double()[..., None, None] * (maps - labels["heatmaps"]).double()
+    sums = (errors[:, 0] + errors[:, 1], errors[:, 0] + errors[:, 1] + errors[:, 2], errors[:, 1] + errors[:, 2])
+    expected = 0.5 * torch.stack([*sums, errors[:, 3]]).square().mean()
+    loss = structure_loss([maps], labels["heatmaps"], labels["weights"], people, neighbour_matrix(chain))
+    torch.testing.assert_close(loss.double(), expected, atol=1e-6, rtol=1e-5)
+    alone = structure_loss([maps, maps], labels["heatmaps"], labels["weights"], people, torch.eye(4))
+    torch.testing.assert_close(alone, 2 * heatmap_loss([maps], labels["heatmaps"], labels["weights"], people))
+
+
+def test_smaller_maps_learn_the_highest_target_within_each_pixel():
+    labels, people = batch(), torch.tensor(3.0)
+    target = labels["heatmaps"].unfold(2, 2, 2).unfold(3, 2, 2).amax(dim=(4, 5))
+    assert heatmap_loss([target], labels["heatmaps"], labels["weights"], people) == 0
+    assert heatmap_loss([target * 0.5], labels["heatmaps"], labels["weights"], people) > 0

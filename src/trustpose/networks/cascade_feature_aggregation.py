@@ -10,6 +10,8 @@ nearest enlargement, one 3×3 convolution), the stem's output as low-level featu
 where maps are aggregated are ours.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -102,7 +104,8 @@ class ResNetHourglass(nn.Module):
     def __init__(self, body: nn.Module, filters: int, keypoints: int):
         super().__init__()
         self.layers = nn.ModuleList(body.get_submodule(f"layer{number}") for number in range(1, 5))
-        widths = [info["num_chs"] for info in body.feature_info[1:]]  # type: ignore timm's description of its layers
+        layers: Any = body.feature_info
+        widths = [layer["num_chs"] for layer in layers[1:]]
         self.laterals = nn.ModuleList(ConvBN(width, filters, kernel=1) for width in widths)
         self.smooth = ConvBN(filters, filters, kernel=3)
         self.head = heatmap_head(filters, keypoints)

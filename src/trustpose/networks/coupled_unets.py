@@ -92,25 +92,25 @@ class CoupledUNets(nn.Module):
         """Return one (B, K, H/4, W/4) per U-Net, and the input of the last heatmap layer (B, C, H/4, W/4)."""
         x = self.stem(image)
         features, heatmaps, inputs = x, [], []
-        kept: list[list[Tensor]] = [[] for _ in range(2 * len(self.down) + 1)]
+        memories: list[list[Tensor]] = [[] for _ in range(2 * len(self.down) + 1)]
         for number, (norm, head) in enumerate(zip(self.norms, self.heads, strict=True)):
             if number:
                 x = self.between[number - 1](torch.cat([x, *inputs], dim=1))
             inputs = [*inputs, x][-self.order :] if self.order else []
-            x = self._unet(x, number, kept)
+            x = self._unet(x, number, memories)
             features = F.relu(norm(x))
             heatmaps.append(head(features))
         return Outputs(heatmaps=heatmaps, features=features, grids=GRIDS)
 
-    def _unet(self, x: Maps, number: int, kept: list[list[Tensor]]) -> Maps:
-        """Return the output of the U-Net of that number; `kept` has what each block wrote in those before."""
+    def _unet(self, x: Maps, number: int, memories: list[list[Tensor]]) -> Maps:
+        """Return the output of the U-Net of that number; `memories` has what each block wrote in those before."""
         skips = []
-        for block, memory in zip(self.down, kept, strict=False):
+        for block, memory in zip(self.down, memories, strict=False):
             x, skip = block(x, number, memory)
             skips.append(skip)
             x = F.max_pool2d(x, 2)
-        x, _ = self.lowest(x, number, kept[-1])
-        ups = zip(self.up, skips, kept[len(self.down) :], strict=False)
+        x, _ = self.lowest(x, number, memories[-1])
+        ups = zip(self.up, skips, memories[len(self.down) :], strict=False)
         for level, (block, skip, memory) in enumerate(reversed(list(ups))):
             larger = self.upsampled[number](x) if level == 0 else F.interpolate(x, scale_factor=2)
             x, _ = block(torch.cat([larger, skip], dim=1), number, memory)

@@ -35,11 +35,11 @@ class QuantisedConv2d(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=False)
         self.bits = bits
 
-    def forward(self, x: Float[Tensor, "B I h w"]) -> Float[Tensor, "B O h w"]:
+    def forward(self, input: Float[Tensor, "B I h w"]) -> Float[Tensor, "B O h w"]:
         if self.training:
-            weight, x = _Weight.apply(self.weight, self.bits), _Input.apply(x, self.bits.inputs)
+            weight, x = _Weight.apply(self.weight, self.bits), _Input.apply(input, self.bits.inputs)
         else:  # ONNX has no layers with a gradient of their own
-            weight, x = quantise_weight(self.weight, self.bits), quantise(x, self.bits.inputs)
+            weight, x = quantise_weight(self.weight, self.bits), quantise(input, self.bits.inputs)
         return F.conv2d(x, weight, padding=self.padding)
 
 

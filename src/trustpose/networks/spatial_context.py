@@ -61,7 +61,7 @@ def spatial_context(
         if fuses and number:
             stack.prior = nn.Conv2d(keypoints, channels, 1)
         if has_graph and number == stacks - 1:
-            stack.head = PoseGraph(channels, keypoints, connections(keypoints), state, steps)
+            stack.add_module("head", PoseGraph(channels, keypoints, connections(keypoints), state, steps))
         built.append(stack)
     return SpatialContext(stem(channels), built, keypoints, channels)
 
