@@ -16,7 +16,15 @@ from trustpose.io.output_files import MODEL_FILES, model_files
 from trustpose.options import argument, option
 
 TIME_IS_UP = 75  # the exit code: EX_TEMPFAIL, "the user is invited to retry"
-_SHOWN = ("ap.AP", "network.ap.AP", "pose.pearson", "keypoint.pearson", "visibility.ternary.total.f1", "box.AP")
+_SHOWN = (
+    "ap.AP",
+    "network.ap.AP",
+    "pose.pearson",
+    "keypoint.pearson",
+    "visibility.ternary.total.f1",
+    "box.AP",
+    "surface.AP",
+)
 
 
 @dataclass(frozen=True)

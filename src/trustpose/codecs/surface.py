@@ -8,9 +8,8 @@ background, U and V are those of that part.
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 
 from trustpose.poses.surfaces import Surface
 from trustpose.skeletons.surface_parts import MIRRORED_MASKS, MIRRORED_PARTS, SURFACE_PARTS
@@ -108,22 +107,62 @@ class SurfaceCodec:
         u, v = (np.where(labels, resized.uv[..., axis], 0.0).astype(np.float32) for axis in (0, 1))
         return SurfaceMaps(mask, parts, u, v, resized.quality)
 
-    def decode(self, maps: SurfaceMaps, box: Float[np.ndarray, " 4"]) -> Surface:
-        """Return the surface in each pixel of a box xyxy, image pixels, of at least one pixel a side.
+    def decode(
+        self, maps: SurfaceMaps, box: Float[np.ndarray, " 4"], region: Float[np.ndarray, " 4"] | None = None
+    ) -> Surface:
+        """Return the surface in each pixel of a region, of at least one pixel a side.
 
         U and V are as the network gives them, cut to 0–1.
+
+        Args:
+            maps: a network's.
+            box: what the maps span, xyxy, image pixels.
+            region: xyxy, image pixels; None: the box.
         """
-        width, height = np.maximum((box[2:] - box[:2]).astype(np.int64), 1).tolist()
-        mask = _resize(maps.mask, width, height).argmax(axis=0)
-        part = np.where(mask > 0, _resize(maps.parts, width, height).argmax(axis=0), 0)
-        u, v = np.zeros((2, height, width), np.float32)
+        region = box if region is None else region
+        sides = np.maximum((region[2:] - region[:2]).astype(np.int64), 1)
+        columns, rows = (
+            _between(cells, int(side), (region[axis::2] - box[axis]) / (box[axis + 2] - box[axis]))
+            for axis, (cells, side) in enumerate(zip((self.width, self.height), sides, strict=True))
+        )
+
+        def resized(values: np.ndarray) -> np.ndarray:
+            return rows @ values @ columns.T
+
+        mask, logits = resized(maps.mask).argmax(axis=0), resized(maps.parts)
+        highest = logits.max(axis=0)
+        score = 1 / np.exp(logits - highest).sum(axis=0)
+        part = np.where(mask > 0, logits.argmax(axis=0), 0)
+        uv = np.zeros((*part.shape, 2), np.float32)
         for number in np.unique(part[part > 0]).tolist():
             on_part = part == number
-            u[on_part] = _resize(maps.u[number : number + 1], width, height)[0, on_part]
-            v[on_part] = _resize(maps.v[number : number + 1], width, height)[0, on_part]
-        quality = None if maps.quality is None else _resize(maps.quality[None], width, height)[0]
-        uv = np.clip(np.stack([u, v], axis=-1), 0, 1)
-        return Surface(part.astype(np.uint8), uv, box.astype(np.float64), quality)
+            for axis, values in enumerate((maps.u, maps.v)):
+                uv[on_part, axis] = resized(values[number])[on_part]
+        quality = None if maps.quality is None else resized(maps.quality)
+        return Surface(part.astype(np.uint8), np.clip(uv, 0, 1), region.astype(np.float64), score, quality)
+
+
+def surface_score(surface: Surface) -> float:
+    """Return the score that ranks a surface: the mean over its person's pixels of the expected similarity, without it
+    of the parts' probability; 0 without such pixels."""
+    values = surface.score if surface.quality is None else surface.quality
+    is_person = surface.part > 0
+    return 0.0 if values is None or not is_person.any() else float(values[is_person].mean())
+
+
+def _between(cells: int, pixels: int, ends: Float[np.ndarray, " 2"]) -> Float32[np.ndarray, "P C"]:
+    """Return weights of cells for the middles of pixels, bilinear, cells as areas (torch's `align_corners=False`).
+
+    ends: where the first pixel begins and the last ends, in units of all cells.
+    """
+    position = (ends[0] + (np.arange(pixels) + 0.5) / pixels * (ends[1] - ends[0])) * cells - 0.5
+    position = np.clip(position, 0, cells - 1)
+    low = np.floor(position).astype(np.int64)
+    weights = np.zeros((pixels, cells), np.float32)
+    rows = np.arange(pixels)
+    weights[rows, low] = 1 - (position - low)
+    weights[rows, np.minimum(low + 1, cells - 1)] += position - low
+    return weights
 
 
 def resize_surface(surface: Surface, width: int, height: int) -> Surface:
@@ -133,8 +172,8 @@ def resize_surface(surface: Surface, width: int, height: int) -> Surface:
     rows = (np.arange(height) + 0.5) * surface.part.shape[0] / height
     columns = (np.arange(width) + 0.5) * surface.part.shape[1] / width
     pick = np.ix_(rows.astype(np.int64), columns.astype(np.int64))
-    quality = None if surface.quality is None else surface.quality[pick]
-    return Surface(surface.part[pick], surface.uv[pick], surface.box, quality)
+    score, quality = (None if values is None else values[pick] for values in (surface.score, surface.quality))
+    return Surface(surface.part[pick], surface.uv[pick], surface.box, score, quality)
 
 
 def to_iuv(surface: Surface) -> UInt8[np.ndarray, "h w 3"]:
@@ -146,13 +185,3 @@ def to_iuv(surface: Surface) -> UInt8[np.ndarray, "h w 3"]:
 def from_iuv(iuv: UInt8[np.ndarray, "h w 3"], box: Float[np.ndarray, " 4"]) -> Surface:
     """Return the surface of an IUV image of a box xyxy, image pixels."""
     return Surface(iuv[..., 0], iuv[..., 1:].astype(np.float32) / np.float32(255), box)
-
-
-def _resize(maps: Float[np.ndarray, "C h w"], width: int, height: int) -> Float[np.ndarray, "C H W"]:
-    """Return maps resized bilinearly, cells as areas (torch's `align_corners=False`)."""
-    if maps.shape[1:] == (height, width):
-        return maps
-    size = (width, height)
-    return np.stack(
-        [cv2.resize(np.ascontiguousarray(part_map), size, interpolation=cv2.INTER_LINEAR) for part_map in maps]
-    )

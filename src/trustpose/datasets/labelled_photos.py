@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from trustpose.datasets.occlusion import Photometric, change_light
 from trustpose.datasets.photo_boxes import BoxedPhotos, boxed_photos
-from trustpose.geometry.crops import transform
+from trustpose.geometry.crops import of_pixel_middles, transform
 from trustpose.io.coco.truth import TruthFile
 
 _LIGHT = Photometric(brightness=0.3, contrast=0.3, saturation=0.4, hue=10.0, grey=0.05, blur=0.05, jpeg=0.05)
@@ -109,7 +109,7 @@ class PhotoViews:
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.epoch, index])))
         pixels, shrunk = self.photos.photos.photo(index)
         affine, is_mirrored = self._affine(index, pixels.shape[1], pixels.shape[0], shrunk, random)
-        placed = cv2.warpAffine(pixels, _of_pixels(affine), (self.size, self.size), flags=cv2.INTER_LINEAR)
+        placed = cv2.warpAffine(pixels, of_pixel_middles(affine), (self.size, self.size), flags=cv2.INTER_LINEAR)
         to_view = affine @ np.diag([*shrunk, 1.0])
         view = self._labels(index, to_view, is_mirrored, placed)
         return replace(view, pixels=change_light(placed, _LIGHT, random))
@@ -180,8 +180,3 @@ def _turned(box: Float[np.ndarray, "N 4"], affine: Float[np.ndarray, "2 3"]) -> 
 def _fill(mask: UInt8[np.ndarray, "H W"], corners: Float[np.ndarray, "N 4 2"], value: int) -> None:
     for four in corners:
         cv2.fillConvexPoly(mask, np.rint(four).astype(np.int32), value)
-
-
-def _of_pixels(affine: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
-    """Return an affine of positions, where pixels have their middles at halves, for positions of pixels' middles."""
-    return np.c_[affine[:, :2], affine[:, 2] + affine[:, :2] @ [0.5, 0.5] - 0.5]

@@ -110,6 +110,12 @@ def affine_to_crop(box: Float[np.ndarray, "*N 4"], width: int, height: int) -> F
     return affine
 
 
+def of_pixel_middles(affine: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
+    """Return an affine of positions, where pixels have their middles at halves, for positions of pixels' middles, as
+    `warp` and `cut_out` take it."""
+    return np.c_[affine[:, :2], affine[:, 2] + affine[:, :2] @ [0.5, 0.5] - 0.5]
+
+
 def invert_affine(affine: Float[np.ndarray, "*N 2 3"]) -> Float[np.ndarray, "*N 2 3"]:
     """Return the inverse affines (…, 2, 3). Raises numpy's LinAlgError if one is singular."""
     linear = np.linalg.inv(affine[..., :2])  # (…, 2, 2)

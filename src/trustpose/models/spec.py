@@ -30,6 +30,7 @@ from trustpose.models.outputs.crops import CoordinateOutput, CropCodec, PeopleFr
 from trustpose.models.outputs.dense import BoxListOutput, BoxOutput, HeatmapOutput
 from trustpose.models.outputs.kinds import BOX_KINDS, CROP_KINDS, KINDS, PHOTO_MAPS, CropOutputs, Output, PeopleOutput
 from trustpose.models.outputs.spec_fields import OutputFields
+from trustpose.models.outputs.surfaces import SurfaceOutput
 from trustpose.models.outputs.trust import TrustOutput
 from trustpose.names import did_you_mean, expected_one_of
 from trustpose.skeletons import SKELETONS, Skeleton, name_or_object, read_skeleton, skeleton_of_object
@@ -209,6 +210,9 @@ class ModelSpec:
             is_separate = not isinstance(file, _CropFile)
             trust = None if file.trust is None else TrustOutput.read(file.trust, json, is_separate=is_separate)
             spec = replace(spec, network=file.network, trust=trust)
+        if isinstance(file, _SurfaceFile):
+            _check_aspect(spec, file.crop, json)
+            return replace(spec, network=file.network, padding=file.crop.padding)
         return _with_crop(spec, file, json) if isinstance(file, _CropFile) else spec
 
     def to_json(self) -> dict[str, Any]:
@@ -216,7 +220,7 @@ class ModelSpec:
         value: dict[str, Any] = {"onnx": self.onnx.name, "input": self.input.to_json(), **self.output.to_json()}
         if len(self.skeleton):
             value["skeleton"] = name_or_object(self.skeleton)
-        if isinstance(self.output, CROP_KINDS):
+        if isinstance(self.output, (*CROP_KINDS, SurfaceOutput)):
             padding = list(self.padding) if isinstance(self.padding, tuple) else self.padding
             value["crop"] = {"padding": padding, "aspect": self.input.width / self.input.height}
             value["crop"] |= {"cutting": self.cutting} if self.cutting != "affine" else {}
@@ -309,8 +313,26 @@ class _CropFile(_PhotoMapsFile):
     fast: FastSetting | None = None
 
 
+@dataclass(frozen=True)
+class _SurfaceCrop:
+    """The field 'crop' of a spec of surfaces."""
+
+    padding: _Padding
+    aspect: Number | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SurfaceFile(_File):
+    """The JSON of a network that finds the surface of the person in a crop."""
+
+    crop: _SurfaceCrop
+    network: Text | None = None
+
+
 def _file_of(kind: type[Output]) -> type[_File]:
     """Return the record of the JSON of a model of this kind."""
+    if kind is SurfaceOutput:
+        return _SurfaceFile
     if kind in CROP_KINDS:
         return _CropFile
     if kind in PHOTO_MAPS:
@@ -329,12 +351,19 @@ def _skeleton(value: Any, json: Path) -> Skeleton:
     return read_skeleton(json.parent / read_value(FileName, value, json, "skeleton"))
 
 
-def _with_crop(spec: ModelSpec, file: _CropFile, path: str) -> ModelSpec:
-    """Return the spec with the fields for networks on one person's crop. Raises InputError if they do not fit it."""
-    crop, proportions = file.crop, spec.input.width / spec.input.height
+def _check_aspect(spec: ModelSpec, crop: _Crop | _SurfaceCrop, path: str) -> None:
+    """Raise InputError unless crops have the input's proportions."""
+    proportions = spec.input.width / spec.input.height
     with naming(path, "crop"):
         if crop.aspect is not None and abs(crop.aspect - proportions) > 1e-3:
             raise ValueError(f"aspect: expected the input's width / height, {proportions:g}, got {crop.aspect:g}")
+
+
+def _with_crop(spec: ModelSpec, file: _CropFile, path: str) -> ModelSpec:
+    """Return the spec with the fields for networks on one person's crop. Raises InputError if they do not fit it."""
+    crop = file.crop
+    _check_aspect(spec, crop, path)
+    with naming(path, "crop"):
         if crop.cutting != "affine" and spec.crop_output.is_unbiased:
             raise ValueError(f"cutting: expected affine with codec udp, got {crop.cutting!r}")
         is_one_padding = isinstance(spec.output, HeatmapOutput) and isinstance(crop.padding, float)

@@ -112,12 +112,14 @@ class Surface:
         part: (h, w) 0 (background) to 24.
         uv: (h, w, 2) coordinates on the part's chart, 0–1; 0 on the background.
         box: (4,) xyxy, image pixels; h and w are its sides in whole pixels.
+        score: (h, w) the network's own probability of the part, 0–1; None for surfaces from a file.
         quality: (h, w) expected geodesic point similarity, 0–1; None if the network has no head for it.
     """
 
     part: UInt8[np.ndarray, "h w"]
     uv: Float[np.ndarray, "h w 2"]
     box: Float[np.ndarray, " 4"]
+    score: Float[np.ndarray, "h w"] | None = None
     quality: Float[np.ndarray, "h w"] | None = None
 
     def pixels(

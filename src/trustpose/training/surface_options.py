@@ -34,5 +34,3 @@ class SurfaceOptions:
         expect_within(self, hidden=(1, 4096), layers=(1, 64), offset=(0, 1))
         for name in ("part_weight", "point_weight", "mask_weight", "quality_weight"):
             expect_within(self, **{name: (0, 1e9)})
-        if self.quality and self.mesh is None:
-            raise ValueError("quality: expected false without a mesh, whose distances its targets need")

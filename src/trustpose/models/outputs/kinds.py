@@ -17,6 +17,7 @@ from trustpose.models.outputs.crops import CoordinateOutput, PeopleFrom, SimCCOu
 from trustpose.models.outputs.dense import BoxListOutput, BoxOutput, HeatmapOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.spec_fields import OutputFields
+from trustpose.models.outputs.surfaces import SurfaceOutput
 from trustpose.models.outputs.tags import TagOutput
 
 _ORDER = re.compile(r"(\d{1,5}) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\w+), (\w+), (\w+)")
@@ -90,8 +91,10 @@ class PeopleOutput:
 
 CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput
 PhotoMapOutputs = FieldOutput | TagOutput | CentreOutput
-Output = CropOutputs | PeopleOutput | PhotoMapOutputs | BoxOutput | BoxListOutput
+Output = CropOutputs | PeopleOutput | PhotoMapOutputs | BoxOutput | BoxListOutput | SurfaceOutput
 CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput)
 PHOTO_MAPS = (FieldOutput, TagOutput, CentreOutput)
 BOX_KINDS = (BoxOutput, BoxListOutput)
-KINDS: dict[str, type[Output]] = {kind.kind: kind for kind in (*CROP_KINDS, PeopleOutput, *PHOTO_MAPS, *BOX_KINDS)}
+KINDS: dict[str, type[Output]] = {
+    kind.kind: kind for kind in (*CROP_KINDS, PeopleOutput, *PHOTO_MAPS, *BOX_KINDS, SurfaceOutput)
+}

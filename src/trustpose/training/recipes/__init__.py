@@ -16,6 +16,7 @@ from trustpose.training.recipes.ours import OUR_RECIPES
 from trustpose.training.recipes.ours_gpu import OUR_GPU_RECIPES
 from trustpose.training.recipes.ours_single_person import OUR_SINGLE_PERSON_RECIPES
 from trustpose.training.recipes.single_person import SINGLE_PERSON_RECIPES
+from trustpose.training.recipes.surfaces import SURFACE_RECIPES
 
 RECIPES: dict[str, Recipe] = {
     **OKS_NET_RECIPES,
@@ -26,6 +27,7 @@ RECIPES: dict[str, Recipe] = {
     **BOTTOM_UP_RECIPES,
     **SINGLE_PERSON_RECIPES,
     **OUR_SINGLE_PERSON_RECIPES,
+    **SURFACE_RECIPES,
 }
 
 

@@ -1,0 +1,115 @@
+"""Predict the surfaces of the people in a photo: boxes, crops, network, parts and coordinates in each pixel."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from trustpose.codecs.surface import SurfaceMaps, UVMirror, average_flipped, surface_score
+from trustpose.files import InputError
+from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box, of_pixel_middles
+from trustpose.io.photos import MAX_PIXELS
+from trustpose.io.surface_mirror import read_uv_mirror
+from trustpose.models.outputs.surfaces import SurfaceOutput
+from trustpose.models.runtime.sessions import cpu_count, onnx_device, open_session, output_names, run_session, to_tensor
+from trustpose.models.spec import DEFAULT, ModelSpec
+from trustpose.poses.surfaces import Surfaces
+from trustpose.predict.boxes import Detector
+from trustpose.predict.detectors import load_detector
+from trustpose.predict.images import read_pixels
+
+
+class SurfacePredictor:
+    """A network of surfaces (output kind "surfaces") as a predictor.
+
+    Args:
+        model: a model folder, as `trustpose train dense-pose` writes it, or network.onnx with its JSON next to it.
+        detector: finds people in photos without boxes, as for `tp.load`.
+        flip: average with the mirrored crop, which takes twice the network's time.
+        mirror: DensePose's `UV_symmetry_transforms.mat`, for `flip`; without it only parts and masks are averaged.
+        device: as for `tp.load`.
+        max_pixels: photo files with more are refused.
+
+    Raises:
+        InputError: for a model that gives no surfaces, and for files that cannot be read.
+
+    Example:
+        >>> surfaces = SurfacePredictor("my-model/")("photo.jpg")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        detector: Detector | str | Path = DEFAULT,
+        flip: bool = False,
+        mirror: str | Path | None = None,
+        device: str | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.spec = spec = ModelSpec.read(model)
+        self.output = spec.expect(SurfaceOutput)
+        self.flip, self.max_pixels = flip, max_pixels
+        self.mirror: UVMirror | None = None if mirror is None else read_uv_mirror(mirror)
+        device = onnx_device(device)
+        self._session = open_session(spec.onnx, cpu_count(), device)
+        self._tensors = output_names(self._session, spec.onnx, spec.input, self.output.tensors)
+        self._detector = load_detector(detector, device=device)
+
+    def __repr__(self) -> str:
+        """One line: the model, and what it gives."""
+        return f"SurfacePredictor({self.spec.name}: {self.output.describe()})"
+
+    def __call__(
+        self, image: Any, boxes: Float[np.ndarray, "N 4"] | Sequence[Sequence[float]] | None = None, image_id: int = 0
+    ) -> Surfaces:
+        """Return the surfaces of the people in a photo, in the order of their boxes.
+
+        Args:
+            image: a file, address, array (RGB), Pillow image or tensor.
+            boxes: xyxy, image pixels; None: the detector's.
+            image_id: of the photo, for the result.
+
+        Returns:
+            One surface a box; the score is that of `codecs.surface.surface_score`, times the detector's.
+
+        Raises:
+            InputError: for a photo that cannot be read, or a network that cannot be run.
+            ValueError: for boxes of another shape.
+        """
+        pixels = read_pixels(image, max_pixels=self.max_pixels)
+        box_score = np.ones(0)
+        if boxes is None:
+            detected = self._detector(pixels)
+            box, box_score = detected.xyxy.astype(np.float64), detected.score
+        else:
+            box = np.asarray(boxes, np.float64)
+            if box.size == 0:
+                box = box.reshape(0, 4)
+            if box.ndim != 2 or box.shape[1] != 4 or not np.isfinite(box).all():
+                raise ValueError(f"boxes: expected finite numbers (N, 4), got {box.shape}")
+        grown = grow_box(box, self.spec.padding, self.spec.input.width / self.spec.input.height)
+        surfaces, scores = [], []
+        for row in range(len(box)):
+            maps = self._maps(pixels, grown[row])
+            surface = self.output.codec(self.spec.input).decode(maps, grown[row], box[row])
+            surfaces.append(surface)
+            scores.append(surface_score(surface))
+        weight = box_score if boxes is None and box_score is not None else 1.0
+        return Surfaces(tuple(surfaces), np.full(len(box), image_id), np.array(scores, np.float64) * weight)
+
+    def _maps(self, pixels: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, " 4"]) -> SurfaceMaps:
+        """Return the maps over a grown box."""
+        inputs = self.spec.input
+        affine = of_pixel_middles(affine_to_crop(box, inputs.width, inputs.height))
+        crop = cut_out(pixels, affine, inputs.width, inputs.height)
+        views = np.stack([crop, crop[:, ::-1]] if self.flip else [crop])
+        arrays = run_session(self._session, self.spec.onnx, self._tensors, {inputs.name: to_tensor(views, inputs)})
+        for array, shape in zip(arrays, self.output.shapes(), strict=True):
+            if array.shape != (len(views), *shape):
+                expected = (len(views), *shape)
+                raise InputError(f"{self.spec.onnx}: gave an output {array.shape}, its spec's 'output' says {expected}")
+        maps = self.output.maps(arrays)
+        return average_flipped(maps[0], maps[1], self.mirror) if self.flip else maps[0]
