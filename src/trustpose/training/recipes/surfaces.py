@@ -27,7 +27,7 @@ SURFACE_RECIPES: dict[str, Recipe] = by_name(
         name="dense-pose-small",
         title="A small network of surfaces, for photos of capsule people (benchmarks/dense_pose.py) or of your own",
         strategy=Strategy((Stage(15, 1.0, 0.0),), 2e-3, (), "scratch"),
-        network="small-simple-baseline",
+        network="small-hrnet",
         height=96,
         width=96,
         data=DataOptions(dataset="capsule people", augmentation="simple-baseline", folds=5),
