@@ -31,6 +31,7 @@ from trustpose.codecs.surface import SurfaceCodec
 from trustpose.datasets.capsule_folder import write_capsule_people
 from trustpose.datasets.capsule_person import render
 from trustpose.datasets.surface_people import open_surface_people
+from trustpose.geometry.crops import grow_box
 from trustpose.geometry.surface_mesh import SurfaceMesh
 from trustpose.io.photos import read_image
 from trustpose.io.surface_mesh import read_surface_mesh
@@ -142,6 +143,15 @@ def middles(photos: list[Surface]) -> list[Surface]:
     ]
 
 
+def cells_over(surface: Surface, box: np.ndarray, codec: SurfaceCodec) -> Surface:
+    """Return a photo's surface in the middles of the cells of maps over a box."""
+    share = [(np.arange(count) + 0.5) / count for count in (codec.width, codec.height)]
+    xy = np.stack(np.meshgrid(*share), axis=-1) * (box[2:] - box[:2]) + box[:2]
+    part, uv = surface.sample(np.floor(xy.reshape(-1, 2)))
+    shape = (codec.height, codec.width)
+    return Surface(part.reshape(shape).astype(np.uint8), uv.reshape(*shape, 2), box)
+
+
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """Print and return the numbers of a model on a folder of capsule people."""
     truth, folder = open_surface_people(options.people)
@@ -164,9 +174,11 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             cv2.imwrite(str(options.draw / f"{image_id}.png"), np.concatenate(panels, axis=1)[..., ::-1])
     codec = predictor.output.codec(predictor.spec.input)
     ones = np.ones(len(truth))
+    aspect = predictor.spec.input.width / predictor.spec.input.height
+    grown = grow_box(truth.box, predictor.spec.padding, aspect)
     perfect = [
-        codec.decode(SurfaceCodec(codec.width, codec.height).encode(s), s.box, b)
-        for s, b in zip(true, truth.box, strict=True)
+        codec.decode(codec.encode(cells_over(surface, box, codec)), box, region)
+        for surface, box, region in zip(true, grown, truth.box, strict=True)
     ]
     candidates = {
         "model": Surfaces(tuple(estimates), truth.image_id, np.array(scores)),
