@@ -104,6 +104,8 @@ ON_BACKBONES: list[tuple[str, Kind, Printed]] = [
     ("dla-34", "centres", Printed(WHOLE, None, None)),
     ("hourglass-104", "centres", Printed(WHOLE, None, None)),
     ("pose-ae-4", "tags", Printed(WHOLE, None, None)),
+    ("multi-pose-net-r50", "boxed", Printed((480, 480), None, None)),
+    ("multi-pose-net-r101", "boxed", Printed((480, 480), None, None)),
     ("tinypose", "tags", Printed((256, 256), None, None)),
     ("tinypose", "centres", Printed((256, 256), None, None)),
     ("tinypose", "fields", Printed((256, 256), None, None)),

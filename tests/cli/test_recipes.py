@@ -54,7 +54,8 @@ def test_one_paper_as_json():
                                 (("absent", 0.77), ("occluded", 0.37), ("visible", 0.80), ("total", 0.76))}}
     ]  # fmt: skip
     with pytest.raises(
-        InputError, match=r"--paper: expected one of hpcvnet, metamodel, oks-net, single-person, got 'g-rmi'"
+        InputError,
+        match=r"--paper: expected one of hpcvnet, metamodel, multi-pose-net, oks-net, single-person, got 'g-rmi'",
     ):
         _run("--paper", "g-rmi")
 

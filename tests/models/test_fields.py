@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from tests.predict.tiny_fields import made_up_people, write_centres, write_fields, write_tags
+from tests.predict.tiny_fields import made_up_people, write_boxed, write_centres, write_fields, write_tags
 from trustpose.files import InputError
+from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.tags import TagOutput
@@ -100,7 +101,24 @@ def test_centres_there_and_back(tmp_path):
     assert ModelSpec.read(path) == other != spec
 
 
+def test_boxed_there_and_back(tmp_path):
+    path = write_boxed(tmp_path, *made_up_people(1))
+    spec = ModelSpec.read(path)
+    output = spec.expect(BoxedOutput)
+    assert output_kind(path) == "boxed" and output.describe() == "people of a photo, by boxes and keypoints"
+    text = spec.to_json()
+    text["output"] |= {"overlap": 0.5, "most": 7, "min_score": 0.4, "residual": "residual.onnx"}
+    path.with_suffix(".json").write_text(json.dumps(text))
+    other = ModelSpec.read(path)
+    assert other.expect(BoxedOutput).describe().endswith("with a pose residual network")
+    path.with_suffix(".json").write_text(json.dumps(other.to_json()))
+    assert ModelSpec.read(path) == other != spec
+
+
 WRONG_OTHERS = [
+    *((write_boxed, "residual", value) for value in ("../residual.onnx", 1)),
+    (write_boxed, "stride", 7.5),
+    (write_boxed, "joints", "joints"),
     *((write_tags, "order", value) for value in ([], [0], list(range(1, 18)), "coco", [*range(16), 16.0])),
     (write_tags, "tag_stride", 7),
     (write_tags, "tags", "heatmaps"),

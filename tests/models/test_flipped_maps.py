@@ -6,6 +6,7 @@ import pytest
 from tests.predict.tiny_fields import CODEC, HEIGHT, WIDTH, boxes_of, made_up_people
 from trustpose.codecs.centres import CentrePoseCodec
 from trustpose.files import InputError
+from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.tags import TagOutput
@@ -113,3 +114,8 @@ def test_centres(people):
     at = np.argsort(xy[:, 0, 0])
     np.testing.assert_allclose(whole.xy[order][labelled[at]], alone.xy[own][labelled[at]], atol=1e-3)
     np.testing.assert_allclose(whole.box[order], alone.box[own], atol=1e-3)
+
+    boxed = BoxedOutput(17, STRIDE, **MIDDLE)
+    without_joints = [[maps[0], maps[1], maps[3]] for maps in (one, other, found)]
+    for flipped, expected in zip(boxed.average_flipped(*without_joints[:2], FLIP), without_joints[2], strict=True):
+        np.testing.assert_array_equal(flipped, expected)

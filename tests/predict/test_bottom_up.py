@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.predict.tiny_fields import boxes_of, made_up_people, write_centres, write_fields, write_tags
+from tests.predict.tiny_fields import boxes_of, made_up_people, write_boxed, write_centres, write_fields, write_tags
 from trustpose.cli import app, main
 from trustpose.files import InputError
 from trustpose.models.outputs.fields import FieldOutput
@@ -171,6 +171,15 @@ def test_people_are_where_centres_say(tmp_path, people):
     assert len(load(path, min_box_score=1.1)(np.zeros((192, 256, 3), np.uint8))) == 0
     boxes = load_detector(path)(np.zeros((300, 512, 3), np.uint8))
     np.testing.assert_array_equal(boxes.xyxy, poses.box.clip(0, [512, 300, 512, 300]))
+
+
+def test_keypoints_go_to_the_boxes_that_they_are_in(tmp_path, people):
+    xy, labelled = people
+    poses = load(write_boxed(tmp_path, xy, labelled))(np.zeros((300, 512, 3), np.uint8))
+    order = np.argsort(poses.box[:, 0])
+    np.testing.assert_allclose(poses.box[order], 2 * boxes_of(xy, labelled), atol=0.01)
+    np.testing.assert_array_equal(poses.missing[order], ~labelled)
+    np.testing.assert_allclose(poses.xy[order][labelled], 2 * xy[labelled], atol=0.3)
 
 
 def test_wrong_shapes_of_tags_and_centres_are_named(tmp_path, people):

@@ -56,6 +56,13 @@ def write_centres(folder: Path, xy: np.ndarray, labelled: np.ndarray, **output: 
     return write_maps(folder, "centres", tensors, output)
 
 
+def write_boxed(folder: Path, xy: np.ndarray, labelled: np.ndarray, **output: object) -> Path:
+    """folder/boxed.onnx, with the people's boxes `boxes_of` and keypoints that nobody shares out yet."""
+    maps, _ = CentrePoseCodec(CODEC).encode(boxes_of(xy, labelled), xy, labelled)
+    tensors = {"centre": maps.centre[None], "sides": maps.sides, "heatmaps": maps.heatmaps}
+    return write_maps(folder, "boxed", tensors, output)
+
+
 def write_maps(folder: Path, kind: str, tensors: dict[str, np.ndarray], output: dict[str, object]) -> Path:
     """folder/KIND.onnx with its JSON: a network with these maps (C, h, w) for any photo; `output` adds fields there."""
     graph = b""

@@ -14,12 +14,14 @@ from tests.training.dots import write_photos_of_dots
 from tests.training.tiny import equal, one_process, tiny_recipe
 from trustpose.datasets.labelled_photos import PhotoView
 from trustpose.files import InputError
+from trustpose.grouping.box_grids import BoxGrid
 from trustpose.heads.stages import Stage, Strategy
 from trustpose.metrics.average_precision import evaluate
 from trustpose.models.spec import ModelSpec, output_kind
 from trustpose.networks.associative_embedding import pose_ae
 from trustpose.networks.bottom_up import BottomUpNetwork
 from trustpose.networks.hourglass_104 import hourglass_104
+from trustpose.networks.multi_pose_net import PoseResidualNetwork, residual_function, write_residual
 from trustpose.networks.zoo import ZOO
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
@@ -72,7 +74,7 @@ def perfect_maps(view: PhotoView, targets: BottomUpTargets) -> dict[str, np.ndar
     return maps | {"heatmaps": found["heatmaps"], "fields": found["fields"]}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "boxed"])
 def test_targets_decode_to_their_labels(kind):
     view, recipe = people(), small_recipe()
     targets = BottomUpTargets(KINDS, limbs_of(COCO_17), SIZE, sigma=1.0, width=1.0)
@@ -135,6 +137,37 @@ def test_a_training_gives_a_model_of_each_kind(data, tmp_path):
     assert equal(again.model.state_dict(), task.model.state_dict())
     with pytest.raises(InputError, match="branches"):
         bottom_up_task(small_recipe(kinds=("tags",)), data, folder)
+
+
+def test_two_heads_with_a_pose_residual_network(data, tmp_path):
+    torch.manual_seed(0)
+    residual = PoseResidualNetwork(BoxGrid(), hidden=4).eval()
+    (tmp_path / "residual").mkdir()
+    write_residual(tmp_path / "residual", residual)
+    recipe = small_recipe(kinds=("boxed",))
+    recipe = replace(recipe, bottom_up=replace(recipe.bottom_up, residual=str(tmp_path / "residual")))
+    task = make_task(recipe, data, None, tmp_path)
+    batch = task.collate([task.samples(0)[index] for index in range(2)])
+    assert set(task.losses(task.model, batch, task.counts(batch))) == {"heatmaps", "centres", "sides"}
+    task.export(tmp_path / "model")
+    predictor = tp.load(tmp_path / "model")
+    output = predictor.network.output
+    assert ModelSpec.read(tmp_path / "model").output == output and output.residual == "residual.onnx"
+    photo = cv2.imread(str(data / "train" / "1.png"))[..., ::-1]
+    assert predictor(photo).xy.shape[1:] == (17, 2)
+
+    maps = perfect_maps(people(), BottomUpTargets(KINDS, limbs_of(COCO_17), SIZE, sigma=1.0))
+    arrays = [maps[name] for name in output.tensors]
+    by_file, by_torch, by_centre = (
+        output.decode(arrays, SIZE, SIZE, function)
+        for function in (predictor.network._residual, residual_function(residual), None)
+    )
+    assert len(by_file.xy) == len(by_centre.xy) == 3
+    assert np.array_equal(by_file.xy, by_torch.xy) and by_file.box.shape == (3, 4)
+
+    (tmp_path / "model" / "residual.onnx").write_bytes((tmp_path / "model" / "model.onnx").read_bytes())
+    with pytest.raises(InputError, match=r"residual\.onnx: expected maps \(boxes, 56, 36, 17\)"):
+        tp.load(tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -211,5 +244,6 @@ def test_a_network_learns_a_batch_by_heart(data):
 def test_what_it_refuses(data, changes, message):
     with pytest.raises(InputError, match=message):
         bottom_up_task(replace(small_recipe(), **changes), data, None)
-    with pytest.raises(ValueError, match="kinds"):
-        BottomUpOptions(kinds=("tags", "tags"))
+    for kinds in (("tags", "tags"), ("centres", "boxed")):
+        with pytest.raises(ValueError, match="kinds"):
+            BottomUpOptions(kinds=kinds)

@@ -32,7 +32,9 @@ class RecipesOptions:
         None, metavar="[NAME]", names=recipe_names, help="Print this recipe, with all of its fields, as JSON."
     )
     paper: str | None = option(
-        None, names=("hpcvnet", "metamodel", "oks-net", "single-person"), help="List only the recipes of this paper."
+        None,
+        names=("hpcvnet", "metamodel", "multi-pose-net", "oks-net", "single-person"),
+        help="List only the recipes of this paper.",
     )
     json: bool = option(False, help="Print JSON.")
 
@@ -72,11 +74,12 @@ def _row(recipe: "Recipe") -> dict[str, Any]:
 
     order = list(RECIPES)
     earlier = [same for same in same_training(recipe) if order.index(same) < order.index(recipe.name)]
-    parts = [recipe.network or "the given model", *([recipe.head] if recipe.head else [])]
+    network = "pose residual network" if recipe.system == "residual" else recipe.network or "the given model"
+    parts = [network, *([recipe.head] if recipe.head else [])]
     boxes = "" if recipe.evaluation.boxes == "ground-truth" else ", detected boxes"
     return {
         "recipe": recipe.name,
-        "system": f"{' + '.join(parts)}, {recipe.height}×{recipe.width}",
+        "system": " + ".join(parts) + ("" if recipe.system == "residual" else f", {recipe.height}×{recipe.width}"),
         "data": f"{recipe.data.dataset} {recipe.evaluation.split}{boxes}" if recipe.sources else recipe.data.dataset,
         "where": [f"{source.table}: {source.row}" for source in recipe.sources],
         "printed": [dict(source.numbers) for source in recipe.sources],

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from trustpose.files import InputError, atomic_write
 from trustpose.models.runtime.sessions import run_tensors, session_of
 from trustpose.networks.inference import for_inference
+from trustpose.networks.multi_pose_net import PoseResidualNetwork
 
 OPSET = 18
 SIMCC_TENSORS = ("simcc_x", "simcc_y", "features", "tokens")
@@ -23,6 +24,7 @@ MAP_TENSORS = {  # by the kind of output
     "fields": FIELD_TENSORS,
     "tags": ("heatmaps", "tags"),
     "centres": ("centre", "sides", "joints", "heatmaps"),
+    "boxed": ("centre", "sides", "heatmaps"),
 }
 
 
@@ -84,6 +86,16 @@ def export_maps(
     `free_size`, errors: as above.
     """
     write_onnx(_Maps(network, kind), list(MAP_TENSORS[kind]), path, height, width, free_size=free_size)
+
+
+def export_residual(network: PoseResidualNetwork, path: str | Path) -> None:
+    """Write a pose residual network: "maps" to "probabilities", both (B, h, w, K), any B. Raises InputError as
+    above."""
+    grid = network.grid
+    maps = torch.zeros(1, grid.height, grid.width, grid.keypoints)
+    model = trace_onnx(_AsTuple(network), {"maps": maps}, ["probabilities"])
+    with atomic_write(path) as file:
+        file.write(model.SerializeToString())
 
 
 def write_onnx(
@@ -221,6 +233,17 @@ class _SimCC(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         outputs = self.network(image)
         return *outputs.simcc, outputs.features, outputs.tokens
+
+
+class _AsTuple(nn.Module):
+    """Returns a tuple of one tensor."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor]:
+        return (self.network(*inputs),)
 
 
 class _Maps(nn.Module):

@@ -1,8 +1,9 @@
 """Networks that see all people of a photo: a pose network's features, and a light branch for each kind of output.
 
 The branches are those of the papers: part affinity fields (Cao et al., CVPR 2017), tags (Newell et al., Associative
-Embedding, NIPS 2017), and centres with boxes and the offset from there to every joint (Zhou et al., Objects as Points,
-2019), here on one backbone of the zoo, whose own heatmap layer gives the joints. Where a backbone has several stages,
+Embedding, NIPS 2017), centres with boxes and the offset from there to every joint (Zhou et al., Objects as Points,
+2019), and boxes alone, MultiPoseNet's second head (Kocabas et al., ECCV 2018), by centres in place of its anchors; here
+on one backbone of the zoo, whose own heatmap layer gives the joints. Where a backbone has several stages,
 each has branches of its own while it is trained, and the last stage's maps are those that count.
 """
 
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 from trustpose.codecs import Outputs
 from trustpose.networks.layers import GRIDS, STRIDE, MapNetwork
 
-Kind = Literal["fields", "tags", "centres"]
+Kind = Literal["fields", "tags", "centres", "boxed"]
 BranchStyle = Literal["separable", "convolution"]
+BOXES = frozenset({"centres", "boxed"})  # kinds with the maps of boxes, of which a network has one at most
 WIDTH = 64  # channels of a separable branch
 WIDTH_CONVOLUTION = 256  # channels of a branch of one 3×3 convolution
 OFFSET_SCALE = 32.0  # pixels of one unit of the offset to a joint
@@ -32,7 +34,8 @@ class BottomUpNetwork(nn.Module):
 
     "fields": `fields` (B, 2 × limbs, h, w). "tags": `tags` (B, K, h, w). "centres": `centre` (B, 1, h, w), the logit of
     a person's centre, `sides` (B, 4, h, w), the distances of its box's left, top, right and bottom side from the cell's
-    middle, and `joints` (B, 2 × K, h, w), x, then y, of each joint from there, all in input pixels.
+    middle, and `joints` (B, 2 × K, h, w), x, then y, of each joint from there, all in input pixels. "boxed": `centre`
+    and `sides` alone.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class BottomUpNetwork(nn.Module):
         self.kinds = tuple(kinds)
         self.keypoints = network.keypoints
         self.feature_channels = network.feature_channels
-        maps = {"fields": 2 * limbs, "tags": network.keypoints, "centres": 5 + 2 * network.keypoints}
+        maps = {"fields": 2 * limbs, "tags": network.keypoints, "centres": 5 + 2 * network.keypoints, "boxed": 5}
         channels = {kind: maps[kind] for kind in kinds if kind not in network.own_kinds}
         self.branches = _branches(network.feature_channels, channels, branch_style)
         self.earlier_branches = nn.ModuleList(
@@ -92,21 +95,19 @@ class BottomUpNetwork(nn.Module):
             branch_maps["tags"] = tags
         if self.tag_slopes is not None:
             branch_maps["tags"] = branch_maps["tags"] + _positions(branch_maps["tags"], self.tag_slopes)
-        if "centres" in branch_maps:
-            centre, sides, joint_offsets = branch_maps.pop("centres").split([1, 4, 2 * self.keypoints], dim=1)
-            branch_maps |= {
-                "centre": centre,
-                "sides": sides.clamp(max=8.0).exp() * STRIDE,
-                "joints": joint_offsets * OFFSET_SCALE,
-            }
+        for kind in BOXES & branch_maps.keys():
+            centre, sides, joint_offsets = branch_maps.pop(kind).tensor_split([1, 5], dim=1)
+            branch_maps |= {"centre": centre, "sides": sides.clamp(max=8.0).exp() * STRIDE}
+            if kind == "centres":
+                branch_maps["joints"] = joint_offsets * OFFSET_SCALE
         return branch_maps
 
 
 def _branches(inputs: int, channels: dict[Kind, int], style: BranchStyle) -> nn.ModuleDict:
     """Return a branch of each kind with so many maps; centres begin rare, with boxes of a usual size."""
     branches = nn.ModuleDict({kind: branch(inputs, maps, style) for kind, maps in channels.items()})
-    if "centres" in branches:
-        bias = branches["centres"][-1].bias  # type: ignore  # a Sequential
+    for kind in BOXES & channels.keys():
+        bias = branches[kind][-1].bias  # type: ignore  # a Sequential
         with torch.no_grad():
             bias[0] = -math.log((1 - _INITIAL_PROBABILITY) / _INITIAL_PROBABILITY)
             bias[1:5] = math.log(_INITIAL_DISTANCE / STRIDE)

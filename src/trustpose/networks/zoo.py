@@ -28,6 +28,7 @@ from trustpose.networks.lightweight_openpose import LightweightOpenPose
 from trustpose.networks.lite_hrnet import lite_hrnet, tinypose
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import mspn
+from trustpose.networks.multi_pose_net import KeypointSubnet
 from trustpose.networks.openpose import openpose_2017, openpose_2019, openpose_part
 from trustpose.networks.picodet import PicoDet
 from trustpose.networks.pyramid_hourglass import pyramid_hourglass
@@ -111,6 +112,8 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "dla-34": dla_34,
     "hourglass-104": hourglass_104,
     "pose-ae-4": partial(pose_ae, 4),
+    "multi-pose-net-r50": partial(KeypointSubnet, "resnet50"),
+    "multi-pose-net-r101": partial(KeypointSubnet, "resnet101"),
     "movenet-thunder": partial(MoveNetPose, "thunder"),
     "movenet-multipose": partial(MoveNetPose, "multipose"),
 }

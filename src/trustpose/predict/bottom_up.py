@@ -4,6 +4,7 @@ A trust head from a file of its own then reads what the maps hold at the keypoin
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,6 +13,8 @@ from trustpose.codecs.group_tokens import GROUP_INPUTS, group_tokens
 from trustpose.codecs.people import DetectedPeople
 from trustpose.files import InputError
 from trustpose.geometry.crops import Grid, invert_affine, transform
+from trustpose.grouping.box_grids import BoxGrid
+from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.kinds import PHOTO_MAPS
 from trustpose.models.outputs.trust import TrustArrays, TrustOutput, pose_fields, trust_shape
 from trustpose.models.runtime.backends import PhotoNetwork
@@ -70,6 +73,9 @@ class BottomUpNetwork(PhotoNetwork):
             self._tensors = output_names(self._session(), spec.onnx, spec.input, tensors)
         self.output = output if min_score is None else replace(output, min_score=min_score)
         self.min_score = self.output.min_score
+        self._residual = None
+        if isinstance(output, BoxedOutput) and output.residual is not None:
+            self._residual = ResidualSession(spec.onnx.with_name(output.residual), output.keypoints, device)
         self._head = None if spec.trust is None else GroupHead(spec, spec.trust, device)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses:
@@ -147,7 +153,10 @@ class BottomUpNetwork(PhotoNetwork):
         to_image: Float[np.ndarray, "2 3"],
     ) -> GroupedPeople:
         """Decode people from maps of an input of `size` (width, height), with their tokens if there are features."""
-        people = self.output.decode(maps, *size)
+        if isinstance(self.output, BoxedOutput):
+            people = self.output.decode(maps, *size, self._residual)
+        else:
+            people = self.output.decode(maps, *size)
         if features is None:
             return GroupedPeople(people, to_image)
         heatmaps = maps[list(self.output.tensors).index("heatmaps")][0, : len(self.spec.skeleton)]  # (K, h, w)
@@ -155,6 +164,28 @@ class BottomUpNetwork(PhotoNetwork):
         support = self.output.support(maps, people)
         tokens, whole = group_tokens(features[0], heatmaps, people, grid, float(max(size)), support)
         return GroupedPeople(people, to_image, tokens, whole)
+
+
+class ResidualSession:
+    """A pose residual network from a file beside the network's, for keypoints of so many joints.
+
+    Raises InputError if it has other inputs or outputs than one of maps of the usual grid each.
+    """
+
+    def __init__(self, path: Path, keypoints: int, device: str = "cpu") -> None:
+        grid = BoxGrid(keypoints)
+        self.path, self._shape = path, (grid.height, grid.width, keypoints)
+        self._session = PerProcess(lambda: open_session(path, 1, device))
+        inputs, outputs = self._session().get_inputs(), self._session().get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1 or tuple(inputs[0].shape[1:]) != self._shape:
+            shapes = ", ".join(str(node.shape) for node in (*inputs, *outputs))
+            expected = f"maps (boxes, {', '.join(map(str, self._shape))}) in and out"
+            raise InputError(f"{path}: expected {expected}, got {shapes}")
+        self._input, self._output = inputs[0].name, outputs[0].name
+
+    def __call__(self, maps: Float[np.ndarray, "B h w K"]) -> Float[np.ndarray, "B h w K"]:
+        """Return the probabilities of the cells of B boxes. Raises InputError if it cannot run."""
+        return run_tensors(self._session(), self.path, [self._output], {self._input: maps})[0]
 
 
 class GroupHead:

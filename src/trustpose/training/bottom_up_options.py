@@ -13,7 +13,8 @@ class BottomUpOptions:
     """The outputs of a bottom-up network besides heatmaps, and its views of photos. Only for system "bottom-up";
     "mask-rcnn" has its views, too.
 
-    kinds: "fields", "tags" or "centres", one or more, each exported as a model of its own, the first as the run's.
+    kinds: "fields", "tags", "centres" or "boxed", one or more, each exported as a model of its own, the first as the
+    run's. residual: the folder of a pose residual network, which the model of "boxed" shares keypoints out with.
     sigma, width: of heatmaps and fields, map pixels. smallest, largest: the range of a photo's longest side in a view,
     relative to the view's; rotation: degrees. longest: that of photos in prediction, pixels. tag_formula: of the tags'
     losses, see `grouping_losses.tag_losses`; "newell", as printed, does not train. tag_coordinates: whether a tag
@@ -21,7 +22,8 @@ class BottomUpOptions:
     branch_style: the layers of each output's branch, see `networks.bottom_up.branch`.
     """
 
-    kinds: tuple[Literal["fields", "tags", "centres"], ...] = ("fields",)
+    kinds: tuple[Literal["fields", "tags", "centres", "boxed"], ...] = ("fields",)
+    residual: str | None = None
     sigma: float = 2.0
     width: float = 2.0
     smallest: float = 0.9
@@ -35,5 +37,7 @@ class BottomUpOptions:
     def __post_init__(self) -> None:
         if not self.kinds or len(set(self.kinds)) < len(self.kinds):
             raise ValueError(f"kinds: expected different ones, one or more, got {self.kinds}")
+        if {"centres", "boxed"} <= set(self.kinds):
+            raise ValueError("kinds: expected centres or boxed, as both have boxes, got both")
         expect_within(self, sigma=(0.1, 64), width=(0.1, 64), smallest=(0.1, 10), largest=(self.smallest, 10))
         expect_within(self, rotation=(0, 180), longest=(32, 8192))

@@ -16,19 +16,21 @@ from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.datasets.labelled_photos import LabelledPhotos, PhotoView, PhotoViews, labelled_photos
 from trustpose.export.model_folder import write_tensors
-from trustpose.export.onnx import export_maps
+from trustpose.export.onnx import export_maps, export_residual
 from trustpose.files import InputError, new_folder, write_json
 from trustpose.heads.stages import Stage
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.metrics.average_precision import evaluate
+from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.kinds import PHOTO_MAPS, PhotoMapOutputs
 from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, InputSpec, ModelSpec, output_kind
-from trustpose.networks.bottom_up import OFFSET_SCALE, BottomUpNetwork, Kind
+from trustpose.networks.bottom_up import BOXES, OFFSET_SCALE, BottomUpNetwork, Kind
 from trustpose.networks.checkpoint_files import read_own_tensors
 from trustpose.networks.layers import STRIDE, MapNetwork
+from trustpose.networks.multi_pose_net import read_residual
 from trustpose.networks.zoo import build
 from trustpose.poses import Poses, Truth
 from trustpose.predict import bottom_up
@@ -90,7 +92,7 @@ class BottomUpTargets:
             targets["fields"] = fields.encode(view.xy, view.labelled, cells, cells)
         if "tags" in self.kinds:
             targets |= self._tags(view)
-        if "centres" in self.kinds:
+        if BOXES & set(self.kinds):
             targets |= self._centres(view, ignored)
         return targets
 
@@ -135,7 +137,7 @@ class BottomUpTargets:
         counts = {"joints": batch["joints"].sum(), "views": torch.tensor(len(batch["joints"]))}
         if "fields" in self.kinds:
             counts["on_limbs"] = (batch["fields"] != 0).sum()
-        if "centres" in self.kinds:
+        if BOXES & set(self.kinds):
             counts["people"] = (batch["bumps"] == 1).sum()
             counts["weight"], counts["learnt"] = batch["weight"].sum(), batch["learnt"].sum()
         return counts
@@ -149,7 +151,7 @@ class BottomUpTargets:
         if "tags" in self.kinds:
             pull, push = tag_losses(maps["tags"], batch["cell"], batch["is_tagged"], self.tag_formula)
             terms |= {"pull": pull.sum() / totals["views"], "push": push.sum() / totals["views"]}
-        if "centres" in self.kinds:
+        if BOXES & set(self.kinds):
             terms |= self._centre_losses(maps, batch, totals)
         return {name: WEIGHTS[name] * term for name, term in terms.items()}
 
@@ -158,11 +160,15 @@ class BottomUpTargets:
     ) -> dict[str, Tensor]:
         centres = centre_loss(maps["centre"][:, 0], batch["bumps"], batch["centred"]) / totals["people"]
         sides = sides_loss(maps["sides"], batch["sides"], batch["weight"], self.stride) / totals["weight"]
+        terms = {"centres": centres, "sides": sides}
+        if "joints" not in maps:
+            return terms
         distance = (maps["joints"] - batch["offsets"]).abs().unflatten(1, (-1, 2)).sum(dim=2)  # (B, K, h, w)
         offset_loss = (distance * batch["learnt"]).sum() / totals["learnt"] / OFFSET_SCALE
-        return {"centres": centres, "sides": sides, "offsets": offset_loss}
+        return terms | {"offsets": offset_loss}
 
 
+RESIDUAL_ONNX = "residual.onnx"
 MULTIPLE = 32  # a photo's sides must be multiples of this
 
 
@@ -201,6 +207,9 @@ def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
     if kind == "tags":
         order = tuple(range(len(skeleton)))
         return TagOutput(len(skeleton), float(STRIDE), order, sigma=sigma, min_peak=0.3, fill=True)
+    if kind == "boxed":
+        residual = None if recipe.bottom_up.residual is None else RESIDUAL_ONNX
+        return BoxedOutput(len(skeleton), float(STRIDE), sigma=sigma, residual=residual)
     return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma, reach=0.5, overlap=0.4)
 
 
@@ -211,6 +220,8 @@ def save_maps_folder(out: Path, network: BottomUpNetwork, recipe: Recipe, kind: 
         side = recipe.bottom_up.longest
         export_maps(network, kind, folder / MODEL_ONNX, side, side, free_size=MULTIPLE)
         write_tensors(folder / MODEL_WEIGHTS, network)
+        if kind == "boxed" and recipe.bottom_up.residual is not None:
+            export_residual(read_residual(Path(recipe.bottom_up.residual)), folder / RESIDUAL_ONNX)
         write_json(folder / MODEL_JSON, maps_spec(recipe, kind, folder).to_json())
         ModelSpec.read(folder)  # validate before publishing
     return ModelSpec.read(out)

@@ -265,8 +265,12 @@ def make_optimiser(model: nn.Module, options: TrainOptions, rate: float) -> torc
     parameters, decay = model.parameters(), options.weight_decay
     if options.optimiser == "sgd":
         return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}
-    return kinds[options.optimiser](parameters, rate, weight_decay=decay)
+    if options.optimiser == "rmsprop":
+        return torch.optim.RMSprop(parameters, rate, weight_decay=decay)
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    # one pass over memory on CPUs; on GPUs mixed precision cannot clip the gradients of fused optimisers
+    is_fused = all(parameter.device.type == "cpu" for parameter in model.parameters())
+    return kinds[options.optimiser](parameters, rate, weight_decay=decay, fused=is_fused or None)
 
 
 def _start_stage(run: _Run, stage: Stage) -> tuple[nn.Module | None, Any]:

@@ -13,10 +13,11 @@ from trustpose.notebook import html_record
 from trustpose.poses import Area
 from trustpose.training.bottom_up_options import BottomUpOptions
 from trustpose.training.options import DataOptions, TransformerOptions
+from trustpose.training.residual_options import ResidualOptions
 from trustpose.training.surface_options import SurfaceOptions
 from trustpose.training.values import expect_within, to_plain, with_changes
 
-System = Literal["network", "frozen", "detector", "bottom-up", "groups", "mask-rcnn", "surfaces"]
+System = Literal["network", "frozen", "detector", "bottom-up", "groups", "mask-rcnn", "surfaces", "residual"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Objective = Literal["heatmaps", "integral", "coordinates", "cascade", "coarse-to-fine"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -145,11 +146,11 @@ class Recipe:
     with a head if `head` names one, from pixels; "frozen" a head on the stored features of a frozen network; "detector"
     a person detector on whole photos, with the backbone of `network`; "bottom-up" a network that sees all people of a
     photo, "groups" a head on the people that such a network finds, "mask-rcnn" torchvision's Keypoint R-CNN, "surfaces"
-    a network of the surfaces of bodies in crops, with the features of `network`. network: a zoo name; "" if the user
-    gives a model.
-    head_options: the head's own. deepen: number of 1×1 layers before the heatmap layer (HPCVNet's has 4). transformer:
-    AlphaPose's, around the network. height, width: of crops, pixels. sources: the table rows that it reproduces; none
-    for ours. evaluation: how their numbers are computed. not_runnable: why it cannot be reproduced; "" if it can.
+    a network of the surfaces of bodies in crops, with the features of `network`, "residual" a pose residual network.
+    network: a zoo name; "" if the user gives a model. head_options: the head's own. deepen: number of 1×1 layers before
+    the heatmap layer (HPCVNet's has 4). transformer: AlphaPose's, around the network. height, width: of crops, pixels.
+    sources: the table rows that it reproduces; none for ours. evaluation: how their numbers are computed. not_runnable:
+    why it cannot be reproduced; "" if it can.
     """
 
     name: str
@@ -168,6 +169,7 @@ class Recipe:
     frozen: FrozenOptions = field(default_factory=FrozenOptions)
     bottom_up: BottomUpOptions = field(default_factory=BottomUpOptions)
     surfaces: SurfaceOptions = field(default_factory=SurfaceOptions)
+    residual: ResidualOptions = field(default_factory=ResidualOptions)
     sources: tuple[PaperResult, ...] = ()
     evaluation: Evaluation = field(default_factory=Evaluation)
     not_runnable: str = ""

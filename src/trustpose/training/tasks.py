@@ -12,6 +12,7 @@ from trustpose.training.group_task import group_task
 from trustpose.training.mask_rcnn_task import mask_rcnn_task
 from trustpose.training.network_task import network_task
 from trustpose.training.recipe import Recipe
+from trustpose.training.residual_task import residual_task
 from trustpose.training.surface_task import surface_task
 from trustpose.training.task import Task
 
@@ -22,6 +23,7 @@ TASKS: dict[str, Callable[[Recipe, Sequence[Path], Path | None, Path, str | None
     "bottom-up": lambda recipe, data, model, *_: bottom_up_task(recipe, data[0], model),
     "mask-rcnn": lambda recipe, data, model, *_: mask_rcnn_task(recipe, data[0], model),
     "surfaces": lambda recipe, data, model, *_: surface_task(recipe, data[0], model),
+    "residual": lambda recipe, data, model, *_: residual_task(recipe, data[0], model),
     "groups": lambda recipe, data, model, folder, _: group_task(recipe, data[0], model, folder),
 }
 """Builds the loop's task from a recipe, the data's folders, a model's folder or file or None, a folder for

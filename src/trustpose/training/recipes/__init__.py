@@ -11,6 +11,7 @@ from trustpose.training.recipe import Evaluation, Recipe
 from trustpose.training.recipes.bottom_up import BOTTOM_UP_RECIPES
 from trustpose.training.recipes.hpcvnet import HPCVNET_RECIPES
 from trustpose.training.recipes.metamodel import METAMODEL_RECIPES
+from trustpose.training.recipes.multi_pose_net import MULTI_POSE_NET_RECIPES
 from trustpose.training.recipes.oks_net import OKS_NET_RECIPES
 from trustpose.training.recipes.ours import OUR_RECIPES
 from trustpose.training.recipes.ours_gpu import OUR_GPU_RECIPES
@@ -25,6 +26,7 @@ RECIPES: dict[str, Recipe] = {
     **OUR_RECIPES,
     **OUR_GPU_RECIPES,
     **BOTTOM_UP_RECIPES,
+    **MULTI_POSE_NET_RECIPES,
     **SINGLE_PERSON_RECIPES,
     **OUR_SINGLE_PERSON_RECIPES,
     **SURFACE_RECIPES,

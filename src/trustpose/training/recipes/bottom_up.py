@@ -95,6 +95,12 @@ BOTTOM_UP_RECIPES: dict[str, Recipe] = by_name(
         title="Associative embedding on whole photos, from PP-TinyPose's weights",
         bottom_up=BottomUpOptions(kinds=("tags",)),
     ),
+    replace(
+        _FIELDS,
+        name="bottom-up-boxed",
+        title="MultiPoseNet's two heads, keypoints and people's boxes, on whole photos, from PP-TinyPose's weights",
+        bottom_up=BottomUpOptions(kinds=("boxed",)),
+    ),
     _DLA_34,
     replace(
         _DLA_34,
