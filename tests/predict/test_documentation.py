@@ -26,7 +26,7 @@ KIND = [json.loads(block)["output"]["kind"] for block in BLOCKS]
     [
         block
         for block, kind in zip(BLOCKS, KIND, strict=True)
-        if kind not in ("boxes", "box-list", "simcc", *PHOTO_MAPS)
+        if kind not in ("boxes", "box-list", "simcc", "surfaces", *PHOTO_MAPS)
     ],
 )
 def test_documented_specs_are_read(tmp_path, data_dir, block):

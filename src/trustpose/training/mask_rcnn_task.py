@@ -95,8 +95,8 @@ class MaskRcnnTask:
             folder = Path(temporary) / "model"
             self.export(folder)
             estimator = KeypointRcnn(folder / WEIGHTS, device=str(next(self.network.parameters()).device))
-        size = (self.recipe.height,)
-        estimator.module.transform.min_size, estimator.module.transform.max_size = size, size[0]
+        transform: Any = estimator.module.transform
+        transform.min_size, transform.max_size = (self.recipe.height,), self.recipe.height
         return average_precision_on(estimator, self.held_out, estimator.skeleton)
 
     def export(self, folder: Path) -> None:
