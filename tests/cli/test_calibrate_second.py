@@ -78,9 +78,11 @@ def test_both_are_streamed_to_the_drawn_photos(folder, tmp_path, capsys, monkeyp
         write(people)
     for name in ("results", "second"):
         rows = json.loads((folder / f"{name}.json").read_text())
-        write_parts(tmp_path / name, [rows[row] for row in random.permutation(len(rows))], random)
+        shuffled = [rows[row] for row in random.permutation(len(rows))]
+        (tmp_path / f"{name}.json").write_text(json.dumps(shuffled))
+        write_parts(tmp_path / name, shuffled, random)
     for gt, results, second in (
-        (folder / "gt.json", folder / "results.json", folder / "second.json"),
+        (folder / "gt.json", tmp_path / "results.json", tmp_path / "second.json"),
         (tmp_path / "gt.parquet", tmp_path / "results", tmp_path / "second"),
     ):
         arguments = ["--gt", gt, "--results", results, "--second", f"exact={second}", "--max-results", "90"]
