@@ -9,8 +9,15 @@ import pytest
 import trustpose as tp
 from tests.calibration.cases import another, as_json, made_up
 from tests.cli.test_calibrate import run
+from tests.parquet_cases import write_parts
+from trustpose.io import parquet
 from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.io.tables import row_writer
+from trustpose.io.truth_stream import truth_rows
 from trustpose.poses import write_results
+from trustpose.predict import second_results
+from trustpose.predict.second_results import opinions_at_fitting
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +58,41 @@ def test_fit_prints_the_effect_of_a_second_opinion(folder, tmp_path, capsys) -> 
     assert opinion["kept"] and opinion["file"] == "second.json" and len(opinion["sha256"]) == 64
     assert opinion["change"]["pose.pearson"][0] > 0
     assert tp.Calibrator.load(folder / "two.cal").card.opinions[0].name == "exact"
+
+
+def test_both_are_streamed_to_the_drawn_photos(folder, tmp_path, capsys, monkeypatch) -> None:
+    """Of no layout does the fit have more second results than those in the photos that are drawn."""
+    monkeypatch.setattr(parquet, "ROWS", 16)
+    read: list[int] = []
+
+    def counted(*arguments, **options):
+        opinions = opinions_at_fitting(*arguments, **options)
+        read.extend(len(opinion.poses) for opinion in opinions)
+        return opinions
+
+    monkeypatch.setattr(second_results, "opinions_at_fitting", counted)
+    random, cards = np.random.default_rng(0), []
+    truth = read_coco_truth(folder / "gt.json")
+    people, schema = truth_rows(truth)
+    with row_writer(tmp_path / "gt.parquet", schema) as write:
+        write(people)
+    for name in ("results", "second"):
+        rows = json.loads((folder / f"{name}.json").read_text())
+        shuffled = [rows[row] for row in random.permutation(len(rows))]
+        (tmp_path / f"{name}.json").write_text(json.dumps(shuffled))
+        write_parts(tmp_path / name, shuffled, random)
+    for gt, results, second in (
+        (folder / "gt.json", tmp_path / "results.json", tmp_path / "second.json"),
+        (tmp_path / "gt.parquet", tmp_path / "results", tmp_path / "second"),
+    ):
+        arguments = ["--gt", gt, "--results", results, "--second", f"exact={second}", "--max-results", "90"]
+        arguments += ["--folds", "2", "--draws", "20", "--method", "trees"]
+        assert run("calibrate", "fit", *arguments, "--out", tmp_path / "out.cal") == 0
+        assert "fitted on 9" in (printed := capsys.readouterr().out) or "fitted on 8" in printed
+        cards.append(tp.Calibrator.load(tmp_path / "out.cal").card)
+    (first,), (streamed,) = (card.opinions for card in cards)
+    assert (first.change, first.people) == (streamed.change, streamed.people) and cards[0].after == cards[1].after
+    assert read[0] == read[1] <= 90
 
 
 def test_apply_reads_it(folder, tmp_path) -> None:

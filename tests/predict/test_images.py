@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 
 from trustpose.files import InputError
 from trustpose.io.photos import image_size, read_image
-from trustpose.predict.images import as_rgb, find_photos, read_pixels
+from trustpose.predict.photos import as_rgb, read_pixels
+from trustpose.predict.sources import find_photos
 
 
 def _colours(height=60, width=80):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trustpose.files import InputError
-from trustpose.predict.images import read_pixels
+from trustpose.predict.photos import read_pixels
 from trustpose.predict.sources import PeopleOptions, find_sources
 from trustpose.report.video import VideoWriter
 

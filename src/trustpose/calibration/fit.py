@@ -87,6 +87,12 @@ def limited(truth: TruthFile, results: ResultsFile, max_results: int) -> tuple[T
     return drawn.files(results.path)
 
 
+def _drawn_seconds(seconds: tuple[Second, ...], results: ResultsFile, drawn: ResultsFile) -> tuple[Second, ...]:
+    """Return second opinions on all results as those on the drawn ones, those of whole photos in their order."""
+    is_drawn = np.isin(image_ids(results), image_ids(drawn))
+    return tuple(second if second.row is None else replace(second, row=second.row[is_drawn]) for second in seconds)
+
+
 class DrawnPhotos:
     """Collects whole photos with at most `max_results` results: which, depends on their ids alone."""
 
@@ -163,9 +169,9 @@ def fit(
     on all people. `tick` is called with the name of each step before it.
     """
     truth, results = _read(ground_truth, results, options)
-    seconds = seconds_of(second, truth)
-    if not seconds:
-        truth, results = limited(truth, results, options.max_results)
+    truth, drawn_results = limited(truth, results, options.max_results)
+    seconds = _drawn_seconds(seconds_of(second, truth), results, drawn_results)
+    results = drawn_results
     task = prepare(truth, results, options, seconds)
     predictions, skipped = _cross_fit(task, tick)
     corrected = {
@@ -183,7 +189,9 @@ def fit(
     choice = choose(worth, is_requested=options.method != "auto")
     if choice.method != "trees":  # curves read a keypoint's own score alone
         task, cards = task.with_opinions(()), tuple(replace(card, kept=False) for card in cards)
-    corrected_poses = with_trust(task.results.poses, corrected[choice.method])
+    plain, probabilities = predictions[choice.method], corrected[choice.method]
+    del predictions, corrected  # those of the other methods
+    corrected_poses = with_trust(task.results.poses, probabilities)
     corrected_poses, presence, no_presence = _with_presence(task, corrected_poses)
     decision = None
     if options.goal is not None:
@@ -194,10 +202,10 @@ def fit(
     tick(f"{choice.method}, all folds")
     parts = CalibratorParts(
         model=fit_model(choice.method, task.people, task.targets, options.seed),
-        recalibration=recalibration(choice.method, predictions[choice.method], task.targets),
+        recalibration=recalibration(choice.method, plain, task.targets),
         domain=_domain(task),
         card=replace(
-            _card(task, choice, corrected[choice.method], skipped, decision),
+            _card(task, choice, probabilities, skipped, decision),
             opinions=cards,
             presence=presence,
             no_presence=no_presence,

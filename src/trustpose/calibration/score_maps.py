@@ -94,6 +94,8 @@ def _descend(
     """Take one Newton step, halved until the loss falls; return False if no fraction of it helps."""
     for _ in range(30):
         tried = slopes - step
+        if np.array_equal(tried, slopes):  # smaller fractions are lost to rounding, too
+            break
         reached = _loss(design, target, tried, penalty)
         if reached < loss:
             return tried, reached, True

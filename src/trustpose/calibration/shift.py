@@ -97,10 +97,13 @@ class Domain:
         cls, features: Mapping[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"], seed: int = 0
     ) -> "Domain":
         """Compute the domain of N people from their features and keypoint scores, ignoring NaN scores."""
-        table = np.stack(list(features.values())).astype(np.float64)  # (P, N)
-        if table.shape[1] > _MAX_PEOPLE:
-            chosen = np.sort(np.random.default_rng(seed).choice(table.shape[1], _MAX_PEOPLE, replace=False))
-            table, score = table[:, chosen], score[:, chosen]
+        columns, people = list(features.values()), score.shape[1]
+        if people > _MAX_PEOPLE:
+            chosen = np.sort(np.random.default_rng(seed).choice(people, _MAX_PEOPLE, replace=False))
+            table, score = np.stack([column[chosen] for column in columns], axis=1).T, score[:, chosen]
+        else:
+            table = np.stack(columns)
+        table = table.astype(np.float64)  # (P, N)
         middle, spread = table.mean(axis=1), table.std(axis=1)
         spread = np.where(spread > 1e-6, spread, 1.0)
         standard = _standardised(table, middle, spread)

@@ -148,10 +148,13 @@ class Trees:
         random = np.random.default_rng(seed)
         chosen = _sampled_rows(targets, POSE_ROWS, random)
         features = _pose_columns(people.rows(chosen.rows))
-        pose = (np.stack(list(features.values()), axis=1), chosen.oks, POSE_TREES)
+        pose_names, pose = tuple(features), (np.stack(list(features.values()), axis=1), chosen.oks, POSE_TREES)
+        del features  # as large as the table
         chosen = _sampled_rows(targets, KEYPOINT_ROWS // people.score.shape[0], random)
         columns = _keypoint_columns(people.rows(chosen.rows))
         table = np.stack([np.broadcast_to(column, chosen.v.shape).ravel() for column in columns.values()], axis=1)
+        keypoint_names = tuple(columns)
+        del columns
         labelled = (chosen.v > 0).ravel()
         seen, is_placed = table[labelled], labelled & ~chosen.missing.ravel()
         jobs = {
@@ -162,7 +165,7 @@ class Trees:
         }
         with ThreadPoolExecutor(THREADS) as pool:
             grown = pool.map(lambda job: _grow(job[0], job[1], job[2], seed), jobs.values())
-            return cls(tuple(features), tuple(columns), dict(zip(jobs, grown, strict=True)))
+            return cls(pose_names, keypoint_names, dict(zip(jobs, grown, strict=True)))
 
     def __call__(self, people: NormalisedPoses) -> Probabilities:
         """Predict for a few thousand people; the caller splits more into parts that fit into the processor's cache."""

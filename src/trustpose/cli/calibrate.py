@@ -37,7 +37,7 @@ class FitFiles:
     second: Sequence[str] = option(
         (),
         metavar="[NAME=]RESULTS|MODEL",
-        help="Second opinion: another network's results on the same people (JSON), or a network to run on them, "
+        help="Second opinion: another network's results on the same people, or a network to run on them, "
         "such as the bundled 'default'. With NAME=, apply checks the name. May be repeated; opinions that do not help "
         "are left out.",
     )
@@ -68,9 +68,8 @@ def fit(files: FitFiles, options: FitOptions) -> None:
     inputs |= {"--second": [file for source in sources for file in source.files], "--images": files.images}
     check_outputs({"--out": files.out, "--json": files.json}, inputs)
     skeleton = None if skeleton_name is None else skeleton_of(skeleton_name)
-    max_results = None if sources else options.max_results  # second opinions are of all results
     truth, results = files_to_fit(
-        files.gt, files.results, max_results, category=category, skeleton=skeleton, common=files.common
+        files.gt, files.results, options.max_results, category=category, skeleton=skeleton, common=files.common
     )
     opinions = opinions_at_fitting(sources, files.images, truth, results)
     with progress_bar(total=fit_steps(options, len(opinions)) + 1, description="reading people") as advance:
@@ -107,7 +106,7 @@ class ApplyOptions:
     second: Sequence[str] = option(
         (),
         metavar="[NAME=]RESULTS|MODEL",
-        help="Second opinion that the calibrator was fitted with: that network's results on these people (JSON), or "
+        help="Second opinion that the calibrator was fitted with: that network's results on these people, or "
         "the network itself, such as the bundled 'default'. Repeat it as at fitting.",
     )
     images: Path | None = option(None, help="Folder of the photos, needed if --second is a network.")

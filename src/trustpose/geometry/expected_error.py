@@ -134,6 +134,7 @@ CELL = 400  # keypoints of a cell at least
 MAX_CELLS = 6  # ranges of quality of a group of joints
 MIN_KEYPOINTS = 100  # keypoints of a group, below which it keeps the mixture's own discs
 _DECIMALS = 4
+_PEOPLE_AT_ONCE = 8192  # of 17 keypoints, whose error takes some tens of MB meanwhile
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,13 +182,31 @@ class LabelledErrors:
     ) -> "LabelledErrors":
         """Collect those of N poses with `quality`, matched to the rows `person` of a truth (-1: unmatched)."""
         rows = np.flatnonzero(person >= 0)
-        poses, matched = poses[rows], person[rows]
+        blocks = []
+        for start in range(0, max(len(rows), 1), _PEOPLE_AT_ONCE):
+            block = rows[start : start + _PEOPLE_AT_ONCE]
+            errors = cls._of_block(poses[block], truth, person[block], sigmas)
+            blocks.append(replace(errors, person=start + errors.person))
+        std, gross, gross_std = (
+            np.concatenate([getattr(block.error, name) for block in blocks]) for name in ("std", "gross", "gross_std")
+        )
+        columns = {
+            name: np.concatenate([getattr(block, name) for block in blocks])
+            for name in ("distance", "quality", "joint", "person")
+        }
+        return cls(ExpectedError(std, gross, gross_std), **columns)
+
+    @classmethod
+    def _of_block(
+        cls, poses: Poses, truth: Truth, person: Int[np.ndarray, " N"], sigmas: Float[np.ndarray, " K"]
+    ) -> "LabelledErrors":
+        """Collect those of matched poses."""
         quality = quality_if_labelled(poses)
         if quality is None:
             raise ValueError("poses.quality: expected the quality of held-out poses, got None")
-        offset = poses.xy.astype(np.float64) - truth.xy[matched]
+        offset = poses.xy.astype(np.float64) - truth.xy[person]
         distance = np.hypot(offset[..., 0], offset[..., 1])
-        return cls.of(quality, distance, area_of_person(poses), sigmas, truth.v[matched] > 0)
+        return cls.of(quality, distance, area_of_person(poses), sigmas, truth.v[person] > 0)
 
 
 def fit_error_model(

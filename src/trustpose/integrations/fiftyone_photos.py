@@ -7,7 +7,7 @@ from typing import Any
 
 from trustpose.files import InputError, check_regular
 from trustpose.io.coco.labels import number_in_name
-from trustpose.predict.images import find_photos
+from trustpose.predict.sources import find_photos
 
 
 def match(paths: Iterable[str], ids: Iterable[int], names: Mapping[int, str]) -> dict[str, int]:

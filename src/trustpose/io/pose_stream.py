@@ -25,7 +25,7 @@ from trustpose.io.companions import read_errors, results_sha256
 from trustpose.io.parquet import ParquetParts, check_photos, open_parts, open_table, runs, sort_by_photo
 from trustpose.io.table_rows import TableRows
 from trustpose.io.tool_poses import blank_columns
-from trustpose.io.truth_stream import TruthBatches
+from trustpose.io.truth_stream import TruthBatches, held_truth
 from trustpose.poses import ErrorModel, Poses
 from trustpose.skeletons import Skeleton
 
@@ -342,6 +342,18 @@ def paired_batches(
             pending = next(pieces, None)
         joined = _joined(results_of_piece) if results_of_piece else no_results
         yield (piece, joined) if photos is None else limited_to(piece, joined, photos)
+
+
+def read_results_on(path: str | Path, truth: TruthFile) -> ResultsFile:
+    """Return the results in the photos of a ground truth, of a file or a folder of parts, of which Parquet is read in
+    batches. Raises InputError, also if there are none."""
+    held = held_truth(truth)
+    stream = open_poses(path, held, common=True)
+    photos = common_ids(held, [stream])
+    pieces = [results for _, results in paired_batches(held, stream, photos) if len(results.score)]
+    if not pieces:
+        raise InputError(f"{path}: holds no results of category {truth.category_id}")
+    return replace(_joined(pieces), path=stream.path, sha256=stream.sha256)
 
 
 def _joined(pieces: list[ResultsFile]) -> ResultsFile:

@@ -21,8 +21,7 @@ from trustpose.multiview.camera_error import camera_error, with_camera_error
 from trustpose.multiview.frames import Moments, gather_rows, match_frames, positions_of, sizes_of, weights_of
 from trustpose.multiview.triangulation import Method, triangulate_points
 from trustpose.poses import MISSING_ID, ExpectedError, Poses, Poses3D
-from trustpose.tracking.distances import metre_distance
-from trustpose.tracking.tracker import Tracker
+from trustpose.tracking.tracker import Tracker, metre_distance
 
 PATIENCE = 15  # frames that a person may be unseen and keep the track id
 MIN_FRAMES = 5  # moments; people seen in fewer, of a longer clip, are chance agreements of false detections

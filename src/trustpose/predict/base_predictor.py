@@ -19,9 +19,8 @@ from trustpose.models.spec import ModelSpec
 from trustpose.notebook import html_record
 from trustpose.poses import ErrorModel, Poses
 from trustpose.predict.boxes import Detector, boxes_of, check_box_format
-from trustpose.predict.images import is_webcam
 from trustpose.predict.options import PredictOptions, RunOptions
-from trustpose.predict.photos import Image, Prediction, no_poses, origin_of
+from trustpose.predict.photos import Image, Prediction, is_webcam, no_poses, origin_of
 from trustpose.predict.sources import ReadOptions, images_of, is_many, without_videos
 from trustpose.skeletons import Skeleton
 

@@ -28,8 +28,8 @@ from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.base_predictor import BasePredictor
 from trustpose.predict.fingerprints import fingerprint_of, model_fingerprint, network_file
-from trustpose.predict.images import find_photos
 from trustpose.predict.photos import Image, ImageSource, Prediction, no_poses
+from trustpose.predict.sources import find_photos
 from trustpose.skeletons import difference
 
 Photo = tuple[ImageSource, int, Poses]

@@ -1,13 +1,16 @@
-"""The records that every predictor takes and returns, `Image` and `Prediction`; how a photo is opened, and where
-its pixels can be read again.
+"""The records that every predictor takes and returns, `Image` and `Prediction`; how a photo is opened, in any of the
+forms that users give it (files, addresses, bytes, arrays, Pillow images and tensors), and where its pixels can be read
+again.
 """
 
+import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +18,14 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from trustpose.files import InputError
-from trustpose.io.download import download
+from trustpose.io.download import download, is_address
 from trustpose.io.photos import MAX_PIXELS, decode_photo, read_image
 from trustpose.io.video import Video
 from trustpose.poses import Photo, Poses
 from trustpose.predict.boxes import Boxes, check_boxes
-from trustpose.predict.images import read_pixels
 from trustpose.skeletons import Skeleton
+
+CHANNELS = ("RGB", "BGR")
 
 
 @dataclass(frozen=True)
@@ -260,3 +264,101 @@ def prefetch(
             yield running.popleft().result()
     finally:
         wait([future for future in running if not future.cancel()])
+
+
+def as_rgb(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
+    """Convert an array to RGB uint8: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
+
+    As in `read_image`, alpha is dropped; 16 bits are reduced to the high byte. Raises ValueError for anything else.
+    """
+    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
+    if not is_image or image.dtype not in (np.uint8, np.uint16) or not image.size:
+        raise ValueError(
+            "image: expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of dtype uint8 or uint16, RGB, "
+            f"got {image.shape} of {image.dtype}"
+        )
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 2 or image.shape[2] == 1:
+        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(image[..., :3])
+
+
+def read_pixels(image: Any, channels: str = "RGB", max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
+    """Return the pixels, RGB, of one image in any of the forms that predictors take.
+
+    A path (str or Path) or an address (http, https); `bytes` of an image file; a Pillow image, with its EXIF
+    orientation applied as for files; an array as in `as_rgb`; a torch tensor (C, H, W), uint8 or floating point from 0
+    to 1. channels: the order of an array's or tensor's, "RGB" or "BGR" (OpenCV's); others' is known. Raises InputError
+    for a file that cannot be read or decoded or has more than `max_pixels`, ValueError for anything else.
+    """
+    check_channels(channels)
+    if isinstance(image, str) and is_address(image):
+        return decode_photo(download(image), image, max_pixels)
+    if isinstance(image, (str, Path)):
+        return read_image(image, max_pixels)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return decode_photo(bytes(image), "bytes", max_pixels)
+    if is_pillow(image):
+        return _of_pillow(image)
+    if is_tensor(image):
+        image = _of_tensor(image)
+    if not isinstance(image, np.ndarray):
+        raise ValueError(
+            f"image: expected a path, an address, bytes, a Pillow image, an array or a tensor, got {_kind(image)}"
+        )
+    pixels = as_rgb(image)
+    return pixels if channels == "RGB" else np.ascontiguousarray(pixels[..., ::-1])
+
+
+def check_channels(channels: str) -> None:
+    """Raise ValueError if the order of channels is not known."""
+    if channels not in CHANNELS:
+        raise ValueError(f"channels: expected 'RGB' or 'BGR', got {channels!r}")
+
+
+def is_pillow(image: object) -> bool:
+    """Return whether this is a Pillow image; Pillow is not imported for it."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(image, pillow.Image)
+
+
+def is_tensor(image: object) -> bool:
+    """Return whether this is a torch tensor; torch is not imported for it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
+
+
+def is_webcam(name: str) -> bool:
+    """Return whether a name is a webcam's number: digits, and no file has this name."""
+    return name.isascii() and name.isdigit() and not Path(name).exists()
+
+
+def _of_pillow(image: Any) -> UInt8[np.ndarray, "H W 3"]:
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            f"image: expected a Pillow image of mode RGB, L, P, I;16, …; {image.mode!r} has no known range"
+        )
+    try:  # Pillow reads a file only now
+        turned = import_module("PIL.ImageOps").exif_transpose(image)
+        return as_rgb(np.asarray(turned if turned.mode.startswith("I;16") else turned.convert("RGB")))
+    except OSError as error:
+        raise InputError(f"a Pillow image cannot be decoded ({error})") from None
+
+
+def _of_tensor(image: Any) -> np.ndarray:
+    """Return a tensor (C, H, W) as an array (H, W, C) of uint8."""
+    values = image.detach().cpu()
+    if values.ndim != 3 or values.shape[0] not in (1, 3, 4):
+        raise ValueError(f"image: expected a tensor (C, H, W) of 1, 3 or 4 channels, got {tuple(values.shape)}")
+    if values.dtype.is_floating_point:
+        values = values.float()
+        low, high = (float(values.min()), float(values.max())) if values.numel() else (0.0, 0.0)
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"image: expected a floating point tensor from 0 to 1, got {low:g} to {high:g}")
+        values = (values * 255).round().byte()
+    return values.permute(1, 2, 0).numpy()
+
+
+def _kind(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -10,9 +10,12 @@ import numpy as np
 from trustpose.calibration.card import Card
 from trustpose.calibration.opinions import Second, matching, second_opinion_on
 from trustpose.files import InputError
-from trustpose.io.coco.results import ResultsFile, read_results
+from trustpose.io.coco.results import ResultsFile
 from trustpose.io.coco.truth import TruthFile
 from trustpose.io.output_files import model_files
+from trustpose.io.pose_stream import read_results_on
+from trustpose.io.row_stream import open_rows
+from trustpose.io.tables import is_results_table
 from trustpose.models.spec import DEFAULT
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.predict.adapters import ADAPTERS
@@ -45,7 +48,8 @@ def second_sources(texts: Sequence[str], images: Path | None) -> list[SecondSour
     for name, target in map(named, texts):
         path = Path(target)
         is_model = target == DEFAULT or target.partition(":")[0] in ADAPTERS or path.suffix == ".onnx"
-        sources.append(SecondSource(name, target, is_model or path.is_dir()))
+        is_folder = path.is_dir() and not is_results_table(path)
+        sources.append(SecondSource(name, target, is_model or is_folder))
     model = next((source for source in sources if source.is_model), None)
     if model is not None and images is None:
         raise InputError(f"--second {model.target}: is a network, which looks at the photos: expected --images DIR")
@@ -63,7 +67,7 @@ def opinions_at_fitting(
         if source.is_model:
             opinions.append(_predicted(source, load(source.target), images, results, truth))
             continue
-        file = read_results(source.target, truth=truth, common=True)
+        file = read_results_on(source.target, truth)
         opinions.append(Second(file.poses, source.name, Path(file.path).name, file.sha256))
     return tuple(opinions)
 
@@ -93,7 +97,8 @@ def opinions_on_batches(
         if source.is_model:
             opinions.append(partial(_predicted, source, load(source.target), images))
         else:
-            opinions.append(partial(_of_batch, source, read_results(source.target)))
+            second = open_rows(source.target, whole_photos=False).whole().results
+            opinions.append(partial(_of_batch, source, second))
     return opinions
 
 

@@ -17,12 +17,24 @@ from trustpose.io.coco.labels import number_in_name, rows_by_name
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.io.columns import NO_TEXTS, IdTexts
 from trustpose.io.download import is_address, name_in
-from trustpose.io.photos import MAX_PIXELS, image_size, reason_unread
+from trustpose.io.photos import MAX_PIXELS, SUFFIXES, UNREAD_SUFFIXES, image_size, reason_unread
 from trustpose.io.video import SUFFIXES as VIDEO_SUFFIXES
 from trustpose.io.video import Video
 from trustpose.predict.boxes import Boxes, boxes_from_detections, boxes_from_truth
-from trustpose.predict.images import GLOB, check_channels, find_files, is_pillow, is_tensor, is_webcam
-from trustpose.predict.photos import CallersImage, EncodedPhoto, Image, VideoFrame, WebcamFrame, WebPhoto
+from trustpose.predict.photos import (
+    CallersImage,
+    EncodedPhoto,
+    Image,
+    VideoFrame,
+    WebcamFrame,
+    WebPhoto,
+    check_channels,
+    is_pillow,
+    is_tensor,
+    is_webcam,
+)
+
+GLOB = frozenset("*?[")
 
 
 @dataclass(frozen=True)
@@ -337,3 +349,68 @@ def _ids_from_names(files: list[Path], *, may_count: bool) -> tuple[list[int], b
             f"{path}: its name does not end in a number to use as image id; give the photos' ids with --gt"
         )
     return ids, False
+
+
+def find_files(
+    sources: Sequence[str | Path], *, recursive: bool = False, out: Path | None = None, videos: bool = True
+) -> list[Path]:
+    """Find the photos and, with `videos`, the videos given as files, folders and globs, each once, in the given order
+    and by name within a folder or glob.
+
+    A folder gives its files with a photo's or video's suffix, with `videos` also photos of formats that are not read,
+    so that they are named; recursive: those of its subfolders too, without `out`. Hidden files and folders are
+    left out, and links to folders are not followed. Raises InputError if a file is missing, or if a folder or glob
+    contains none.
+    """
+    suffixes, kind = SUFFIXES, "photos"
+    if videos:
+        suffixes, kind = SUFFIXES + UNREAD_SUFFIXES + VIDEO_SUFFIXES, "photos or videos"
+    files: dict[Path, None] = {}
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            matches = _in_folder(path, suffixes, out) if recursive else _with_suffix(path.iterdir(), suffixes)
+            if not matches:
+                raise InputError(f"{path}: the folder holds no {kind} ({', '.join(SUFFIXES[:5])}, …)")
+        elif path.exists():
+            matches = [path]
+        elif GLOB & set(str(source)):
+            matches = _expand(path, suffixes)
+        else:
+            raise InputError(f"{path}: no such file or folder")
+        files.update(dict.fromkeys(matches))
+    return list(files)
+
+
+def find_photos(sources: Sequence[str | Path]) -> list[Path]:
+    """Find photos as `find_files`, without videos."""
+    return find_files(sources, videos=False)
+
+
+def _in_folder(folder: Path, suffixes: tuple[str, ...], out: Path | None) -> list[Path]:
+    left_out = None if out is None else out.resolve()
+    files: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        subfolder = Path(root)
+        folders[:] = [name for name in folders if not name.startswith(".") and (subfolder / name).resolve() != left_out]
+        files += _with_suffix((subfolder / name for name in names), suffixes)
+    return sorted(files)
+
+
+def _with_suffix(entries: Iterable[Path], suffixes: tuple[str, ...]) -> list[Path]:
+    return sorted(
+        entry
+        for entry in entries
+        if entry.suffix.lower() in suffixes and not entry.name.startswith(".") and entry.is_file()
+    )
+
+
+def _expand(pattern: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    root = Path(pattern.anchor) if pattern.is_absolute() else Path()
+    try:
+        matches = _with_suffix(root.glob(str(pattern.relative_to(root))), suffixes)
+    except ValueError as error:
+        raise InputError(f"{pattern}: not a pattern for files ({error})") from None
+    if not matches:
+        raise InputError(f"{pattern}: no photo fits this pattern")
+    return matches

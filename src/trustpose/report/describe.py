@@ -6,24 +6,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from trustpose.poses import MISSING_ID, Poses, Visibility
-from trustpose.report.scene import has_tracks, has_visible_joint, person_numbers
-from trustpose.skeletons import Skeleton, difference
+from trustpose.report.scene import has_tracks, has_visible_joint, person_numbers, skeleton_to_show
+from trustpose.skeletons import Skeleton
 
 TRUSTED = 0.75  # minimum expected OPKS of a keypoint called reliable
 DOUBTED = 0.5  # a keypoint below is called unreliable
 _MAX_PEOPLE = 3  # described by a sentence each
-
-
-def skeleton_to_show(poses: Poses, skeleton: Skeleton | None) -> Skeleton:
-    """Return the skeleton given, else that of the poses. Raises ValueError if there is none or it does not match."""
-    shown = poses.skeleton if skeleton is None else skeleton
-    if shown is None:
-        raise ValueError("skeleton: the poses have none, expected one as argument")
-    if poses.keypoint_count != len(shown):
-        raise ValueError(f"skeleton: expected one of {poses.keypoint_count} keypoints, got {shown.name!r}")
-    if differ := difference(poses.skeleton, shown):
-        raise ValueError(f"skeleton: expected that of the poses, got different ones, {differ}")
-    return shown
 
 
 def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:

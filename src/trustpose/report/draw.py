@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from trustpose.poses import MISSING_ID, Poses, Visibility
-from trustpose.report.describe import skeleton_to_show
 from trustpose.report.scene import (
     EDGE,
     LEFT_EDGE,
@@ -27,6 +26,7 @@ from trustpose.report.scene import (
     person_labels,
     person_numbers,
     prepare,
+    skeleton_to_show,
     text_mask,
     tint,
     trust_colours,

@@ -21,7 +21,7 @@ from trustpose.io.read_poses import PosesSource, poses_of
 from trustpose.io.tables import FORMATS, write_table
 from trustpose.notebook import html_line, html_table
 from trustpose.poses import Photo, Poses, Visibility
-from trustpose.predict.images import as_rgb, read_pixels
+from trustpose.predict.photos import as_rgb, read_pixels
 from trustpose.report.draw import draw_poses
 from trustpose.report.pictures import write_picture
 from trustpose.skeletons import Skeleton

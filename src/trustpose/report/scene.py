@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from trustpose.files import InputError
 from trustpose.geometry.expected_error import expected_error
 from trustpose.poses import MISSING_ID, Poses, Visibility
-from trustpose.skeletons import Skeleton
+from trustpose.skeletons import Skeleton, difference
 
 STYLES = ("trust", "parts", "people")
 
@@ -421,3 +421,15 @@ def _plate_corners(person_joints: np.ndarray, size: np.ndarray, gap: float) -> F
             *((top[0] + gap, above), (top[0] - gap - size[0], above)),
         ]
     )
+
+
+def skeleton_to_show(poses: Poses, skeleton: Skeleton | None) -> Skeleton:
+    """Return the skeleton given, else that of the poses. Raises ValueError if there is none or it does not match."""
+    shown = poses.skeleton if skeleton is None else skeleton
+    if shown is None:
+        raise ValueError("skeleton: the poses have none, expected one as argument")
+    if poses.keypoint_count != len(shown):
+        raise ValueError(f"skeleton: expected one of {poses.keypoint_count} keypoints, got {shown.name!r}")
+    if differ := difference(poses.skeleton, shown):
+        raise ValueError(f"skeleton: expected that of the poses, got different ones, {differ}")
+    return shown

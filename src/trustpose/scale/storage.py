@@ -20,7 +20,7 @@ import orjson
 
 from trustpose.files import DiskError, InputError, atomic_write, json_bytes, read_bytes
 from trustpose.poses.tables import package
-from trustpose.predict.images import GLOB
+from trustpose.predict.sources import GLOB
 
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]+://")
 _NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")  # of WebDataset's names: shard-{000..127}.tar

@@ -7,19 +7,22 @@ tracks.
 Read `tracker.py` first.
 """
 
-from trustpose.tracking.distances import (
-    Distance,
-    both_distance,
-    box_distance,
-    metre_distance,
-    oks_distance,
-    trust_distance,
-)
 from trustpose.tracking.flow import Flow, FlowOfFrames
 from trustpose.tracking.frames import Frames, order_frames
 from trustpose.tracking.smoothing import Smoothed, smooth
 from trustpose.tracking.track import track
-from trustpose.tracking.tracker import EARLIER, MATCHINGS, Tracker, match
+from trustpose.tracking.tracker import (
+    EARLIER,
+    MATCHINGS,
+    Distance,
+    Tracker,
+    both_distance,
+    box_distance,
+    match,
+    metre_distance,
+    oks_distance,
+    trust_distance,
+)
 
 __all__ = [
     "EARLIER",

@@ -10,10 +10,9 @@ from jaxtyping import Int
 from trustpose.io.read_poses import ImagesSource, PosesSource, images_of, poses_of
 from trustpose.io.video import Video
 from trustpose.poses import MISSING_ID, Poses
-from trustpose.tracking.distances import Distance, both_distance
 from trustpose.tracking.flow import FlowFunction
 from trustpose.tracking.frames import order_frames
-from trustpose.tracking.tracker import MAX_DISTANCE, MEMORY, Tracker
+from trustpose.tracking.tracker import MAX_DISTANCE, MEMORY, Distance, Tracker, both_distance
 
 
 def track(
@@ -38,7 +37,7 @@ def track(
         poses: the poses of all frames, in any order, or the path of their results file.
         images: the clips' frames, for their order (`order_frames`), or the path of a file that lists them; without,
             `image_id` is the frame's number in one clip.
-        distance: a function of (earlier poses, a frame's poses), see `trustpose.tracking.distances`.
+        distance: a function of (earlier poses, a frame's poses), see `trustpose.tracking.tracker`.
         matching: "hungarian" or "greedy".
         max_distance: poses farther apart than this, 0–1, are never linked.
         memory: a track that was not seen in so many frames has ended.

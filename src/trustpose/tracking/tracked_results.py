@@ -17,9 +17,8 @@ from trustpose.io.tables import tracked_rows, with_track_id
 from trustpose.io.video import Video
 from trustpose.skeletons import Skeleton, skeleton_of
 from trustpose.tracking.clip_stream import Locate, open_clips
-from trustpose.tracking.distances import named_distance
 from trustpose.tracking.flow import FlowFunction
-from trustpose.tracking.tracker import Tracker
+from trustpose.tracking.tracker import Tracker, named_distance
 
 Photos = Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]
 
