@@ -283,10 +283,10 @@ class PrecisionRecallDraws:
             return
         groups, curves = -(-len(image) // self._group), true_positive.shape[1]
         image = np.append(image, np.zeros(groups * self._group - len(image), image.dtype))  # which no curve counts
-        flags = np.zeros((2 * curves, len(image)), np.bool_)  # right, and counted
-        flags[:curves, : len(true_positive)], flags[curves:, : len(true_positive)] = true_positive.T, ~pose_ignored.T
-        flags = flags.reshape(2 * curves, groups, self._group)
-        columns = flags.transpose(1, 2, 0).astype(np.float32)
+        flags = np.zeros((len(image), 2 * curves), np.bool_)  # right, and counted
+        flags[: len(true_positive), :curves], flags[: len(true_positive), curves:] = true_positive, ~pose_ignored
+        columns = flags.reshape(groups, self._group, 2 * curves).astype(np.float32)
+        flags = np.ascontiguousarray(flags.T).reshape(2 * curves, groups, self._group)
         for start in range(0, len(counts), max(1, _AT_ONCE // len(image))):
             draws = slice(start, start + max(1, _AT_ONCE // len(image)))
             weight = np.take(counts[draws], image, axis=1).reshape(-1, groups, self._group)  # (b, n, g)
