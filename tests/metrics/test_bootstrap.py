@@ -22,7 +22,8 @@ from trustpose.metrics.bootstrap import (
     sums_by_group,
 )
 from trustpose.metrics.classification import confusion
-from trustpose.metrics.reliability import RankedPairs, brier_score, expected_calibration_error, pearson
+from trustpose.metrics.rank_correlation import RankedPairs
+from trustpose.metrics.reliability import brier_score, expected_calibration_error, pearson
 
 
 def people(seed, images=12, n=80, decimals=2):
@@ -174,7 +175,7 @@ SPEED = """
 import time
 import numpy as np
 from trustpose.metrics.bootstrap import resample_counts
-from trustpose.metrics.reliability import RankedPairs
+from trustpose.metrics.rank_correlation import RankedPairs
 
 generator = np.random.default_rng(0)
 score, target = generator.random((2, 20_000))

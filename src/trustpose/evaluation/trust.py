@@ -15,10 +15,10 @@ from trustpose.evaluation.section_records import (
 )
 from trustpose.metrics.classification import BinaryRankingDraws, presence_targets
 from trustpose.metrics.localisation import THRESHOLDS, hit_levels, precision_of_counts
+from trustpose.metrics.rank_correlation import RankedPairs
 from trustpose.metrics.reliability import (
     CalibrationSums,
     PearsonSums,
-    RankedPairs,
     bin_edges,
     exact_sums,
     mean_of,

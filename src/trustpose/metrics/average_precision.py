@@ -340,8 +340,7 @@ class PrecisionRecallDraws:
         threshold = np.searchsorted(np.cumsum(count), row, side="right") % count.shape[1]
         for start in range(0, len(row), at_once):
             draw, group = np.divmod(row[start : start + at_once], last)
-            best = of_groups(draw, group)[1].max(axis=1)
-            np.maximum.at(highest, (draw, threshold[start : start + at_once]), best)
+            np.maximum.at(highest, (draw, threshold[start : start + at_once]), of_groups(draw, group)[1].max(axis=1))
         self._highest[draws, curve] = highest
         self._hits[draws, curve], self._tried[draws, curve] = hits[:, -1], tried[:, -1]
 
