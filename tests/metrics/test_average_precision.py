@@ -17,7 +17,12 @@ import trustpose as tp
 from tests.coco_cases import coco_cases, pycocotools_numbers
 from trustpose.io.coco.results import read_results
 from trustpose.io.coco.truth import read_coco_truth
-from trustpose.metrics.average_precision import average_precision_replicates, evaluate
+from trustpose.metrics.average_precision import (
+    RECALL_THRESHOLDS,
+    PrecisionRecallDraws,
+    average_precision_replicates,
+    evaluate,
+)
 from trustpose.metrics.matching import pair_oks
 from trustpose.poses import Poses, Truth
 
@@ -224,6 +229,32 @@ def test_a_draw_of_every_image_once_is_the_evaluation_and_a_draw_is_an_evaluatio
     for name, value in asdict(expected).items():
         # copies of a photo have equal scores; the order among them moves precision a little
         assert draws[name][1] == pytest.approx(value, abs=5e-3)
+
+
+@pytest.mark.parametrize("kind", ["falling", "perfect", "flat", "near"])
+@pytest.mark.parametrize("poses", [1, 7, 300, 2500])
+@pytest.mark.parametrize("group", [4, 32, 4096])
+def test_draws_of_precision_are_those_of_every_pose_looked_at(kind: str, poses: int, group: int) -> None:
+    random = np.random.default_rng(poses)
+    rank, image, images = np.linspace(0, 1, poses)[:, None], random.integers(0, 90, poses), 90
+    right = {"falling": 1 - rank * [0.6, 0.9, 0.2], "perfect": rank < [0.5, 0.1, 1], "flat": 0.5, "near": 0.999}[kind]
+    hits = random.random((poses, 3)) < right
+    ignored = ~hits & (random.random((poses, 3)) < 0.1)
+    counts = np.stack([np.bincount(random.integers(0, images, images), minlength=images) for _ in range(6)])
+    people = counts @ np.array([np.bincount(image[column], minlength=images) + 1 for column in hits.T]).T
+    draws = PrecisionRecallDraws(people.astype(np.float64), poses)
+    draws._group = group
+    for part in np.array_split(np.arange(poses), min(3, poses)):
+        draws.add(counts.astype(np.int8), image[part], hits[part], ignored[part])
+    expected = np.zeros((*people.shape, len(RECALL_THRESHOLDS)))
+    for draw, curve in np.ndindex(people.shape):
+        weight = counts[draw][image]
+        hits_so_far = np.cumsum(weight * hits[:, curve])
+        precision = hits_so_far / np.maximum(np.cumsum(weight * ~ignored[:, curve]), 1)
+        reached = hits_so_far / people[draw, curve] >= RECALL_THRESHOLDS[:, None]
+        expected[draw, curve] = np.where(reached, precision, 0).max(axis=1)
+        assert draws.recall()[draw, curve] == hits_so_far[-1] / people[draw, curve]
+    np.testing.assert_allclose(draws.precision(), expected.mean(axis=2), rtol=1e-14)
 
 
 def test_missing_columns_and_other_numbers_of_keypoints_are_named() -> None:

@@ -22,7 +22,8 @@ from trustpose.metrics.bootstrap import (
     sums_by_group,
 )
 from trustpose.metrics.classification import confusion
-from trustpose.metrics.reliability import brier_score, expected_calibration_error, levels, pearson, spearman_from_levels
+from trustpose.metrics.rank_correlation import RankedPairs
+from trustpose.metrics.reliability import brier_score, expected_calibration_error, pearson
 
 
 def people(seed, images=12, n=80, decimals=2):
@@ -48,15 +49,12 @@ def test_every_metric_against_rows_drawn_one_by_one(seed):
         "brier": brier_replicates(counts, score, target, image),
         "confusion": confusion_replicates(counts, v, predicted, image),
     }
-    level_x, level_y = levels(score), levels(target)
+    pairs = RankedPairs(score, target, image)
     for b, count in enumerate(counts):
         rows = drawn_rows(count, image)
         x, y = score[rows], target[rows]
         assert got["pearson"][b] == pytest.approx(scipy.stats.pearsonr(x, y).statistic, abs=1e-10)
-        weight = count.astype(np.float64)[image]
-        assert spearman_from_levels(level_x, level_y, weight) == pytest.approx(
-            scipy.stats.spearmanr(x, y).statistic, abs=1e-12
-        )
+        assert pairs.spearman(count) == pytest.approx(scipy.stats.spearmanr(x, y).statistic, abs=1e-12)
         assert got["ece"][b] == pytest.approx(expected_calibration_error(x, y, bins=5), abs=1e-12)
         assert got["brier"][b] == pytest.approx(brier_score(x, y), abs=1e-12)
         np.testing.assert_array_equal(got["confusion"][b], confusion(v[rows], predicted[rows]))
@@ -151,7 +149,8 @@ def test_undefined_draws_are_nan_and_silent(recwarn):
     ones = (counts == 3).any(axis=1)  # one image three times: both sides constant
     assert ones.any()
     np.testing.assert_array_equal(np.isnan(pearson_replicates(counts, score, target, np.arange(3))), ones)
-    ranks = [spearman_from_levels(levels(score), levels(target), count.astype(np.float64)) for count in counts]
+    pairs = RankedPairs(score, target, np.arange(3))
+    ranks = [pairs.spearman(count) for count in counts]
     np.testing.assert_array_equal(np.isnan(ranks), ones)
     with_nan = np.array([0.1, np.nan, 0.9])
     assert np.isnan(pearson_replicates(counts, with_nan, target, np.arange(3))).all()
@@ -176,15 +175,15 @@ SPEED = """
 import time
 import numpy as np
 from trustpose.metrics.bootstrap import resample_counts
-from trustpose.metrics.reliability import levels, spearman_from_levels
+from trustpose.metrics.rank_correlation import RankedPairs
 
 generator = np.random.default_rng(0)
 score, target = generator.random((2, 20_000))
 counts, image = resample_counts(7000), generator.integers(0, 7000, size=20_000)
 start = time.process_time()
-level_x, level_y = levels(score), levels(target)
+pairs = RankedPairs(score, target, image)
 for count in counts:
-    assert abs(spearman_from_levels(level_x, level_y, count.astype(float)[image])) < 1
+    assert abs(pairs.spearman(count)) < 1
 print(time.process_time() - start)
 """
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from trustpose.geometry.oks import oks, opks
 from trustpose.io.coco.results import ResultsFile, separate_categories
 from trustpose.io.coco.truth import TruthFile
+from trustpose.metrics.average_precision import area_of_poses
 from trustpose.metrics.matching import Pairs, pair_oks, pair_with_people
 from trustpose.poses import Area, Poses, Truth
 
@@ -114,6 +115,11 @@ class Batch:
     def pairs(self) -> Pairs:
         """All pairs of a result and a person of its photo, with their OKS."""
         return pair_oks(self.poses, self.truth, sigmas=self.sigmas, area=self.area)
+
+    @cached_property
+    def pose_area(self) -> Float[np.ndarray, " N"]:
+        """The areas of the poses' boxes."""
+        return area_of_poses(self.poses)
 
     @cached_property
     def oracle_score(self) -> Float[np.ndarray, " N"]:

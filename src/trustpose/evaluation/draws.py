@@ -6,9 +6,9 @@
   replacement; and the intervals that follow.
 - `Ranking`: the rows of all batches ordered by a score; `Curves`: precision and recall over them.
 
-`Ranking` is an external sort. A row takes its score and photo (8 bytes each) and a bit for each flag. A million rows
-at a time are sorted in memory; more are written to temporary files as sorted runs, which are merged by reading a
-piece of each between two scores.
+`Ranking` is an external sort. A row takes its score and photo (8 bytes each) and a bit for each flag. A quarter of a
+million rows at a time are sorted in memory; more are written to temporary files as sorted runs, which are merged once
+by reading a piece of each between two scores.
 """
 
 import os
@@ -32,7 +32,7 @@ from trustpose.metrics.average_precision import (
 )
 
 STEPS = len(OKS_THRESHOLDS)
-RUN = 2**20  # rows that a `Ranking` sorts at a time, and then writes to a file
+RUN = 2**18  # rows that a `Ranking` sorts at a time, and then writes to a file
 BLOCK = 2**17  # rows that it yields at a time
 HELD_BYTES = 2**22  # of a `Spill` in memory
 SPILL_BLOCK = 2**16  # rows that it reads back at a time
@@ -48,7 +48,7 @@ class TemporaryRows:
     """A temporary file of rows of one type, removed with the object. Raises DiskError if there is no space."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="trustpose-")  # noqa: SIM115 - closed with the object
+        self._file: Any = None  # until there is a row
         self.rows = 0
         self._row: tuple[Any, tuple[int, ...]] = (None, ())
 
@@ -56,6 +56,8 @@ class TemporaryRows:
         """Append rows (n, …)."""
         self._row = rows.dtype, rows.shape[1:]
         try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="trustpose-")  # noqa: SIM115 - closed with the object
             np.ascontiguousarray(rows).tofile(self._file)
             self._file.flush()
         except OSError as error:
@@ -69,6 +71,14 @@ class TemporaryRows:
         content = bytearray(width * (min(end, self.rows) - start))
         os.preadv(self._file.fileno(), [content], width * start)
         return np.frombuffer(content, kind).reshape(-1, *shape)
+
+    def read_columns(self, rows: slice, start: int, end: int) -> np.ndarray:
+        """Return the columns from `start` to before `end` of rows (n, m)."""
+        kind, (columns,) = self._row
+        values = np.empty((rows.stop - rows.start, end - start), kind)
+        for number, row in enumerate(values, rows.start):
+            os.preadv(self._file.fileno(), [row], (number * columns + start) * kind.itemsize)
+        return values
 
 
 class Spill:
@@ -186,36 +196,56 @@ class PhotoTable:
 
 
 class Resampling:
-    """B draws with replacement of the photos `image_id` (I,), ascending; the same for the same photos and `seed`."""
+    """B draws with replacement of the photos `image_id` (I,), ascending; the same for the same photos and `seed`.
+
+    How often each photo is drawn, a byte each, is computed once; in a temporary file where it is too much for memory.
+    """
 
     def __init__(self, image_id: Int[np.ndarray, " I"], draws: int, seed: int) -> None:
         self.image_id, self.draws, self.seed = image_id, draws, seed
-        self._counts: list[np.ndarray] | None = None
+        self._at_once = max(1, min(_COUNT_BYTES // max(1, len(image_id)), draws))
+        self._counts: np.ndarray | TemporaryRows | None = None
 
     def blocks(self) -> Iterator[tuple[slice, Int[np.ndarray, "b I"]]]:
         """Yield some draws at a time: which they are, and how often each photo occurs in each of them."""
-        photos, start = len(self.image_id), 0
-        if not (self.draws and photos):
-            return
-        block_size = max(1, _COUNT_BYTES // photos)
-        if block_size < self.draws:
-            counts: Iterable[np.ndarray] = bootstrap.resample_blocks(photos, self.draws, self.seed, block_size)
-        else:
-            self._counts = self._counts or [bootstrap.resample_counts(photos, self.draws, self.seed)]
-            counts = self._counts
-        for rows in counts:
-            yield slice(start, start + len(rows)), rows
-            start += len(rows)
+        for draws in self._parts(self._at_once):
+            counts = self._drawn()
+            yield draws, counts.read(draws.start, draws.stop) if isinstance(counts, TemporaryRows) else counts[draws]
+
+    def of_photos(self, first: int, end: int) -> Iterator[tuple[slice, Int[np.ndarray, "b i"]]]:
+        """Yield some draws at a time, and how often each photo from number `first` to before `end` occurs in them."""
+        for draws in self._parts(max(1, _COUNT_BYTES // (8 * max(1, end - first)))):
+            counts = self._drawn()
+            if isinstance(counts, TemporaryRows):
+                yield draws, counts.read_columns(draws, first, end)
+            else:
+                yield draws, counts[draws, first:end]
 
     def sums(
         self, table: PhotoTable, convert: Callable[[np.ndarray], np.ndarray] = lambda rows: rows
     ) -> Float[np.ndarray, " B *S"]:
         """Return the sums of a table, its rows converted, in each draw."""
         drawn = np.zeros((self.draws, *table.shape))
-        for draws, counts in self.blocks():
-            for first, rows in table.pieces():
-                drawn[draws] += bootstrap.replicate_sums(counts[:, first : first + len(rows)], convert(rows))
+        for first, rows in table.pieces():
+            converted = convert(rows)
+            for draws, counts in self.of_photos(first, first + len(rows)):
+                drawn[draws] += bootstrap.replicate_sums(counts, converted)
         return drawn
+
+    def _parts(self, size: int) -> Iterator[slice]:
+        for start in range(0, self.draws if len(self.image_id) else 0, size):
+            yield slice(start, min(start + size, self.draws))
+
+    def _drawn(self) -> "np.ndarray | TemporaryRows":
+        if self._counts is None:
+            blocks = bootstrap.resample_blocks(len(self.image_id), self.draws, self.seed, self._at_once)
+            if self._at_once >= self.draws:
+                self._counts = next(blocks)
+            else:
+                self._counts = TemporaryRows()
+                for block in blocks:
+                    self._counts.write(block)
+        return self._counts
 
 
 @dataclass
@@ -252,11 +282,13 @@ class Ranking:
         self._flags = flags
         self._pending: list[_Rows] = []
         self._count = 0  # of pending rows
-        self._runs: list[tuple[TemporaryRows, TemporaryRows, TemporaryRows]] = []
-        self._samples: list[tuple[np.ndarray, np.ndarray]] = []
+        self._rows = 0
+        self._files = TemporaryRows(), TemporaryRows(), TemporaryRows()
+        self._runs: list[_Run] = []
 
     def add(self, score: Float[np.ndarray, " D"], photo: Int[np.ndarray, " D"], flags: Bool[np.ndarray, "D F"]) -> None:
         """Add the rows of a batch of whole photos. Raises DiskError if there is no space for temporary files."""
+        self._rows += len(score)
         for start in range(0, len(score), RUN):
             part = slice(start, start + RUN)
             rows = (-np.asarray(score[part], np.float64), photo[part].astype(np.int64))
@@ -265,66 +297,100 @@ class Ranking:
             if self._count >= RUN:
                 self._write_run()
 
+    def __len__(self) -> int:
+        return self._rows
+
     def blocks(self) -> Iterator[tuple[Float[np.ndarray, " D"], Int[np.ndarray, " D"], Bool[np.ndarray, "D F"]]]:
         """Yield score, photo and flags of all rows in order."""
-        pending, count = list[_Rows](), 0
-        for rows in self._ordered():
-            pending.append(rows)
-            count += len(rows[0])
-            if count >= BLOCK:
-                joined = _joined(pending)
-                for start in range(0, count - BLOCK + 1, BLOCK):
-                    yield self._opened(joined, start, start + BLOCK)
-                rest = count - count % BLOCK
-                pending, count = [(joined[0][rest:], joined[1][rest:], joined[2][rest:])], count % BLOCK
-        if count:
-            yield self._opened(_joined(pending), 0, count)
-
-    def _opened(self, rows: _Rows, start: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return score, photo and flags of some rows."""
-        flags = np.unpackbits(rows[2][start:end], axis=1, count=self._flags).view(bool)
-        return -rows[0][start:end], rows[1][start:end], flags
-
-    def _ordered(self) -> Iterator[_Rows]:
-        """Yield all rows in order, in pieces of any size."""
-        if not self._runs:
-            if self._pending:
-                self._pending = [_sorted(self._pending)]
-                yield self._pending[0]
-            return
-        if self._pending:
+        if self._runs and self._pending:
             self._write_run()
-        starts = [0] * len(self._runs)
+        if len(self._runs) > 1:
+            self._merge_runs()
+        if self._runs:
+            for start in range(0, self._rows, BLOCK):
+                yield self._opened(*(file.read(start, start + BLOCK) for file in self._files))
+        elif self._pending:
+            self._pending = [_sorted(self._pending)]
+            for start in range(0, self._rows, BLOCK):
+                yield self._opened(*(column[start : start + BLOCK] for column in self._pending[0]))
+
+    def _opened(
+        self, key: np.ndarray, photo: np.ndarray, bits: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return score, photo and flags of some rows."""
+        return -key, photo, np.unpackbits(bits, axis=1, count=self._flags).view(bool)
+
+    def _write_run(self) -> None:
+        """Sort the pending rows, and write them to the temporary files."""
+        self._runs.append(_Run.written(self._files, [_sorted(self._pending)]))
+        self._pending = []
+        self._count = 0
+
+    def _merge_runs(self) -> None:
+        """Write all runs as a single one, a piece of about `BLOCK` rows at a time."""
+        files = TemporaryRows(), TemporaryRows(), TemporaryRows()
+        self._runs = [_Run.written(files, self._pieces())]
+        self._files = files
+
+    def _pieces(self) -> Iterator[_Rows]:
+        """Yield the rows of all runs in order."""
+        starts = [run.start for run in self._runs]
         for cut in [*self._cuts(), None]:
-            ends = [run[0].rows if cut is None else _up_to(run, *cut) for run in self._runs]
-            pieces = [
-                (run[0].read(start, end), run[1].read(start, end), run[2].read(start, end))
-                for run, start, end in zip(self._runs, starts, ends, strict=True)
+            ends = [run.end if cut is None else run.up_to(self._files, *cut) for run in self._runs]
+            pieces: list[_Rows] = [
+                (self._files[0].read(start, end), self._files[1].read(start, end), self._files[2].read(start, end))
+                for start, end in zip(starts, ends, strict=True)
                 if end > start
             ]
             starts = ends
             if pieces:
                 yield _sorted(pieces)
 
-    def _write_run(self) -> None:
-        """Sort the pending rows, write them to temporary files, and keep a sample of their scores and photos."""
-        rows = _sorted(self._pending)
-        files = (TemporaryRows(), TemporaryRows(), TemporaryRows())
-        for file, column in zip(files, rows, strict=True):
-            file.write(column)
-        step = max(1, BLOCK // 128)
-        self._samples.append((rows[0][::step].copy(), rows[1][::step].copy()))
-        self._runs.append(files)
-        self._pending = []
-        self._count = 0
-
     def _cuts(self) -> list[tuple[float, int]]:
-        """Return the −scores and photos at which pieces of about `BLOCK` rows end, from a sample of each run:
+        """Return the −scores and photos at which pieces of about `BLOCK` rows end, from the samples of all runs:
         everything up to them, in all runs, comes before everything behind them."""
-        key, photo = (np.concatenate([sample[column] for sample in self._samples]) for column in range(2))
-        step = BLOCK // max(1, BLOCK // 128)
+        key, photo = (np.concatenate([run.sample[column] for run in self._runs]) for column in range(2))
+        step = BLOCK // _sample_step()
         order = np.lexsort((photo, key))[step::step]
         return list(zip(key[order].tolist(), photo[order].tolist(), strict=True))
+
+
+def _sample_step() -> int:
+    return max(1, BLOCK // 128)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Sorted rows from `start` to before `end` in files, and −score and photo of a sample of them, in steps."""
+
+    start: int
+    end: int
+    sample: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def written(cls, files: tuple[TemporaryRows, ...], pieces: Iterable[_Rows]) -> "_Run":
+        """Write pieces of a run, in order, at the end of the files."""
+        start, step, samples = files[0].rows, _sample_step(), list[tuple[np.ndarray, np.ndarray]]()
+        for piece in pieces:
+            first = (start - files[0].rows) % step
+            samples.append((piece[0][first::step].copy(), piece[1][first::step].copy()))
+            for file, column in zip(files, piece, strict=True):
+                file.write(column)
+        key, photo = (np.concatenate([sample[column] for sample in samples]) for column in range(2))
+        return cls(start, files[0].rows, (key, photo))
+
+    def up_to(self, files: tuple[TemporaryRows, ...], key: float, photo: int) -> int:
+        """Return behind which row of the files this run's rows come after this −score and photo."""
+        number = _count_up_to(*self.sample, key, photo)
+        low = self.start + max(number - 1, 0) * _sample_step()
+        high = min(self.start + number * _sample_step(), self.end)
+        return low + _count_up_to(files[0].read(low, high), files[1].read(low, high), key, photo)
+
+
+def _count_up_to(keys: np.ndarray, photos: np.ndarray, key: float, photo: int) -> int:
+    """Return how many of these sorted rows come up to this −score and photo, inclusive."""
+    first, end = np.searchsorted(keys, key, "left"), np.searchsorted(keys, key, "right")
+    return int(first + np.searchsorted(photos[first:end], photo, "right"))
 
 
 def _joined(parts: list[_Rows]) -> _Rows:
@@ -339,18 +405,6 @@ def _sorted(parts: list[_Rows]) -> _Rows:
     key, photo, bits = _joined(parts)
     order = np.lexsort((photo, key))  # stable
     return key[order], photo[order], bits[order]
-
-
-def _up_to(run: tuple[TemporaryRows, TemporaryRows, TemporaryRows], key: float, photo: int) -> int:
-    """Return how many rows of a run come up to this key and photo, inclusive: a binary search on the disk."""
-    low, high = 0, run[0].rows
-    while low < high:
-        middle = (low + high) // 2
-        if (run[0].read(middle, middle + 1)[0], run[1].read(middle, middle + 1)[0]) <= (key, photo):
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 class Curves:
@@ -415,19 +469,20 @@ class Curves:
         return self._count
 
     def draws(self, resampling: Resampling, names: Sequence[str], groups: Sequence[int]) -> dict[str, np.ndarray]:
-        """Return COCO's numbers of groups in every draw, each (B,), NaN where no person counts; `names` are those of
-        area ranges."""
+        """Return COCO's numbers of groups in every draw, each (B,), NaN where no person counts; the groups follow each
+        other, and `names` are those of area ranges."""
+        poses = len(self._ranking)
         people = resampling.sums(self._people)[:, list(groups)]
-        columns = (np.array(groups)[:, None] * STEPS + np.arange(STEPS)).ravel()
+        columns = slice(groups[0] * STEPS, (groups[-1] + 1) * STEPS)
         parts = []
         for draws, counts in resampling.blocks():
-            curves = PrecisionRecallDraws(np.repeat(people[draws], STEPS, axis=1))
+            curves = PrecisionRecallDraws(np.repeat(people[draws], STEPS, axis=1), poses)
             for _, photo, flags in self._ranking.blocks():
                 hits, ignored = np.split(flags, 2, axis=1)
                 curves.add(counts, photo, hits[:, columns], ignored[:, columns])
             parts.append(numbers_of_draws(curves, tuple(names)))
         if not parts:
-            return numbers_of_draws(PrecisionRecallDraws(np.zeros((0, len(columns)))), tuple(names))
+            return numbers_of_draws(PrecisionRecallDraws(np.zeros((0, len(groups) * STEPS)), poses), tuple(names))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -46,7 +46,13 @@ class KeypointErrors:
         for name, count in errors.counts().items():
             self._counts[name] += count
         corrected = corrected_evaluations(
-            batch.poses, batch.truth, batch.score, errors, sigmas=batch.sigmas, area=batch.area
+            batch.poses,
+            batch.truth,
+            batch.score,
+            errors,
+            sigmas=batch.sigmas,
+            area=batch.area,
+            pairs=batch.pairs,
         )
         self._by_score.add(batch, corrected.by_score, corrected.score, corrected.rows)
         self._rescored.add(batch, [corrected.rescored], corrected.best_score, corrected.rows)
@@ -73,6 +79,7 @@ def diagnosis(batch: Batch) -> Diagnosis:
         flip_index=flip_index,
         area=batch.area,
         pairs=batch.pairs,
+        pose_area=batch.pose_area,
     )
 
 
@@ -225,12 +232,12 @@ class PixelErrors:
         grid = quantiles(self._ratio, _QUANTILES)
         bins = len(grid) + 1
         sums = np.zeros((resampling.draws, bins))
-        for draws, counts in resampling.blocks():
-            for ratio, photo in zip(self._ratio.blocks(), self._photo.blocks(), strict=True):
-                first, photos = photo[0], photo[-1] - photo[0] + 1  # photos ascend
-                cell = (photo - first) * bins + np.searchsorted(grid, ratio, side="left")
-                table = np.bincount(cell, minlength=photos * bins).reshape(photos, bins)
-                sums[draws] += bootstrap.replicate_sums(counts[:, first : first + photos], table)
+        for ratio, photo in zip(self._ratio.blocks(), self._photo.blocks(), strict=True):
+            first, photos = int(photo[0]), int(photo[-1] - photo[0]) + 1  # photos ascend
+            cell = (photo - first) * bins + np.searchsorted(grid, ratio, side="left")
+            table = np.bincount(cell, minlength=photos * bins).reshape(photos, bins)
+            for draws, counts in resampling.of_photos(first, first + photos):
+                sums[draws] += bootstrap.replicate_sums(counts, table)
         sums = np.cumsum(sums, axis=1)
         total = sums[:, -1:]
         shares = np.divide(sums[:, :-1], total, out=np.full(sums[:, :-1].shape, np.nan), where=total > 0)

@@ -2,7 +2,7 @@
 of papers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -46,7 +46,6 @@ from trustpose.poses import Area, Poses, Truth, Visibility
 
 CROWD_LEVELS = {"easy": (-np.inf, 0.2), "medium": (0.2, 0.8), "hard": (0.8, np.inf)}  # crowd index from, and below
 OCCLUSION_BENCHMARKS = {"0-5": (1, 5), "6-10": (6, 10), "11-15": (11, 15), "16-17": (16, 10**6)}
-_ALL = {"all": AREA_RANGES["all"]}
 
 
 class ScorePrecision:
@@ -58,14 +57,12 @@ class ScorePrecision:
 
     def add(self, batch: Batch, score: Float[np.ndarray, " N"]) -> None:
         """Count a batch of whole photos by a score (N,)."""
-        options: dict[str, Any] = {"sigmas": batch.sigmas, "area": batch.area}
         for group in batch.groups:
+            options: dict[str, Any] = {"sigmas": batch.sigmas, "area": batch.area}
             curves = self._curves.setdefault(group.name, Curves(len(AREA_RANGES)))
             self._people[group.name] = self._people.get(group.name, 0) + len(group.people)
             if len(group.poses) == len(batch.poses) and len(group.people) == len(batch.truth):
-                options["pairs"] = batch.pairs
-            else:
-                options.pop("pairs", None)
+                options |= {"pairs": batch.pairs, "pose_area": batch.pose_area}
             poses, people, group_score = batch.poses[group.poses], batch.truth[group.people], score[group.poses]
             evaluation = evaluate(poses, people, group_score, **options)
             curves.add(batch, [evaluation], group_score, group.poses, group.people)
@@ -181,7 +178,7 @@ class Occlusion:
         assert batch.truth.iscrowd is not None
         groups = occlusion_groups(batch.truth)
         for curves, score in ((self._by_score, batch.score), (self._by_oks, batch.oracle_score)):
-            curves.add(batch, [evaluate_inside(batch, score, inside) for inside in groups.values()], score)
+            curves.add(batch, [evaluate_inside(batch, score, groups)], score)
         for name, inside in groups.items():
             self._count[name] += int((inside & ~batch.truth.iscrowd).sum())
 
@@ -204,17 +201,20 @@ def occlusion_groups(truth: Truth) -> dict[str, Bool[np.ndarray, " M"]]:
     return {name: (count >= low) & (count <= high) for name, (low, high) in OCCLUSION_BENCHMARKS.items()}
 
 
-def evaluate_inside(batch: Batch, score: Float[np.ndarray, " N"], inside: Bool[np.ndarray, " M"]) -> Evaluation:
-    """Run COCO evaluation of the people `inside` (M,) alone, by a score (N,), in the area range "all"."""
+def evaluate_inside(
+    batch: Batch, score: Float[np.ndarray, " N"], groups: Mapping[str, Bool[np.ndarray, " M"]]
+) -> Evaluation:
+    """Run COCO evaluation of the people (M,) of each group alone, by a score (N,), whatever their areas."""
     return evaluate(
         batch.poses,
         batch.truth,
         score,
         sigmas=batch.sigmas,
         area=batch.area,
-        area_ranges=_ALL,
+        area_ranges=dict.fromkeys(groups, AREA_RANGES["all"]),
         pairs=batch.pairs,
-        ignore=~inside,
+        ignore=~np.stack(list(groups.values())),
+        pose_area=batch.pose_area,
     )
 
 
@@ -239,7 +239,7 @@ class Crowding:
         index = images.crowd_index[np.argsort(images.id)]  # (i,) as `Batch` numbers them
         self._photos += len(index)
         self._without += int(np.isnan(index).sum())
-        evaluation = evaluate_inside(batch, batch.score, np.ones(len(batch.truth), bool))
+        evaluation = evaluate_inside(batch, batch.score, {"all": np.ones(len(batch.truth), bool)})
         within = [(index >= low) & (index < below) for low, below in CROWD_LEVELS.values()]
         self._curves.add(batch, [evaluation], batch.score, within=within)
 

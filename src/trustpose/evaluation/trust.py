@@ -15,15 +15,14 @@ from trustpose.evaluation.section_records import (
 )
 from trustpose.metrics.classification import BinaryRankingDraws, presence_targets
 from trustpose.metrics.localisation import THRESHOLDS, hit_levels, precision_of_counts
+from trustpose.metrics.rank_correlation import RankedPairs
 from trustpose.metrics.reliability import (
     CalibrationSums,
     PearsonSums,
     bin_edges,
     exact_sums,
-    levels,
     mean_of,
     pearson_from_sums,
-    spearman_from_levels,
 )
 
 UNIT_BINS = bin_edges(np.zeros(0))[1:-1]  # of the 15 bins of equal width
@@ -162,19 +161,14 @@ class PoseScore:
         sums = self._correlation.sums
         is_on_scale = note_scale(self._calibration.sums, f"pose.ece: '{self._field}'", findings.notes)
         findings.interval("pose.pearson", self._correlation.draws(findings.resampling))
-        score, oks = (levels(spill.array()).astype(np.int32) for spill in (self._score, self._oks))
-        photo = self._photo.array()
-        draws = [
-            spearman_from_levels(score, oks, row[photo].astype(np.float64))
-            for _, counts in findings.resampling.blocks()
-            for row in counts
-        ]
+        pairs = RankedPairs(self._score.array(), self._oks.array(), self._photo.array())
+        draws = [pairs.spearman(row) for _, counts in findings.resampling.blocks() for row in counts]
         findings.interval("pose.spearman", np.array(draws))
         if is_on_scale:
             findings.interval("pose.ece", self._calibration.draws(findings.resampling)[0])
         return PoseTrust(
             pearson=none_if_nan(float(sums.pearson()[0])),
-            spearman=none_if_nan(spearman_from_levels(score, oks, np.ones(len(score)))),
+            spearman=none_if_nan(pairs.spearman(np.ones(len(findings.resampling.image_id), np.int8))),
             n=int(sums.count[0]),
             ece=none_if_nan(self._calibration.sums.ece()) if is_on_scale else None,
             ece_equal_mass=self._calibration.equal_mass() if is_on_scale else None,

@@ -43,6 +43,7 @@ _NO_THRESHOLD = (
     "visibility.occluded.best_f1 and visibility.occluded.threshold: null, a threshold is chosen on other photos than "
     "it is reported on, and these have no occluded keypoint"
 )
+_PHOTOS_AT_ONCE = 2**16
 _NO_TERNARY = TernaryVisibility(F1(None), F1(None), F1(None), F1(None))
 _NO_OCCLUDED = OccludedKeypoints(None, None, RankedClass(None, None), None, None, None, 0)
 _NOTHING = VisibilityTrust(LabelledVisibility(None, None, None, None, None), _NO_TERNARY, _NO_OCCLUDED)
@@ -236,12 +237,12 @@ class VisibilityPrediction:
         self, ranking: Ranking, photos: int, predicted: Callable[[np.ndarray, np.ndarray], np.ndarray]
     ) -> PhotoTable:
         """Return the confusion of each photo of a ranking's first flag with what is predicted from score and photo."""
-        counts = np.zeros(4 * photos, np.int64)
+        counts = np.zeros((photos, 2, 2), np.int32)
         for score, photo, flags in ranking.blocks():
-            cell = 4 * photo + 2 * flags[:, 0] + predicted(score, photo)
-            counts += np.bincount(cell, minlength=len(counts))
+            np.add.at(counts.reshape(-1), 4 * photo + 2 * flags[:, 0] + predicted(score, photo), 1)
         table = PhotoTable(2, 2)
-        table.append(counts.reshape(photos, 2, 2))
+        for start in range(0, photos, _PHOTOS_AT_ONCE):
+            table.append(counts[start : start + _PHOTOS_AT_ONCE])
         return table
 
 

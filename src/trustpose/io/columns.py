@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress, count, starmap
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,10 @@ class Rows:
     def values(self, field: str) -> list[Any]:
         """Return a field's value in each row, None where it is absent."""
         return [row.get(field) for row in self.rows]
+
+    def texts(self, field: str, default: str) -> np.ndarray:
+        """Return a field as texts (N,), objects of which equal ones are the same; `default` where it is absent."""
+        return np.array([default if value is None else intern(str(value)) for value in self.values(field)], object)
 
     def chosen(self, keep: np.ndarray) -> "Rows":
         """Return the rows where `keep` (N,) is True."""

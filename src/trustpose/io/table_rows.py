@@ -3,6 +3,7 @@ and types that a JSON file would not have are looked at as Python objects."""
 
 from functools import cached_property
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,15 @@ class TableRows(Rows):
     def values(self, field: str) -> list[Any]:
         """Return a field's value in each row, None where it is absent."""
         return self.content.column(field).to_pylist() if field in self.fields else [None] * len(self)
+
+    def texts(self, field: str, default: str) -> np.ndarray:
+        """See `Rows.texts`."""
+        column = self._column(field)
+        if column is None:
+            return np.full(len(self), default, object)
+        encoded = column.dictionary_encode()
+        texts = np.array([*(intern(str(text)) for text in encoded.dictionary.to_pylist()), default], object)
+        return texts[encoded.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)]
 
     def chosen(self, keep: np.ndarray) -> "TableRows":
         """Return the rows where `keep` (N,) is True."""

@@ -165,7 +165,9 @@ def _images(rows: TableRows) -> Images:
         ids,
         [names[row] for row in first] if "file_name" in rows.fields else None,
         *(None if side is None else np.maximum(side[first], 0) for side in sizes),
-        all_people_boxed=np.array([boxed is not None and boxed[row] is True for row in first], np.bool_),
+        all_people_boxed=np.zeros(len(ids), np.bool_)
+        if boxed is None
+        else np.array([boxed[row] is True for row in first]),
     )
 
 

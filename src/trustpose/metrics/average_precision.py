@@ -1,9 +1,10 @@
 """Average precision as COCO computes it: of poses by OKS and of boxes by IoU, with its draws of photos."""
 
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 
 from trustpose.geometry.boxes import paired_iou, paired_overlap
 from trustpose.metrics.bootstrap import replicate_sums
@@ -46,14 +47,13 @@ class AveragePrecision:
         return {name: None if value == -1 else value for name, value in asdict(self).items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """The full result of COCO evaluation: D evaluated poses, best score first; A area ranges; T OKS thresholds.
 
     `order` (D,) holds rows of the poses; `match` (A, D, T) rows of the truth or -1. `pose_ignored` (A, D, T) and
     `person_ignored` (A, M) mark what counts neither as right nor wrong. `true_positive` (A, D, T) is a match that
-    counts. `precision` (A, T, R) is interpolated at the recall thresholds and `recall` (A, T) is the highest
-    reached; both are -1 if no person counts.
+    counts.
     """
 
     order: Int[np.ndarray, " D"]
@@ -61,10 +61,22 @@ class Evaluation:
     true_positive: Bool[np.ndarray, "A D T"]
     pose_ignored: Bool[np.ndarray, "A D T"]
     person_ignored: Bool[np.ndarray, "A M"]
-    precision: Float[np.ndarray, "A T R"]
-    recall: Float[np.ndarray, "A T"]
     oks_thresholds: Float[np.ndarray, " T"]
     area_names: tuple[str, ...]
+
+    @cached_property
+    def _precision_recall(self) -> tuple[Float[np.ndarray, "A T R"], Float[np.ndarray, "A T"]]:
+        return precision_recall(self.true_positive, self.pose_ignored, np.count_nonzero(~self.person_ignored, axis=1))
+
+    @property
+    def precision(self) -> Float[np.ndarray, "A T R"]:
+        """Precision interpolated at the recall thresholds, -1 if no person counts."""
+        return self._precision_recall[0]
+
+    @property
+    def recall(self) -> Float[np.ndarray, "A T"]:
+        """The highest recall reached, -1 if no person counts."""
+        return self._precision_recall[1]
 
     def average_precision(self) -> float:
         """Return AP, 0–1, over the OKS thresholds in the first area range; -1 if no person counts."""
@@ -105,16 +117,18 @@ def evaluate(
     oks_thresholds: Float[np.ndarray, " T"] = OKS_THRESHOLDS,
     area_ranges: dict[str, tuple[float, float]] = AREA_RANGES,
     max_detections: int = MAX_DETECTIONS,
-    ignore: Bool[np.ndarray, " M"] | None = None,
+    ignore: Bool[np.ndarray, "*A M"] | None = None,
     pairs: Pairs | None = None,
+    pose_area: Float[np.ndarray, " N"] | None = None,
 ) -> Evaluation:
     """Run COCO keypoint evaluation of poses ranked by `score` (N,) against labelled people; see `Evaluation`.
 
-    People are ignored if they are crowds, have `num_keypoints` 0, are marked in `ignore` (M,) or lie outside an area
-    range. A pose is ignored if it matches an ignored person, or is unmatched and its box (without one, its keypoints'
-    box) lies outside. OKS and the area ranges use the `area` convention ("box*0.53" is xtcocotools' use_area=False).
-    `pairs` of an earlier call with the same poses, truth, sigmas and area avoids computing OKS again. Poses in images
-    without people count as false positives. Raises ValueError if a required column is None.
+    People are ignored if they are crowds, have `num_keypoints` 0, are marked in `ignore`, (M,) or for each area range
+    (A, M), or lie outside an area range. A pose is ignored if it matches an ignored person, or is unmatched and its box
+    (without one, its keypoints' box) lies outside. OKS and the area ranges use the `area` convention ("box*0.53" is
+    xtcocotools' use_area=False). `pairs` of an earlier call with the same poses, truth, sigmas and area avoids
+    computing OKS again; `pose_area` (N,) is the result of `area_of_poses`, if known. Poses in images without people
+    count as false positives. Raises ValueError if a required column is None.
 
     Source: pycocotools 2.0 `COCOeval`, including that a person with annotation id 0 is matched but never counted.
     """
@@ -134,7 +148,8 @@ def evaluate(
 
     order = by_image[np.argsort(-score[by_image], kind="stable")]  # (D,) ties: by image id, then in order
     match = match[:, order]  # (A, D, T)
-    pose_outside = _outside(_pose_area(poses)[order], ranges)[:, :, None]  # (A, D, 1)
+    pose_area = area_of_poses(poses) if pose_area is None else pose_area
+    pose_outside = _outside(pose_area[order], ranges)[:, :, None]  # (A, D, 1)
     took = match >= 0
     counts, taken_ignored = took.copy(), took.copy()
     for a in range(len(ranges)):  # one range at a time: numpy's look-ups need eight bytes per index
@@ -144,21 +159,18 @@ def evaluate(
             counts[a][took[a]] = truth.annotation_id[person] != 0
     pose_ignored = taken_ignored | (~counts & pose_outside)
     true_positive = counts & ~pose_ignored
-    precision, recall = precision_recall(true_positive, pose_ignored, np.count_nonzero(~person_ignored, axis=1))
     return Evaluation(
         order=order,
         match=match,
         true_positive=true_positive,
         pose_ignored=pose_ignored,
         person_ignored=person_ignored,
-        precision=precision,
-        recall=recall,
         oks_thresholds=np.asarray(oks_thresholds),
         area_names=tuple(area_ranges),
     )
 
 
-def _pose_area(poses: Poses) -> np.ndarray:
+def area_of_poses(poses: Poses) -> Float[np.ndarray, " N"]:
     """Return the area (N,) that decides whether an unmatched pose lies in a range: its box's, as in pycocotools'
     `loadRes`; without a box, that of all its keypoints, including missing ones at (0, 0)."""
     area = np.full(len(poses), np.nan) if poses.box is None else box_size(poses.box).prod(axis=1).astype(np.float64)
@@ -236,39 +248,25 @@ def mean_of_counted(values: np.ndarray) -> float:
     return float(counted.mean()) if counted.size else -1.0
 
 
-AT_ONCE = 1 << 15  # poses of several draws: that many fit into the processor's cache
-
-
-@dataclass(frozen=True)
-class _Curve:
-    """One curve's poses in a block, for all draws.
-
-    `rows` are the ignored or the counted poses, whichever are fewer, and `before` (H,) is their number up to each true
-    positive: summing the shorter list makes a draw cheap.
-    """
-
-    hits: Int[np.ndarray, " H"]
-    rows: Int[np.ndarray, " r"]
-    before: Int[np.ndarray, " H"]
-    rows_are_ignored: bool
-
-    @classmethod
-    def of(cls, true_positive: Bool[np.ndarray, " D"], ignored: Bool[np.ndarray, " D"]) -> "_Curve":
-        """Return the curve of poses in order."""
-        rows_are_ignored = 2 * np.count_nonzero(ignored) < len(ignored)
-        rows = np.flatnonzero(ignored if rows_are_ignored else ~ignored)
-        hits = np.flatnonzero(true_positive)
-        return cls(hits, rows, np.searchsorted(rows, hits, side="right"), bool(rows_are_ignored))
+_AT_ONCE = 1 << 22  # poses of several draws: their numbers take some tens of megabytes
+_FEW = 1 << 13  # poses, of which all are looked at one by one
+_DETAIL = 1 << 18  # poses of groups that are looked at one by one
 
 
 class PrecisionRecallDraws:
     """`average_precision.PrecisionRecall` of C curves in b draws, over blocks of poses, the best scores first.
 
-    `people` (b, C) are those that count in each draw; a draw without any has no curve.
+    `people` (b, C) are those that count in each draw; a draw without any has no curve. Most poses are only summed:
+    matrix products give how many of each group of poses are right and how many are tried in every draw and curve.
+    From these sums follow the lowest and the highest precision that a group can reach, and only the groups that can
+    hold the highest precision between two recall thresholds are looked at pose by pose. `poses` is about how many
+    there are in all blocks, which decides on the size of a group.
     """
 
-    def __init__(self, people: Float[np.ndarray, "b C"]) -> None:
+    def __init__(self, people: Float[np.ndarray, "b C"], poses: int) -> None:
         self._people = people
+        group = 1 << int(np.clip(np.round(np.log2(max(poses, 1)) / 2) - 3, 3, 9))  # about √poses / 8
+        self._group = group if poses > _FEW else max(1, poses)
         self._needed = [_needed_in_draws(column) for column in people.T]
         self._hits, self._tried = np.zeros((2, *people.shape), np.int64)
         self._highest = np.zeros((*people.shape, len(RECALL_THRESHOLDS)))
@@ -281,40 +279,70 @@ class PrecisionRecallDraws:
         pose_ignored: Bool[np.ndarray, "D C"],
     ) -> None:
         """Count the next D poses by descending score; `image` (D,) is a pose's, 0..I−1, in the draws `counts`."""
-        curves = [_Curve.of(hits, ignored) for hits, ignored in zip(true_positive.T, pose_ignored.T, strict=True)]
-        together = max(1, AT_ONCE // max(1, len(image)))
-        for start in range(0, len(counts), together):
-            draws = slice(start, start + together)
-            weight = counts[draws][:, image].astype(np.int32)
-            running = np.cumsum(weight, axis=1, dtype=np.int32)
-            for number, curve in enumerate(curves if len(image) else []):
-                self._add(draws, number, curve, weight, running)
+        if not len(image):
+            return
+        groups, curves = -(-len(image) // self._group), true_positive.shape[1]
+        image = np.append(image, np.zeros(groups * self._group - len(image), image.dtype))  # which no curve counts
+        flags = np.zeros((len(image), 2 * curves), np.bool_)  # right, and counted
+        flags[: len(true_positive), :curves], flags[: len(true_positive), curves:] = true_positive, ~pose_ignored
+        columns = flags.reshape(groups, self._group, 2 * curves).astype(np.float32)
+        flags = np.ascontiguousarray(flags.T).reshape(2 * curves, groups, self._group)
+        for start in range(0, len(counts), max(1, _AT_ONCE // len(image))):
+            draws = slice(start, start + max(1, _AT_ONCE // len(image)))
+            weight = np.take(counts[draws], image, axis=1).reshape(-1, groups, self._group)  # (b, n, g)
+            sums = np.empty((len(weight), groups, 2 * curves), np.float32)  # exact, as a group has few poses
+            np.matmul(weight.astype(np.float32).transpose(1, 0, 2), columns, out=sums.transpose(1, 0, 2))
+            sums = sums.transpose(2, 0, 1).astype(np.int32, order="C")
+            for curve in np.flatnonzero((self._people[draws] > 0).any(axis=0)).tolist():
+                self._add(draws, curve, weight, flags[curve::curves], sums[curve::curves])
 
-    def _add(self, draws: slice, number: int, curve: _Curve, weight: np.ndarray, running: np.ndarray) -> None:
-        of_rows = np.zeros((len(weight), len(curve.rows) + 1), dtype=np.int32)
-        np.cumsum(np.take(weight, curve.rows, axis=1), axis=1, dtype=np.int32, out=of_rows[:, 1:])
-        counted = running[:, -1] - of_rows[:, -1] if curve.rows_are_ignored else of_rows[:, -1]
-        hits = len(curve.hits)
-        if hits:
-            hits_so_far = np.cumsum(np.take(weight, curve.hits, axis=1), axis=1, dtype=np.int64)  # (b, H)
-            hits_so_far += self._hits[draws, number, None]
-            tried = np.take(of_rows, curve.before, axis=1)
-            if curve.rows_are_ignored:
-                tried = np.take(running, curve.hits, axis=1) - tried
-            tried = tried + self._tried[draws, number, None]
-            share = np.zeros((len(weight), hits + 1))  # precision at each hit, and 0 for recalls beyond the last
-            np.divide(hits_so_far, np.maximum(tried, 1, out=tried), out=share[:, :-1])
-            # one search in all draws: each draw's numbers lie above those of the draw before
-            draw, needed = np.arange(len(weight))[:, None], self._needed[number][draws]
-            offset = draw * (2 + max(int(hits_so_far[:, -1].max()), int(needed.max())))
-            first = np.searchsorted((hits_so_far + offset).ravel(), (needed + offset).ravel(), side="left").reshape(
-                needed.shape
+    def _add(self, draws: slice, curve: int, weight: np.ndarray, flags: np.ndarray, sums: np.ndarray) -> None:
+        """Count groups of poses for one curve: `flags` (2, n, g) are the right and the counted ones, `sums` (2, b, n)
+        their numbers in each draw, by the poses' `weight` (b, n, g)."""
+        right, counted = sums
+        hits, tried = (
+            _running(numbers[draws, curve], of_groups)
+            for numbers, of_groups in zip((self._hits, self._tried), sums, strict=True)
+        )  # (b, 1 + n), before the first group and after each
+        lowest = hits[:, 1:] / np.maximum(tried[:, 1:], 1)
+        possible = hits[:, 1:] / np.maximum(tried[:, :-1] + right, 1)  # if all that are right came first
+        is_open = right < counted  # otherwise the last pose has the highest precision
+        needed = self._needed[curve][draws]  # (b, R)
+        reached, last = _first_at_least(hits, needed), len(flags[0])
+        highest = np.maximum(self._highest[draws, curve], _highest_between(np.where(is_open, 0.0, lowest), reached))
+
+        def of_groups(draw: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            """Return how many are right up to each pose of groups (m, g), and the precision."""
+            of_pose = weight[draw, group]
+            hits_so_far, tried_so_far = (
+                _running(before[draw, group], of_pose * flag[group])[:, 1:]
+                for before, flag in zip((hits, tried), flags, strict=True)
             )
-            first += draw
-            best = np.maximum.reduceat(share.ravel(), first.ravel()).reshape(first.shape)  # up to the next threshold
-            np.maximum(self._highest[draws, number], best, out=self._highest[draws, number])
-            self._hits[draws, number] = hits_so_far[:, -1]
-        self._tried[draws, number] += counted
+            return hits_so_far, hits_so_far / np.maximum(tried_so_far, 1)
+
+        # first the groups in which thresholds are reached: the highest precision is mostly there
+        draw, threshold = np.nonzero((reached > 0) & (reached <= last))
+        chosen = is_open[draw, reached[draw, threshold] - 1]
+        draw, threshold = draw[chosen], threshold[chosen]
+        row, number = np.unique(draw * last + reached[draw, threshold] - 1, return_inverse=True)
+        at_once = max(1, _DETAIL // self._group)
+        for start in range(0, len(row), at_once):
+            part = slice(*np.searchsorted(number, [start, start + at_once]))
+            hits_so_far, share = of_groups(*np.divmod(row[start : start + at_once], last))
+            best = _highest_after(hits_so_far, share, number[part] - start, needed[draw[part], threshold[part]])
+            highest[draw[part], threshold[part]] = np.maximum(highest[draw[part], threshold[part]], best)
+        # then those up to the next threshold that can have a higher one
+        bound = np.maximum(highest, _highest_between(lowest, reached))
+        bound = np.maximum.accumulate(bound[:, ::-1], axis=1)[:, ::-1]
+        count = np.diff(np.minimum(reached, last), axis=1, append=last)  # (b, R), of groups
+        is_open &= possible >= np.repeat(bound.ravel(), count.ravel()).reshape(possible.shape)
+        row = np.flatnonzero(is_open)
+        threshold = np.searchsorted(np.cumsum(count), row, side="right") % count.shape[1]
+        for start in range(0, len(row), at_once):
+            draw, group = np.divmod(row[start : start + at_once], last)
+            np.maximum.at(highest, (draw, threshold[start : start + at_once]), of_groups(draw, group)[1].max(axis=1))
+        self._highest[draws, curve] = highest
+        self._hits[draws, curve], self._tried[draws, curve] = hits[:, -1], tried[:, -1]
 
     def precision(self) -> Float[np.ndarray, "b C"]:
         """Return the mean of interpolated precision over the recall thresholds; NaN where no person counts."""
@@ -325,6 +353,48 @@ class PrecisionRecallDraws:
         """Return the highest recall; NaN where no person counts."""
         share = np.divide(self._hits, self._people, out=np.zeros(self._people.shape), where=self._people > 0)
         return np.where(self._people > 0, share, np.nan)
+
+
+def _running(before: Int[np.ndarray, " n"], numbers: Real[np.ndarray, "n g"]) -> Int[np.ndarray, "n 1+g"]:
+    """Return the numbers before each row, and after each of its numbers."""
+    sums = np.empty((len(numbers), numbers.shape[1] + 1), np.int32)
+    sums[:, 0], sums[:, 1:] = before, numbers
+    return np.cumsum(sums, axis=1, dtype=np.int32, out=sums)
+
+
+def _first_at_least(values: Int[np.ndarray, "b n"], limits: Int[np.ndarray, "b R"]) -> Int[np.ndarray, "b R"]:
+    """Return the first of the ascending values of each draw that reaches each limit, n if none does."""
+    # one search in all draws: the numbers of each lie above those of the draw before
+    draw = np.arange(len(values))[:, None]
+    offset = draw * (2 + max(int(values[:, -1].max()), int(limits.max())))
+    first = np.searchsorted((values + offset).ravel(), (limits + offset).ravel(), side="left")
+    return first.reshape(limits.shape) - draw * values.shape[1]
+
+
+def _highest_between(values: Float[np.ndarray, "b n"], reached: Int[np.ndarray, "b R"]) -> Float[np.ndarray, "b R"]:
+    """Return the highest value from the group in which each threshold is reached up to that of the next threshold.
+    `reached` counts groups from 1, and is 0 for thresholds that were reached before."""
+    padded = np.zeros((len(values), values.shape[1] + 2))
+    padded[:, 1:-1] = values
+    first = reached + np.arange(len(values))[:, None] * padded.shape[1]
+    return np.maximum.reduceat(padded.ravel(), first.ravel()).reshape(first.shape)
+
+
+def _highest_after(
+    hits: Int[np.ndarray, "m g"],
+    share: Float[np.ndarray, "m g"],
+    row: Int[np.ndarray, " t"],
+    limit: Int[np.ndarray, " t"],
+) -> Float[np.ndarray, " t"]:
+    """Return the highest share from where the hits of a row reach a limit, up to where they reach the next; rows and
+    limits ascend, and each limit is reached."""
+    offset = np.arange(len(hits)) * (2 + int(hits.max(initial=0)))
+    first = np.searchsorted((hits + offset[:, None]).ravel(), limit + offset[row], side="left")
+    starts = np.concatenate([np.arange(len(hits)) * hits.shape[1], first])
+    order = np.argsort(starts, kind="stable")
+    best = np.empty(len(starts))
+    best[order] = np.maximum.reduceat(share.ravel(), starts[order])
+    return best[len(hits) :]
 
 
 def _needed_in_draws(people: Float[np.ndarray, " b"]) -> Int[np.ndarray, "b R"]:
@@ -354,7 +424,7 @@ def average_precision_replicates(
     chosen, steps = [evaluation.area_names.index(name) for name in area_names], len(evaluation.oks_thresholds)
     counted = [np.bincount(person_image[~evaluation.person_ignored[a]], minlength=counts.shape[1]) for a in chosen]
     people = replicate_sums(counts, np.array(counted).T)  # (B, areas)
-    draws = PrecisionRecallDraws(np.repeat(people, steps, axis=1))
+    draws = PrecisionRecallDraws(np.repeat(people, steps, axis=1), len(evaluation.order))
     flags = (np.moveaxis(flag[chosen], 1, 0) for flag in (evaluation.true_positive, evaluation.pose_ignored))
     draws.add(counts, pose_image[evaluation.order], *(flag.reshape(len(flag), -1) for flag in flags))
     return numbers_of_draws(draws, area_names)

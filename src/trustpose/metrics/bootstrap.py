@@ -22,7 +22,7 @@ from trustpose.metrics.reliability import (
 )
 
 DRAWS = 1000
-_BLOCK_BYTES = 64 * 2**20  # of counts converted to float64 at a time
+_BLOCK_BYTES = 2**23  # of counts converted to float64 at a time
 
 
 def resample_counts(images: int, draws: int = DRAWS, seed: int = 0) -> Int[np.ndarray, "B I"]:

@@ -88,6 +88,7 @@ def diagnose(
     max_detections: int = MAX_DETECTIONS,
     correction: CorrectionRule = "coco-analyze",
     pairs: Pairs | None = None,
+    pose_area: Float[np.ndarray, " N"] | None = None,
 ) -> Diagnosis:
     """Classify every keypoint of every pose with a match in COCO's matching at OKS 0.1.
 
@@ -96,8 +97,9 @@ def diagnose(
     skeleton's. A keypoint is near a joint if its OPKS there (with that person's area and the keypoint's own sigma) is
     >= 0.5; a missing keypoint is near none, even at (0, 0). If several are near, the highest decides; ties prefer its
     own joint, then another person's, then the mirrored one. `correction`: see `corrected_positions`. `pairs`: the
-    result of `pair_oks` for the same poses, truth, sigmas and area, if known. Raises ValueError if flip_index or sigmas
-    do not match K, or image_id or the area is None.
+    result of `pair_oks` for the same poses, truth, sigmas and area, if known; `pose_area` (N,): that of
+    `area_of_poses`, if known. Raises ValueError if flip_index or sigmas do not match K, or image_id or the area is
+    None.
     """
     if sorted(flip_index) != list(range(poses.keypoint_count)):
         raise ValueError(f"flip_index: expected a permutation of 0..{poses.keypoint_count - 1}, got {flip_index}")
@@ -113,6 +115,7 @@ def diagnose(
         area_ranges={"diagnosed": area_range},
         max_detections=max_detections,
         pairs=pairs,
+        pose_area=pose_area,
     )
     match = np.full(len(poses), -1)
     match[evaluation.order] = evaluation.match[0, :, 0]

@@ -9,9 +9,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from trustpose.metrics.average_precision import OKS_THRESHOLDS, RECALL_THRESHOLDS, Evaluation, evaluate
+from trustpose.metrics.average_precision import (
+    OKS_THRESHOLDS,
+    RECALL_THRESHOLDS,
+    Evaluation,
+    area_of_poses,
+    evaluate,
+)
 from trustpose.metrics.diagnosis import Diagnosis, KeypointError, counted_people, highest_oks, optimal_score
 from trustpose.metrics.matching import Pairs, best_in_image, pair_oks
 from trustpose.poses import Area, Poses, Truth
@@ -126,10 +132,11 @@ def corrected_evaluations(
     area: Area,
     oks_thresholds: Float[np.ndarray, " T"] = OKS_THRESHOLDS,
     separate: bool = False,
+    pairs: Pairs | None = None,
 ) -> CorrectedEvaluations:
     """Evaluate poses whose keypoint errors are corrected one kind after another, or each alone with `separate`.
 
-    Arguments and errors are those of `error_impact`.
+    Arguments and errors are those of `error_impact`; `pairs` is the result of `pair_oks` for the same poses, if known.
     """
     rows = _diagnosed_rows(poses, score, diagnosis)
     placed = _taking_part(poses, rows)
@@ -141,14 +148,18 @@ def corrected_evaluations(
         oks_thresholds=oks_thresholds,
         area_ranges={"diagnosed": diagnosis.area_range},
         max_detections=diagnosis.max_detections,
+        pose_area=area_of_poses(placed),
     )
-    by_score = [run(placed, score=score[rows])]
+    if pairs is None:
+        pairs = pair_oks(poses, truth, sigmas=sigmas, area=area)
+    pairs = _among_rows(pairs, rows, len(poses))
+    by_score = [run(placed, score=score[rows], pairs=pairs)]
     for kind in KEYPOINT_STAGES:
-        corrected = _corrected(placed, diagnosis, rows, kind)
-        by_score.append(run(corrected, score=score[rows]))
+        corrected, moved = _corrected(placed, diagnosis, rows, kind)
+        corrected_pairs = _with_moved(pairs, corrected, truth, moved, sigmas, area)
+        by_score.append(run(corrected, score=score[rows], pairs=corrected_pairs))
         if not separate:
-            placed = corrected
-    pairs = pair_oks(placed, truth, sigmas=sigmas, area=area)
+            placed, pairs = corrected, corrected_pairs
     best_score = _best_score(placed, truth, pairs, sigmas, area, diagnosis.area_range)
     return CorrectedEvaluations(rows, score[rows], by_score, best_score, run(placed, score=best_score, pairs=pairs))
 
@@ -194,15 +205,40 @@ def _taking_part(poses: Poses, rows: Int[np.ndarray, " D"]) -> Poses:
     )
 
 
-def _corrected(poses: Poses, diagnosis: Diagnosis, rows: Int[np.ndarray, " D"], kind: KeypointError) -> Poses:
-    """Return the poses, `rows` of the diagnosis, with one more kind of error corrected; missing keypoints then have a
-    position."""
+def _among_rows(pairs: Pairs, rows: Int[np.ndarray, " D"], count: int) -> Pairs:
+    """Return the pairs of these of `count` poses, numbered among them."""
+    number = np.full(count, -1)
+    number[rows] = np.arange(len(rows))
+    keep = number[pairs.pose] >= 0
+    return Pairs(number[pairs.pose[keep]], pairs.person[keep], pairs.oks[keep])
+
+
+def _with_moved(
+    pairs: Pairs,
+    poses: Poses,
+    truth: Truth,
+    moved: Bool[np.ndarray, " D"],
+    sigmas: Float[np.ndarray, " K"],
+    area: Area,
+) -> Pairs:
+    """Return the pairs with the OKS of the poses that were moved, in any order."""
+    new = pair_oks(poses, truth, sigmas=sigmas, area=area, rows=np.flatnonzero(moved))
+    keep = ~moved[pairs.pose]
+    columns = ((getattr(pairs, name)[keep], getattr(new, name)) for name in ("pose", "person", "oks"))
+    return Pairs(*map(np.concatenate, columns))
+
+
+def _corrected(
+    poses: Poses, diagnosis: Diagnosis, rows: Int[np.ndarray, " D"], kind: KeypointError
+) -> tuple[Poses, Bool[np.ndarray, " D"]]:
+    """Return the poses, `rows` of the diagnosis, with one more kind of error corrected, and which were moved; missing
+    keypoints then have a position."""
     moved = (diagnosis.kind == kind)[rows]  # (D, K)
     missing = None if poses.missing is None else poses.missing & ~moved
     row, keypoint = np.nonzero(moved)
     xy = poses.xy.astype(np.float64)
     xy[row, keypoint] = diagnosis.corrected_xy[rows[row], keypoint]
-    return replace(poses, xy=xy, missing=missing)
+    return replace(poses, xy=xy, missing=missing), moved.any(axis=1)
 
 
 def _box_before_correction(poses: Poses) -> Float[np.ndarray, "N 4"]:

@@ -31,6 +31,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from trustpose.metrics.rank_correlation import RankedPairs
 from trustpose.names import expected_one_of
 
 Binning = Literal["equal-width", "equal-mass"]
@@ -279,7 +280,7 @@ def spearman(
     x, y, weight = _counted_rows(x, y, weights)
     if np.isnan(x).any() or np.isnan(y).any():
         return float("nan")
-    return spearman_from_levels(levels(x), levels(y), weight)
+    return RankedPairs(x, y, np.arange(len(x))).spearman(weight.astype(np.int64))
 
 
 def average_opks_pearson(score: Real[np.ndarray, "N K"], opks: Real[np.ndarray, "N K"]) -> float:
@@ -289,37 +290,6 @@ def average_opks_pearson(score: Real[np.ndarray, "N K"], opks: Real[np.ndarray, 
     state this; on real predictions this interpretation agrees with the poster's 0.897.
     """
     return pearson(score.mean(axis=1), opks.mean(axis=1))
-
-
-def levels(x: Real[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
-    """Return for every row the index of its value among the sorted distinct values, from which ranks follow."""
-    return np.unique(x, return_inverse=True)[1].reshape(-1)
-
-
-def spearman_from_levels(
-    level_x: Int[np.ndarray, " N"], level_y: Int[np.ndarray, " N"], weight: Float[np.ndarray, " N"]
-) -> float:
-    """Compute Spearman's ρ with rows counted `weight` times (integers), from the `levels` of both sides.
-
-    Sorting happens once, in `levels`; each call is linear in N, so a bootstrap of a thousand replicates is cheap.
-    """
-    n = weight.sum()
-    if n < 2:
-        return float("nan")
-    rank_x, sum_xx = _centred_mid_ranks(level_x, weight, n)
-    rank_y, sum_yy = _centred_mid_ranks(level_y, weight, n)
-    if sum_xx == 0 or sum_yy == 0:
-        return float("nan")
-    # No matrix product here: for so little work its threads would wait longer than they compute.
-    sum_xy = (weight * rank_x * rank_y).sum()
-    return float(np.clip(sum_xy / (np.sqrt(sum_xx) * np.sqrt(sum_yy)), -1, 1))
-
-
-def _centred_mid_ranks(level: np.ndarray, weight: np.ndarray, n: float) -> tuple[np.ndarray, float]:
-    """Return each row's mid-rank minus the mean rank (n+1)/2, and the weighted sum of squares; exact in halves."""
-    count = np.bincount(level, weights=weight)  # rows at each level
-    rank = np.cumsum(count) - count / 2 - n / 2  # before + (count + 1) / 2 − (n + 1) / 2
-    return rank[level], float((count * rank * rank).sum())
 
 
 def _counted_rows(

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from sys import intern
 from typing import Any, cast
 
 import numpy as np
@@ -424,7 +423,7 @@ def read_annotations(
         xy=labels.keypoints[:, :, :2],
         v=labels.keypoints[:, :, 2].astype(np.int64),
         area=area,
-        area_source=np.array([_source(source) for source in rows.values("area_source")], dtype=object),
+        area_source=rows.texts("area_source", SEGMENT),  # which is not named
         box=None if box is None else xywh_to_xyxy(box),
         iscrowd=_crowds(rows),
         image_id=image_id,
@@ -435,11 +434,6 @@ def read_annotations(
     )
     check_centres(rows, truth)
     return truth, labels, category_id
-
-
-def _source(source: Any) -> str:
-    """Return the source of an area; a segment's is not named."""
-    return SEGMENT if source is None else intern(str(source))
 
 
 def _track_ids(rows: Rows) -> np.ndarray | None:
