@@ -128,9 +128,9 @@ class CompositeGrouping:
         claimed = _Claims(keypoints, self.suppression, self.min_radius)
         for row in np.argsort(-score.sum(axis=1), kind="stable").tolist():
             person = people[row]
-            claimed_joints = [joint for joint, place in person.items() if claimed.holds(joint, place.x, place.y)]
+            claimed_joints = [joint for joint, position in person.items() if claimed.holds(joint, position.x, position.y)]
             missing[row, claimed_joints] = True
-            claimed.add({joint: place for joint, place in person.items() if joint not in claimed_joints})
+            claimed.add({joint: position for joint, position in person.items() if joint not in claimed_joints})
         score = np.where(missing, 0.0, score)
         person_score = score.mean(axis=1)
         order = np.argsort(-person_score, kind="stable")
@@ -232,8 +232,8 @@ class _Claims:
         return any((x - cx) ** 2 + (y - cy) ** 2 < radius**2 for cx, cy, radius in self.disks[joint])
 
     def add(self, person: dict[int, _Joint]) -> None:
-        for joint, place in person.items():
-            self.disks[joint].append((place.x, place.y, max(self.factor * place.size, self.min_radius)))
+        for joint, position in person.items():
+            self.disks[joint].append((position.x, position.y, max(self.factor * position.size, self.min_radius)))
 
 
 def _heights(

@@ -121,8 +121,8 @@ class CompositeOutput(PhotoMaps):
             else:
                 raise InputError(f"limbs: expected the mirror image of {[start, end]}, too, for a flip test")
         return [
-            _weighted_mean(maps.reshape(other.shape), other).reshape(maps.shape)
-            for maps, other in zip(arrays, (joints, back), strict=True)
+            _weighted_mean(maps.reshape(mirror.shape), mirror).reshape(maps.shape)
+            for maps, mirror in zip(arrays, (joints, back), strict=True)
         ]
 
     def describe(self) -> str:
