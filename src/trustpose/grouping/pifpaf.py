@@ -128,7 +128,7 @@ class CompositeGrouping:
         claimed = _Claims(keypoints, self.suppression, self.min_radius)
         for row in np.argsort(-score.sum(axis=1), kind="stable").tolist():
             person = people[row]
-            claimed_joints = [joint for joint, position in person.items() if claimed.holds(joint, position.x, position.y)]
+            claimed_joints = [joint for joint, spot in person.items() if claimed.holds(joint, spot.x, spot.y)]
             missing[row, claimed_joints] = True
             claimed.add({joint: position for joint, position in person.items() if joint not in claimed_joints})
         score = np.where(missing, 0.0, score)
