@@ -1,6 +1,6 @@
-"""What grouping loses by itself: maps encoded from labels, decoded and grouped, on val2017's labelled photos.
+"""What grouping loses by itself: maps encoded from labels, decoded and grouped, on the labelled photos of a split.
 
-    python benchmarks/perfect_fields.py [--stride 4] [--photos N] [--only NAME] [--no-crowds]
+    python benchmarks/perfect_fields.py [--split val2017] [--stride 4] [--photos N] [--only NAME] [--no-crowds]
 
 Each photo's labels become the maps that a network with no error would give, `stride` photo pixels a cell, and these go
 the way of any bottom-up network: peaks of heatmaps (DARK, σ = 1 map pixel, at least 0.1), grouping, keypoints. AP and
@@ -14,6 +14,8 @@ a network. "groups" is how many people are found for each that is labelled.
   fields, by score           the same 35 limbs, greedy, the best links of all limbs first (2019)
   tags                       associative embedding, tags 2 apart, grouped as by HigherHRNet's code
   centres                    Objects as Points: joints from the centre, moved to peaks of heatmaps
+  PifPaf                     composite fields along COCO's 19 limbs, people grown from their surest joint
+  PifPaf, redundant limbs    with the 16 more limbs
 
 Then the CPU time for 1 to 30 people side by side in one photo of 640 × 480 pixels, candidates and grouping, one thread,
 the best of five.
@@ -29,12 +31,14 @@ from scipy.sparse.csgraph import connected_components
 
 from trustpose.codecs import Candidates, Outputs
 from trustpose.codecs.centres import CentrePoseCodec
+from trustpose.codecs.composite_fields import CompositeCodec, joint_sizes
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.tags import encode_tags
 from trustpose.grouping.associative_embedding import TagGrouping
 from trustpose.grouping.groups import Groups
 from trustpose.grouping.paf import LimbGrouping
+from trustpose.grouping.pifpaf import CompositeGrouping
 from trustpose.io.coco.truth import TruthFile
 from trustpose.metrics.average_precision import evaluate
 from trustpose.poses import Poses, Truth
@@ -144,7 +148,31 @@ class Centres:
         return Grouped(people.xy, people.score, people.person_score), peaks
 
 
-def ways(stride: int) -> dict[str, Fields | Tags | Centres]:
+class Composites:
+    """PifPaf's composite fields over some limbs."""
+
+    def __init__(self, limbs: tuple[tuple[int, int], ...], stride: int) -> None:
+        self.stride, self.grouping = stride, CompositeGrouping(limbs)
+
+    def maps(self, photo: Photo):
+        cells = heatmap_codec(photo, self.stride)
+        codec = CompositeCodec(self.grouping.limbs, cells.grid)
+        area = 0.53 * (photo.box[:, 2:] - photo.box[:, :2]).prod(axis=1)
+        size = joint_sizes(area, COCO_17.sigmas)
+        return codec, codec.encode(photo.xy, photo.labelled, size, cells.width, cells.height)
+
+    def people(self, photo: Photo, maps) -> tuple[Grouped, Candidates | None]:
+        codec, (intensity, association) = maps
+        votes = codec.votes(intensity)
+        confidence = codec.accumulate(votes, len(COCO_17), photo.width, photo.height)
+        people = self.grouping.group(votes, codec.associations(association), confidence)
+        return Grouped(people.xy, people.score, people.person_score), None
+
+
+Way = Fields | Tags | Centres | Composites
+
+
+def ways(stride: int) -> dict[str, Way]:
     """Return the ways by name."""
     redundant = LimbGrouping(ALL_LIMBS, min_parts=1, min_score=0.0)
     return {
@@ -155,6 +183,8 @@ def ways(stride: int) -> dict[str, Fields | Tags | Centres]:
         "fields, by score": Fields(replace(redundant, order="scores"), stride),
         "tags": Tags(stride),
         "centres": Centres(stride),
+        "PifPaf": Composites(LIMBS, stride),
+        "PifPaf, redundant limbs": Composites(ALL_LIMBS, stride),
     }
 
 
@@ -169,7 +199,7 @@ def in_pieces(photos: list[Photo], limbs: tuple[tuple[int, int], ...]) -> int:
     return count
 
 
-def measure(way: Fields | Tags | Centres, photos: list[Photo], truth: Truth) -> dict[str, float]:
+def measure(way: Way, photos: list[Photo], truth: Truth) -> dict[str, float]:
     """Return AP, AR and the number of groups, and the CPU time of candidates and grouping per photo in ms."""
     parts: list[Poses] = []
     spent = 0.0
@@ -202,7 +232,7 @@ def crowd(count: int, photos: list[Photo]) -> Photo:
     return Photo(np.array(xy), np.ones((len(xy), len(COCO_17)), bool), np.array(box), 640, 480)
 
 
-def best_of_five(way: Fields | Tags | Centres, photo: Photo) -> tuple[float, int]:
+def best_of_five(way: Way, photo: Photo) -> tuple[float, int]:
     """Return the CPU time in ms for candidates and grouping, and how many people there are."""
     maps = way.maps(photo)
     timings = [timed(lambda: way.people(photo, maps)[0]) for _ in range(5)]
@@ -210,7 +240,7 @@ def best_of_five(way: Fields | Tags | Centres, photo: Photo) -> tuple[float, int
 
 
 def main(options):
-    file = ground_truth(options.data, "val2017")
+    file = ground_truth(options.data, options.split)
     photos = list(photos_of(file))[: options.photos]
     truth = of_photos(file.truth, [photo.image_id for photo in photos])
     chosen = {name: way for name, way in ways(options.stride).items() if name.startswith(options.only)}
@@ -236,6 +266,7 @@ if __name__ == "__main__":
     options_parser = parser(__doc__, "data")
     add = options_parser.add_argument
     add("--stride", type=int, default=4, help="photo pixels a cell")
+    add("--split", default="val2017", help="the labels of data/coco/SPLIT_gt.json")
     add("--photos", type=int, help="the first N photos only")
     add("--only", default="", help="the ways whose names begin so")
     add("--no-crowds", action="store_true", help="leave the times out")

@@ -4,10 +4,18 @@ import json
 
 import pytest
 
-from tests.predict.tiny_fields import made_up_people, write_boxed, write_centres, write_fields, write_tags
+from tests.predict.tiny_fields import (
+    made_up_people,
+    write_boxed,
+    write_centres,
+    write_composites,
+    write_fields,
+    write_tags,
+)
 from trustpose.files import InputError
 from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.centres import CentreOutput
+from trustpose.models.outputs.composite_fields import CompositeOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import ModelSpec, output_kind
@@ -115,7 +123,29 @@ def test_boxed_there_and_back(tmp_path):
     assert ModelSpec.read(path) == other != spec
 
 
+def test_composite_fields_there_and_back(tmp_path):
+    path = write_composites(tmp_path, *made_up_people(1))
+    spec = ModelSpec.read(path)
+    output = spec.expect(CompositeOutput)
+    assert output_kind(path) == "composite-fields" and output.limbs == COCO_17.edges
+    assert output.describe() == "people of a photo, by composite fields of 19 limbs"
+    text = spec.to_json()
+    text["output"] |= {"limbs": [[0, 1], [5, 7]], "min_link": 0.1, "suppression": 2, "reverse": False, "min_parts": 5}
+    path.with_suffix(".json").write_text(json.dumps(text))
+    changed = ModelSpec.read(path)
+    grouping = changed.expect(CompositeOutput).grouping
+    assert (grouping.limbs, grouping.min_link, grouping.suppression) == (((0, 1), (5, 7)), 0.1, 2.0)
+    assert (grouping.reverse, grouping.min_parts, grouping.min_radius) == (False, 5, 4.0)
+    path.with_suffix(".json").write_text(json.dumps(changed.to_json()))
+    assert ModelSpec.read(path) == changed != spec
+
+
 WRONG_OTHERS = [
+    *((write_composites, "limbs", value) for value in ([], [[0, 0]], [[0, 17]], [[0, 1], [1, 0]])),
+    (write_composites, "association", "intensity"),
+    (write_composites, "min_confidence", 1.5),
+    (write_composites, "min_parts", 0),
+    (write_composites, "reverse", 1),
     *((write_boxed, "residual", value) for value in ("../residual.onnx", 1)),
     (write_boxed, "stride", 7.5),
     (write_boxed, "joints", "joints"),

@@ -5,9 +5,11 @@ import pytest
 
 from tests.predict.tiny_fields import CODEC, HEIGHT, WIDTH, boxes_of, made_up_people
 from trustpose.codecs.centres import CentrePoseCodec
+from trustpose.codecs.composite_fields import joint_sizes
 from trustpose.files import InputError
 from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.centres import CentreOutput
+from trustpose.models.outputs.composite_fields import CompositeOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.tags import TagOutput
 from trustpose.networks.openpose import BODY_MAPS
@@ -80,6 +82,29 @@ def test_imported_networks_have_all_mirror_images(network):
     for one, other, changed in zip(maps, twice, once, strict=True):
         np.testing.assert_array_equal(one, other)
         assert (one != changed).any()
+
+
+@pytest.mark.parametrize("offset", [0.0, (STRIDE - 1) / 2])
+def test_composite_fields(people, offset):
+    """A mirrored photo's fields lead to the same joints, whatever the cells' offset; ends may change places."""
+    output = CompositeOutput(17, STRIDE, BONES, offset=offset)
+
+    def maps(xy, labelled):
+        size = joint_sizes(np.full(len(xy), 90.0**2), COCO_17.sigmas)
+        fields = output.codec.encode(xy, labelled, size, CODEC.width, CODEC.height)
+        return [field.reshape(1, -1, *field.shape[2:]) for field in fields]
+
+    photo, mirror = maps(*people), maps(*mirrored(*people))
+    averaged = output.average_flipped([np.zeros_like(field) for field in photo], mirror, FLIP)
+    alone = output.decode(photo, WIDTH, HEIGHT)
+    assert len(alone.xy) == 3 and not alone.missing[:2].any()
+    back = output.decode(averaged, WIDTH, HEIGHT)
+    order, mirrored_order = (np.argsort(found.xy[:, 0, 0]) for found in (alone, back))
+    np.testing.assert_array_equal(back.missing[mirrored_order], alone.missing[order])
+    np.testing.assert_allclose(back.xy[mirrored_order], alone.xy[order], atol=1e-3)
+    few = CompositeOutput(17, STRIDE, ((5, 7), (6, 8), (7, 9)))
+    with pytest.raises(InputError, match=r"expected the mirror image of \[7, 9\]"):
+        few.average_flipped(*([field[:, :21] if number else field for number, field in enumerate(photo)],) * 2, FLIP)
 
 
 def test_a_limb_without_its_mirror_image_is_named(people):

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.predict.tiny_fields import boxes_of, made_up_people, write_boxed, write_centres, write_fields, write_tags
+from tests.predict.tiny_fields import (
+    boxes_of,
+    made_up_people,
+    write_boxed,
+    write_centres,
+    write_composites,
+    write_fields,
+    write_tags,
+)
 from trustpose.cli import app, main
 from trustpose.files import InputError
 from trustpose.models.outputs.fields import FieldOutput
@@ -88,7 +96,7 @@ def test_a_flip_test_averages_maps(network, people, tmp_path):
     in_mirror = (np.array([255, 0]) - xy[:1] * (1, -1))[:, flip]
     both = np.concatenate([xy[:1], in_mirror]), np.concatenate([labelled[:1], labelled[:1, flip]])
     photo = np.zeros((192, 256, 3), np.uint8)
-    for write in (write_fields, write_tags, write_centres):
+    for write in (write_fields, write_tags, write_centres, write_composites):
         path = write(tmp_path, *both)
         one, flipped = load(path)(photo), load(path, flip=True)(photo)
         assert len(one) == len(flipped) == 2, write

@@ -10,9 +10,11 @@ from tests.conftest import REPOSITORY
 from tests.predict.tiny_boxes import PICODET
 from trustpose.models.outputs import kinds
 from trustpose.models.outputs.centres import CentreOutput
+from trustpose.models.outputs.composite_fields import CompositeOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import BoxOutput, ModelSpec, SimCCOutput
+from trustpose.skeletons import COCO_17
 
 BLOCKS = re.findall(r"```json\n(.*?)```", (REPOSITORY / "docs" / "networks.md").read_text(), re.DOTALL)
 
@@ -73,6 +75,12 @@ def test_the_documented_tags_and_centres_have_the_documented_defaults(tmp_path, 
         same = replace(same, tag_stride=None, fill=False)
         assert output.shapes(512, 256) == [(1, 17, 128, 256), (1, 17, 64, 128)] and output.order == same.order
     assert same == (TagOutput(17, 4.0, same.order) if isinstance(same, TagOutput) else CentreOutput(17, 4.0))
+
+
+def test_the_documented_composite_fields_have_the_documented_defaults(tmp_path):
+    (tmp_path / "network.json").write_text(BLOCKS[KIND.index("composite-fields")])
+    output = ModelSpec.read(tmp_path / "network.json").output
+    assert output == CompositeOutput(17, 4.0, COCO_17.edges)
 
 
 def test_the_documented_simcc_network_is_rtmpose(tmp_path):

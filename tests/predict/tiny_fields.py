@@ -7,6 +7,7 @@ import numpy as np
 
 from tests.tiny_onnx import _field, _value_info
 from trustpose.codecs.centres import CentrePoseCodec
+from trustpose.codecs.composite_fields import CompositeCodec, joint_sizes
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.tags import encode_tags
@@ -61,6 +62,17 @@ def write_boxed(folder: Path, xy: np.ndarray, labelled: np.ndarray, **output: ob
     maps, _ = CentrePoseCodec(CODEC).encode(boxes_of(xy, labelled), xy, labelled)
     tensors = {"centre": maps.centre[None], "sides": maps.sides, "heatmaps": maps.heatmaps}
     return write_maps(folder, "boxed", tensors, output)
+
+
+def write_composites(folder: Path, xy: np.ndarray, labelled: np.ndarray, **output: object) -> Path:
+    """folder/composite-fields.onnx, a network with PifPaf's fields."""
+    size = joint_sizes(np.full(len(xy), 90.0**2), COCO_17.sigmas)
+    fields = CompositeCodec(COCO_17.edges, CODEC.grid).encode(xy, labelled, size, CODEC.width, CODEC.height)
+    tensors = {
+        name: field.reshape(-1, *field.shape[2:])
+        for name, field in zip(("intensity", "association"), fields, strict=True)
+    }
+    return write_maps(folder, "composite-fields", tensors, output)
 
 
 def write_maps(folder: Path, kind: str, tensors: dict[str, np.ndarray], output: dict[str, object]) -> Path:

@@ -32,7 +32,7 @@ from trustpose.training.loop import fit
 from trustpose.training.recipe import DataOptions, Recipe
 from trustpose.training.tasks import make_task
 
-KINDS = ("fields", "tags", "centres")
+KINDS = ("fields", "tags", "centres", "composite-fields")
 SIZE = 128
 
 
@@ -71,7 +71,24 @@ def perfect_maps(view: PhotoView, targets: BottomUpTargets) -> dict[str, np.ndar
             tags[joint].flat[cells[joint]] = 3 * person
     sides = np.stack([x - low_x, y - low_y, high_x - x, high_y - y])[None].astype(np.float32)
     maps = {"centre": found["bumps"][:, None], "sides": sides, "joints": found["offsets"], "tags": tags[None]}
-    return maps | {"heatmaps": found["heatmaps"], "fields": found["fields"]}
+    flat = {name: found[name].reshape(1, -1, *found[name].shape[3:]) for name in ("intensity", "association")}
+    return maps | flat | {"heatmaps": found["heatmaps"], "fields": found["fields"]}
+
+
+def as_network_outputs(maps: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """The maps as a network gives them: logits of confidences, logarithms of spreads and sizes."""
+    raw = {name: torch.from_numpy(array.copy()) for name, array in maps.items()}
+    raw["centre"] = 30 * (raw["centre"] == 1) - 15.0
+    for name, count, logarithms in (("intensity", 5, (3, 4)), ("association", 7, (3, 6))):
+        fields = raw[name].view(1, -1, count, *raw[name].shape[2:])
+        is_near = fields[:, :, 0] > 0
+        fields[:, :, 0] = 30 * is_near - 15.0
+        for channel in logarithms:
+            fields[:, :, channel] = torch.where(is_near, fields[:, :, channel], 1.0).log()
+    for channel in (3, 6):  # sure of their vectors
+        raw["association"].view(1, -1, 7, *raw["association"].shape[2:])[:, :, channel] = -3.0
+    raw["intensity"].view(1, -1, 5, *raw["intensity"].shape[2:])[:, :, 3] = -3.0
+    return raw
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "boxed"])
@@ -96,8 +113,7 @@ def test_losses_are_least_at_the_targets_and_ignore_what_is_unknown():
     targets = BottomUpTargets(KINDS, limbs_of(COCO_17), SIZE, sigma=1.0)
     batch = {name: torch.from_numpy(np.asarray(array)) for name, array in targets.collate([view, view]).items()}
     totals = targets.counts(batch)
-    right = {name: torch.from_numpy(np.concatenate([array] * 2)) for name, array in perfect_maps(view, targets).items()}
-    right["centre"] = 30 * (right["centre"] == 1) - 15.0
+    right = {name: maps.repeat(2, 1, 1, 1) for name, maps in as_network_outputs(perfect_maps(view, targets)).items()}
     nothing = {name: torch.zeros_like(maps) for name, maps in right.items()}
     good, bad = targets.losses(right, batch, totals), targets.losses(nothing, batch, totals)
     assert all(good[name] < 0.05 for name in good)
@@ -108,7 +124,7 @@ def test_losses_are_least_at_the_targets_and_ignore_what_is_unknown():
     unknown = replace(view, ignored=np.ones((SIZE, SIZE), bool), labelled=view.labelled & False)
     batch = {name: torch.from_numpy(np.asarray(array)) for name, array in targets.collate([unknown]).items()}
     lost = targets.losses({name: maps[:1] for name, maps in right.items()}, batch, targets.counts(batch))
-    assert lost["heatmaps"] == lost["fields"] == lost["pull"] == lost["offsets"] == 0
+    assert lost["heatmaps"] == lost["fields"] == lost["pull"] == lost["offsets"] == lost["association"] == 0
 
 
 def test_a_training_gives_a_model_of_each_kind(data, tmp_path):
@@ -121,9 +137,9 @@ def test_a_training_gives_a_model_of_each_kind(data, tmp_path):
     assert not equal(first, task.model.state_dict())
     folder = tmp_path / "model"
     task.export(folder)
-    assert [output_kind(at) for at in (folder, folder / "tags", folder / "centres")] == list(KINDS)
+    assert [output_kind(at) for at in (folder, *(folder / kind for kind in KINDS[1:]))] == list(KINDS)
     photo = cv2.imread(str(data / "train" / "1.png"))[..., ::-1]
-    for at in (folder, folder / "tags", folder / "centres"):
+    for at in (folder, *(folder / kind for kind in KINDS[1:])):
         poses = tp.load(at)(photo)
         assert poses.skeleton == COCO_17 and poses.xy.shape[1:] == (17, 2)
     maps = ModelSpec.read(folder / "centres")
@@ -229,7 +245,8 @@ def test_a_network_learns_a_batch_by_heart(data):
         torch.stack(list(terms.values())).sum().backward()
         optimiser.step()
         lost.append({name: float(term.detach()) for name, term in terms.items()})
-    for name in ("heatmaps", "fields", "centres", "sides", "offsets"):
+    learnt = ("intensity", "intensity_vectors", "association", "association_vectors", "sizes")
+    for name in ("heatmaps", "fields", "centres", "sides", "offsets", *learnt):
         assert lost[-1][name] < 0.9 * lost[0][name], name
 
 

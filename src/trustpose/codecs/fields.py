@@ -57,7 +57,7 @@ class FieldCodec:
         has_length = length > _SHORTEST
         limb, low, high, length = limb[has_length], low[has_length], high[has_length], length[has_length]
         unit = along[has_length] / length[:, None]
-        which, cell = _cells_about(low, high, self.width, width, height)
+        which, cell = cells_about(low, high, self.width, width, height)
         from_low = cell - low[which]
         forward = (from_low * unit[which]).sum(axis=1)
         aside = from_low[:, 0] * unit[which, 1] - from_low[:, 1] * unit[which, 0]
@@ -188,7 +188,7 @@ class FieldCodec:
         return above * (1 - down) + (vector_at(y1, x0) * (1 - across) + vector_at(y1, x1) * across) * down
 
 
-def _cells_about(
+def cells_about(
     low: Float[np.ndarray, "I 2"], high: Float[np.ndarray, "I 2"], reach: float, width: int, height: int
 ) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, "M 2"]]:
     """Return all cells, x, y, within `reach` of the box about each of I limbs, and the limb of each."""

@@ -149,7 +149,7 @@ class _Graph:
         outputs = [value.name for value in model.graph.output]
         output = spec.expect(HeatmapOutput, SimCCOutput, *PHOTO_MAPS)
         self.is_from_tokens = isinstance(output, SimCCOutput)
-        named = [output.heatmaps] if isinstance(output, PHOTO_MAPS) else output.tensors.values()
+        named = [output.joint_tensor] if isinstance(output, PHOTO_MAPS) else output.tensors.values()
         self.finals = [name or outputs[0] for name in named]
         for name in self.finals:
             if name not in outputs:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trustpose.files import InputError, atomic_write
 from trustpose.models.runtime.sessions import run_tensors, session_of
+from trustpose.networks.bottom_up import map_values
 from trustpose.networks.inference import for_inference
 from trustpose.networks.multi_pose_net import PoseResidualNetwork
 
@@ -25,6 +26,7 @@ MAP_TENSORS = {  # by the kind of output
     "tags": ("heatmaps", "tags"),
     "centres": ("centre", "sides", "joints", "heatmaps"),
     "boxed": ("centre", "sides", "heatmaps"),
+    "composite-fields": ("intensity", "association"),
 }
 
 
@@ -82,7 +84,8 @@ def export_maps(
 ) -> None:
     """Write a network with maps of all people, of `kind` in `MAP_TENSORS`, for photos of height × width, float32.
 
-    Input "image" (B, 3, height, width); the outputs have the names of `MAP_TENSORS`; centres as probabilities.
+    Input "image" (B, 3, height, width); the outputs have the names of `MAP_TENSORS`, as prediction reads them
+    (`networks.bottom_up.map_values`).
     `free_size`, errors: as above.
     """
     write_onnx(_Maps(network, kind), list(MAP_TENSORS[kind]), path, height, width, free_size=free_size)
@@ -257,4 +260,4 @@ class _Maps(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         outputs = self.network(image)
         maps = {"heatmaps": outputs.heatmaps[-1], **outputs.extra}
-        return tuple(maps[name].sigmoid() if name == "centre" else maps[name] for name in self.names)
+        return tuple(map_values(name, maps[name]) for name in self.names)

@@ -2,9 +2,10 @@
 
 The branches are those of the papers: part affinity fields (Cao et al., CVPR 2017), tags (Newell et al., Associative
 Embedding, NIPS 2017), centres with boxes and the offset from there to every joint (Zhou et al., Objects as Points,
-2019), and boxes alone, MultiPoseNet's second head (Kocabas et al., ECCV 2018), by centres in place of its anchors; here
-on one backbone of the zoo, whose own heatmap layer gives the joints. Where a backbone has several stages,
-each has branches of its own while it is trained, and the last stage's maps are those that count.
+2019), boxes alone, MultiPoseNet's second head (Kocabas et al., ECCV 2018), by centres in place of its anchors, and
+composite fields (Kreiss et al., PifPaf, CVPR 2019); here on one backbone of the zoo, whose own heatmap layer gives the
+joints of all but the last. Where a backbone has several stages, each has branches of its own while it is trained, and
+the last stage's maps are those that count.
 """
 
 import math
@@ -16,16 +17,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
+from trustpose.codecs.composite_fields import ASSOCIATION, INTENSITY
 from trustpose.networks.layers import GRIDS, STRIDE, MapNetwork
 
-Kind = Literal["fields", "tags", "centres", "boxed"]
+Kind = Literal["fields", "tags", "centres", "boxed", "composite-fields"]
 BranchStyle = Literal["separable", "convolution"]
 BOXES = frozenset({"centres", "boxed"})  # kinds with the maps of boxes, of which a network has one at most
 WIDTH = 64  # channels of a separable branch
 WIDTH_CONVOLUTION = 256  # channels of a branch of one 3×3 convolution
 OFFSET_SCALE = 32.0  # pixels of one unit of the offset to a joint
 TAG_SLOPES = (1.25, 0.5)  # initial change of a tag per 100 input pixels to the right, and down
-_INITIAL_PROBABILITY = 0.01  # initial probability of a centre
+_INITIAL_LOGIT = -math.log(99)  # of a centre's, a joint's or a limb's probability: 0.01
+_LARGEST_LOGARITHM = 8.0
 _INITIAL_DISTANCE = 32.0  # initial distance of a box's sides from its centre, pixels
 
 
@@ -35,7 +38,9 @@ class BottomUpNetwork(nn.Module):
     "fields": `fields` (B, 2 × limbs, h, w). "tags": `tags` (B, K, h, w). "centres": `centre` (B, 1, h, w), the logit of
     a person's centre, `sides` (B, 4, h, w), the distances of its box's left, top, right and bottom side from the cell's
     middle, and `joints` (B, 2 × K, h, w), x, then y, of each joint from there, all in input pixels. "boxed": `centre`
-    and `sides` alone.
+    and `sides` alone. "composite-fields": `intensity` (B, 5 × K, h, w) and `association` (B, 7 × limbs, h, w) of
+    `codecs.composite_fields`, with the logits of confidences and the logarithms of spreads and sizes. `map_values`
+    converts those that are logits or logarithms.
     """
 
     def __init__(
@@ -59,11 +64,13 @@ class BottomUpNetwork(nn.Module):
         self.kinds = tuple(kinds)
         self.keypoints = network.keypoints
         self.feature_channels = network.feature_channels
-        maps = {"fields": 2 * limbs, "tags": network.keypoints, "centres": 5 + 2 * network.keypoints, "boxed": 5}
+        joints = network.keypoints
+        maps = {"fields": 2 * limbs, "tags": joints, "centres": 5 + 2 * joints, "boxed": 5}
+        maps["composite-fields"] = INTENSITY * joints + ASSOCIATION * limbs
         channels = {kind: maps[kind] for kind in kinds if kind not in network.own_kinds}
-        self.branches = _branches(network.feature_channels, channels, branch_style)
+        self.branches = _branches(network, channels, branch_style)
         self.earlier_branches = nn.ModuleList(
-            _branches(network.feature_channels, channels, branch_style) for _ in range(network.supervised_stages - 1)
+            _branches(network, channels, branch_style) for _ in range(network.supervised_stages - 1)
         )
         self.tag_slopes = nn.Parameter(torch.tensor(TAG_SLOPES)) if tag_coordinates and "tags" in kinds else None
 
@@ -97,20 +104,29 @@ class BottomUpNetwork(nn.Module):
             branch_maps["tags"] = branch_maps["tags"] + _positions(branch_maps["tags"], self.tag_slopes)
         for kind in BOXES & branch_maps.keys():
             centre, sides, joint_offsets = branch_maps.pop(kind).tensor_split([1, 5], dim=1)
-            branch_maps |= {"centre": centre, "sides": sides.clamp(max=8.0).exp() * STRIDE}
+            branch_maps |= {"centre": centre, "sides": sides.clamp(max=_LARGEST_LOGARITHM).exp() * STRIDE}
             if kind == "centres":
                 branch_maps["joints"] = joint_offsets * OFFSET_SCALE
+        if "composite-fields" in branch_maps:
+            composites = branch_maps.pop("composite-fields")
+            joints = INTENSITY * self.keypoints
+            branch_maps |= {"intensity": composites[:, :joints], "association": composites[:, joints:]}
         return branch_maps
 
 
-def _branches(inputs: int, channels: dict[Kind, int], style: BranchStyle) -> nn.ModuleDict:
-    """Return a branch of each kind with so many maps; centres begin rare, with boxes of a usual size."""
-    branches = nn.ModuleDict({kind: branch(inputs, maps, style) for kind, maps in channels.items()})
-    for kind in BOXES & channels.keys():
-        bias = branches[kind][-1].bias  # type: ignore  # a Sequential
-        with torch.no_grad():
-            bias[0] = -math.log((1 - _INITIAL_PROBABILITY) / _INITIAL_PROBABILITY)
+def _branches(network: MapNetwork, channels: dict[Kind, int], style: BranchStyle) -> nn.ModuleDict:
+    """Return a branch of each kind with so many maps; centres, joints and limbs begin rare, boxes with a usual size."""
+    branches = nn.ModuleDict({kind: branch(network.feature_channels, maps, style) for kind, maps in channels.items()})
+    with torch.no_grad():
+        for kind in BOXES & channels.keys():
+            bias = branches[kind][-1].bias  # type: ignore  # a Sequential
+            bias[0] = _INITIAL_LOGIT
             bias[1:5] = math.log(_INITIAL_DISTANCE / STRIDE)
+        if "composite-fields" in branches:
+            bias = branches["composite-fields"][-1].bias  # type: ignore  # a Sequential
+            joints = INTENSITY * network.keypoints
+            bias[:joints:INTENSITY] = _INITIAL_LOGIT
+            bias[joints::ASSOCIATION] = _INITIAL_LOGIT
     return branches
 
 
@@ -118,6 +134,26 @@ def _positions(maps: Float[Tensor, "B K h w"], slopes: Float[Tensor, " 2"]) -> F
     """Return slopes × (x, y) of each cell, in units of 100 input pixels."""
     ones = torch.ones_like(maps[:, :1])  # sums of ones, since traced graphs must serve any height and width
     return (slopes[0] * ones.cumsum(dim=3) + slopes[1] * ones.cumsum(dim=2)) * (STRIDE / 100)
+
+
+def map_values(name: str, maps: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+    """Return maps by their name in `Outputs.extra` as prediction reads them: logits as probabilities, logarithms as
+    what they are of."""
+    if name == "centre":
+        return maps.sigmoid()
+    if name == "intensity":
+        confidence, vector, logarithms = maps.unflatten(1, (-1, INTENSITY)).split([1, 2, 2], dim=2)
+        parts = [confidence.sigmoid(), vector, _exponentials(logarithms)]
+        return torch.cat(parts, dim=2).flatten(1, 2)
+    if name == "association":
+        confidence, first, spread1, second, spread2 = maps.unflatten(1, (-1, ASSOCIATION)).split([1, 2, 1, 2, 1], dim=2)
+        parts = [confidence.sigmoid(), first, _exponentials(spread1), second, _exponentials(spread2)]
+        return torch.cat(parts, dim=2).flatten(1, 2)
+    return maps
+
+
+def _exponentials(logarithms: Tensor) -> Tensor:
+    return logarithms.clamp(-_LARGEST_LOGARITHM, _LARGEST_LOGARITHM).exp()
 
 
 def branch(inputs: int, outputs: int, style: BranchStyle = "separable") -> nn.Sequential:

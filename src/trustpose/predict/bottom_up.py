@@ -159,10 +159,9 @@ class BottomUpNetwork(PhotoNetwork):
             people = self.output.decode(maps, *size)
         if features is None:
             return GroupedPeople(people, to_image)
-        heatmaps = maps[list(self.output.tensors).index("heatmaps")][0, : len(self.spec.skeleton)]  # (K, h, w)
         grid = Grid((self.output.stride, self.output.stride), self.output.offset)
         support = self.output.support(maps, people)
-        tokens, whole = group_tokens(features[0], heatmaps, people, grid, float(max(size)), support)
+        tokens, whole = group_tokens(features[0], self.output.joint_maps(maps), people, grid, float(max(size)), support)
         return GroupedPeople(people, to_image, tokens, whole)
 
 

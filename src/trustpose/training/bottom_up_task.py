@@ -23,6 +23,7 @@ from trustpose.io.coco.truth import read_coco_truth
 from trustpose.metrics.average_precision import evaluate
 from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.centres import CentreOutput
+from trustpose.models.outputs.composite_fields import CompositeOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.kinds import PHOTO_MAPS, PhotoMapOutputs
 from trustpose.models.outputs.tags import TagOutput
@@ -37,6 +38,7 @@ from trustpose.predict import bottom_up
 from trustpose.skeletons import COCO_17, COCO_17_REDUNDANT, Skeleton
 from trustpose.training import distributed
 from trustpose.training.bottom_up_options import TagFormula
+from trustpose.training.composite_fields import composite_counts, composite_losses, composite_targets
 from trustpose.training.crops import MEAN, STD, normalise
 from trustpose.training.detector_task import centre_loss, sides_loss
 from trustpose.training.initialization import starting_network
@@ -47,6 +49,7 @@ from trustpose.training.recipe import Recipe
 MAX_PEOPLE = 30  # of a view, for tags
 _NEAR = 0.1  # height of a target's Gaussian above which a cell counts though it lies in an ignored place
 WEIGHTS = {"heatmaps": 1.0, "fields": 8.0, "pull": 5.0, "push": 5.0, "centres": 0.5, "sides": 1.0, "offsets": 1.0}
+WEIGHTS |= {"intensity": 0.5, "intensity_vectors": 1.0, "association": 0.5, "association_vectors": 0.5, "sizes": 1.0}
 """Of the losses: with these all begin between 1 and 10. Those of tags are about HigherHRNet's 0.001, as its heatmaps'
 loss is a mean over all cells and ours a sum for each joint."""
 
@@ -57,7 +60,8 @@ Batch = dict[str, Tensor]
 class BottomUpTargets:
     """Targets of views of `size` pixels for a network with these kinds of maps.
 
-    sigma: of heatmaps, width: of fields, in map pixels. tag_formula: of the tags' losses, see `tag_losses`.
+    sigma: of heatmaps, width: of fields, in map pixels. tag_formula: of the tags' losses, see `tag_losses`. sigmas: the
+    skeleton's, for composite fields.
     """
 
     kinds: Sequence[Kind]
@@ -67,6 +71,7 @@ class BottomUpTargets:
     sigma: float = 2.0
     width: float = 2.0
     tag_formula: TagFormula = "higherhrnet"
+    sigmas: tuple[float, ...] = tuple(COCO_17.sigmas.tolist())
 
     @property
     def cells(self) -> int:
@@ -94,6 +99,8 @@ class BottomUpTargets:
             targets |= self._tags(view)
         if BOXES & set(self.kinds):
             targets |= self._centres(view, ignored)
+        if "composite-fields" in self.kinds:
+            targets |= composite_targets(view, self.limbs, np.array(self.sigmas), cells, self.stride)
         return targets
 
     def _tags(self, view: PhotoView) -> dict[str, np.ndarray]:
@@ -140,6 +147,8 @@ class BottomUpTargets:
         if BOXES & set(self.kinds):
             counts["people"] = (batch["bumps"] == 1).sum()
             counts["weight"], counts["learnt"] = batch["weight"].sum(), batch["learnt"].sum()
+        if "composite-fields" in self.kinds:
+            counts |= composite_counts(batch)
         return counts
 
     def losses(self, maps: Mapping[str, Tensor], batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -153,6 +162,8 @@ class BottomUpTargets:
             terms |= {"pull": pull.sum() / totals["views"], "push": push.sum() / totals["views"]}
         if BOXES & set(self.kinds):
             terms |= self._centre_losses(maps, batch, totals)
+        if "composite-fields" in self.kinds:
+            terms |= composite_losses(maps, batch, totals)
         return {name: WEIGHTS[name] * term for name, term in terms.items()}
 
     def _centre_losses(
@@ -210,6 +221,8 @@ def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
     if kind == "boxed":
         residual = None if recipe.bottom_up.residual is None else RESIDUAL_ONNX
         return BoxedOutput(len(skeleton), float(STRIDE), sigma=sigma, residual=residual)
+    if kind == "composite-fields":
+        return CompositeOutput(len(skeleton), float(STRIDE), limbs_of(skeleton), min_parts=3)
     return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma, reach=0.5, overlap=0.4)
 
 
@@ -282,7 +295,9 @@ class BottomUpTask:
         self.model: nn.Module = Learner(network)
         self.is_frozen = False
         limbs = limbs_of(recipe.data.joints)
-        of_maps = {"sigma": options.sigma, "width": options.width, "tag_formula": options.tag_formula}
+        of_maps: dict[str, Any] = {name: getattr(options, name) for name in ("sigma", "width", "tag_formula")}
+        if "composite-fields" in options.kinds:
+            of_maps["sigmas"] = tuple(recipe.data.joints.sigmas.tolist())
         self.targets = BottomUpTargets(options.kinds, limbs, recipe.height, **of_maps)
         self.views = PhotoViews(
             training,

@@ -13,7 +13,7 @@ from trustpose.codecs.people import DetectedPeople
 from trustpose.files import InputError
 from trustpose.grouping.paf import MATCHINGS, LimbGrouping, Matching, Order
 from trustpose.json_records import Count, Number, Text, described, short, within
-from trustpose.models.outputs.photo_maps import Decoding, Least, Offset, PhotoMaps, Sigma
+from trustpose.models.outputs.photo_maps import Decoding, Least, Offset, PhotoMaps, Sigma, check_limbs
 from trustpose.models.outputs.spec_fields import OutputFields, expect_permutation
 from trustpose.names import expected_one_of
 from trustpose.skeletons import Skeleton
@@ -59,11 +59,7 @@ class FieldOutput(PhotoMaps):
     def check(self, fields: OutputFields) -> None:
         """Raise ValueError, naming the field, for what does not fit the spec's input or skeleton."""
         super().check(fields)
-        joints = {frozenset(limb) for limb in self.limbs}
-        is_valid = all(len(limb) == 2 and limb <= set(range(self.keypoints)) for limb in joints)
-        if not is_valid or not 0 < len(self.limbs) == len(joints):
-            expected = f"pairs of different joints from 0 to {self.keypoints - 1}, each once"
-            raise ValueError(f"limbs: expected {expected}, got {short([list(limb) for limb in self.limbs])}")
+        check_limbs(self.limbs, self.keypoints)
         if not set(self.redundant) <= set(range(len(self.limbs))):
             expected = f"numbers of limbs from 0 to {len(self.limbs) - 1}"
             raise ValueError(f"redundant: expected {expected}, got {short(list(self.redundant))}")

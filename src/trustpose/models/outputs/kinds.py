@@ -1,8 +1,8 @@
 """Outputs of networks, one record per kind: its fields in a spec, and the codec that decodes it.
 
-Other kinds are in `crop_outputs`, `dense_outputs`, and those of bottom-up networks, `photo_maps`, in `field_output`,
-`tag_output`, `centre_output` and `boxed`. A new kind needs a new record in one of these files, or in a file of its own,
-and an entry in `KINDS`.
+Other kinds are in `crops`, `dense`, and those of bottom-up networks, `photo_maps`, in `fields`, `tags`, `centres`,
+`boxed` and `composite_fields`. A new kind needs a new record in one of these files, or in a file of its own, and an
+entry in `KINDS`.
 """
 
 import re
@@ -14,6 +14,7 @@ from trustpose.json_records import Count, Text, described, naming, short
 from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.centres import CentreOutput
+from trustpose.models.outputs.composite_fields import CompositeOutput
 from trustpose.models.outputs.crops import CoordinateOutput, PeopleFrom, SimCCOutput
 from trustpose.models.outputs.dense import BoxListOutput, BoxOutput, HeatmapOutput
 from trustpose.models.outputs.fields import FieldOutput
@@ -91,10 +92,10 @@ class PeopleOutput:
 
 
 CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput
-PhotoMapOutputs = FieldOutput | TagOutput | CentreOutput | BoxedOutput
+PhotoMapOutputs = FieldOutput | TagOutput | CentreOutput | BoxedOutput | CompositeOutput
 Output = CropOutputs | PeopleOutput | PhotoMapOutputs | BoxOutput | BoxListOutput | SurfaceOutput
 CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput)
-PHOTO_MAPS = (FieldOutput, TagOutput, CentreOutput, BoxedOutput)
+PHOTO_MAPS = (FieldOutput, TagOutput, CentreOutput, BoxedOutput, CompositeOutput)
 BOX_KINDS = (BoxOutput, BoxListOutput)
 KINDS: dict[str, type[Output]] = {
     kind.kind: kind for kind in (*CROP_KINDS, PeopleOutput, *PHOTO_MAPS, *BOX_KINDS, SurfaceOutput)

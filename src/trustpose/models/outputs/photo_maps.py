@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from trustpose.codecs.fields import Support
 from trustpose.codecs.people import DetectedPeople
-from trustpose.json_records import LARGEST, Count, naming, within
+from trustpose.json_records import LARGEST, Count, naming, short, within
 from trustpose.models.inputs import Sizes
 from trustpose.models.outputs.crops import PeopleFrom
 from trustpose.models.outputs.spec_fields import OutputFields
@@ -56,6 +56,15 @@ class PhotoMaps(ABC):
     def tensors(self) -> dict[str, str | None]:
         """The tensors' names in the network's file by the spec's field."""
 
+    @property
+    def joint_tensor(self) -> str:
+        """The name of the tensor whose maps show joints, which the network's last layers compute from its features."""
+        return str(self.tensors["heatmaps"])
+
+    def joint_maps(self, arrays: list[np.ndarray]) -> Float[np.ndarray, "K h w"]:
+        """Return the maps, from tensors in the order of `tensors`, that are high at each joint, for trust heads."""
+        return arrays[list(self.tensors).index("heatmaps")][0, : self.keypoints]
+
     @abstractmethod
     def shapes(self, width: int, height: int) -> list[tuple[int, ...]]:
         """Return the tensors' shapes for a photo of width × height input pixels, in the order of `tensors`."""
@@ -98,3 +107,12 @@ class PhotoMaps(ABC):
     def cells(self, width: int, height: int) -> tuple[int, int]:
         """Return the maps' height and width in cells."""
         return round(height / self.stride), round(width / self.stride)
+
+
+def check_limbs(limbs: tuple[tuple[int, int], ...], keypoints: int) -> None:
+    """Raise ValueError unless limbs are pairs of different joints, none twice."""
+    joints = {frozenset(limb) for limb in limbs}
+    is_valid = all(len(limb) == 2 and limb <= set(range(keypoints)) for limb in joints)
+    if not is_valid or not 0 < len(limbs) == len(joints):
+        expected = f"pairs of different joints from 0 to {keypoints - 1}, each once"
+        raise ValueError(f"limbs: expected {expected}, got {short([list(limb) for limb in limbs])}")

@@ -130,5 +130,11 @@ BOTTOM_UP_RECIPES: dict[str, Recipe] = by_name(
         train=TrainOptions(optimiser="sgd", weight_decay=1e-4, batch_size=16, warmup=1000, channels_last=False),
         bottom_up=BottomUpOptions(rotation=0.0),
     ),
+    replace(
+        _FIELDS,
+        name="bottom-up-pifpaf",
+        title="PifPaf's composite fields on whole photos, from PP-TinyPose's weights",
+        bottom_up=BottomUpOptions(kinds=("composite-fields",)),
+    ),
     _TRUST,
 )
