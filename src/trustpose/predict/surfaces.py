@@ -18,7 +18,7 @@ from trustpose.models.spec import DEFAULT, ModelSpec
 from trustpose.poses.surfaces import Surfaces
 from trustpose.predict.boxes import Detector
 from trustpose.predict.detectors import load_detector
-from trustpose.predict.images import read_pixels
+from trustpose.predict.photos import read_pixels
 
 
 class SurfacePredictor:
