@@ -39,7 +39,6 @@ from trustpose.tracking import (
     Tracker,
     both_distance,
     box_distance,
-    distances,
     oks_distance,
     track,
     trust_distance,
@@ -97,7 +96,7 @@ def with_min_weight(min_weight: float) -> Distance:
     """Return `both_distance` with another weight of joints of which nothing is expected."""
 
     def distance(past: Poses, current: Poses) -> np.ndarray:
-        with mock.patch.object(distances, "_UNTRUSTED_WEIGHT", min_weight):
+        with mock.patch("trustpose.tracking.tracker._UNTRUSTED_WEIGHT", min_weight):
             return both_distance(past, current)
 
     return distance

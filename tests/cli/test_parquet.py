@@ -97,7 +97,7 @@ def test_what_is_refused_names_it_and_writes_nothing(folder: Path, tmp_path: Pat
             "--out",
             tmp_path / "a",
         ],
-        "expected one Parquet file or one folder": [
+        "expected one table of results or one folder of its parts": [
             *("convert", folder / "parts", folder / "parts", "--out", tmp_path / "a.json")
         ],
     }
