@@ -245,7 +245,8 @@ class DensePoseRegions(nn.Module):
         from torchvision.ops import roi_align
 
         merged = self.decoder(pyramid)
-        regions = roi_align(merged, list(boxes), REGION, spatial_scale=0.25, sampling_ratio=2, aligned=False)
+        with torch.compiler.set_stance("force_eager"):  # without its operator torchvision would call a C++ compiler
+            regions = roi_align(merged, list(boxes), REGION, spatial_scale=0.25, sampling_ratio=2, aligned=False)
         return self.densepose_predictor(self.densepose_head(regions))
 
 
