@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,23 @@ def test_where_the_interpreter_drops_it_it_comes_again():
         Dropping()
         time.sleep(5)
     assert interruption.came
+
+
+def test_what_a_library_takes_for_a_missing_package_comes_again():
+    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
+        try:
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise ImportError("partially initialized module") from None
+        except ImportError:
+            pass  # an optional package is missing
+        time.sleep(5)
+    assert interruption.came
+
+
+def test_what_ends_the_block_does_not_come_again():
+    with Interruption() as interruption, suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert interruption.came
+    time.sleep(0.1)

@@ -70,12 +70,24 @@ def resumable(advice: str, but_not: type[BaseException] | tuple[()] = ()) -> Ite
         raise DiskError(f"{error}; free some space, then {advice}") from None
 
 
+class _Interrupt(KeyboardInterrupt):
+    """Tells when nothing holds it any longer: it was handled, or dropped."""
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        super().__init__()
+        self._ended = ended
+
+    def __del__(self) -> None:
+        self._ended()
+
+
 class Interruption:
     """Inside the block Ctrl-C and SIGTERM raise KeyboardInterrupt, and `came` records it, `code` as an exit code.
 
-    An interrupted import may raise another error instead, such as ImportError, and a callback of the
-    interpreter may drop it: then it is raised again. A signal that is ignored stays ignored. Signals reach only the
-    main thread; in other threads nothing changes.
+    An interrupted import may raise another error instead, such as ImportError. A callback of the interpreter may drop
+    it, and a library that tries optional imports may take it for a missing package: then it is raised again, until the
+    block ends. A signal that is ignored stays ignored. Signals reach only the main thread; in other threads nothing
+    changes.
     """
 
     came = False
@@ -84,6 +96,8 @@ class Interruption:
     def __enter__(self) -> "Interruption":
         is_main = threading.current_thread() is threading.main_thread()
         self._process = os.getpid()
+        self._repeat: threading.Timer | None = None
+        self._over = False
         self._before: dict[signal.Signals, Any] = {}
         for number in (signal.SIGINT, signal.SIGTERM) if is_main else ():
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -92,6 +106,10 @@ class Interruption:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over = True
+        if self._repeat is not None:
+            self._repeat.cancel()
+            self._repeat.join()
         sys.unraisablehook = self._hook
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -101,11 +119,14 @@ class Interruption:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.came, self.code = True, 128 + number
-        raise KeyboardInterrupt
+        raise _Interrupt(self._again)
+
+    def _again(self) -> None:
+        if not self._over:
+            # a moment later: here it would be dropped again
+            self._repeat = threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, self.code - 128))
+            self._repeat.start()
 
     def _dropped(self, dropped: Any) -> None:
-        if self.came and issubclass(dropped.exc_type, KeyboardInterrupt):
-            # raise it after the callback: here it would be dropped again
-            threading.Timer(0.01, signal.pthread_kill, (threading.get_ident(), self.code - 128)).start()
-        else:
+        if not isinstance(dropped.exc_value, _Interrupt):
             self._hook(dropped)
