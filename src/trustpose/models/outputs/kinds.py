@@ -1,6 +1,6 @@
 """Outputs of networks, one record per kind: its fields in a spec, and the codec that decodes it.
 
-Other kinds are in `crops`, `dense`, and those of bottom-up networks, `photo_maps`, in `fields`, `tags`, `centres`,
+Other kinds are in `crops`, `dense`, `volumes`, and those of bottom-up networks, `photo_maps`, in `fields`, `tags`, `centres`,
 `boxed` and `composite_fields`. A new kind needs a new record in one of these files, or in a file of its own, and an
 entry in `KINDS`.
 """
@@ -21,6 +21,7 @@ from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.spec_fields import OutputFields
 from trustpose.models.outputs.surfaces import SurfaceOutput
 from trustpose.models.outputs.tags import TagOutput
+from trustpose.models.outputs.volumes import VolumeOutput
 
 _ORDER = re.compile(r"(\d{1,5}) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\w+), (\w+), (\w+)")
 
@@ -91,10 +92,10 @@ class PeopleOutput:
         return f"up to {self.people} people of a photo, with boxes"
 
 
-CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput
+CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput | VolumeOutput
 PhotoMapOutputs = FieldOutput | TagOutput | CentreOutput | BoxedOutput | CompositeOutput
 Output = CropOutputs | PeopleOutput | PhotoMapOutputs | BoxOutput | BoxListOutput | SurfaceOutput
-CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput)
+CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput, VolumeOutput)
 PHOTO_MAPS = (FieldOutput, TagOutput, CentreOutput, BoxedOutput, CompositeOutput)
 BOX_KINDS = (BoxOutput, BoxListOutput)
 KINDS: dict[str, type[Output]] = {

@@ -18,6 +18,7 @@ from trustpose.training.recipes.ours_gpu import OUR_GPU_RECIPES
 from trustpose.training.recipes.ours_single_person import OUR_SINGLE_PERSON_RECIPES
 from trustpose.training.recipes.single_person import SINGLE_PERSON_RECIPES
 from trustpose.training.recipes.surfaces import SURFACE_RECIPES
+from trustpose.training.recipes.volumes import VOLUME_RECIPES
 
 RECIPES: dict[str, Recipe] = {
     **OKS_NET_RECIPES,
@@ -30,6 +31,7 @@ RECIPES: dict[str, Recipe] = {
     **SINGLE_PERSON_RECIPES,
     **OUR_SINGLE_PERSON_RECIPES,
     **SURFACE_RECIPES,
+    **VOLUME_RECIPES,
 }
 
 
