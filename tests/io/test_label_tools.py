@@ -181,7 +181,7 @@ BROKEN: list[tuple[str, str, str]] = [
     (
         "a.json",
         changed(via(), '"regions": [', '"regions": [3, '),
-        "photo 0: field 'regions.0': expected an object, got 3",
+        "field 'regions.0': expected an object, got 3",
     ),
     ("a.csv", changed(via_csv(), '""point""', '""point'), "line 2: 'region_shape_attributes': is not valid JSON"),
     ("a.csv", via_csv() + "7.jpg\n", "expected 7 cells, got 1"),
