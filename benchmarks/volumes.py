@@ -4,7 +4,7 @@
     python benchmarks/volumes.py --sizes
 
 The people of CMU Panoptic (20 frames of two sequences, three people each) as its HD cameras see them, with root joints
-inside the photo. Each is cropped to 2 m about the root joint, as in integral regression (Sun et al. 2018); the 19 joints
+inside the photo. Each is cropped to 2 m about the root joint, as in integral regression (Sun et al. 2018); its joints
 are encoded as Gaussians of 2 voxels in volumes over the crop and 2 m of depth, decoded, and put back into the camera's
 frame with the root's true depth. No network is involved: errors are those of the representation.
 
@@ -18,6 +18,7 @@ With --sizes: parameters and multiply-adds (convolutions and linear layers) of t
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,8 @@ def round_trip(people: People, codec: VolumeCodec) -> np.ndarray:
         decoded = codec.decode_volumes(codec.encode(crop, held).reshape(len(crop), -1, codec.height, codec.width)).xyz
         for index, row in enumerate(rows):
             xy = transform(invert_affine(affines[index][None]), decoded[index : index + 1, :, :2])[0]
-            found = people.camera[row].at_depth(xy, decoded[index, :, 2] + people.xyz[row, ROOT, 2])
-            differences[row] = np.where(held[index][:, None], 1000 * (found - people.xyz[row]), np.nan)
+            placed = people.camera[row].at_depth(xy, decoded[index, :, 2] + people.xyz[row, ROOT, 2])
+            differences[row] = np.where(held[index][:, None], 1000 * (placed - people.xyz[row]), np.nan)
     return differences
 
 
@@ -101,7 +102,7 @@ def by_depth(people: People, errors: np.ndarray) -> dict[str, float | None]:
     depth = people.xyz[..., 2] - people.xyz[:, ROOT, None, 2]
     length, is_joint = np.linalg.norm(errors, axis=2), np.isfinite(errors[..., 0])
     bins: dict[str, float | None] = {}
-    for low, high in zip(BINS, BINS[1:], strict=False):
+    for low, high in pairwise(BINS):
         rows = is_joint & (depth >= low) & (depth < high)
         bins[f"{low:g} to {high:g}"] = float(length[rows].mean()) if rows.any() else None
     return bins

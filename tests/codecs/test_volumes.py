@@ -58,7 +58,9 @@ def test_positions_are_those_of_the_papers_code():
 
 
 def test_unlabelled_keypoints_have_no_gaussian_and_far_ones_no_weight():
-    xyz = np.stack([INTEGRAL.positions(np.array([5.0, 5.0, 5.0])), [np.nan] * 3, INTEGRAL.positions(np.array([5.0, 5.0, 20.0]))])
+    xyz = np.stack(
+        [INTEGRAL.positions(np.array([5.0, 5.0, 5.0])), [np.nan] * 3, INTEGRAL.positions(np.array([5.0, 5.0, 20.0]))]
+    )
     labelled = np.array([[True, False, True]])
     target = INTEGRAL.encode(xyz[None], labelled)
     assert target.shape == (1, 3, 10, 16, 12) and target[0, 0].max() == 1 and not target[0, 1].any()

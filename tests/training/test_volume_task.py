@@ -81,7 +81,9 @@ def test_the_model_predicts_x_and_y_in_photos_and_depths_from_crops(data, tmp_pa
     assert poses.xy.shape == (1, 17, 2) and poses.skeleton.name == "human36m17"
     crop = task.held_out.crops[0]
     with torch.no_grad():
-        pixels = (torch.from_numpy(crop.pixels).permute(2, 0, 1) / 255 - torch.tensor([0.485, 0.456, 0.406])[:, None, None])
+        pixels = (
+            torch.from_numpy(crop.pixels).permute(2, 0, 1) / 255 - torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+        )
         maps = task.network.eval()((pixels / torch.tensor([0.229, 0.224, 0.225])[:, None, None])[None]).heatmaps[-1]
     xyz = task.codec.decode_volumes(maps.numpy()).xyz
     inverse = cv2.invertAffineTransform(crop.affine)
@@ -111,7 +113,10 @@ def test_what_does_not_fit_is_refused_in_one_line(data, tmp_path):
     for changes, message in (
         ({"data.folds": 5}, "data.folds: expected 0 with system volumes"),
         ({"data.skeleton": "coco17"}, "data.skeleton: expected human36m17"),
-        ({"train.objective": "coordinates", "network": "deep-pose-1"}, "train.objective: expected heatmaps or integral"),
+        (
+            {"train.objective": "coordinates", "network": "deep-pose-1"},
+            "train.objective: expected heatmaps or integral",
+        ),
         ({"head": "oks-net"}, "head, deepen: expected none with system volumes"),
     ):
         with pytest.raises(InputError, match=message):
@@ -119,5 +124,7 @@ def test_what_does_not_fit_is_refused_in_one_line(data, tmp_path):
     with pytest.raises(InputError, match=r"no such file.*licence from http://vision.imar.ro/human3.6m"):
         volume_task(_recipe("human36m-integral"), tmp_path)
     row = find_recipe("single-person/human36m/i1-stage-2")
-    with pytest.raises(InputError, match=r"licence from http://vision.imar.ro/human3.6m; human36m-integral trains the same"):
+    with pytest.raises(
+        InputError, match=r"licence from http://vision.imar.ro/human3.6m; human36m-integral trains the same"
+    ):
         check_runnable(row)

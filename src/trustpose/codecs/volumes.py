@@ -84,9 +84,7 @@ class VolumeCodec:
         """Split a network's channels into each keypoint's volume, for numpy and torch."""
         return maps.reshape(len(maps), -1, self.depth, *maps.shape[2:])
 
-    def encode(
-        self, xyz: Float[Any, "B K 3"], labelled: Bool[Any, "B K"] | None = None
-    ) -> Float[Any, "B K D h w"]:
+    def encode(self, xyz: Float[Any, "B K 3"], labelled: Bool[Any, "B K"] | None = None) -> Float[Any, "B K D h w"]:
         """Return targets (B, K, D, h, w): a Gaussian of height 1 at each keypoint, zeros for those that are not
         labelled, whose coordinates may be NaN. For numpy and torch."""
         xp = array_namespace(xyz)

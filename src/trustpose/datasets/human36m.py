@@ -127,7 +127,8 @@ class Human36M:
             annotation_id=truth.annotation_id,
             skeleton=truth.skeleton,
         )
-        sizes = dict(zip(truth.images.id.tolist(), map(tuple, truth.images.sizes(truth.images.id).tolist()), strict=True))
+        photo_ids = truth.images.id
+        sizes = dict(zip(photo_ids.tolist(), map(tuple, truth.images.sizes(photo_ids).tolist()), strict=True))
         return photo_people(labelled, HUMAN36M_17, folder / _PHOTOS, truth.images.names(), photo_size=sizes)
 
 
@@ -196,7 +197,8 @@ def read_human36m(folder: str | Path, subjects: tuple[int, ...], every: int = 1)
 
 def _read_subject(folder: Path, subject: int, every: int) -> Human36M:
     paths = {
-        kind: folder / _ANNOTATIONS / f"Human36M_subject{subject}_{kind}.json" for kind in ("data", "camera", "joint_3d")
+        kind: folder / _ANNOTATIONS / f"Human36M_subject{subject}_{kind}.json"
+        for kind in ("data", "camera", "joint_3d")
     }
     for path in paths.values():
         if not path.is_file():
@@ -293,6 +295,6 @@ def _check_boxes(xy: Float[np.ndarray, "N K 2"], box: Float[np.ndarray, "N 4"], 
     is_inside = ((middle >= box[:, :2]) & (middle <= box[:, 2:])).all(axis=1)
     if is_inside.mean() < 0.5:
         raise InputError(
-            f"{path}: puts {np.count_nonzero(~is_inside)} of {len(box)} people outside of their boxes, expected R and t "
-            "with x in the camera = R x + t, millimetres"
+            f"{path}: puts {np.count_nonzero(~is_inside)} of {len(box)} people outside of their boxes, expected R and "
+            "t with x in the camera = R x + t, millimetres"
         )

@@ -1,4 +1,4 @@
-"""Errors of 3D poses: the mean distance per joint (MPJPE), about the root joint or after Procrustes alignment (PA-MPJPE).
+"""Errors of 3D poses: the mean distance per joint, about the root joint (MPJPE) or once aligned (PA-MPJPE).
 
 Sources: Ionescu et al., Human3.6M, PAMI 2014, section 5.1 (the mean over all joints of the distance, with the root
 joints in one place); Sun et al., Integral Human Pose Regression, ECCV 2018, section 4.2 (its protocols). Gower,

@@ -1,8 +1,8 @@
 """Outputs of networks, one record per kind: its fields in a spec, and the codec that decodes it.
 
-Other kinds are in `crops`, `dense`, `volumes`, and those of bottom-up networks, `photo_maps`, in `fields`, `tags`, `centres`,
-`boxed` and `composite_fields`. A new kind needs a new record in one of these files, or in a file of its own, and an
-entry in `KINDS`.
+Other kinds are in `crops`, `dense`, `volumes` and `surfaces`, and those of bottom-up networks, `photo_maps`, in
+`fields`, `tags`, `centres`, `boxed` and `composite_fields`. A new kind needs a new record in one of these files, or in
+a file of its own, and an entry in `KINDS`.
 """
 
 import re
