@@ -55,7 +55,7 @@ def parse(words: list[str]) -> None:
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("trustpose ")])
 def test_the_command_is_read_by_the_program(line: str) -> None:
-    program, *words = shlex.split(line)
+    _, *words = shlex.split(line)
     parse(words)
     if words[0] == "train":
         rest = [word for word in words[1:] if not word.startswith(("--data=", "--model="))]
@@ -113,7 +113,8 @@ def test_every_table_and_figure_of_a_paper_has_a_row(title: str, paper: str, tab
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in section(title)]
     sources = [source for recipe in RECIPES.values() for source in recipe.sources if source.paper == paper]
     counted = {table: sum(source.table == table for source in sources) for table in tables}
-    assert {row[0]: int(row[2]) for row in rows if row[0] in tables} == counted and sum(counted.values()) == len(sources)
+    assert {row[0]: int(row[2]) for row in rows if row[0] in tables} == counted
+    assert sum(counted.values()) == len(sources)
     listed = [int(number) for row in rows for number in re.findall(r"\d+", row[0]) if row[0][0].isdigit()]
     assert sorted(listed) == list(figures)
 
@@ -145,10 +146,10 @@ def test_every_recipe_of_the_lecture_is_named() -> None:
 
 
 def test_the_topics_of_the_lecture_are_there_in_their_order() -> None:
-    topics = """DeepPose|FLIC|PCP|Tompson|SpatialDropout|crop module|Convolutional pose machines|receptive field|Figure 8|
-        leaderboard of MPII|Stacked hourglass|CPN|integral|Human3.6M|OpenPose|hands|calibration toolbox|DeepCut|AlphaPose|
-        SSTN|proposals|pose NMS|CrowdPose|joint-candidate|person-joint graph|leaderboard of COCO|Simple Baselines|OKS|
-        HRNet beside|DensePose: surfaces"""
+    topics = """DeepPose|FLIC|PCP|Tompson|SpatialDropout|crop module|Convolutional pose machines|receptive field|
+        Figure 8|leaderboard of MPII|Stacked hourglass|CPN|integral|Human3.6M|OpenPose|hands|calibration toolbox|
+        DeepCut|AlphaPose|SSTN|proposals|pose NMS|CrowdPose|joint-candidate|person-joint graph|leaderboard of COCO|
+        Simple Baselines|OKS|HRNet beside|DensePose: surfaces"""
     text = TEXT.partition("\n## The lecture\n")[2]
     positions = []
     for topic in topics.replace("\n", "").split("|"):

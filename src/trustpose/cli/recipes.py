@@ -71,7 +71,9 @@ def recipes(options: RecipesOptions) -> None:
         return
     for document, rows in rows_by_document.items():
         _print_document(document, rows)
-    typer.echo("All need the extra train. imagenet: timm's weights. --model: a trained network. as X: the training of X.")
+    typer.echo(
+        "All need the extra train. imagenet: timm's weights. --model: a trained network. as X: the training of X."
+    )
 
 
 def _rows(paper: str | None) -> dict[str, list[dict[str, Any]]]:

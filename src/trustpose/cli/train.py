@@ -42,10 +42,12 @@ class TrainFiles:
     )
     data: Sequence[Path] = option(
         (),
-        help="Required. Folder of the data set or of its shards (`trustpose shard`). May be repeated: the first is divided into "
-        "folds and used for validation, the others are used for training only.",
+        help="Required. Folder of the data set or of its shards (`trustpose shard`). May be repeated: the first is "
+        "divided into folds and used for validation, the others are used for training only.",
     )
-    out: Path | None = option(None, help="Required. The model folder to write; logs and checkpoint go to its training/.")
+    out: Path | None = option(
+        None, help="Required. The model folder to write; logs and checkpoint go to its training/."
+    )
     model: Path | None = option(
         None, help="Initial network: model folder (with its head, if the recipe has the same), checkpoint or ONNX."
     )

@@ -134,7 +134,9 @@ def open_surface_people(folder: Path) -> tuple[SurfaceTruth, Path]:
     for labels, photos in SURFACE_LAYOUTS:
         if (folder / labels).is_file():
             if not (folder / photos).is_dir():
-                raise InputError(f"{folder / photos}: no such directory, expected the photos of {labels}{published('COCO')}")
+                raise InputError(
+                    f"{folder / photos}: no such directory, expected the photos of {labels}{published('COCO')}"
+                )
             truth = read_surface_truth(folder / labels)
             return truth[np.unique(truth.person)], folder / photos
     expected = " or ".join(f"{labels} with {photos}/" for labels, photos in SURFACE_LAYOUTS)

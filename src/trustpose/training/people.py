@@ -15,8 +15,8 @@ from torch import nn
 from trustpose.datasets.dataset_ops import join, map_joints, subset
 from trustpose.datasets.detected_boxes import detected_people
 from trustpose.datasets.ground_truth import read_ground_truth
-from trustpose.datasets.layouts import LAYOUTS, find_layout
 from trustpose.datasets.label_files import published
+from trustpose.datasets.layouts import LAYOUTS, find_layout
 from trustpose.datasets.lsp import is_extended
 from trustpose.datasets.lspet import clean, lspet_people, read_lspet
 from trustpose.datasets.people import People
