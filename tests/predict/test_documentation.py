@@ -89,7 +89,7 @@ def test_the_documented_volumes_are_what_training_makes(tmp_path):
     from trustpose.training.volume_task import volume_codec, volume_spec
 
     (tmp_path / "volumes.json").write_text(BLOCKS[KIND.index("volumes")])
-    shown, recipe = ModelSpec.read(tmp_path / "volumes.json"), RECIPES["human36m-integral"]
+    shown, recipe = ModelSpec.read(tmp_path / "volumes.json"), RECIPES["single-person/human36m/i1-stage-2"]
     made = volume_spec(recipe, volume_codec(recipe), tmp_path)
     assert (shown.input, shown.padding, shown.skeleton) == (made.input, made.padding, made.skeleton)
     assert shown.output == replace(made.output, name=None)
