@@ -16,6 +16,8 @@ a network. "groups" is how many people are found for each that is labelled.
   centres                    Objects as Points: joints from the centre, moved to peaks of heatmaps
   PifPaf                     composite fields along COCO's 19 limbs, people grown from their surest joint
   PifPaf, redundant limbs    with the 16 more limbs
+  DeepCut                    part maps, candidates chosen and grouped by the programme, five seconds a photo at most, with
+                             pairwise terms learnt on `train`, also from repeated joints; and with the shipped terms
 
 Then the CPU time for 1 to 30 people side by side in one photo of 640 × 480 pixels, candidates and grouping, one thread,
 the best of five.
@@ -36,11 +38,13 @@ from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.tags import encode_tags
 from trustpose.grouping.associative_embedding import TagGrouping
+from trustpose.grouping.deepcut_terms import PairwiseTerms, fit_detected_pairwise
 from trustpose.grouping.groups import Groups
 from trustpose.grouping.paf import LimbGrouping
 from trustpose.grouping.pifpaf import CompositeGrouping
 from trustpose.io.coco.truth import TruthFile
 from trustpose.metrics.average_precision import evaluate
+from trustpose.models.outputs.parts import PartOutput
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17, COCO_17_REDUNDANT
 
@@ -169,10 +173,38 @@ class Composites:
         return Grouped(people.xy, people.score, people.person_score), None
 
 
-Way = Fields | Tags | Centres | Composites
+class Parts:
+    """DeepCut's part maps and programme, with pairwise terms."""
+
+    def __init__(self, stride: int, terms: PairwiseTerms | None) -> None:
+        self.stride, self.terms = stride, terms
+        self.output = PartOutput(len(COCO_17), float(stride), min_parts=1)
+
+    def maps(self, photo: Photo):
+        cells = heatmap_codec(photo, self.stride)
+        scale = np.sqrt((photo.box[:, 2:] - photo.box[:, :2]).prod(axis=1))
+        maps = self.output.codec.encode(photo.xy, photo.labelled, scale, cells.width, cells.height)
+        return [maps.part[None], maps.refinement.reshape(1, -1, *maps.part.shape[1:]), maps.scale[None, None]]
+
+    def people(self, photo: Photo, maps) -> tuple[Grouped, Candidates | None]:
+        people = self.output.decode(maps, photo.width, photo.height, self.terms)
+        return Grouped(people.xy, people.score, people.person_score), None
 
 
-def ways(stride: int) -> dict[str, Way]:
+Way = Fields | Tags | Centres | Composites | Parts
+
+
+def learnt_terms(file: TruthFile) -> PairwiseTerms:
+    """Learn DeepCut's pairwise terms from every fourth photo of a ground truth, as `trustpose train deepcut` does."""
+    truth = file.truth
+    size = np.sqrt(np.prod(truth.box[:, 2:] - truth.box[:, :2], axis=1))
+    person, joint = np.nonzero((truth.v > 0) & (size[:, None] > 8) & (truth.image_id[:, None] % 4 == 0))
+    return fit_detected_pairwise(
+        truth.xy[person, joint], size[person], joint, person, truth.image_id[person], len(COCO_17)
+    )
+
+
+def ways(stride: int, terms: PairwiseTerms | None) -> dict[str, Way]:
     """Return the ways by name."""
     redundant = LimbGrouping(ALL_LIMBS, min_parts=1, min_score=0.0)
     return {
@@ -185,6 +217,8 @@ def ways(stride: int) -> dict[str, Way]:
         "centres": Centres(stride),
         "PifPaf": Composites(LIMBS, stride),
         "PifPaf, redundant limbs": Composites(ALL_LIMBS, stride),
+        "DeepCut": Parts(stride, terms),
+        "DeepCut, shipped terms": Parts(stride, None),
     }
 
 
@@ -243,7 +277,8 @@ def main(options):
     file = ground_truth(options.data, options.split)
     photos = list(photos_of(file))[: options.photos]
     truth = of_photos(file.truth, [photo.image_id for photo in photos])
-    chosen = {name: way for name, way in ways(options.stride).items() if name.startswith(options.only)}
+    terms = learnt_terms(ground_truth(options.data, "train"))
+    chosen = {name: way for name, way in ways(options.stride, terms).items() if name.startswith(options.only)}
     people = sum(len(photo.xy) for photo in photos)
     pieces = [in_pieces(photos, limbs) for limbs in (LIMBS, ALL_LIMBS)]
     print(f"{len(photos):,} photos, {people:,} people with labelled keypoints, stride {options.stride}")

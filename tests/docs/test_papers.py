@@ -172,7 +172,7 @@ def test_rows_are_honest_about_what_is_refused() -> None:
 
 def test_what_is_not_built_is_not_here() -> None:
     """A row that says "not built" does so while there is no recipe or module of that name."""
-    absent = {"PersonLab": "grouping/personlab.py", "part detectors": "networks/deepcut.py"}
+    absent = {"PersonLab": "grouping/personlab.py"}
     for system, module in absent.items():
         rows = [row for row in section("The lecture") if system in row and "not built" in row]
         is_there = (REPOSITORY / "src" / "trustpose" / module).exists()

@@ -12,6 +12,7 @@ from trustpose.models.outputs import kinds
 from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.composite_fields import CompositeOutput
 from trustpose.models.outputs.fields import FieldOutput
+from trustpose.models.outputs.parts import PartOutput
 from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import BoxOutput, ModelSpec, SimCCOutput
 from trustpose.skeletons import COCO_17
@@ -81,6 +82,11 @@ def test_the_documented_composite_fields_have_the_documented_defaults(tmp_path):
     (tmp_path / "network.json").write_text(BLOCKS[KIND.index("composite-fields")])
     output = ModelSpec.read(tmp_path / "network.json").output
     assert output == CompositeOutput(17, 4.0, COCO_17.edges)
+
+
+def test_the_documented_parts_have_the_documented_defaults(tmp_path):
+    (tmp_path / "network.json").write_text(BLOCKS[KIND.index("parts")])
+    assert ModelSpec.read(tmp_path / "network.json").output == PartOutput(17, 4.0)
 
 
 def test_the_documented_volumes_are_what_training_makes(tmp_path):

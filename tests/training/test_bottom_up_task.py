@@ -32,7 +32,7 @@ from trustpose.training.loop import fit
 from trustpose.training.recipe import DataOptions, Recipe
 from trustpose.training.tasks import make_task
 
-KINDS = ("fields", "tags", "centres", "composite-fields")
+KINDS = ("fields", "tags", "centres", "composite-fields", "parts")
 SIZE = 128
 
 
@@ -71,7 +71,10 @@ def perfect_maps(view: PhotoView, targets: BottomUpTargets) -> dict[str, np.ndar
             tags[joint].flat[cells[joint]] = 3 * person
     sides = np.stack([x - low_x, y - low_y, high_x - x, high_y - y])[None].astype(np.float32)
     maps = {"centre": found["bumps"][:, None], "sides": sides, "joints": found["offsets"], "tags": tags[None]}
-    flat = {name: found[name].reshape(1, -1, *found[name].shape[3:]) for name in ("intensity", "association")}
+    flat = {
+        name: found[name].reshape(1, -1, *found[name].shape[3:]) for name in ("intensity", "association", "refinements")
+    }
+    maps |= {"parts": found["parts"], "scales": found["scales"][:, None]}
     return maps | flat | {"heatmaps": found["heatmaps"], "fields": found["fields"]}
 
 
@@ -79,6 +82,7 @@ def as_network_outputs(maps: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """The maps as a network gives them: logits of confidences, logarithms of spreads and sizes."""
     raw = {name: torch.from_numpy(array.copy()) for name, array in maps.items()}
     raw["centre"] = 30 * (raw["centre"] == 1) - 15.0
+    raw["parts"] = 30 * raw["parts"] - 15.0
     for name, count, logarithms in (("intensity", 5, (3, 4)), ("association", 7, (3, 6))):
         fields = raw[name].view(1, -1, count, *raw[name].shape[2:])
         is_near = fields[:, :, 0] > 0
@@ -91,7 +95,7 @@ def as_network_outputs(maps: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return raw
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "boxed"])
+@pytest.mark.parametrize("kind", [*(kind for kind in KINDS if kind != "parts"), "boxed"])  # parts: test_part_maps.py
 def test_targets_decode_to_their_labels(kind):
     view, recipe = people(), small_recipe()
     targets = BottomUpTargets(KINDS, limbs_of(COCO_17), SIZE, sigma=1.0, width=1.0)
@@ -124,7 +128,7 @@ def test_losses_are_least_at_the_targets_and_ignore_what_is_unknown():
     unknown = replace(view, ignored=np.ones((SIZE, SIZE), bool), labelled=view.labelled & False)
     batch = {name: torch.from_numpy(np.asarray(array)) for name, array in targets.collate([unknown]).items()}
     lost = targets.losses({name: maps[:1] for name, maps in right.items()}, batch, targets.counts(batch))
-    assert lost["heatmaps"] == lost["fields"] == lost["pull"] == lost["offsets"] == lost["association"] == 0
+    assert lost["heatmaps"] == lost["fields"] == lost["pull"] == lost["offsets"] == lost["association"] == lost["parts"] == 0
 
 
 def test_a_training_gives_a_model_of_each_kind(data, tmp_path):

@@ -18,6 +18,7 @@ from trustpose.export.onnx import evaluation_mode, trace_onnx
 from trustpose.export.trust_folder import TOLERANCE, Fitted
 from trustpose.files import InputError, atomic_write, new_folder, write_json
 from trustpose.heads.group_tokens import GroupTokens
+from trustpose.models.outputs.kinds import PHOTO_MAPS
 from trustpose.models.outputs.trust import TrustOutput
 from trustpose.models.runtime.sessions import run_tensors, session_of
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_TRUST, MODEL_WEIGHTS, ModelSpec
@@ -31,6 +32,7 @@ def save_with_features(out: Path, spec: ModelSpec, tensor: str | None = None) ->
     model = with_features(spec, tensor or find_maps(spec, ("features",))["features"].name)
     with atomic_write(out.with_suffix(".onnx")) as file:
         file.write(model.SerializeToString())
+    _copy_files(spec, out.parent)
     extended = replace(spec, onnx=out.with_suffix(".onnx"), trust=None, network=None)
     write_json(out.with_suffix(".json"), extended.to_json())
     return extended
@@ -59,10 +61,17 @@ def save_group_trust(out: str | Path, spec: ModelSpec, head: GroupTokens, channe
     with new_folder(out) as folder:
         (folder / MODEL_ONNX).write_bytes(spec.onnx.read_bytes())
         (folder / MODEL_TRUST).write_bytes(graph)
+        _copy_files(spec, folder)
         write_tensors(folder / MODEL_WEIGHTS, head)
         write_json(folder / MODEL_JSON, named.to_json())
         ModelSpec.read(folder)  # validate before publishing
     return ModelSpec.read(out)
+
+
+def _copy_files(spec: ModelSpec, folder: Path) -> None:
+    """Copy what the decoding of a bottom-up network needs beside its file."""
+    for name in spec.expect(*PHOTO_MAPS).files:
+        (folder / name).write_bytes(spec.onnx.with_name(name).read_bytes())
 
 
 def _compare(graph: bytes, head: GroupTokens, inputs: dict[str, Tensor], names: list[str], path: Path) -> None:

@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import expit
 
 from trustpose.files import InputError
 from trustpose.skeletons import Skeleton
@@ -22,6 +23,7 @@ FEATURES = 10
 FAR = 4.0  # scales: longer offsets have the features of this one
 _FEWEST = 20  # pairs of each kind, to learn from; with fewer, p is 0.5
 _STRENGTH = 1.0  # inverse of the L2 penalty, the paper's default of 1
+_NOISE, _TWICE = 0.03, 1 / 3  # of a detector: standard deviation in scales, and share of joints found twice
 _SHIPPED = Path(__file__).parent / "pairwise"
 
 
@@ -33,14 +35,14 @@ class PairwiseTerms:
     bias: Float[np.ndarray, "C C"]
 
     @classmethod
-    def load(cls, path: str | Path) -> "PairwiseTerms":
-        """Read terms from a file of `save`. Raises InputError."""
+    def load(cls, path: str | Path, classes: int | None = None) -> "PairwiseTerms":
+        """Read terms from a file of `save`, for so many part classes if given. Raises InputError."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 terms = cls(arrays["weights"].astype(np.float64), arrays["bias"].astype(np.float64))
         except (OSError, BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: is not a file of pairwise terms ({error})") from None
-        classes = len(terms.bias)
+        classes = len(terms.bias) if classes is None else classes
         if terms.weights.shape != (classes, classes, FEATURES) or terms.bias.shape != (classes, classes):
             raise InputError(f"{path}: weights: expected shape ({classes}, {classes}, {FEATURES})")
         return terms
@@ -59,7 +61,7 @@ class PairwiseTerms:
         logit += np.where(upper, 0, logit.transpose(1, 0, 3, 2))  # for c > c': of (d', d, c', c)
         same = np.arange(classes)
         logit[..., same, same] = (logit[..., same, same] + logit.transpose(1, 0, 2, 3)[..., same, same]) / 2
-        return 1 / (1 + np.exp(-logit))
+        return expit(logit)
 
 
 @cache
@@ -121,6 +123,25 @@ def fit_pairwise(
             if min(is_same.sum(), (~is_same).sum()) >= _FEWEST:
                 weights[c, later], bias[c, later] = _regression(features, is_same)
     return PairwiseTerms(weights, bias)
+
+
+def fit_detected_pairwise(
+    xy: Float[np.ndarray, "N 2"],
+    scale: Float[np.ndarray, " N"],
+    part: Int[np.ndarray, " N"],
+    person: Int[np.ndarray, " N"],
+    image: Int[np.ndarray, " N"],
+    classes: int,
+) -> PairwiseTerms:
+    """Learn as `fit_pairwise` does from labelled joints, moved and some of them repeated as if a detector had seen them.
+
+    Labels have one joint of a class in a person, and so say nothing about two candidates of one class: repeated ones
+    are of one person where they are near, and those of two people are not.
+    """
+    random = np.random.default_rng(0)
+    rows = np.concatenate([np.arange(len(xy)), np.flatnonzero(random.random(len(xy)) < _TWICE)])
+    moved = xy[rows] + random.normal(0, _NOISE, (len(rows), 2)) * scale[rows, None]
+    return fit_pairwise(moved, scale[rows], part[rows], person[rows], image[rows], classes)
 
 
 def _both_ways(

@@ -14,8 +14,10 @@ from trustpose.codecs.people import DetectedPeople
 from trustpose.files import InputError
 from trustpose.geometry.crops import Grid, invert_affine, transform
 from trustpose.grouping.box_grids import BoxGrid
+from trustpose.grouping.deepcut_terms import PairwiseTerms
 from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.kinds import PHOTO_MAPS
+from trustpose.models.outputs.parts import PartOutput
 from trustpose.models.outputs.trust import TrustArrays, TrustOutput, pose_fields, trust_shape
 from trustpose.models.runtime.backends import PhotoNetwork
 from trustpose.models.runtime.sessions import PerProcess, open_session, output_names, run_tensors, trust_names
@@ -76,6 +78,9 @@ class BottomUpNetwork(PhotoNetwork):
         self._residual = None
         if isinstance(output, BoxedOutput) and output.residual is not None:
             self._residual = ResidualSession(spec.onnx.with_name(output.residual), output.keypoints, device)
+        self._terms = None
+        if isinstance(output, PartOutput) and output.pairwise is not None:
+            self._terms = PairwiseTerms.load(spec.onnx.with_name(output.pairwise), output.keypoints)
         self._head = None if spec.trust is None else GroupHead(spec, spec.trust, device)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses:
@@ -155,6 +160,8 @@ class BottomUpNetwork(PhotoNetwork):
         """Decode people from maps of an input of `size` (width, height), with their tokens if there are features."""
         if isinstance(self.output, BoxedOutput):
             people = self.output.decode(maps, *size, self._residual)
+        elif isinstance(self.output, PartOutput):
+            people = self.output.decode(maps, *size, self._terms)
         else:
             people = self.output.decode(maps, *size)
         if features is None:

@@ -13,9 +13,9 @@ class BottomUpOptions:
     """The outputs of a bottom-up network besides heatmaps, and its views of photos. Only for system "bottom-up";
     "mask-rcnn" has its views, too.
 
-    kinds: "fields", "tags", "centres", "boxed" or "composite-fields", one or more, each exported as a model of its own,
-    the first as the run's. residual: the folder of a pose residual network, which the model of "boxed" shares keypoints
-    out with.
+    kinds: "fields", "tags", "centres", "boxed", "composite-fields" or "parts", one or more, each exported as a model of
+    its own, the first as the run's. residual: the folder of a pose residual network, which the model of "boxed" shares
+    keypoints out with.
     sigma, width: of heatmaps and fields, map pixels. smallest, largest: the range of a photo's longest side in a view,
     relative to the view's; rotation: degrees. longest: that of photos in prediction, pixels. tag_formula: of the tags'
     losses, see `grouping_losses.tag_losses`; "newell", as printed, does not train. tag_coordinates: whether a tag
@@ -23,7 +23,7 @@ class BottomUpOptions:
     branch_style: the layers of each output's branch, see `networks.bottom_up.branch`.
     """
 
-    kinds: tuple[Literal["fields", "tags", "centres", "boxed", "composite-fields"], ...] = ("fields",)
+    kinds: tuple[Literal["fields", "tags", "centres", "boxed", "composite-fields", "parts"], ...] = ("fields",)
     residual: str | None = None
     sigma: float = 2.0
     width: float = 2.0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +20,7 @@ from trustpose.datasets.labelled_photos import LabelledPhotos, PhotoView, PhotoV
 from trustpose.export.model_folder import write_tensors
 from trustpose.export.onnx import export_maps, export_residual
 from trustpose.files import InputError, new_folder, write_json
+from trustpose.grouping.deepcut_terms import PairwiseTerms
 from trustpose.heads.stages import Stage
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.metrics.average_precision import evaluate
@@ -27,6 +29,7 @@ from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.composite_fields import CompositeOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.kinds import PHOTO_MAPS, PhotoMapOutputs
+from trustpose.models.outputs.parts import PartOutput
 from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, InputSpec, ModelSpec, output_kind
 from trustpose.networks.bottom_up import BOXES, OFFSET_SCALE, BottomUpNetwork, Kind
@@ -44,6 +47,7 @@ from trustpose.training.crops import MEAN, STD, normalise
 from trustpose.training.detector_task import centre_loss, sides_loss
 from trustpose.training.initialization import starting_network
 from trustpose.training.losses import stage_loss, tag_losses
+from trustpose.training.part_maps import learn_pairwise, part_counts, part_losses, part_targets
 from trustpose.training.people import are_complete, coco_layout, rows_by_fold
 from trustpose.training.recipe import Recipe
 
@@ -51,6 +55,7 @@ MAX_PEOPLE = 30  # of a view, for tags
 _NEAR = 0.1  # height of a target's Gaussian above which a cell counts though it lies in an ignored place
 WEIGHTS = {"heatmaps": 1.0, "fields": 8.0, "pull": 5.0, "push": 5.0, "centres": 0.5, "sides": 1.0, "offsets": 1.0}
 WEIGHTS |= {"intensity": 0.5, "intensity_vectors": 1.0, "association": 0.5, "association_vectors": 0.5, "sizes": 1.0}
+WEIGHTS |= {"parts": 0.5, "refinements": 2.0, "scales": 2.0}
 """Of the losses: with these all begin between 1 and 10. Those of tags are about HigherHRNet's 0.001, as its heatmaps'
 loss is a mean over all cells and ours a sum for each joint."""
 
@@ -102,6 +107,8 @@ class BottomUpTargets:
             targets |= self._centres(view, ignored)
         if "composite-fields" in self.kinds:
             targets |= composite_targets(view, self.limbs, np.array(self.sigmas), cells, self.stride)
+        if "parts" in self.kinds:
+            targets |= part_targets(view, cells, self.stride)
         return targets
 
     def _tags(self, view: PhotoView) -> dict[str, np.ndarray]:
@@ -150,6 +157,8 @@ class BottomUpTargets:
             counts["weight"], counts["learnt"] = batch["weight"].sum(), batch["learnt"].sum()
         if "composite-fields" in self.kinds:
             counts |= composite_counts(batch)
+        if "parts" in self.kinds:
+            counts |= part_counts(batch)
         return counts
 
     def losses(self, maps: Mapping[str, Tensor], batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -165,6 +174,8 @@ class BottomUpTargets:
             terms |= self._centre_losses(maps, batch, totals)
         if "composite-fields" in self.kinds:
             terms |= composite_losses(maps, batch, totals)
+        if "parts" in self.kinds:
+            terms |= part_losses(maps, batch, totals, self.stride)
         return {name: WEIGHTS[name] * term for name, term in terms.items()}
 
     def _centre_losses(
@@ -181,6 +192,7 @@ class BottomUpTargets:
 
 
 RESIDUAL_ONNX = "residual.onnx"
+PAIRWISE = "pairwise.npz"
 MULTIPLE = 32  # a photo's sides must be multiples of this
 
 
@@ -224,18 +236,26 @@ def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
         return BoxedOutput(len(skeleton), float(STRIDE), sigma=sigma, residual=residual)
     if kind == "composite-fields":
         return CompositeOutput(len(skeleton), float(STRIDE), limbs_of(skeleton), min_parts=3)
+    if kind == "parts":
+        return PartOutput(len(skeleton), float(STRIDE), pairwise=PAIRWISE)
     return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma, reach=0.5, overlap=0.4)
 
 
-def save_maps_folder(out: Path, network: BottomUpNetwork, recipe: Recipe, kind: Kind) -> ModelSpec:
-    """Write the network, with one kind of its maps, as the new model folder `out`; return its spec. Raises
-    InputError."""
+def save_maps_folder(
+    out: Path, network: BottomUpNetwork, recipe: Recipe, kind: Kind, terms: PairwiseTerms | None = None
+) -> ModelSpec:
+    """Write the network, with one kind of its maps, as the new model folder `out`; return its spec.
+
+    terms: DeepCut's, for the kind "parts". Raises InputError.
+    """
     with new_folder(out) as folder:
         side = recipe.bottom_up.longest
         export_maps(network, kind, folder / MODEL_ONNX, side, side, free_size=MULTIPLE)
         write_tensors(folder / MODEL_WEIGHTS, network)
         if kind == "boxed" and recipe.bottom_up.residual is not None:
             export_residual(read_residual(Path(recipe.bottom_up.residual)), folder / RESIDUAL_ONNX)
+        if kind == "parts" and terms is not None:
+            terms.save(folder / PAIRWISE)
         write_json(folder / MODEL_JSON, maps_spec(recipe, kind, folder).to_json())
         ModelSpec.read(folder)  # validate before publishing
     return ModelSpec.read(out)
@@ -309,6 +329,11 @@ class BottomUpTask:
             recipe.train.seed,
         )
 
+    @cached_property
+    def terms(self) -> PairwiseTerms | None:
+        """DeepCut's pairwise terms, learnt from the training photos; None without its maps."""
+        return learn_pairwise(self.views.photos) if "parts" in self.recipe.bottom_up.kinds else None
+
     def stage(self, stage: Stage) -> None:
         self.model.requires_grad_(True)
         self.network.network.requires_grad_(stage.trains == "all")
@@ -350,16 +375,16 @@ class BottomUpTask:
             return {}
         with TemporaryDirectory() as temporary:
             folder = Path(temporary) / "model"
-            spec = save_maps_folder(folder, self.network, self.recipe, self.recipe.bottom_up.kinds[0])
+            spec = save_maps_folder(folder, self.network, self.recipe, self.recipe.bottom_up.kinds[0], self.terms)
             return average_precision_on(bottom_up.BottomUpNetwork(spec), self.held_out, spec.skeleton)
 
     def export(self, folder: Path) -> None:
         """Write the first kind as model folder, each further kind as folder of its name in it."""
         first, *further_kinds = self.recipe.bottom_up.kinds
         self.model.cpu().eval()
-        save_maps_folder(folder, self.network, self.recipe, first)
+        save_maps_folder(folder, self.network, self.recipe, first, self.terms)
         for kind in further_kinds:
-            save_maps_folder(folder / kind, self.network, self.recipe, kind)
+            save_maps_folder(folder / kind, self.network, self.recipe, kind, self.terms)
 
 
 def bottom_up_task(recipe: Recipe, data: Path, model: Path | None) -> BottomUpTask:

@@ -68,6 +68,11 @@ class BoxedOutput(PhotoMaps):
         """The tensors' names in the network's file."""
         return {"centre": self.centre, "sides": self.sides, "heatmaps": self.heatmaps}
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The file of the pose residual network, if there is one."""
+        return () if self.residual is None else (self.residual,)
+
     def shapes(self, width: int, height: int) -> list[tuple[int, ...]]:
         """Return the tensors' shapes for a photo of width × height input pixels."""
         size = self.cells(width, height)

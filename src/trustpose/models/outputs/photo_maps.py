@@ -57,6 +57,11 @@ class PhotoMaps(ABC):
         """The tensors' names in the network's file by the spec's field."""
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The files beside the network's, without folders, that decoding needs."""
+        return ()
+
+    @property
     def joint_tensor(self) -> str:
         """The name of the tensor whose maps show joints, which the network's last layers compute from its features."""
         return str(self.tensors["heatmaps"])

@@ -136,5 +136,20 @@ BOTTOM_UP_RECIPES: dict[str, Recipe] = by_name(
         title="PifPaf's composite fields on whole photos, from PP-TinyPose's weights",
         bottom_up=BottomUpOptions(kinds=("composite-fields",)),
     ),
+    replace(
+        _FIELDS,
+        name="bottom-up-deepcut",
+        title="DeepCut's part detector and pairwise terms on whole photos, from PP-TinyPose's weights",
+        bottom_up=BottomUpOptions(kinds=("parts",)),
+    ),
+    replace(
+        _DLA_34,
+        name="deepcut",
+        title="DeepCut's part detector on ResNet-152, and its pairwise terms; our schedule",
+        strategy=Strategy((Stage(140, 1.0, 0.0),), 5e-4, (90, 120), "imagenet"),
+        network="simple-baseline-r152",
+        train=replace(_PLAIN, batch_size=32),
+        bottom_up=BottomUpOptions(kinds=("parts",), branch_style="convolution"),
+    ),
     _TRUST,
 )

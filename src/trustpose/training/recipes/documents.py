@@ -27,6 +27,7 @@ _LECTURE = {
     "these systems, small, on LSPET": ("lspet/*",),
     "integral regression, mm in 3D": ("single-person/human36m/*",),
     "OpenPose: fields": ("bottom-up-fields", "bottom-up"),
+    "DeepCut": ("deepcut", "bottom-up-deepcut"),
     "AlphaPose": ("alphapose",),
     "CrowdPose": ("crowdpose",),
     "COCO's leaderboard, AP: top-down": (
