@@ -21,7 +21,7 @@ from trustpose.geometry.crops import Grid
 
 RADIUS = 32.0  # input pixels
 MIN_VOTE = 0.1  # probability of a cell that votes
-_REFINEMENTS = 2  # by each kind of offset, as in the paper
+REFINEMENTS = 2  # by each kind of offset, as in the paper
 _BIN = 2.0  # input pixels: the side of a Hough map's bin
 
 
@@ -121,8 +121,9 @@ class DiskCodec:
         vector = xy[person] - self.positions(column, row)[:, None]  # (N, K, 2)
         long[:, :, row, column] = np.where(labelled[person][..., None], vector, 0).transpose(1, 2, 0)
         taught[:, row, column] = labelled[person].T
-        is_person = masks.any(axis=0)
-        return PersonTargets(is_person[None].astype(np.float32), long.reshape(-1, height, width), taught)
+        is_person = np.zeros((1, height, width), np.float32)
+        is_person[0] = masks.any(axis=0)
+        return PersonTargets(is_person, long.reshape(-1, height, width), taught)
 
     def _owners(
         self, xy: Float[np.ndarray, "P K 2"], labelled: Bool[np.ndarray, "P K"], width: int, height: int
@@ -228,7 +229,7 @@ class DiskFields:
         return self._refined(self._moved(self.middle, number, xy), ends)
 
     def _refined(self, xy: Float[np.ndarray, "N 2"], joint: Int[np.ndarray, " N"]) -> Float[np.ndarray, "N 2"]:
-        for _ in range(_REFINEMENTS):
+        for _ in range(REFINEMENTS):
             xy = self._moved(self.short, joint, xy)
         return xy
 
@@ -264,7 +265,7 @@ class DiskFields:
         keypoints = len(self.disks)
         joint = np.tile(np.arange(keypoints), len(row))
         xy = np.repeat(self.codec.positions(column, row), keypoints, axis=0)
-        for _ in range(1 + _REFINEMENTS):
+        for _ in range(1 + REFINEMENTS):
             xy = self._moved(long, joint, xy)
         return row, column, self._refined(xy, joint).reshape(-1, keypoints, 2)
 
