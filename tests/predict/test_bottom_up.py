@@ -103,7 +103,8 @@ def test_a_flip_test_averages_maps(network, people, tmp_path):
         one, flipped = load(path)(photo), load(path, flip=True)(photo)
         assert len(one) == len(flipped) == 2, write
         order, other = (np.argsort(poses.xy[:, 0, 0]) for poses in (one, flipped))
-        np.testing.assert_allclose(flipped.xy[other], one.xy[order], atol=0.6)
+        is_seen = one.score[order] > 0  # disks lead to hidden keypoints as well, anywhere
+        np.testing.assert_allclose(flipped.xy[other][is_seen], one.xy[order][is_seen], atol=0.6)
         np.testing.assert_allclose(flipped.score[other], one.score[order], atol=0.1)
     halved = load(network, flip=True, min_box_score=0.0)(photo)
     assert halved.score is not None and 0.3 < halved.score.max() < 0.6

@@ -122,8 +122,8 @@ class DiskOutput(PhotoMaps):
         person, long = (array[0].astype(np.float32, copy=False) for array in arrays[3:])
         row, column, embedding = fields.embedding(person[0], long, _MIN_PERSON / 4)
         distance = np.full((len(people.xy), *person.shape[1:]), 2 * _LARGEST_DISTANCE, np.float32)
-        between = embedding_distances(embedding, people.xy, people.probability)
-        distance[:, row, column] = np.minimum(between.T, 2 * _LARGEST_DISTANCE)
+        from_people = embedding_distances(embedding, people.xy, people.probability)
+        distance[:, row, column] = np.minimum(from_people.T, 2 * _LARGEST_DISTANCE)
         is_person = self._enlarged(person[0], width, height) >= _MIN_PERSON
         masks = np.zeros((len(people.xy), height, width), np.bool_)
         for number, cells in enumerate(distance):
