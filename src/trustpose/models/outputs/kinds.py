@@ -1,8 +1,8 @@
 """Outputs of networks, one record per kind: its fields in a spec, and the codec that decodes it.
 
-Other kinds are in `crops`, `dense`, and those of bottom-up networks, `photo_maps`, in `fields`, `tags`, `centres`,
-`boxed`, `composite_fields` and `disks`. A new kind needs a new record in one of these files, or in a file of its own,
-and an entry in `KINDS`.
+Other kinds are in `crops`, `dense`, `volumes` and `surfaces`, and those of bottom-up networks, `photo_maps`, in
+`fields`, `tags`, `centres`, `boxed`, `composite_fields` and `disks`. A new kind needs a new record in one of these
+files, or in a file of its own, and an entry in `KINDS`.
 """
 
 import re
@@ -22,6 +22,7 @@ from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.spec_fields import OutputFields
 from trustpose.models.outputs.surfaces import SurfaceOutput
 from trustpose.models.outputs.tags import TagOutput
+from trustpose.models.outputs.volumes import VolumeOutput
 
 _ORDER = re.compile(r"(\d{1,5}) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\w+), (\w+), (\w+)")
 
@@ -92,10 +93,10 @@ class PeopleOutput:
         return f"up to {self.people} people of a photo, with boxes"
 
 
-CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput
+CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput | VolumeOutput
 PhotoMapOutputs = FieldOutput | TagOutput | CentreOutput | BoxedOutput | CompositeOutput | DiskOutput
 Output = CropOutputs | PeopleOutput | PhotoMapOutputs | BoxOutput | BoxListOutput | SurfaceOutput
-CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput)
+CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput, VolumeOutput)
 PHOTO_MAPS = (FieldOutput, TagOutput, CentreOutput, BoxedOutput, CompositeOutput, DiskOutput)
 BOX_KINDS = (BoxOutput, BoxListOutput)
 KINDS: dict[str, type[Output]] = {
