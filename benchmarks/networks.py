@@ -112,6 +112,7 @@ ON_BACKBONES: list[tuple[str, Kind, Printed]] = [
     ("tinypose", "composite-fields", Printed((256, 256), None, None)),
     ("tinypose", "parts", Printed((256, 256), None, None)),
     ("simple-baseline-r152", "parts", Printed(WHOLE, None, None)),
+    ("tinypose", "disks", Printed((256, 256), None, None)),
 ]
 LIMBS = 35  # 19 and 16 redundant ones: `trustpose train bottom-up-fields` on COCO's joints
 CLASSIFIERS: list[Printed] = [

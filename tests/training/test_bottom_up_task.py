@@ -32,7 +32,7 @@ from trustpose.training.loop import fit
 from trustpose.training.recipe import DataOptions, Recipe
 from trustpose.training.tasks import make_task
 
-KINDS = ("fields", "tags", "centres", "composite-fields", "parts")
+KINDS = ("fields", "tags", "centres", "composite-fields", "disks", "parts")
 SIZE = 128
 
 
@@ -74,7 +74,8 @@ def perfect_maps(view: PhotoView, targets: BottomUpTargets) -> dict[str, np.ndar
     flat = {
         name: found[name].reshape(1, -1, *found[name].shape[3:]) for name in ("intensity", "association", "refinements")
     }
-    maps |= {"parts": found["parts"], "scales": found["scales"][:, None]}
+    flat |= {name: found[name] for name in ("disks", "short", "middle", "parts")}
+    flat["scales"] = found["scales"][:, None]
     return maps | flat | {"heatmaps": found["heatmaps"], "fields": found["fields"]}
 
 
@@ -83,6 +84,7 @@ def as_network_outputs(maps: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     raw = {name: torch.from_numpy(array.copy()) for name, array in maps.items()}
     raw["centre"] = 30 * (raw["centre"] == 1) - 15.0
     raw["parts"] = 30 * raw["parts"] - 15.0
+    raw["disks"] = 30 * raw["disks"] - 15.0
     for name, count, logarithms in (("intensity", 5, (3, 4)), ("association", 7, (3, 6))):
         fields = raw[name].view(1, -1, count, *raw[name].shape[2:])
         is_near = fields[:, :, 0] > 0
@@ -128,7 +130,15 @@ def test_losses_are_least_at_the_targets_and_ignore_what_is_unknown():
     unknown = replace(view, ignored=np.ones((SIZE, SIZE), bool), labelled=view.labelled & False)
     batch = {name: torch.from_numpy(np.asarray(array)) for name, array in targets.collate([unknown]).items()}
     lost = targets.losses({name: maps[:1] for name, maps in right.items()}, batch, targets.counts(batch))
-    assert lost["heatmaps"] == lost["fields"] == lost["pull"] == lost["offsets"] == lost["association"] == lost["parts"] == 0
+    assert (
+        lost["heatmaps"]
+        == lost["fields"]
+        == lost["pull"]
+        == lost["offsets"]
+        == lost["association"]
+        == lost["parts"]
+        == 0
+    )
 
 
 def test_a_training_gives_a_model_of_each_kind(data, tmp_path):
@@ -249,7 +259,16 @@ def test_a_network_learns_a_batch_by_heart(data):
         torch.stack(list(terms.values())).sum().backward()
         optimiser.step()
         lost.append({name: float(term.detach()) for name, term in terms.items()})
-    learnt = ("intensity", "intensity_vectors", "association", "association_vectors", "sizes")
+    learnt = (
+        "intensity",
+        "intensity_vectors",
+        "association",
+        "association_vectors",
+        "sizes",
+        "disks",
+        "short",
+        "middle",
+    )
     for name in ("heatmaps", "fields", "centres", "sides", "offsets", *learnt):
         assert lost[-1][name] < 0.9 * lost[0][name], name
 

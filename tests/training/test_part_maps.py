@@ -136,7 +136,9 @@ def test_losses_are_torchs_over_the_cells_that_teach():
         if t or batch["counted"][b, y, x]:
             entropy -= float(torch.log(p if t else 1 - p))
         if t:
-            away = (maps["refinements"].view(2, 3, 2, 4, 5)[b, k, :, y, x] - batch["refinements"][b, k, :, y, x]).abs() / 4
+            away = (
+                maps["refinements"].view(2, 3, 2, 4, 5)[b, k, :, y, x] - batch["refinements"][b, k, :, y, x]
+            ).abs() / 4
             distance += float(torch.where(away < 1, away**2 / 2, away - 0.5).sum())
     for b, y, x in np.ndindex(2, 4, 5):
         if batch["scales"][b, y, x] > 0:
@@ -151,7 +153,11 @@ def test_other_skeletons_need_terms_of_their_own(network, tmp_path):
     text["skeleton"], text["output"]["keypoints"] = "lsp14", 14
     del text["output"]["pairwise"]
     (tmp_path / "parts.json").write_text(json.dumps(text))
-    with pytest.raises(InputError, match=r"output\.pairwise': expected a file, the shipped terms are for coco17's joints"):
+    with pytest.raises(
+        InputError, match=r"output\.pairwise': expected a file, the shipped terms are for coco17's joints"
+    ):
         ModelSpec.read(tmp_path / "parts.json")
     spec = ModelSpec.read(network)
-    assert replace(spec.expect(PartOutput), pairwise=None).files == () and spec.expect(PartOutput).files == ("pairwise.npz",)
+    assert replace(spec.expect(PartOutput), pairwise=None).files == () and spec.expect(PartOutput).files == (
+        "pairwise.npz",
+    )

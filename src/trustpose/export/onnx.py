@@ -28,6 +28,7 @@ MAP_TENSORS = {  # by the kind of output
     "boxed": ("centre", "sides", "heatmaps"),
     "composite-fields": ("intensity", "association"),
     "parts": ("parts", "refinements", "scales"),
+    "disks": ("disks", "short", "middle"),
 }
 
 

@@ -133,7 +133,7 @@ def fit_detected_pairwise(
     image: Int[np.ndarray, " N"],
     classes: int,
 ) -> PairwiseTerms:
-    """Learn as `fit_pairwise` does from labelled joints, moved and some of them repeated as if a detector had seen them.
+    """Learn as `fit_pairwise` does, from labelled joints that are moved, and some repeated, as a detector finds them.
 
     Labels have one joint of a class in a person, and so say nothing about two candidates of one class: repeated ones
     are of one person where they are near, and those of two people are not.

@@ -3,7 +3,8 @@
 The branches are those of the papers: part affinity fields (Cao et al., CVPR 2017), tags (Newell et al., Associative
 Embedding, NIPS 2017), centres with boxes and the offset from there to every joint (Zhou et al., Objects as Points,
 2019), boxes alone, MultiPoseNet's second head (Kocabas et al., ECCV 2018), by centres in place of its anchors,
-composite fields (Kreiss et al., PifPaf, CVPR 2019), and DeepCut's dense part detector (Pishchulin et al., CVPR 2016);
+composite fields (Kreiss et al., PifPaf, CVPR 2019), disks with offsets (Papandreou et al., PersonLab, ECCV 2018), and
+DeepCut's dense part detector (Pishchulin et al., CVPR 2016);
 here on one backbone of the zoo, whose own heatmap layer gives the joints of all but the last two. Where a backbone has
 several stages, each has branches of its own while it is trained, and the last stage's maps are those that count.
 """
@@ -20,12 +21,12 @@ from trustpose.codecs import Outputs
 from trustpose.codecs.composite_fields import ASSOCIATION, INTENSITY
 from trustpose.networks.layers import GRIDS, STRIDE, MapNetwork
 
-Kind = Literal["fields", "tags", "centres", "boxed", "composite-fields", "parts"]
+Kind = Literal["fields", "tags", "centres", "boxed", "composite-fields", "disks", "parts"]
 BranchStyle = Literal["separable", "convolution"]
 BOXES = frozenset({"centres", "boxed"})  # kinds with the maps of boxes, of which a network has one at most
 WIDTH = 64  # channels of a separable branch
 WIDTH_CONVOLUTION = 256  # channels of a branch of one 3×3 convolution
-OFFSET_SCALE = 32.0  # pixels of one unit of the offset to a joint
+OFFSET_SCALE = 32.0  # pixels of one unit of the offset to a joint, of "centres" and "disks"
 TAG_SLOPES = (1.25, 0.5)  # initial change of a tag per 100 input pixels to the right, and down
 _INITIAL_LOGIT = -math.log(99)  # of a centre's, a joint's or a limb's probability: 0.01
 _LARGEST_LOGARITHM = 8.0
@@ -40,9 +41,10 @@ class BottomUpNetwork(nn.Module):
     a person's centre, `sides` (B, 4, h, w), the distances of its box's left, top, right and bottom side from the cell's
     middle, and `joints` (B, 2 × K, h, w), x, then y, of each joint from there, all in input pixels. "boxed": `centre`
     and `sides` alone. "composite-fields": `intensity` (B, 5 × K, h, w) and `association` (B, 7 × limbs, h, w) of
-    `codecs.composite_fields`, with the logits of confidences and the logarithms of spreads and sizes. "parts": `parts`
-    (B, K, h, w), logits, `refinements` (B, 2 × K, h, w) and `scales` (B, 1, h, w) of `codecs.part_maps`. `map_values`
-    converts those that are logits or logarithms.
+    `codecs.composite_fields`, with the logits of confidences and the logarithms of spreads and sizes. "disks":
+    `disks` (B, K, h, w), logits, `short` (B, 2 × K, h, w) and `middle` (B, 4 × limbs, h, w), offsets in input pixels.
+    "parts": `parts` (B, K, h, w), logits, `refinements` (B, 2 × K, h, w) and `scales` (B, 1, h, w) of
+    `codecs.part_maps`. `map_values` converts those that are logits or logarithms.
     """
 
     def __init__(
@@ -68,7 +70,8 @@ class BottomUpNetwork(nn.Module):
         self.feature_channels = network.feature_channels
         joints = network.keypoints
         maps = {"fields": 2 * limbs, "tags": joints, "centres": 5 + 2 * joints, "boxed": 5}
-        maps |= {"composite-fields": INTENSITY * joints + ASSOCIATION * limbs, "parts": 3 * joints + 1}
+        maps |= {"composite-fields": INTENSITY * joints + ASSOCIATION * limbs, "disks": 3 * joints + 4 * limbs}
+        maps["parts"] = 3 * joints + 1
         channels = {kind: maps[kind] for kind in kinds if kind not in network.own_kinds}
         self.branches = _branches(network, channels, branch_style)
         self.earlier_branches = nn.ModuleList(
@@ -118,6 +121,9 @@ class BottomUpNetwork(nn.Module):
             parts, refinements, scales = branch_maps.pop("parts").split(counts, dim=1)
             branch_maps |= {"parts": parts, "refinements": refinements * STRIDE}
             branch_maps["scales"] = scales.clamp(max=_LARGEST_LOGARITHM).exp() * STRIDE
+        if "disks" in branch_maps:
+            disks, short, middle = branch_maps["disks"].tensor_split([self.keypoints, 3 * self.keypoints], dim=1)
+            branch_maps |= {"disks": disks, "short": short * OFFSET_SCALE, "middle": middle * OFFSET_SCALE}
         return branch_maps
 
 
@@ -138,6 +144,8 @@ def _branches(network: MapNetwork, channels: dict[Kind, int], style: BranchStyle
             bias = branches["parts"][-1].bias  # type: ignore  # a Sequential
             bias[: network.keypoints] = _INITIAL_LOGIT
             bias[-1] = math.log(_INITIAL_SCALE / STRIDE)
+        if "disks" in branches:
+            branches["disks"][-1].bias[: network.keypoints] = _INITIAL_LOGIT  # type: ignore  # a Sequential
     return branches
 
 
@@ -150,7 +158,7 @@ def _positions(maps: Float[Tensor, "B K h w"], slopes: Float[Tensor, " 2"]) -> F
 def map_values(name: str, maps: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
     """Return maps by their name in `Outputs.extra` as prediction reads them: logits as probabilities, logarithms as
     what they are of."""
-    if name in ("centre", "parts"):
+    if name in ("centre", "disks", "parts"):
         return maps.sigmoid()
     if name == "intensity":
         confidence, vector, logarithms = maps.unflatten(1, (-1, INTENSITY)).split([1, 2, 2], dim=2)

@@ -138,6 +138,12 @@ BOTTOM_UP_RECIPES: dict[str, Recipe] = by_name(
     ),
     replace(
         _FIELDS,
+        name="bottom-up-personlab",
+        title="PersonLab's disks and offsets on whole photos, from PP-TinyPose's weights",
+        bottom_up=BottomUpOptions(kinds=("disks",)),
+    ),
+    replace(
+        _FIELDS,
         name="bottom-up-deepcut",
         title="DeepCut's part detector and pairwise terms on whole photos, from PP-TinyPose's weights",
         bottom_up=BottomUpOptions(kinds=("parts",)),

@@ -37,6 +37,7 @@ _LECTURE = {
     ),
     "COCO's leaderboard, AP: bottom-up": (
         "bottom-up-pifpaf",
+        "bottom-up-personlab",
         "bottom-up-centres*",
         "pose-ae",
         "bottom-up-tags",
