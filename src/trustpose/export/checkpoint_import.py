@@ -53,7 +53,7 @@ def import_file(
     Raises:
         InputError: naming the option or tensor at fault.
     """
-    height, width = (None, None) if size is None else _read_size(size, 8 if "openpose" in network else 32)
+    height, width = (None, None) if size is None else _read_size(size, 8 if "openpose" in network else 16 if "pifpaf" in network else 32)
     with _local_file(checkpoint, sha256) as file:
         tensors = read_tensors(file)
     return import_checkpoint(
