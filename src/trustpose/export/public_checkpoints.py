@@ -208,7 +208,7 @@ def _check_network(tensors: dict[str, torch.Tensor], family: str, network: str) 
         raise InputError("holds a classifier, which has no keypoints; train a network on it instead")
     recognised = zoo_network(tensors, family)
     if recognised is not None and not network.startswith(recognised):
-        article = "an" if family[0] in "em" else "a"
+        article = "an" if family[0] in "emo" else "a"
         raise InputError(f"this is {article} {family} ({recognised}), you asked for {network}")
 
 

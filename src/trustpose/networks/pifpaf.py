@@ -68,7 +68,7 @@ class PifPaf(nn.Module):
         sizes = _logarithm_of_size(limbs[:, :, 6:])
         association = torch.cat([limbs[:, :, 1:4], sizes[:, :, :1], limbs[:, :, 4:6], sizes[:, :, 1:]], dim=2)
         maps = {"intensity": intensity.flatten(1, 2), "association": association.flatten(1, 2)}
-        grid = Grid((STRIDE, STRIDE), 0.0)
+        grid = Grid((float(STRIDE), float(STRIDE)), 0.0)
         return Outputs([joints[:, :, 1].sigmoid()], features, extra=maps, grids=dict.fromkeys(maps, grid))
 
 
