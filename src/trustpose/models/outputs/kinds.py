@@ -1,8 +1,8 @@
 """Outputs of networks, one record per kind: its fields in a spec, and the codec that decodes it.
 
 Other kinds are in `crops`, `dense`, `volumes` and `surfaces`, and those of bottom-up networks, `photo_maps`, in
-`fields`, `tags`, `centres`, `boxed` and `composite_fields`. A new kind needs a new record in one of these files, or in
-a file of its own, and an entry in `KINDS`.
+`fields`, `tags`, `centres`, `boxed`, `composite_fields` and `disks`. A new kind needs a new record in one of these
+files, or in a file of its own, and an entry in `KINDS`.
 """
 
 import re
@@ -17,6 +17,7 @@ from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.composite_fields import CompositeOutput
 from trustpose.models.outputs.crops import CoordinateOutput, PeopleFrom, SimCCOutput
 from trustpose.models.outputs.dense import BoxListOutput, BoxOutput, HeatmapOutput
+from trustpose.models.outputs.disks import DiskOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.spec_fields import OutputFields
 from trustpose.models.outputs.surfaces import SurfaceOutput
@@ -93,10 +94,10 @@ class PeopleOutput:
 
 
 CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput | VolumeOutput
-PhotoMapOutputs = FieldOutput | TagOutput | CentreOutput | BoxedOutput | CompositeOutput
+PhotoMapOutputs = FieldOutput | TagOutput | CentreOutput | BoxedOutput | CompositeOutput | DiskOutput
 Output = CropOutputs | PeopleOutput | PhotoMapOutputs | BoxOutput | BoxListOutput | SurfaceOutput
 CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput, VolumeOutput)
-PHOTO_MAPS = (FieldOutput, TagOutput, CentreOutput, BoxedOutput, CompositeOutput)
+PHOTO_MAPS = (FieldOutput, TagOutput, CentreOutput, BoxedOutput, CompositeOutput, DiskOutput)
 BOX_KINDS = (BoxOutput, BoxListOutput)
 KINDS: dict[str, type[Output]] = {
     kind.kind: kind for kind in (*CROP_KINDS, PeopleOutput, *PHOTO_MAPS, *BOX_KINDS, SurfaceOutput)
