@@ -53,11 +53,7 @@ def import_file(
     Raises:
         InputError: naming the option or tensor at fault.
     """
-    height, width = (
-        (None, None)
-        if size is None
-        else _read_size(size, _multiple_of(network))
-    )
+    height, width = (None, None) if size is None else _read_size(size, _multiple_of(network))
     with _local_file(checkpoint, sha256) as file:
         tensors = read_tensors(file)
     return import_checkpoint(
