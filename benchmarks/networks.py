@@ -220,7 +220,9 @@ def rows_of_all() -> list[dict[str, Any]]:
         lines += [row(name, make(), paper) for name, (make, paper) in OPENPOSE.items()]
         for name, kind, paper in ON_BACKBONES:
             backbone = cast(PoseNetwork, build(name))
-            lines.append(row(f"{name}, {kind}", BottomUpNetwork(backbone, [kind], LIMBS), paper))
+            style = "convolution" if kind == "disks" else "separable"  # as in their recipes
+            network = BottomUpNetwork(backbone, [kind], LIMBS, branch_style=style)
+            lines.append(row(f"{name}, {kind}", network, paper))
         for size, paper in enumerate(CLASSIFIERS):
             classifier = timm.create_model(f"tf_efficientnet_b{size}")
             lines.append(row(f"efficientnet-b{size} classifier", classifier, paper))
