@@ -27,6 +27,7 @@ BOXES = frozenset({"centres", "boxed"})  # kinds with the maps of boxes, of whic
 WIDTH = 64  # channels of a separable branch
 WIDTH_CONVOLUTION = 256  # channels of a branch of one 3×3 convolution
 OFFSET_SCALE = 32.0  # pixels of one unit of the offset to a joint, of "centres" and "disks"
+_SHORT_SCALE = 16.0  # pixels of one unit of a short-range offset of "disks"
 TAG_SLOPES = (1.25, 0.5)  # initial change of a tag per 100 input pixels to the right, and down
 _INITIAL_LOGIT = -math.log(99)  # of a centre's, a joint's or a limb's probability: 0.01
 _LARGEST_LOGARITHM = 8.0
@@ -123,7 +124,7 @@ class BottomUpNetwork(nn.Module):
             branch_maps["scales"] = scales.clamp(max=_LARGEST_LOGARITHM).exp() * STRIDE
         if "disks" in branch_maps:
             disks, short, middle = branch_maps["disks"].tensor_split([self.keypoints, 3 * self.keypoints], dim=1)
-            branch_maps |= {"disks": disks, "short": short * OFFSET_SCALE, "middle": middle * OFFSET_SCALE}
+            branch_maps |= {"disks": disks, "short": short * _SHORT_SCALE, "middle": middle * OFFSET_SCALE}
         return branch_maps
 
 
