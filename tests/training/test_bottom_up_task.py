@@ -253,8 +253,9 @@ COMPOSITES = ("intensity", "intensity_vectors", "association", "association_vect
 @pytest.mark.parametrize(
     ("kinds", "learnt"),
     [
-        (KINDS[:-1], ("heatmaps", "fields", "centres", "sides", "offsets", *COMPOSITES)),
+        (KINDS[:4], ("heatmaps", "fields", "centres", "sides", "offsets", *COMPOSITES)),
         (("disks",), ("disks", "short", "middle")),
+        (("parts",), ("parts", "refinements", "scales")),
     ],
 )
 def test_a_network_learns_a_batch_by_heart(data, kinds, learnt):
