@@ -13,13 +13,14 @@ import trustpose as tp
 from tests.training.dots import write_photos_of_dots
 from tests.training.tiny import equal, one_process, tiny_recipe
 from trustpose.datasets.labelled_photos import PhotoView
+from trustpose.export.inner_tensors import find_maps
 from trustpose.files import InputError
 from trustpose.grouping.box_grids import BoxGrid
 from trustpose.heads.stages import Stage, Strategy
 from trustpose.metrics.average_precision import evaluate
 from trustpose.models.spec import ModelSpec, output_kind
 from trustpose.networks.associative_embedding import pose_ae
-from trustpose.networks.bottom_up import BottomUpNetwork
+from trustpose.networks.bottom_up import WIDTH, BottomUpNetwork
 from trustpose.networks.hourglass_104 import hourglass_104
 from trustpose.networks.multi_pose_net import PoseResidualNetwork, residual_function, write_residual
 from trustpose.networks.zoo import ZOO
@@ -156,6 +157,8 @@ def test_a_training_gives_a_model_of_each_kind(data, tmp_path):
     for at in (folder, *(folder / kind for kind in KINDS[1:])):
         poses = tp.load(at)(photo)
         assert poses.skeleton == COCO_17 and poses.xy.shape[1:] == (17, 2)
+    features = find_maps(ModelSpec.read(folder / "disks"), ["features"])["features"]  # for trust heads
+    assert features.shape[0] == WIDTH
     maps = ModelSpec.read(folder / "centres")
     arrays, size, _ = tp.load(folder / "centres").network.run(photo)
     with torch.no_grad():

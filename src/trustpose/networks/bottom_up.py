@@ -123,8 +123,9 @@ class BottomUpNetwork(nn.Module):
             branch_maps |= {"parts": parts, "refinements": refinements * STRIDE}
             branch_maps["scales"] = scales.clamp(max=_LARGEST_LOGARITHM).exp() * STRIDE
         if "disks" in branch_maps:
-            disks, short, middle = branch_maps["disks"].tensor_split([self.keypoints, 3 * self.keypoints], dim=1)
-            branch_maps |= {"disks": disks, "short": short * _SHORT_SCALE, "middle": middle * OFFSET_SCALE}
+            maps, joints = branch_maps["disks"], self.keypoints  # slices, as a trust head's export follows no sequences
+            short, middle = maps[:, joints : 3 * joints] * _SHORT_SCALE, maps[:, 3 * joints :] * OFFSET_SCALE
+            branch_maps |= {"disks": maps[:, :joints], "short": short, "middle": middle}
         return branch_maps
 
 
