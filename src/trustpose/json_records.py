@@ -284,10 +284,14 @@ def _is_simple(kind: Any) -> bool:
 def _one_of_types(kind: Any, kinds: Sequence[Any], value: Any, name: str) -> Any:
     """Convert to the first of several types that takes the value. Not by msgspec, which 0.22 crashes for unions such as
     `Annotated[float, within(0, 1)] | tuple[float, float]`."""
+    problem = _WrongField(name, _mismatch(kind, value))
     for member in kinds:
-        with suppress(_WrongField):
+        try:
             return _converted(member, value, name)
-    raise _WrongField(name, _mismatch(kind, value))
+        except _WrongField as error:
+            if error.name != name:  # it is wrong in a part only
+                problem = error
+    raise problem
 
 
 def _mismatch(kind: Any, value: Any) -> str:

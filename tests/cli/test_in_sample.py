@@ -4,6 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.calibration.cases import as_json, made_up
 from tests.cli.test_calibrate import apply, folder, run
 
@@ -26,6 +28,27 @@ def test_in_sample_trust_is_named_by_apply_and_by_the_audit(folder, tmp_path, ca
     assert notes_of(folder, tmp_path, tmp_path / "fitted.json") == [f"the calibrator one.cal {sentence}"]
     (tmp_path / "fitted.json").write_bytes((folder / "results.json").read_bytes())  # the record is another file's
     assert notes_of(folder, tmp_path, tmp_path / "fitted.json") == []
+
+
+def test_a_damaged_record_is_named(folder, tmp_path, capsys) -> None:
+    assert apply(folder, "results.json", tmp_path / "fitted.json") == 0
+    record = tmp_path / "fitted.json.calibrator.json"
+    record.write_text(record.read_text().replace('"fitted_photos":60', '"fitted_photos":"60"'))
+    capsys.readouterr()
+    files = ("--gt", folder / "gt.json", "--results", tmp_path / "fitted.json", "--json", tmp_path / "audit.json")
+    assert run("audit", *files, "--draws", "0") == 2
+    assert f"{record}: field 'fitted_photos': expected a whole number, got '60'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["[]", '{"results": "fitted.json", "errors": {}}'])
+def test_a_damaged_error_model_is_named(folder, tmp_path, capsys, content) -> None:
+    assert apply(folder, "results.json", tmp_path / "fitted.json") == 0
+    errors = tmp_path / "fitted.errors.json"
+    errors.write_text(content)
+    capsys.readouterr()
+    files = ("--gt", folder / "gt.json", "--results", tmp_path / "fitted.json", "--json", tmp_path / "audit.json")
+    assert run("audit", *files, "--draws", "0") == 2
+    assert str(errors) in capsys.readouterr().err
 
 
 def test_ids_alone_do_not_say_that_photos_are_those_of_the_fit(folder, tmp_path, capsys) -> None:

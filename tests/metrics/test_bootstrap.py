@@ -157,6 +157,14 @@ def test_undefined_draws_are_nan_and_silent(recwarn):
     assert not recwarn.list
 
 
+def test_ranks_of_millions_of_rows_do_not_overflow():
+    """A weight common to all leaves ρ as it is, and is as if each row stood there a thousand times."""
+    score, target = np.random.default_rng(0).normal(size=(2, 20_000))
+    target += 3 * score
+    rho = RankedPairs(score, target, np.zeros(20_000, int)).spearman(np.array([1000]))
+    assert rho == pytest.approx(scipy.stats.spearmanr(score, target).statistic, abs=1e-12)
+
+
 def test_pearson_agrees_with_the_weighted_form_far_from_0():
     score, target, image = people(3)
     counts = resample_counts(12, 20, 0)

@@ -3,18 +3,49 @@ fitted on, so that an audit can say when it measures trust on the people of the 
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
 from trustpose.calibration.calibrator import Calibrator
+from trustpose.calibration.card import FittedOn
 from trustpose.calibration.shipped import calibrator_file
 from trustpose.files import InputError, is_stdout, read_json, write_json
 from trustpose.io.coco.results import ResultsFile
 from trustpose.io.companions import results_sha256
+from trustpose.json_records import read_record
 from trustpose.poses import Poses
+
+
+@dataclass(frozen=True)
+class _File:
+    file: str | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class _CalibratorFile(_File):
+    estimator: str | None
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    ground_truth: FittedOn
+    results: FittedOn
+
+
+@dataclass(frozen=True)
+class _AppliedRecord:
+    """The record's JSON: the results with trust, those without, the calibrator, what it was fitted on, and how many of
+    the photos have ids of the fit's."""
+
+    results: _File
+    source: _File
+    calibrator: _CalibratorFile
+    fitted: _Fitted
+    fitted_photos: int | None
 
 
 class InSampleWarning(UserWarning):
@@ -85,18 +116,16 @@ def write_record(
     card, photos = calibrator.card, fitted_photos(calibrator, image_ids)
     source, name = (None if results is None else results_sha256(results)), ("" if path is None else path.name)
     if not is_stdout(out) and (out.is_file() or out.is_dir()):
-        record = {
-            "results": {"file": out.name, "sha256": results_sha256(out)},
-            "source": {"file": None if results is None else results.name, "sha256": source},
-            "calibrator": {
-                "file": name,
-                "sha256": None if path is None else results_sha256(calibrator_file(path)),
-                "estimator": card.estimator,
-            },
-            "fitted": {"ground_truth": asdict(card.truth), "results": asdict(card.results)},
-            "fitted_photos": photos,
-        }
-        write_json(record_path(out), record)
+        record = _AppliedRecord(
+            results=_File(out.name, results_sha256(out)),
+            source=_File(None if results is None else results.name, source),
+            calibrator=_CalibratorFile(
+                name, None if path is None else results_sha256(calibrator_file(path)), card.estimator
+            ),
+            fitted=_Fitted(card.truth, card.results),
+            fitted_photos=photos,
+        )
+        write_json(record_path(out), asdict(record))
     sentence = in_sample_sentence(photos, is_same=is_same_file(source, card.results.sha256))
     return () if sentence is None else (sentence,)
 
@@ -106,17 +135,17 @@ def in_sample_notes(results: Path, truth_sha256: str | None) -> tuple[str, ...]:
     is of other results.
 
     truth_sha256: of the audit's ground truth.
+
+    Raises InputError if the record is damaged.
     """
-    try:
-        record = read_json(record_path(results))
-        fitted, photos = record["fitted"], record["fitted_photos"]
-        is_same = is_same_file(truth_sha256, fitted["ground_truth"]["sha256"])
-        is_same |= is_same_file(record["source"]["sha256"], fitted["results"]["sha256"])
-        name = str(record["calibrator"]["file"])
-        sentence = in_sample_sentence(None if photos is None else int(photos), is_same=is_same, name=name)
-        is_of_these = sentence is not None and record["results"]["sha256"] == results_sha256(results)
-    except (InputError, KeyError, TypeError, ValueError, OSError):
+    path = record_path(results)
+    if not path.is_file():
         return ()
+    record = read_record(_AppliedRecord, read_json(path), path)
+    is_same = is_same_file(truth_sha256, record.fitted.ground_truth.sha256)
+    is_same |= is_same_file(record.source.sha256, record.fitted.results.sha256)
+    sentence = in_sample_sentence(record.fitted_photos, is_same=is_same, name=record.calibrator.file or "")
+    is_of_these = sentence is not None and record.results.sha256 == results_sha256(results)
     return (sentence,) if sentence is not None and is_of_these else ()
 
 

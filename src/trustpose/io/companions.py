@@ -17,6 +17,7 @@ import numpy as np
 from trustpose.files import InputError, is_stdout, read_json, write_json
 from trustpose.images import Images
 from trustpose.io.parquet import parts_in
+from trustpose.json_records import read_record
 from trustpose.poses import ErrorModel
 from trustpose.skeletons import Skeleton, read_skeleton, skeleton_value
 
@@ -89,6 +90,15 @@ def _content(skeleton: Skeleton) -> tuple[Any, ...]:
 _BLOCK = 2**20
 
 
+@dataclass(frozen=True)
+class _ErrorsFile:
+    """NAME.errors.json: the error model of the results with this name and SHA-256."""
+
+    results: str
+    sha256: str
+    errors: Mapping[str, Any]
+
+
 def errors_path(results: str | Path) -> Path:
     """Return the path of the file for these results."""
     return Path(results).with_suffix(".errors.json")
@@ -130,7 +140,7 @@ def read_errors(results: str | Path, sha256: str | None = None) -> ErrorModel | 
     path = errors_path(results)
     if not path.is_file():
         return None
-    value = read_json(path)
-    if not isinstance(value, dict) or value.get("sha256") != (sha256 or results_sha256(Path(results))):
+    file = read_record(_ErrorsFile, read_json(path), path)
+    if file.sha256 != (sha256 or results_sha256(Path(results))):
         return None
-    return ErrorModel.of_json(value.get("errors"), path)
+    return ErrorModel.of_json(file.errors, path)

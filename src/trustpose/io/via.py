@@ -7,16 +7,39 @@ same texts in columns, a region a row. VIA knows neither skeletons nor people: a
 attribute with a text, and a photo is of one person.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from trustpose.files import InputError, parse_json
 from trustpose.io.csv_rows import check_width, first_row, read_rows
 from trustpose.io.labelled import LabelledPeople, LabelledPerson, check_point, photo_name
-from trustpose.json_records import is_number, short
+from trustpose.json_records import Number, OpenRecord, Text, read_record, read_value, short
 
 _PROJECT = "_via_img_metadata"
 _COLUMNS = ("filename", "region_shape_attributes", "region_attributes")
+
+
+_Described = tuple[str, str, Mapping[str, Any], Mapping[str, Any]]
+"""A region: the photo's name, where it is in the file, its shape and its attributes."""
+
+
+@dataclass(frozen=True)
+class _Region(OpenRecord):
+    shape_attributes: Mapping[str, Any]
+    region_attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Photo(OpenRecord):
+    filename: Text
+    regions: tuple[_Region, ...] | Mapping[str, _Region]
+
+
+@dataclass(frozen=True)
+class _Point(OpenRecord):
+    cx: Number
+    cy: Number
 
 
 def fits_json(value: Any) -> bool:
@@ -45,7 +68,7 @@ def read_csv(content: bytes, path: str) -> LabelledPeople:
     names = [name.strip().lstrip("#") for name in header]
     columns = [names.index(name) for name in _COLUMNS]
 
-    def regions() -> Iterator[tuple[str, str, Any, Any]]:
+    def regions() -> Iterator[_Described]:
         for line, row in enumerate(rows, 2):
             name, shape, attributes = (row[column] for column in columns)
             location = f"{path}: line {line}"
@@ -54,46 +77,32 @@ def read_csv(content: bytes, path: str) -> LabelledPeople:
     return _people(regions())
 
 
-def _object(text: str, location: str, column: str) -> Any:
-    return parse_json(text.encode() or b"{}", f"{location}: {column!r}")
+def _object(text: str, location: str, column: str) -> Mapping[str, Any]:
+    value = parse_json(text.encode() or b"{}", f"{location}: {column!r}")
+    return read_value(Mapping[str, Any], value, location, column)
 
 
-def _of_json(photos: dict[str, Any], path: str) -> Iterator[tuple[str, str, Any, Any]]:
-    """Yield each region: the photo's name, where it is in the file, its shape and its attributes."""
-    for number, photo in enumerate(photos.values()):
+def _of_json(photos: dict[str, Any], path: str) -> Iterator[_Described]:
+    for number, value in enumerate(photos.values()):
         location = f"{path}: photo {number}"
-        regions = photo.get("regions") if isinstance(photo, dict) else None
-        listed = list(regions.values()) if isinstance(regions, dict) else regions
-        if not isinstance(listed, list) or not isinstance(photo.get("filename"), str):
-            raise InputError(f"{location}: expected 'filename' and a list of 'regions', got {short(photo)}")
-        for index, region in enumerate(listed):
-            if not isinstance(region, dict):
-                raise InputError(f"{location}: region {index}: expected an object, got {short(region)}")
-            shape, attributes = region.get("shape_attributes"), region.get("region_attributes")
-            yield photo["filename"], f"{location}: region {index}", shape, attributes
+        photo = read_record(_Photo, value, location)
+        regions = photo.regions.values() if isinstance(photo.regions, Mapping) else photo.regions
+        for index, region in enumerate(regions):
+            yield photo.filename, f"{location}: region {index}", region.shape_attributes, region.region_attributes
 
 
-def _people(regions: Iterator[tuple[str, str, Any, Any]]) -> LabelledPeople:
+def _people(regions: Iterator[_Described]) -> LabelledPeople:
     people: dict[str, LabelledPerson] = {}
     for file_name, location, shape, attributes in regions:
-        if not isinstance(shape, dict) or shape.get("name") != "point":
+        if shape.get("name") != "point":
             continue  # boxes and outlines, or a photo without regions
         photo = photo_name(file_name, location)
         person = people.setdefault(photo, LabelledPerson(photo, (0, 0)))
-        texts = (
-            [text for text in attributes.values() if isinstance(text, str) and text] if _is_object(attributes) else []
-        )
+        texts = [text for text in attributes.values() if isinstance(text, str) and text]
         if len(texts) != 1:
             raise InputError(f"{location}: expected one attribute that names the point, got {short(attributes)}")
         if texts[0] in person.points:
             raise InputError(f"{location}: {texts[0][:30]!r} occurs twice in {photo[:40]}, expected one person a photo")
-        x: Any = shape.get("cx")
-        y: Any = shape.get("cy")
-        if not is_number(x) or not is_number(y):
-            raise InputError(f"{location}: expected 'cx' and 'cy' of a point as numbers, got {short(shape)}")
-        person.points[texts[0]] = (*check_point(x, y, location), 2)
+        point = read_record(_Point, shape, location)
+        person.points[texts[0]] = (*check_point(point.cx, point.cy, location), 2)
     return LabelledPeople(list(people.values()), has_visibility=False)
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)

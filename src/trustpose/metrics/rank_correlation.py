@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Real
 
-_RANKS_AT_A_TIME = 2**14  # so that the sum of their products is a number of 64 bits
-_SMALL = 2**16  # whose cube is one, too
+_RANKS_AT_A_TIME = 2**14
+_SMALL = 2**16  # whose cube is a number of 64 bits
 
 
 class RankedPairs:
@@ -28,9 +28,12 @@ class RankedPairs:
         (rank_x, sum_xx), (rank_y, sum_yy) = self._x.ranks(weight), self._y.ranks(weight)
         if not sum_xx or not sum_yy:
             return float("nan")
+        # The first and the last are the largest ranks; a sum of `size` products is a number of 64 bits.
+        product = int(np.abs(rank_x[[0, -1]]).max()) * int(np.abs(rank_y[[0, -1]]).max()) * int(weight.max())
+        size = max(1, min(_RANKS_AT_A_TIME, 2**62 // product))
         sum_xy = 0
-        for start in range(0, len(self._level_x), _RANKS_AT_A_TIME):
-            part = slice(start, start + _RANKS_AT_A_TIME)
+        for start in range(0, len(self._level_x), size):
+            part = slice(start, start + size)
             product = np.take(rank_x, self._level_x[part]).astype(np.int64) * np.take(weight, self._x.group[part])
             sum_xy += int(np.dot(product, np.take(rank_y, self._level_y[part]).astype(np.int64)))
         return float(np.clip(sum_xy / (np.sqrt(float(sum_xx)) * np.sqrt(float(sum_yy))), -1, 1))
