@@ -1,8 +1,10 @@
 """`trustpose recipes`: the list, one recipe whole, one paper's; without torch."""
 
 import json
+import re
 import subprocess
 import sys
+from itertools import groupby
 
 import pytest
 import typer
@@ -12,6 +14,8 @@ from trustpose.cli.recipes import recipes
 from trustpose.files import InputError
 from trustpose.training.recipe import from_json
 from trustpose.training.recipes import RECIPES
+from trustpose.training.recipes.documents import DOCUMENTS
+from trustpose.training.recipes.oks_net import TABLES
 
 app = typer.Typer()
 app.command()(recipes)
@@ -25,16 +29,54 @@ def _run(*arguments: str) -> str:
     return result.output
 
 
-def test_the_list_has_every_recipe_with_its_numbers():
+def _line(lines: list[str], recipe: str) -> list[str]:
+    """The cells of a recipe's line."""
+    (line,) = [line for line in lines if line.startswith(f"{recipe} ")]
+    return re.split(" {2,}", line.strip())
+
+
+def test_the_list_has_every_recipe_on_a_line_with_its_number_and_what_it_needs():
     lines = _run().splitlines()
-    names = [line.split()[0] for line in lines if not line.startswith(" ")]
-    assert set(RECIPES) <= set(names)
-    line = next(line for line in lines if line.startswith("oks-net/table-11/strategy-1 "))
-    texts = ("hrnet-w32 + oks-net, 256×192", "AP 76.7, AP50 93.6, AP75 84.0", "Table XI: (1)", " yes")
-    assert all(text in line for text in texts)
-    assert any(line.startswith("oks-net/table-5/w32-384-oks ") and "no: test-dev" in line for line in lines)
-    line = next(line for line in lines if line.startswith("hpcvnet/oks-correlation/hrnet-hpcvnet "))
-    assert "pose pearson 0.71" in line and "trains as hpcvnet/ap/hrnet-hpcvnet" in line
+    names = [line.split()[0] for line in lines if line and not line.startswith(" ")]
+    assert set(RECIPES) <= set(names) and max(map(len, lines)) <= 120
+    assert _line(lines, "oks-net/table-11/strategy-1")[1:] == [
+        "AP 76.7, …", "COCO", "250 epochs", "hrnet-w32 + oks-net, 256×192"
+    ]  # fmt: skip
+    assert "cannot be run: test-dev's labels are not public" in _line(lines, "oks-net/table-5/w32-384-heatmap")
+    assert _line(lines, "hpcvnet/oks-correlation/hrnet-hpcvnet")[1:] == [
+        "pose pearson 0.71", "COCO", "as ap/hrnet-hpcvnet"
+    ]  # fmt: skip
+    assert _line(lines, "single-person/mpii/hrnet")[1:5] == ["PCKh 92.3", "MPII", "imagenet", "140 epochs"]
+    assert _line(lines, "lspet/cpm-3-trust")[1:4] == ["LSPET", "--model", "4 epochs, 2 to 6 min"]
+    assert _line(lines, "pose-residual")[1] == "COCO labels"
+    assert "MPII: http://human-pose.mpi-inf.mpg.de/" in lines
+
+
+def test_documents_have_each_recipe_once_in_the_order_of_their_sections():
+    by_document = {paper: json.loads(_run("--paper", paper, "--json")) for paper in DOCUMENTS}
+    rows = [row for rows in by_document.values() for row in rows]
+    assert sorted(row["recipe"] for row in rows) == sorted(RECIPES)
+    for paper, rows in by_document.items():
+        assert {row["document"] for row in rows} == {paper}
+        sections = [row["section"] for row in rows]
+        assert [section for section, _ in groupby(sections)] == list(dict.fromkeys(sections)), paper
+    assert list(dict.fromkeys(row["section"] for row in by_document["lecture"])) == list(DOCUMENTS["lecture"].sections)
+    tables = [row["section"] for row in by_document["oks-net"]]
+    assert list(dict.fromkeys(tables)) == [f"Table {number}" for number in TABLES]
+    assert {row["recipe"] for row in by_document["ours"]} == {
+        "frozen-trust", "default-trust", "simplepose-trust", "default-network", "light-network", "light-detector",
+        "default-detector", "movenet-detector", "default-network-gpu", "bottom-up-trust",
+    }  # fmt: skip
+
+
+def test_every_recipe_of_a_document_says_where_its_data_is_published():
+    for row in json.loads(_run("--json")):
+        assert row["needs"]["published"], row["recipe"]
+
+
+def test_a_document_is_no_recipe():
+    with pytest.raises(InputError, match=r"lecture: is no recipe, `trustpose recipes --paper lecture` lists its rows"):
+        _run("lecture")
 
 
 def test_one_recipe_whole():
@@ -55,7 +97,7 @@ def test_one_paper_as_json():
     ]  # fmt: skip
     with pytest.raises(
         InputError,
-        match=r"--paper: expected one of hpcvnet, metamodel, multi-pose-net, oks-net, single-person, got 'g-rmi'",
+        match=r"--paper: expected one of hpcvnet, lecture, metamodel, oks-net, ours, got 'g-rmi'",
     ):
         _run("--paper", "g-rmi")
 
@@ -69,4 +111,4 @@ def test_no_torch_is_needed():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "HRNet + HPCVNet" in done.stdout
+    assert "hrnet-w32 + hpcvnet" in done.stdout

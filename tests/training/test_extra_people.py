@@ -149,6 +149,9 @@ def test_from_two_folders_to_a_model(folders, tmp_path, capsys):
     assert trust is not None and trust.fitted_on["people"] == len(training.training)
 
 
+COCO = "; COCO is published at https://cocodataset.org/#download"
+
+
 def test_systems_that_train_on_one_data_set_say_so(folders, tmp_path, capsys):
     twice = ("--data", folders[0], "--data", folders[1], "--out", tmp_path / "out")
     for name, system in (("frozen-trust", "frozen"), ("light-detector", "detector")):
@@ -157,6 +160,6 @@ def test_systems_that_train_on_one_data_set_say_so(folders, tmp_path, capsys):
         assert errors == (f"trustpose: error: --data: was given 2 times, but system {system} trains on one data set\n")
     assert not (tmp_path / "out").exists()
     code, _, errors = run(capsys, "light-detector", "--data", folders[0], "--data", tmp_path / "no", "--out", "o")
-    assert (code, errors) == (2, f"trustpose: error: {tmp_path / 'no'}: no such directory, see --data\n")
+    assert (code, errors) == (2, f"trustpose: error: {tmp_path / 'no'}: no such directory, see --data{COCO}\n")
     with pytest.raises(InputError, match="holds no known data set"):
         make_task(tiny_recipe(), [folders[0], tmp_path], None, tmp_path)

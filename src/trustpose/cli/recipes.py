@@ -1,20 +1,26 @@
-"""`trustpose recipes`: list every row of the papers' tables, its training and the published number."""
+"""`trustpose recipes`: list every row of the papers' tables, its training, what it needs and the published number."""
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from trustpose.cli.command import command
 from trustpose.cli.outputs import print_columns
+from trustpose.files import InputError
 from trustpose.options import argument, option
 
 if TYPE_CHECKING:
     from trustpose.training.recipe import Recipe
 
-_SHOWN = 3  # at most this many numbers of a row
+_PAPERS = ("hpcvnet", "lecture", "metamodel", "oks-net", "ours")
+_COLUMNS = ("paper prints", "data", "weights", "time", "trains")  # after the recipe's name
+_NETWORKS = {"residual": "pose residual network", "mask-rcnn": "torchvision's Keypoint R-CNN"}  # without a zoo name
+_WIDTH = 120  # characters of a line that is not on a terminal
+_HEADLINE = ("AP", "PCKh", "MPJPE", "visibility.labelled.f1", "visibility.ternary.total.f1")  # shown if there
 
 
 def recipe_names() -> Iterable[str]:
@@ -33,49 +39,68 @@ class RecipesOptions:
     )
     paper: str | None = option(
         None,
-        names=("hpcvnet", "metamodel", "multi-pose-net", "oks-net", "single-person"),
-        help="List only the recipes of this paper.",
+        names=_PAPERS,
+        help="List only the recipes of this document; lecture: Cao's leaderboards, from DeepPose to DensePose.",
     )
-    json: bool = option(False, help="Print JSON.")
+    json: bool = option(False, help="Print JSON, with all numbers and addresses.")
 
 
 @command(
     "trustpose recipes",
-    "trustpose recipes --paper oks-net",
+    "trustpose recipes --paper lecture",
     "trustpose recipes default-network > mine.json",
 )
 def recipes(options: RecipesOptions) -> None:
-    """List the recipes of `trustpose train`: all rows of the papers' tables, with the papers' numbers.
+    """List the recipes of `trustpose train` by document: what each trains, the paper's number, and what it needs.
 
     Numbers are as printed: AP and labelled F1 in percent, correlations and ternary F1 as fractions. Rows that share a
     training name the first of them. A row that cannot be run gives the reason.
     """
     from trustpose.training.recipe import to_json
-    from trustpose.training.recipes import RECIPES, find_recipe
+    from trustpose.training.recipes import find_recipe
 
+    if options.name in _PAPERS:
+        raise InputError(f"{options.name}: is no recipe, `trustpose recipes --paper {options.name}` lists its rows")
     if options.name is not None:
         typer.echo(json.dumps(to_json(find_recipe(options.name)), ensure_ascii=False, indent=2))
         return
-    listed = [recipe for recipe in RECIPES.values() if options.paper in (None, *_papers(recipe))]
-    rows = [_row(recipe) for recipe in listed]
+    rows_by_document = _rows(options.paper)
     if options.json:
+        rows = [row for rows in rows_by_document.values() for row in rows]
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
-    else:
-        columns = ("recipe", "system", "data", "paper prints", "where", "runs")
-        print_columns([_cells(row) for row in rows], columns, width=240, unwrapped="recipe")
+        return
+    for document, rows in rows_by_document.items():
+        _print_document(document, rows)
+    typer.echo(
+        "All need the extra train. imagenet: timm's weights. --model: a trained network. as X: the training of X."
+    )
 
 
-def _papers(recipe: "Recipe") -> set[str]:
-    return {source.paper for source in recipe.sources}
+def _rows(paper: str | None) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of each document, or of this one, in order."""
+    from trustpose.training.recipes import RECIPES
+    from trustpose.training.recipes.documents import DOCUMENTS, recipes_by_section
+
+    return {
+        document: [
+            {"document": document, "section": section, **_row(recipe)}
+            for section, recipes in recipes_by_section(document, RECIPES.values()).items()
+            for recipe in recipes
+        ]
+        for document in DOCUMENTS
+        if paper in (None, document)
+    }
 
 
 def _row(recipe: "Recipe") -> dict[str, Any]:
     from trustpose.training.recipes import RECIPES, same_training
+    from trustpose.training.recipes.needs import needs_of
 
     order = list(RECIPES)
     earlier = [same for same in same_training(recipe) if order.index(same) < order.index(recipe.name)]
-    network = "pose residual network" if recipe.system == "residual" else recipe.network or "the given model"
-    parts = [network, *([recipe.head] if recipe.head else [])]
+    network = _NETWORKS.get(recipe.system) or recipe.network or "the given model"
+    kinds = recipe.bottom_up.kinds if recipe.system == "bottom-up" else ()
+    parts = [network, *([recipe.head] if recipe.head else []), *kinds]
     boxes = "" if recipe.evaluation.boxes == "ground-truth" else ", detected boxes"
     return {
         "recipe": recipe.name,
@@ -85,23 +110,43 @@ def _row(recipe: "Recipe") -> dict[str, Any]:
         "printed": [dict(source.numbers) for source in recipe.sources],
         "training": earlier[0] if earlier else recipe.name,
         "not_runnable": recipe.not_runnable,
+        "needs": asdict(needs_of(recipe)),
     }
 
 
-def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """Return a row's cells of the printed table."""
-    runs = f"no: {row['not_runnable']}" if row["not_runnable"] else "yes"
-    return {
-        "recipe": row["recipe"],
-        "system": row["system"],
-        "data": row["data"],
+def _print_document(document: str, rows: list[dict[str, Any]]) -> None:
+    """Print a document's title, a table of each of its sections, and where its data sets are published."""
+    from trustpose.training.recipes.documents import DOCUMENTS
+
+    typer.echo(f"{document}: {DOCUMENTS[document].title}\n")
+    for section, members in groupby(rows, key=lambda row: row["section"]):
+        name = section or "recipe"
+        print_columns([_cells(row, name) for row in members], (name, *_COLUMNS), width=_WIDTH, unwrapped=name)
+        typer.echo()
+    published = {row["needs"]["data"]: row["needs"]["published"] for row in rows}
+    typer.echo("\n".join(f"{data}: {source}" for data, source in published.items() if source) + "\n")
+
+
+def _cells(row: dict[str, Any], name: str) -> dict[str, str]:
+    """Return a row's cells of the printed table, the recipe in the column of this name."""
+    needs = row["needs"]
+    cells = {
+        name: row["recipe"],
         "paper prints": "\n".join(_numbers(numbers) for numbers in row["printed"]),
-        "where": "\n".join(row["where"]) or "ours",
-        "runs": runs if row["training"] == row["recipe"] else f"{runs}; trains as {row['training']}",
+        "data": needs["data"] + (" labels" if needs["labels_only"] else ""),
+        "weights": "" if needs["initial"] == "none" else needs["initial"],
+        "time": f"{needs['epochs']} epochs" + (f", {needs['measured']}" if needs["measured"] else ""),
+        "trains": row["system"],
     }
+    if row["training"] != row["recipe"]:
+        same = row["training"].removeprefix(f"{row['document']}/")
+        cells |= {"trains": f"as {same}", "weights": "", "time": ""}
+    return cells | ({"trains": f"cannot be run: {row['not_runnable']}"} if row["not_runnable"] else {})
 
 
 def _numbers(numbers: dict[str, float]) -> str:
-    """Format the first numbers; `visibility.labelled.f1` is shown as labelled f1."""
-    words = [f"{key.removeprefix('visibility.').replace('.', ' ')} {value}" for key, value in numbers.items()]
-    return ", ".join(words[:_SHOWN]) + (", …" if len(words) > _SHOWN else "")
+    """Format a row's main number, else its first; `visibility.labelled.f1` is shown as labelled f1."""
+    main = next((key for key in _HEADLINE if key in numbers), next(iter(numbers), None))
+    if main is None:
+        return ""
+    return f"{main.removeprefix('visibility.').replace('.', ' ')} {numbers[main]}" + (", …" if len(numbers) > 1 else "")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, nan
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,6 +15,9 @@ from trustpose.cli.recipes import recipe_names
 from trustpose.files import InputError
 from trustpose.io.output_files import MODEL_FILES, model_files
 from trustpose.options import argument, option
+
+if TYPE_CHECKING:
+    from trustpose.training.recipe import Recipe
 
 TIME_IS_UP = 75  # the exit code: EX_TEMPFAIL, "the user is invited to retry"
 _SHOWN = (
@@ -37,10 +41,13 @@ class TrainFiles:
         help="A name (see `trustpose recipes`) or a recipe's JSON file, and fields to change.",
     )
     data: Sequence[Path] = option(
-        help="Folder of the data set or of its shards (`trustpose shard`). May be repeated: the first is divided into "
-        "folds and used for validation, the others are used for training only."
+        (),
+        help="Required. Folder of the data set or of its shards (`trustpose shard`). May be repeated: the first is "
+        "divided into folds and used for validation, the others are used for training only.",
     )
-    out: Path = option(help="The model folder to write; logs and checkpoint go to its training/.")
+    out: Path | None = option(
+        None, help="Required. The model folder to write; logs and checkpoint go to its training/."
+    )
     model: Path | None = option(
         None, help="Initial network: model folder (with its head, if the recipe has the same), checkpoint or ONNX."
     )
@@ -87,16 +94,18 @@ def train(files: TrainFiles, options: TrainOptions) -> None:
     from trustpose.training.train import TRAINING, recipe_of, train
 
     name, changes = split(files.words)
-    recipe, continues = recipe_of(name), f"run the same command to continue from {files.out / TRAINING}"
+    recipe = recipe_of(name)
+    out = _check_required(recipe, files)
+    continues = f"run the same command to continue from {out / TRAINING}"
     teacher = None if files.teacher is None else Path(files.teacher)
     inputs = {"--model": model_files(files.model), "--teacher": model_files(teacher)}
-    check_outputs({"--out": [files.out / name for name in MODEL_FILES]}, inputs)
+    check_outputs({"--out": [out / name for name in MODEL_FILES]}, inputs)
     try:
         with resumable(continues, but_not=OutOfTime):
             numbers = train(
                 recipe,
                 files.data,
-                files.out,
+                out,
                 model=files.model,
                 teacher=files.teacher,
                 changes=changes,
@@ -111,7 +120,22 @@ def train(files: TrainFiles, options: TrainOptions) -> None:
         raise typer.Exit(TIME_IS_UP) from None
     if _is_first_process():
         shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in _SHOWN if isfinite(numbers.get(name, nan)))
-        typer.echo(f"{files.out}: {recipe.name}" + (f", {shown} on the held-out fold" if shown else ""))
+        typer.echo(f"{out}: {recipe.name}" + (f", {shown} on the held-out fold" if shown else ""))
+
+
+def _check_required(recipe: "Recipe", files: TrainFiles) -> Path:
+    """Return the folder to write. Raises InputError for a recipe that cannot be run, and if its data set, which the
+    message names, or the folder is not given."""
+    from trustpose.training.recipes import check_runnable
+    from trustpose.training.recipes.needs import needs_of
+
+    check_runnable(recipe)
+    if not files.data:
+        needs = needs_of(recipe)
+        raise InputError(f"{recipe.name}: --data: expected the folder of {needs.data}, see {needs.published}")
+    if files.out is None:
+        raise InputError(f"{recipe.name}: --out: expected the model folder to write")
+    return files.out
 
 
 def _is_first_process() -> bool:

@@ -117,9 +117,11 @@ SOURCES = {
     "COCO": "https://cocodataset.org/#download",
     "COCO-WholeBody": "https://github.com/jin-s13/COCO-WholeBody",
     "CrowdPose": "https://github.com/Jeff-sjtu/CrowdPose",
+    "DensePose-COCO": "http://densepose.org/",
     "DriPE": "https://projet.liris.cnrs.fr/dripe/",
     "FLIC": "https://bensapp.github.io/flic-dataset.html",
     "Halpe": "https://github.com/Fang-Haoshu/Halpe-FullBody",
+    "Human3.6M": "http://vision.imar.ro/human3.6m/",
     "LSP": "https://sam.johnson.io/research/lsp.html",
     "LSPET": "https://sam.johnson.io/research/lspet.html",
     "MPII": "http://human-pose.mpi-inf.mpg.de/",
@@ -153,7 +155,17 @@ def read_labels_of(path: str | Path, dataset: str, expected: str = "labels") -> 
 def missing(path: str | Path, dataset: str, kind: str = "file") -> str:
     """Return the message for a missing file or folder of a data set."""
     expected = _EXPECTED.get(dataset, "") if kind == "file" else ""
-    return f"{path}: no such {kind}; {dataset} is published at {SOURCES[dataset]}{expected}"
+    return f"{path}: no such {kind}{published(dataset)}{expected}"
+
+
+def published(dataset: str) -> str:
+    """Return the end of a message, where a data set is published; "" for one that is not in `SOURCES`.
+
+    Args:
+        dataset: its name, in any case.
+    """
+    name = next((name for name in SOURCES if name.lower() == dataset.lower()), None)
+    return "" if name is None else f"; {name} is published at {SOURCES[name]}"
 
 
 def dataset_of_name(path: str | Path) -> str | None:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int, UInt8
 
 from trustpose.codecs.surface import UVMirror, mirror_points
 from trustpose.datasets.augment import NOTHING, Augmentation, compose_affine
+from trustpose.datasets.label_files import published
 from trustpose.datasets.occlusion import change_light
 from trustpose.files import InputError
 from trustpose.geometry.crops import cut_out, grow_box, invert_affine, of_pixel_middles, transform, warp
@@ -133,8 +134,10 @@ def open_surface_people(folder: Path) -> tuple[SurfaceTruth, Path]:
     for labels, photos in SURFACE_LAYOUTS:
         if (folder / labels).is_file():
             if not (folder / photos).is_dir():
-                raise InputError(f"{folder / photos}: no such directory, expected the photos of {labels}")
+                raise InputError(
+                    f"{folder / photos}: no such directory, expected the photos of {labels}{published('COCO')}"
+                )
             truth = read_surface_truth(folder / labels)
             return truth[np.unique(truth.person)], folder / photos
     expected = " or ".join(f"{labels} with {photos}/" for labels, photos in SURFACE_LAYOUTS)
-    raise InputError(f"{folder}: holds no labelled surfaces, expected {expected} (densepose.org has the labels)")
+    raise InputError(f"{folder}: holds no labelled surfaces, expected {expected}{published('DensePose-COCO')}")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trustpose.codecs.boxes import encode_centres
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.datasets.label_files import published
 from trustpose.datasets.labelled_photos import LabelledPhotos, PhotoView, PhotoViews, labelled_photos
 from trustpose.export.model_folder import write_tensors
 from trustpose.export.onnx import export_maps, export_residual
@@ -372,7 +373,7 @@ def bottom_up_task(recipe: Recipe, data: Path, model: Path | None) -> BottomUpTa
         raise InputError("head, deepen: bottom-up networks have neither; leave them out")
     layout = coco_layout(data)
     if layout is None:
-        raise InputError(f"{data}: holds no photos with keypoints in one of COCO's layouts")
+        raise InputError(f"{data}: holds no photos with keypoints in one of COCO's layouts{published('COCO')}")
     file = read_coco_truth(layout[0])
     if file.keypoint_names != recipe.data.joints.keypoints:
         raise InputError(f"data.skeleton: {recipe.data.skeleton} has other joints than {layout[0]}")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trustpose.calibration.metrics import find_targets
 from trustpose.codecs.group_tokens import GROUP_NUMBERS
+from trustpose.datasets.label_files import published
 from trustpose.datasets.occlusion import Photometric, change_light
 from trustpose.datasets.photo_boxes import BoxedPhotos, boxed_photos
 from trustpose.export.group_trust import save_group_trust, save_with_features
@@ -291,7 +292,7 @@ def group_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> 
         raise InputError(f"head: expected {HEAD} with system groups, got {recipe.head!r}")
     layout = coco_layout(data)
     if layout is None:
-        raise InputError(f"{data}: holds no photos with keypoints in one of COCO's layouts")
+        raise InputError(f"{data}: holds no photos with keypoints in one of COCO's layouts{published('COCO')}")
     file, spec = read_coco_truth(layout[0]), ModelSpec.read(model)
     spec.expect(*PHOTO_MAPS)
     if file.keypoint_names != spec.skeleton.keypoints:

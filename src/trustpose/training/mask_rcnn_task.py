@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trustpose.datasets.label_files import published
 from trustpose.datasets.labelled_photos import LabelledPhotos, PhotoView, PhotoViews, labelled_photos
 from trustpose.export.model_folder import write_tensors
 from trustpose.files import InputError, new_folder
@@ -129,7 +130,7 @@ def mask_rcnn_task(recipe: Recipe, data: Path, model: Path | None) -> MaskRcnnTa
         raise InputError("network, head, deepen: the network is torchvision's, without a head; leave them out")
     layout = coco_layout(data)
     if layout is None:
-        raise InputError(f"{data}: holds no photos with keypoints in one of COCO's layouts")
+        raise InputError(f"{data}: holds no photos with keypoints in one of COCO's layouts{published('COCO')}")
     file = read_coco_truth(layout[0])
     joints = KeypointRcnn.skeleton.keypoints
     if file.keypoint_names != joints or recipe.data.joints.keypoints != joints:

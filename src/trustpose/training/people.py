@@ -15,6 +15,7 @@ from torch import nn
 from trustpose.datasets.dataset_ops import join, map_joints, subset
 from trustpose.datasets.detected_boxes import detected_people
 from trustpose.datasets.ground_truth import read_ground_truth
+from trustpose.datasets.label_files import published
 from trustpose.datasets.layouts import LAYOUTS, find_layout
 from trustpose.datasets.lsp import is_extended
 from trustpose.datasets.lspet import clean, lspet_people, read_lspet
@@ -40,6 +41,7 @@ COCO_LAYOUTS = (  # labels, photos
     ("json/crowdpose_train.json", "images"),
 )
 _LSPET = ("joints.mat", "images")
+_SINGLE_PERSON = ("flic", "human3.6m", "mpii")  # whose rows measure joints that other data sets do not label
 _SHARES = 997  # coprime to the number of folds, so a share of the images is a share of each fold
 
 
@@ -49,7 +51,7 @@ def open_people(folder: Path, options: DataOptions) -> People:
     The folder holds shards (`trustpose shard`), train_gt.json with train/, or a data set as it is published
     (`COCO_LAYOUTS`, `datasets.layouts`). Only training photos are opened. Raises InputError.
     """
-    people = _open(folder, options.min_keypoints)
+    people = _open(folder, options.min_keypoints, options.dataset)
     skeleton = options.joints
     if people.skeleton.keypoints != skeleton.keypoints:
         try:
@@ -121,6 +123,7 @@ def open_training(folders: Sequence[Path], options: DataOptions) -> TrainingPeop
         if resolved.count(path) > 1:  # held-out people of the first would be trained on in the second
             raise InputError(f"{folder}: was given twice as --data")
     first, _ = _on_photos(open_people(folders[0], options), folders[0], options)
+    _check_joints(first, folders[0], options)
     training, held_out = split_by_fold(first, options)
     extra = [open_people(folder, options) for folder in folders[1:]]
     return TrainingPeople(join([training, *extra]) if extra else training, held_out, len(training))
@@ -152,7 +155,18 @@ def rows_by_fold(
     return np.flatnonzero(is_shared & ~is_held_out), np.flatnonzero(is_held_out)
 
 
-def _open(folder: Path, min_keypoints: int) -> People:
+def _check_joints(people: People, folder: Path, options: DataOptions) -> None:
+    """Raise InputError if a row of FLIC, MPII or Human3.6M is to be trained on people without one of its joints."""
+    is_labelled = (people.labels.v > 0).any(axis=0)  # (K,)
+    if options.dataset in _SINGLE_PERSON and not is_labelled.all():
+        joint = people.skeleton.keypoints[int(np.argmin(is_labelled))]
+        raise InputError(
+            f"{folder}: nobody has a labelled {joint}, as in the recipe's data set{published(options.dataset)} "
+            "(--data.dataset=NAME trains on others)"
+        )
+
+
+def _open(folder: Path, min_keypoints: int, dataset: str) -> People:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such directory, expected the folder of a data set")
     if (folder / INDEX).is_file():
@@ -170,6 +184,7 @@ def _open(folder: Path, min_keypoints: int) -> People:
     dataset_names = ", ".join(dict.fromkeys(layout.dataset for layout in LAYOUTS))
     raise InputError(
         f"{folder}: holds no known data set, expected {layouts}, or {INDEX} of shards, or {dataset_names} as published"
+        + published(dataset)
     )
 
 
@@ -208,7 +223,7 @@ def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
     layout = coco_layout(folder)
     if layout is None:
         expected = f"{COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/"
-        raise InputError(f"{folder}: holds no photos with boxes, expected {expected}")
+        raise InputError(f"{folder}: holds no photos with boxes, expected {expected}{published('COCO')}")
     file = read_coco_truth(layout[0])
     return boxed_photos(file, layout[1]), are_complete(file)
 

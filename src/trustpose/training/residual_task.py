@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from trustpose.datasets.label_arrays import read_label_arrays
+from trustpose.datasets.label_files import published
 from trustpose.files import InputError, new_folder
 from trustpose.grouping.box_assignment import ResidualAssignment
 from trustpose.grouping.box_grids import BoxGrid
@@ -181,7 +182,7 @@ def _labels(data: Path) -> Truth:
         names = dict.fromkeys(labels for labels, _ in COCO_LAYOUTS)
         path = next((data / name for name in names if (data / name).is_file()), None)
         if path is None:
-            raise InputError(f"{data}: holds no labels, expected {', '.join((ARRAYS, *names))}")
+            raise InputError(f"{data}: holds no labels, expected {', '.join((ARRAYS, *names))}{published('COCO')}")
         truth = read_coco_truth(path).truth
     assert truth.box is not None and truth.num_keypoints is not None and truth.iscrowd is not None
     is_person = np.isfinite(truth.box).all(axis=1) & (truth.num_keypoints > 0) & ~truth.iscrowd

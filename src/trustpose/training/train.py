@@ -10,6 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trustpose.datasets.label_files import published
 from trustpose.extras import not_installed
 from trustpose.files import InputError, cannot_write, read_json
 from trustpose.models.spec import MODEL_JSON
@@ -78,10 +79,11 @@ def train(
     overrides |= {} if precision is None else {"train.precision": precision}
     chosen = _changed(recipe if isinstance(recipe, Recipe) else recipe_of(recipe), overrides)
     folders = [Path(folder) for folder in ([data] if isinstance(data, (str, Path)) else data)]
+    where = published(chosen.data.dataset)
     for folder in folders:
         if not folder.is_dir():
             problem = "is not a directory" if folder.exists() else "no such directory"
-            raise InputError(f"{folder}: {problem}, see --data")
+            raise InputError(f"{folder}: {problem}, see --data{where}")
     out, model = Path(out), None if model is None else Path(model)
     if (out / MODEL_JSON).exists() and not (out / TRAINING).is_dir():
         raise InputError(f"{out}: holds a model of another origin, --out expects a new folder")

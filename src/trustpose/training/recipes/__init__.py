@@ -19,6 +19,7 @@ from trustpose.training.recipes.ours_single_person import OUR_SINGLE_PERSON_RECI
 from trustpose.training.recipes.single_person import SINGLE_PERSON_RECIPES
 from trustpose.training.recipes.surfaces import SURFACE_RECIPES
 
+_TEST_SERVER = " (COCO's server evaluates results, https://cocodataset.org/#keypoints-eval)"
 RECIPES: dict[str, Recipe] = {
     **OKS_NET_RECIPES,
     **METAMODEL_RECIPES,
@@ -45,7 +46,8 @@ def check_runnable(recipe: Recipe) -> None:
     if recipe.not_runnable:
         alternative = next((name for name in same_training(recipe) if not RECIPES[name].not_runnable), None)
         hint = "" if alternative is None else f"; {alternative} trains the same"
-        raise InputError(f"{recipe.name}: cannot be run as printed, {recipe.not_runnable}{hint}")
+        server = _TEST_SERVER if recipe.evaluation.split.startswith("test-dev") else ""
+        raise InputError(f"{recipe.name}: cannot be run as printed, {recipe.not_runnable}{server}{hint}")
 
 
 def same_training(recipe: Recipe) -> list[str]:

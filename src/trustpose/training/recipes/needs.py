@@ -1,0 +1,69 @@
+"""What a recipe needs that the package does not bring: labelled photos, initial weights, time."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from trustpose.datasets.label_files import SOURCES
+from trustpose.training.recipe import Recipe
+
+Initial = Literal["none", "imagenet", "--model"]
+_MADE = {"capsule people": ("made-up people", "python benchmarks/dense_pose.py --make FOLDER")}
+_MEASURED = {  # processor time by pattern of names, the first that fits, as docs/benchmarks/ has it
+    "lspet/pyranet-2": "7 min",
+    "lspet/cu-net-2": "4 min",
+    "lspet/cu-net-2-quantised": "",
+    "lspet/attention-*": "",
+    "lspet/spatial-*": "",
+    "lspet/structure-*": "",
+    "lspet/cfa-*": "",
+    "lspet/guided-*": "",
+    "lspet/*": "2 to 6 min",
+    "pose-residual": "30 min",
+    "simplepose-trust": "3 min",
+    "dense-pose-small": "6 min",
+}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a recipe needs.
+
+    Attributes:
+        data: the data set, by its usual name.
+        labels_only: whether its photos are not needed.
+        published: where the data set is published, or what makes it; "" for a data set of the user's.
+        initial: the initial weights: "none"; "imagenet", which timm downloads; or "--model", a trained network.
+        extra: the extra of the package.
+        epochs: the number of passes over the data.
+        measured: how long it took here on a CPU, "" where it was not trained.
+    """
+
+    data: str
+    labels_only: bool
+    published: str
+    initial: Initial
+    extra: str
+    epochs: int
+    measured: str
+
+
+def needs_of(recipe: Recipe) -> Needs:
+    """Return what a recipe needs."""
+    data, published = _MADE.get(recipe.data.dataset) or dataset_of(recipe.data.dataset)
+    initials: dict[str, Initial] = {"scratch": "none", "imagenet": "imagenet", "trained": "--model"}
+    return Needs(
+        data=data,
+        labels_only=recipe.system == "residual",
+        published=published,
+        initial=initials[recipe.strategy.starts_from],
+        extra="train",
+        epochs=recipe.plan.epochs,
+        measured=next((time for pattern, time in _MEASURED.items() if fnmatchcase(recipe.name, pattern)), ""),
+    )
+
+
+def dataset_of(name: str) -> tuple[str, str]:
+    """Return a data set's usual name and where it is published, for a `data.dataset`; its own name and "" if it is not
+    a published one."""
+    return next(((usual, url) for usual, url in SOURCES.items() if usual.lower() == name.lower()), (name, ""))
