@@ -110,6 +110,7 @@ ON_BACKBONES: list[tuple[str, Kind, Printed]] = [
     ("tinypose", "centres", Printed((256, 256), None, None)),
     ("tinypose", "fields", Printed((256, 256), None, None)),
     ("tinypose", "composite-fields", Printed((256, 256), None, None)),
+    ("tinypose", "disks", Printed((256, 256), None, None)),
 ]
 LIMBS = 35  # 19 and 16 redundant ones: `trustpose train bottom-up-fields` on COCO's joints
 CLASSIFIERS: list[Printed] = [

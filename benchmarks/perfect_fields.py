@@ -16,6 +16,9 @@ a network. "groups" is how many people are found for each that is labelled.
   centres                    Objects as Points: joints from the centre, moved to peaks of heatmaps
   PifPaf                     composite fields along COCO's 19 limbs, people grown from their surest joint
   PifPaf, redundant limbs    with the 16 more limbs
+  PersonLab, tree            disks of 16 pixels, people grown along PoseNet's kinematic tree of 16 limbs
+  PersonLab                  along COCO's 19 limbs
+  PersonLab, redundant limbs with the 16 more limbs
 
 Then the CPU time for 1 to 30 people side by side in one photo of 640 × 480 pixels, candidates and grouping, one thread,
 the best of five.
@@ -32,22 +35,33 @@ from scipy.sparse.csgraph import connected_components
 from trustpose.codecs import Candidates, Outputs
 from trustpose.codecs.centres import CentrePoseCodec
 from trustpose.codecs.composite_fields import CompositeCodec, joint_sizes
+from trustpose.codecs.disks import DiskCodec, DiskFields, DiskTargets
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.tags import encode_tags
 from trustpose.grouping.associative_embedding import TagGrouping
 from trustpose.grouping.groups import Groups
 from trustpose.grouping.paf import LimbGrouping
+from trustpose.grouping.personlab import PersonLabGrouping
 from trustpose.grouping.pifpaf import CompositeGrouping
 from trustpose.io.coco.truth import TruthFile
 from trustpose.metrics.average_precision import evaluate
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17, COCO_17_REDUNDANT
+from trustpose.skeletons.skeleton import edges_along
 
 CROWDS = (1, 2, 5, 10, 20, 30)
 SIGMA, MIN_PEAK = 1.0, 0.1
 LIMBS = COCO_17.edges
 ALL_LIMBS = (*COCO_17.edges, *COCO_17_REDUNDANT)
+SIDES = "left", "right"
+TREE = edges_along(
+    COCO_17.keypoints,
+    *(f"nose {side}_eye {side}_ear" for side in SIDES),
+    *(f"nose {side}_shoulder {side}_elbow {side}_wrist" for side in SIDES),
+    *(f"{side}_shoulder {side}_hip {side}_knee {side}_ankle" for side in SIDES),
+)
+RADIUS, MIN_SEED = 16.0, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +183,27 @@ class Composites:
         return Grouped(people.xy, people.score, people.person_score), None
 
 
-Way = Fields | Tags | Centres | Composites
+class Disks:
+    """PersonLab's disks and offsets over some limbs."""
+
+    def __init__(self, limbs: tuple[tuple[int, int], ...], stride: int) -> None:
+        self.stride, self.grouping = stride, PersonLabGrouping(limbs, tuple(COCO_17.sigmas.tolist()))
+
+    def maps(self, photo: Photo) -> tuple[DiskCodec, DiskTargets]:
+        cells = heatmap_codec(photo, self.stride)
+        codec = DiskCodec(self.grouping.limbs, cells.grid, RADIUS)
+        return codec, codec.encode(photo.xy, photo.labelled, cells.width, cells.height)
+
+    def people(self, photo: Photo, maps: tuple[DiskCodec, DiskTargets]) -> tuple[Grouped, Candidates | None]:
+        codec, targets = maps
+        votes = codec.votes(targets.disks, targets.short)
+        hough = codec.hough(votes, len(COCO_17), photo.width, photo.height)
+        fields = DiskFields(codec, targets.disks, targets.short, targets.middle, votes)
+        people = self.grouping.group(codec.seeds(hough, MIN_SEED), fields)
+        return Grouped(people.xy, people.score, people.person_score), None
+
+
+Way = Fields | Tags | Centres | Composites | Disks
 
 
 def ways(stride: int) -> dict[str, Way]:
@@ -185,6 +219,9 @@ def ways(stride: int) -> dict[str, Way]:
         "centres": Centres(stride),
         "PifPaf": Composites(LIMBS, stride),
         "PifPaf, redundant limbs": Composites(ALL_LIMBS, stride),
+        "PersonLab, tree": Disks(TREE, stride),
+        "PersonLab": Disks(LIMBS, stride),
+        "PersonLab, redundant limbs": Disks(ALL_LIMBS, stride),
     }
 
 

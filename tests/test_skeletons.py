@@ -49,7 +49,14 @@ def test_parts_fit(skeleton: Skeleton) -> None:
         "face70": 70,
         "face98": 98,
     }
-    size |= {"ochuman19": 19, "openpose_body25b": 25, "coco_wholebody133": 133, "halpe136": 136, "ap10k17": 17}
+    size |= {
+        "human36m17": 17,
+        "ochuman19": 19,
+        "openpose_body25b": 25,
+        "coco_wholebody133": 133,
+        "halpe136": 136,
+        "ap10k17": 17,
+    }
     size |= {
         "coco17": 17,
         "openpose_body25": 25,

@@ -66,7 +66,7 @@ def completed(words: str) -> list[str]:
 
 
 def test_the_shell_completes_commands_and_options() -> None:
-    assert completed("trustpose su") == ["suppress"]
+    assert completed("trustpose su") == ["suppress", "surfaces"]
     assert completed("trustpose calibrate fit --go") == ["--goal"]
 
 

@@ -9,6 +9,7 @@ from tests.predict.tiny_fields import (
     write_boxed,
     write_centres,
     write_composites,
+    write_disks,
     write_fields,
     write_tags,
 )
@@ -16,6 +17,7 @@ from trustpose.files import InputError
 from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.composite_fields import CompositeOutput
+from trustpose.models.outputs.disks import DiskOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import ModelSpec, output_kind
@@ -140,7 +142,35 @@ def test_composite_fields_there_and_back(tmp_path):
     assert ModelSpec.read(path) == changed != spec
 
 
+def test_disks_there_and_back(tmp_path):
+    path = write_disks(tmp_path, *made_up_people(1))
+    spec = ModelSpec.read(path)
+    output = spec.expect(DiskOutput)
+    assert output_kind(path) == "disks" and output.limbs == COCO_17.edges
+    assert output.sigmas == tuple(COCO_17.sigmas.tolist()) and list(output.tensors) == ["disks", "short", "middle"]
+    assert output.describe() == "people of a photo, by disks and offsets along 19 limbs"
+    text = spec.to_json()
+    text["output"] |= {"limbs": [[0, 1], [5, 7]], "sigmas": [0.1] * 17, "radius": 8, "nms_radius": 5, "min_vote": 0.2}
+    text["output"] |= {"person": "people", "long": "way"}
+    path.with_suffix(".json").write_text(json.dumps(text))
+    changed = ModelSpec.read(path)
+    output = changed.expect(DiskOutput)
+    assert (output.codec.limbs, output.codec.radius) == (((0, 1), (5, 7)), 8)
+    assert (output.grouping.nms_radius, output.grouping.sigmas) == (5, (0.1,) * 17)
+    assert output.shapes(64, 32) == [(1, count, 8, 16) for count in (17, 34, 8, 1, 34)]
+    assert output.describe().endswith("along 2 limbs, with masks")
+    path.with_suffix(".json").write_text(json.dumps(changed.to_json()))
+    assert ModelSpec.read(path) == changed != spec
+
+
 WRONG_OTHERS = [
+    *((write_disks, "limbs", value) for value in ([], [[0, 17]], [[0, 1], [1, 0]])),
+    *((write_disks, "sigmas", value) for value in ([0.1] * 16, [0.1] * 16 + [0], "coco")),
+    (write_disks, "min_vote", 1.5),
+    (write_disks, "short", "disks"),
+    (write_disks, "radius", 0),
+    (write_disks, "min_seed", 0),
+    (write_disks, "nms_radius", -1),
     *((write_composites, "limbs", value) for value in ([], [[0, 0]], [[0, 17]], [[0, 1], [1, 0]])),
     (write_composites, "association", "intensity"),
     (write_composites, "min_confidence", 1.5),
@@ -162,6 +192,14 @@ WRONG_OTHERS = [
     (write_centres, "min_score", -1),
     (write_centres, "most", 0),
 ]
+
+
+@pytest.mark.parametrize("field", ["person", "long"])
+def test_masks_need_both_of_their_maps(tmp_path, field):
+    path = write_disks(tmp_path, *made_up_people(1), **{field: field})
+    missing = {"person": "long", "long": "person"}[field]
+    with pytest.raises(InputError, match=rf"disks.json: field 'output.{missing}': expected both person and long"):
+        ModelSpec.read(path)
 
 
 @pytest.mark.parametrize(("write", "field", "value"), WRONG_OTHERS)

@@ -10,6 +10,7 @@ from trustpose.files import InputError
 from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.composite_fields import CompositeOutput
+from trustpose.models.outputs.disks import DiskOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.tags import TagOutput
 from trustpose.networks.openpose import BODY_MAPS
@@ -105,6 +106,36 @@ def test_composite_fields(people, offset):
     few = CompositeOutput(17, STRIDE, ((5, 7), (6, 8), (7, 9)))
     with pytest.raises(InputError, match=r"expected the mirror image of \[7, 9\]"):
         few.average_flipped(*([field[:, :21] if number else field for number, field in enumerate(photo)],) * 2, FLIP)
+
+
+@pytest.mark.parametrize("offset", [0.0, (STRIDE - 1) / 2])
+def test_disks(people, offset):
+    """A mirrored photo's offsets lead to the same keypoints and masks, whatever the cells' offset."""
+    sigmas = tuple(COCO_17.sigmas.tolist())
+    output = DiskOutput(17, STRIDE, BONES, sigmas, person="person", long="long", offset=offset, radius=16.0)
+
+    def maps(xy, labelled):
+        disks, short, middle, _ = output.codec.encode(xy, labelled, CODEC.width, CODEC.height)
+        masks = np.zeros((len(xy), CODEC.height, CODEC.width), bool)
+        for mask, (x0, y0, x1, y1) in zip(masks, np.rint(boxes_of(xy, labelled) / STRIDE).astype(int), strict=True):
+            mask[y0:y1, x0:x1] = True
+        person, long, _ = output.codec.encode_people(xy, labelled, masks)
+        return [array[None] for array in (disks, short, middle, person, long)]
+
+    photo, mirror = maps(*people), maps(*mirrored(*people))
+    averaged = output.average_flipped([np.zeros_like(array) for array in photo], mirror, FLIP)
+    assert [array.shape for array in averaged] == output.shapes(WIDTH, HEIGHT)
+    averaged[3] *= 2  # the mean with zeros
+    (alone, masks), (back, back_masks) = (output.decode_masks(view, WIDTH, HEIGHT) for view in (photo, averaged))
+    order, mirrored_order = (np.argsort(decoded.xy[:, 0, 0])[:3] for decoded in (alone, back))
+    joints = [joint for joint in range(17) if joint != COCO_17.index("left_wrist")]
+    np.testing.assert_allclose(back.xy[mirrored_order][:, joints], alone.xy[order][:, joints], atol=1e-3)
+    np.testing.assert_allclose(alone.xy[order][:, joints], people[0][:, joints], atol=1e-3)
+    shared = (back_masks[mirrored_order] & masks[order]).sum(axis=(1, 2))
+    assert (shared > 0.85 * (back_masks[mirrored_order] | masks[order]).sum(axis=(1, 2))).all()
+    few = DiskOutput(17, STRIDE, ((5, 7), (6, 8), (7, 9)), sigmas)
+    with pytest.raises(InputError, match=r"expected the mirror image of \[7, 9\]"):
+        few.average_flipped(*([photo[0], photo[1], photo[2][:, :12]],) * 2, FLIP)
 
 
 def test_a_limb_without_its_mirror_image_is_named(people):

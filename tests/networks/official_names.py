@@ -223,6 +223,47 @@ def mmpose_mspn(stages: int, head: str) -> Shapes:
         yield from unit(f"{head}predict_layers.{i}.conv_layers.1", 256, K, 3)
 
 
+def openpifpaf_shufflenet(units: tuple[int, int, int] = (4, 8, 4), widths: tuple[int, ...] = (24, 348, 696)) -> Shapes:
+    """A network of OpenPifPaf on shufflenetv2k16, and with other `units` and `widths` on -k30, fields at stride 8."""
+    yield from conv_norm("base_net.input_block.0", 3, widths[0], 3)
+    last = 2 * widths[-1]
+    for stage, (count, inputs, outputs) in enumerate(zip(units, widths, (*widths[1:], last), strict=True), start=2):
+        half = outputs // 2
+        for unit in range(count):
+            name = f"base_net.stage{stage}.{unit}"
+            if unit == 0:
+                yield from _depthwise_norm(f"{name}.branch1", inputs, 0)
+                yield from _conv_norm_at(f"{name}.branch1", inputs, half, 2)
+            yield from _conv_norm_at(f"{name}.branch2", inputs if unit == 0 else half, half, 0)
+            yield from _depthwise_norm(f"{name}.branch2", half, 3)
+            yield from _conv_norm_at(f"{name}.branch2", half, half, 5)
+    yield from conv_norm("base_net.conv5", last, last, 1)
+    yield from _openpifpaf_fields(last)
+
+
+def openpifpaf_resnet50() -> Shapes:
+    table = {"conv1": "input_block.0", "bn1": "input_block.1"} | {f"layer{i}": f"block{i + 1}" for i in range(1, 5)}
+    for name, shape in resnet50():
+        first, _, rest = name.partition(".")
+        yield f"base_net.{table[first]}.{rest}", shape
+    yield from _openpifpaf_fields(2048)
+
+
+def _conv_norm_at(name: str, inputs: int, outputs: int, index: int) -> Shapes:
+    yield from conv(f"{name}.{index}", inputs, outputs, 1)
+    yield from norm(f"{name}.{index + 1}", outputs)
+
+
+def _depthwise_norm(name: str, channels: int, index: int) -> Shapes:
+    yield from conv(f"{name}.{index}", 1, channels, 5)
+    yield from norm(f"{name}.{index + 1}", channels)
+
+
+def _openpifpaf_fields(channels: int) -> Shapes:
+    yield from conv("head_nets.0.conv", channels, 4 * 5 * K, 1, bias=True)
+    yield from conv("head_nets.1.conv", channels, 4 * 8 * 19, 1, bias=True)
+
+
 def state_dict(shapes: Shapes, filled: bool = False) -> dict[str, Tensor]:
     """Tensors of these shapes: zeros, which cost nothing, or the numbers of `random_weights.fill`, always the same."""
     tensors = {name: torch.zeros(shape) for name, shape in shapes}

@@ -13,12 +13,14 @@ from tests.predict.tiny_fields import (
     write_boxed,
     write_centres,
     write_composites,
+    write_disks,
     write_fields,
     write_tags,
 )
 from trustpose.cli import app, main
 from trustpose.files import InputError
 from trustpose.models.outputs.fields import FieldOutput
+from trustpose.models.spec import ModelSpec
 from trustpose.predict.bottom_up import BottomUpNetwork
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load
@@ -96,15 +98,36 @@ def test_a_flip_test_averages_maps(network, people, tmp_path):
     in_mirror = (np.array([255, 0]) - xy[:1] * (1, -1))[:, flip]
     both = np.concatenate([xy[:1], in_mirror]), np.concatenate([labelled[:1], labelled[:1, flip]])
     photo = np.zeros((192, 256, 3), np.uint8)
-    for write in (write_fields, write_tags, write_centres, write_composites):
+    for write in (write_fields, write_tags, write_centres, write_composites, write_disks):
         path = write(tmp_path, *both)
         one, flipped = load(path)(photo), load(path, flip=True)(photo)
         assert len(one) == len(flipped) == 2, write
         order, other = (np.argsort(poses.xy[:, 0, 0]) for poses in (one, flipped))
-        np.testing.assert_allclose(flipped.xy[other], one.xy[order], atol=0.6)
+        is_seen = one.score[order] > 0  # disks lead to hidden keypoints as well, anywhere
+        np.testing.assert_allclose(flipped.xy[other][is_seen], one.xy[order][is_seen], atol=0.6)
         np.testing.assert_allclose(flipped.score[other], one.score[order], atol=0.1)
     halved = load(network, flip=True, min_box_score=0.0)(photo)
     assert halved.score is not None and 0.3 < halved.score.max() < 0.6
+
+
+def test_people_come_with_masks(tmp_path, people):
+    path = write_disks(tmp_path / "masks", *people, with_masks=True)
+    photo = np.zeros((384, 512, 3), np.uint8)  # twice the input
+    for flip in (False, True):
+        network = BottomUpNetwork(ModelSpec.read(path), flip=flip)
+        poses, masks = network.masks(photo)
+        assert masks.shape == (len(poses), 384, 512) and masks.dtype == bool
+        if not flip:
+            np.testing.assert_allclose(poses.xy, network(photo).xy)
+    poses, masks = BottomUpNetwork(ModelSpec.read(path)).masks(photo)
+    order = np.argsort(poses.xy[:, 0, 0])
+    xy, labelled = people
+    for mask, (x0, y0, x1, y1) in zip(masks[order], boxes_of(xy, labelled) * 2, strict=True):
+        expected = np.zeros_like(mask)
+        expected[max(int(y0), 0) : int(y1), max(int(x0), 0) : int(x1)] = True
+        assert (mask & expected).sum() > 0.8 * (mask | expected).sum()
+    with pytest.raises(InputError, match=r"disks.onnx: gives no masks"):
+        BottomUpNetwork(ModelSpec.read(write_disks(tmp_path, *people))).masks(photo)
 
 
 def test_it_is_no_detector(network):

@@ -11,6 +11,7 @@ from tests.predict.tiny_boxes import PICODET
 from trustpose.models.outputs import kinds
 from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.composite_fields import CompositeOutput
+from trustpose.models.outputs.disks import DiskOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.tags import TagOutput
 from trustpose.models.spec import BoxOutput, ModelSpec, SimCCOutput
@@ -28,7 +29,7 @@ KIND = [json.loads(block)["output"]["kind"] for block in BLOCKS]
     [
         block
         for block, kind in zip(BLOCKS, KIND, strict=True)
-        if kind not in ("boxes", "box-list", "simcc", "surfaces", *PHOTO_MAPS)
+        if kind not in ("boxes", "box-list", "simcc", "surfaces", "volumes", *PHOTO_MAPS)
     ],
 )
 def test_documented_specs_are_read(tmp_path, data_dir, block):
@@ -81,6 +82,24 @@ def test_the_documented_composite_fields_have_the_documented_defaults(tmp_path):
     (tmp_path / "network.json").write_text(BLOCKS[KIND.index("composite-fields")])
     output = ModelSpec.read(tmp_path / "network.json").output
     assert output == CompositeOutput(17, 4.0, COCO_17.edges)
+
+
+def test_the_documented_disks_have_the_documented_defaults(tmp_path):
+    (tmp_path / "network.json").write_text(BLOCKS[KIND.index("disks")])
+    output = ModelSpec.read(tmp_path / "network.json").output
+    assert output == DiskOutput(17, 4.0, COCO_17.edges, tuple(COCO_17.sigmas.tolist()))
+
+
+def test_the_documented_volumes_are_what_training_makes(tmp_path):
+    pytest.importorskip("torch", reason="the train extra is not installed")
+    from trustpose.training.recipes import RECIPES
+    from trustpose.training.volume_task import volume_codec, volume_spec
+
+    (tmp_path / "volumes.json").write_text(BLOCKS[KIND.index("volumes")])
+    shown, recipe = ModelSpec.read(tmp_path / "volumes.json"), RECIPES["single-person/human36m/i1-stage-2"]
+    made = volume_spec(recipe, volume_codec(recipe), tmp_path)
+    assert (shown.input, shown.padding, shown.skeleton) == (made.input, made.padding, made.skeleton)
+    assert shown.output == replace(made.output, name=None)
 
 
 def test_the_documented_simcc_network_is_rtmpose(tmp_path):

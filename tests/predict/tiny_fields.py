@@ -8,6 +8,7 @@ import numpy as np
 from tests.tiny_onnx import _field, _value_info
 from trustpose.codecs.centres import CentrePoseCodec
 from trustpose.codecs.composite_fields import CompositeCodec, joint_sizes
+from trustpose.codecs.disks import DiskCodec
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.tags import encode_tags
@@ -73,6 +74,22 @@ def write_composites(folder: Path, xy: np.ndarray, labelled: np.ndarray, **outpu
         for name, field in zip(("intensity", "association"), fields, strict=True)
     }
     return write_maps(folder, "composite-fields", tensors, output)
+
+
+def write_disks(
+    folder: Path, xy: np.ndarray, labelled: np.ndarray, *, with_masks: bool = False, **output: object
+) -> Path:
+    """folder/disks.onnx, a network with PersonLab's maps; `with_masks`: each person is its box's pixels."""
+    codec = DiskCodec(COCO_17.edges, CODEC.grid, 16.0)
+    disks, short, middle, _ = codec.encode(xy, labelled, CODEC.width, CODEC.height)
+    tensors, fields = {"disks": disks, "short": short, "middle": middle}, {"radius": 16, **output}
+    if with_masks:
+        masks = np.zeros((len(xy), CODEC.height, CODEC.width), np.bool_)
+        for mask, (x0, y0, x1, y1) in zip(masks, np.rint(boxes_of(xy, labelled) / STRIDE).astype(int), strict=True):
+            mask[y0 : y1 + 1, x0 : x1 + 1] = True
+        person, long, _ = codec.encode_people(xy, labelled, masks)
+        tensors, fields = tensors | {"person": person, "long": long}, {"person": "person", "long": "long", **fields}
+    return write_maps(folder, "disks", tensors, fields)
 
 
 def write_maps(folder: Path, kind: str, tensors: dict[str, np.ndarray], output: dict[str, object]) -> Path:

@@ -32,7 +32,7 @@ from trustpose.training.loop import fit
 from trustpose.training.recipe import DataOptions, Recipe
 from trustpose.training.tasks import make_task
 
-KINDS = ("fields", "tags", "centres", "composite-fields")
+KINDS = ("fields", "tags", "centres", "composite-fields", "disks")
 SIZE = 128
 
 
@@ -72,6 +72,7 @@ def perfect_maps(view: PhotoView, targets: BottomUpTargets) -> dict[str, np.ndar
     sides = np.stack([x - low_x, y - low_y, high_x - x, high_y - y])[None].astype(np.float32)
     maps = {"centre": found["bumps"][:, None], "sides": sides, "joints": found["offsets"], "tags": tags[None]}
     flat = {name: found[name].reshape(1, -1, *found[name].shape[3:]) for name in ("intensity", "association")}
+    flat |= {name: found[name] for name in ("disks", "short", "middle")}
     return maps | flat | {"heatmaps": found["heatmaps"], "fields": found["fields"]}
 
 
@@ -79,6 +80,7 @@ def as_network_outputs(maps: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """The maps as a network gives them: logits of confidences, logarithms of spreads and sizes."""
     raw = {name: torch.from_numpy(array.copy()) for name, array in maps.items()}
     raw["centre"] = 30 * (raw["centre"] == 1) - 15.0
+    raw["disks"] = 30 * raw["disks"] - 15.0
     for name, count, logarithms in (("intensity", 5, (3, 4)), ("association", 7, (3, 6))):
         fields = raw[name].view(1, -1, count, *raw[name].shape[2:])
         is_near = fields[:, :, 0] > 0
@@ -245,7 +247,16 @@ def test_a_network_learns_a_batch_by_heart(data):
         torch.stack(list(terms.values())).sum().backward()
         optimiser.step()
         lost.append({name: float(term.detach()) for name, term in terms.items()})
-    learnt = ("intensity", "intensity_vectors", "association", "association_vectors", "sizes")
+    learnt = (
+        "intensity",
+        "intensity_vectors",
+        "association",
+        "association_vectors",
+        "sizes",
+        "disks",
+        "short",
+        "middle",
+    )
     for name in ("heatmaps", "fields", "centres", "sides", "offsets", *learnt):
         assert lost[-1][name] < 0.9 * lost[0][name], name
 

@@ -35,6 +35,7 @@ COMMANDS = {  # in the order of --help; each is the function or app of its name 
     "smooth": ("smooth", "Smooth the tracks of a results file and fill gaps."),
     "triangulate": ("triangulate", "Reconstruct people in 3D from calibrated cameras."),
     "cameras": ("cameras", "Calibrate and place cameras, and convert their files."),
+    "surfaces": ("surfaces", "Predict the surfaces of people in photos: DensePose."),
     "serve": ("serve", "Serve a local web page: poses, audits, calibration."),
     "models": ("models", "List the available models."),
     "import": ("import_checkpoint", "Convert a public checkpoint to a model folder."),

@@ -27,6 +27,8 @@ _SHOWN = (
     "keypoint.pearson",
     "visibility.ternary.total.f1",
     "box.AP",
+    "mpjpe",
+    "pa_mpjpe",
     "surface.AP",
 )
 

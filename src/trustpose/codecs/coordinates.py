@@ -85,30 +85,38 @@ class CoordinateCodec:
 LOWEST = 1e-6  # lower bound for logarithms, for a Gaussian of height 1
 
 
-def soft_argmax(heatmaps: Float[Any, "B K h w"], temperature: float = 1.0) -> Float[Any, "B K 2"]:
-    """Return mean positions (B, K, 2) x, y in map pixels under softmax(heatmaps / temperature).
+def soft_argmax(maps: Float[Any, "B K *sides"], temperature: float = 1.0) -> Float[Any, "B K axes"]:
+    """Return mean positions (B, K, 2) x, y in map pixels under softmax(maps / temperature); of volumes (B, K, D, h, w)
+    x, y, z (B, K, 3) in voxels.
 
     Temperature 1 is the paper's, for networks trained through this function.
     """
-    xp = array_namespace(heatmaps)
-    height, width = heatmaps.shape[-2:]
-    level = heatmaps / temperature
-    weight = xp.exp(level - xp.max(level, axis=(-2, -1), keepdims=True))
-    across, down = xp.sum(weight, axis=-2), xp.sum(weight, axis=-1)  # (B, K, w), (B, K, h)
-    total = xp.sum(across, axis=-1)
-    x = xp.sum(across * _pixels(xp, width, heatmaps), axis=-1) / total
-    y = xp.sum(down * _pixels(xp, height, heatmaps), axis=-1) / total
-    return xp.stack([x, y], axis=-1)
+    xp = array_namespace(maps)
+    axes = tuple(range(-1, 1 - maps.ndim, -1))  # x is the last axis, y the one before
+    level = maps / temperature
+    weight = xp.exp(level - xp.max(level, axis=axes, keepdims=True))
+    means = []
+    for axis in axes:
+        along = xp.sum(weight, axis=tuple(other for other in axes if other != axis))  # (B, K, side)
+        means.append(xp.sum(along * _pixels(xp, maps.shape[axis], maps), axis=-1) / xp.sum(along, axis=-1))
+    return xp.stack(means, axis=-1)
 
 
-def gaussian_mean(heatmaps: Float[np.ndarray, "B K h w"], sigma: float) -> Float[np.ndarray, "B K 2"]:
-    """Return mean positions (B, K, 2) x, y in map pixels under Gaussian maps of `sigma` map pixels and any height.
+def gaussian_mean(maps: Float[np.ndarray, "B K *sides"], sigma: float) -> Float[np.ndarray, "B K axes"]:
+    """Return mean positions (B, K, 2) x, y in map pixels under Gaussian maps of `sigma` map pixels and any height; of
+    volumes x, y, z (B, K, 3).
 
     A softmax turns a Gaussian's logarithm into a Gaussian: H̃ = softmax(ln(H) / T) has the width σ √T. T = 1 / (2 σ²)
     makes that 1/√2 pixels: about the narrowest whose mean is exact on the pixel grid (to 0.001 pixels), and so the
     least affected by the rest of the map.
     """
-    return soft_argmax(np.log(np.maximum(heatmaps, LOWEST)), 1 / (2 * sigma**2))
+    return soft_argmax(np.log(np.maximum(maps, LOWEST)), 1 / (2 * sigma**2))
+
+
+def gaussian_bumps(centre: Float[Any, "*N"], length: int, sigma: float) -> Float[Any, "*N length"]:
+    """Return Gaussians of height 1 and `sigma` pixels about `centre`, at pixels 0 … length − 1, for numpy and torch."""
+    xp = array_namespace(centre)
+    return xp.exp(-((_pixels(xp, length, centre) - centre[..., None]) ** 2) / (2 * sigma**2))
 
 
 def _pixels(xp: Any, length: int, like: Any) -> Any:

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.codecs import Candidates, DecodedKeypoints, Outputs
-from trustpose.codecs.coordinates import LOWEST, gaussian_mean, soft_argmax
+from trustpose.codecs.coordinates import LOWEST, gaussian_bumps, gaussian_mean, soft_argmax
 from trustpose.codecs.peaks import (
     argmax_quarter,
     dark,
@@ -233,10 +233,9 @@ class HeatmapCodec:
         return np.where(is_bump[..., None] & np.isfinite(mean), mean, peak), score
 
     def _bumps(self, centre: Float[np.ndarray, "B K"], length: int) -> Float[np.ndarray, "B K length"]:
-        pixels = np.arange(length)
-        bumps = np.exp(-((pixels - centre[..., None]) ** 2) / (2 * self.sigma**2))
+        bumps = gaussian_bumps(centre, length, self.sigma)
         if self.convention == "unbiased":
-            bumps[np.abs(pixels - np.floor(centre + 0.5)[..., None]) > _REACH * self.sigma] = 0
+            bumps[np.abs(np.arange(length) - np.floor(centre + 0.5)[..., None]) > _REACH * self.sigma] = 0
         return bumps.astype(np.float32)
 
 

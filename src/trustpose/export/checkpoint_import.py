@@ -53,7 +53,7 @@ def import_file(
     Raises:
         InputError: naming the option or tensor at fault.
     """
-    height, width = (None, None) if size is None else _read_size(size, 8 if "openpose" in network else 32)
+    height, width = (None, None) if size is None else _read_size(size, _multiple_of(network))
     with _local_file(checkpoint, sha256) as file:
         tensors = read_tensors(file)
     return import_checkpoint(
@@ -68,6 +68,11 @@ def import_file(
         channels=None if channels is None else channels.upper(),
         provenance=Provenance(name or network, licence or UNKNOWN, source or checkpoint),
     )
+
+
+def _multiple_of(network: str) -> int:
+    """Return the number of pixels of which a network's input sides are multiples."""
+    return next((multiple for kind, multiple in (("openpose", 8), ("pifpaf", 16)) if kind in network), 32)
 
 
 def _read_size(text: str, multiple: int) -> tuple[int, int]:

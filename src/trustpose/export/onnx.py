@@ -27,6 +27,7 @@ MAP_TENSORS = {  # by the kind of output
     "centres": ("centre", "sides", "joints", "heatmaps"),
     "boxed": ("centre", "sides", "heatmaps"),
     "composite-fields": ("intensity", "association"),
+    "disks": ("disks", "short", "middle"),
 }
 
 

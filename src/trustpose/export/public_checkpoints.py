@@ -5,7 +5,8 @@ Needs the `train` extra.
 Model folders of OpenPose's networks: bodies with fields, for whole photos, and hands and faces, for crops.
 Preprocessing and decoding are OpenPose's: BGR, pixel / 256 − 0.5, for all of them; peaks of at least 0.1, ten samples
 a link, and people of four joints, as in its authors' demonstration of 2017 and in pytorch-openpose; Lightweight
-OpenPose keeps people of three.
+OpenPose keeps people of three. Of PifPaf's networks: RGB with ImageNet's mean and deviation, as OpenPifPaf's; decoding
+is ours.
 """
 
 from dataclasses import dataclass, replace
@@ -16,19 +17,22 @@ from torch import nn
 
 from trustpose.codecs.heatmaps import CODECS
 from trustpose.export.model_folder import UNKNOWN, Provenance, save_model_folder, write_tensors
-from trustpose.export.onnx import FIELD_TENSORS, export_fields, export_onnx
+from trustpose.export.onnx import FIELD_TENSORS, export_fields, export_maps, export_onnx
 from trustpose.files import InputError, new_folder, write_json
 from trustpose.models.inputs import InputSpec
+from trustpose.models.outputs.composite_fields import CompositeOutput
 from trustpose.models.outputs.dense import HeatmapOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSpec
 from trustpose.names import expected_one_of
+from trustpose.networks import pifpaf
 from trustpose.networks.checkpoints import convert, count_keypoints, recognise, zoo_network
 from trustpose.networks.openpose import BODY_MAPS, GRID, PART_SKELETONS, STRIDE
-from trustpose.networks.preparation import LICENCES, preparation
-from trustpose.networks.zoo import BOTTOM_UP, NETWORKS, PARTS, build
-from trustpose.skeletons import SKELETONS, Skeleton, skeleton_of
+from trustpose.networks.preparation import LICENCES, Preparation, preparation
+from trustpose.networks.zoo import BOTTOM_UP, COMPOSITE_FIELDS, NETWORKS, PARTS, build
+from trustpose.skeletons import COCO_17, SKELETONS, Skeleton, skeleton_of
 
+COMPOSITE_PHOTO = (480, 640)
 PHOTO, PART = (368, 656), (368, 368)
 """Usual height and width: OpenPose's for photos of 16 × 9, and its crops of hands and faces."""
 _SIGMA = 7 / STRIDE  # cells; OpenPose's targets have 7 pixels
@@ -59,6 +63,32 @@ def save_openpose_folder(
             export_fields(module, folder / MODEL_ONNX, height, width, free_size=STRIDE)
         else:
             export_onnx(module, folder / MODEL_ONNX, height, width)
+        write_tensors(folder / MODEL_WEIGHTS, module)
+        write_json(folder / MODEL_JSON, spec.to_json())
+    return ModelSpec.read(out)
+
+
+def save_pifpaf_folder(
+    out: Path, module: nn.Module, network: str, provenance: Provenance, size: Size | None = None
+) -> ModelSpec:
+    """Write the new model folder `out` of the zoo's `network`, one of `COMPOSITE_FIELDS`; return its spec.
+
+    size: the usual size, whose longer side photos get; None: 480 × 640, the longer side of OpenPifPaf's evaluation on
+    COCO but for a pixel. Raises InputError if `out` exists or cannot be written, or for a size that is no multiple of
+    16.
+    """
+    height, width = COMPOSITE_PHOTO if size is None else (size.height, size.width)
+    multiple = 2 * pifpaf.STRIDE
+    if height % multiple or width % multiple:
+        raise InputError(f"--size: expected multiples of {multiple}, got {height}x{width}")
+    scale = Preparation()
+    inputs = InputSpec("image", "NCHW", "float32", height, width, "RGB", 1 / 255, scale.mean, scale.std)
+    inputs = replace(inputs, multiple=multiple, longest=max(height, width))
+    output = CompositeOutput(len(COCO_17), float(pifpaf.STRIDE), pifpaf.LIMBS)
+    names = (provenance.name, provenance.licence, provenance.source)
+    spec = ModelSpec(out / MODEL_ONNX, *names, inputs, output, COCO_17, network=network)
+    with new_folder(out) as folder:
+        export_maps(module, CompositeOutput.kind, folder / MODEL_ONNX, height, width, free_size=multiple)
         write_tensors(folder / MODEL_WEIGHTS, module)
         write_json(folder / MODEL_JSON, spec.to_json())
     return ModelSpec.read(out)
@@ -143,12 +173,13 @@ def import_checkpoint(
         _check_network(tensors, family, network)
         if provenance.licence == UNKNOWN:
             provenance = replace(provenance, licence=LICENCES.get(family, UNKNOWN))
-        if network in BOTTOM_UP or network in PARTS:
+        if any(network in networks for networks in (BOTTOM_UP, COMPOSITE_FIELDS, PARTS)):
             _refuse_options(network, skeleton=skeleton, channels=channels)
             module = build(network)
             module.load_state_dict(convert(tensors, module, family))
             size = None if height is None or width is None else Size(height, width)
-            return save_openpose_folder(out, module, network, provenance, size)
+            save = save_pifpaf_folder if network in COMPOSITE_FIELDS else save_openpose_folder
+            return save(out, module, network, provenance, size)
         height, width = height or HEIGHT, width or WIDTH
         _check_size(tensors, height, width)
         names = _skeleton_for(tensors, family, skeleton)
@@ -177,7 +208,7 @@ def _check_network(tensors: dict[str, torch.Tensor], family: str, network: str) 
         raise InputError("holds a classifier, which has no keypoints; train a network on it instead")
     recognised = zoo_network(tensors, family)
     if recognised is not None and not network.startswith(recognised):
-        article = "an" if family[0] in "em" else "a"
+        article = "an" if family[0] in "emo" else "a"
         raise InputError(f"this is {article} {family} ({recognised}), you asked for {network}")
 
 

@@ -153,6 +153,12 @@ class Camera:
         plane[~is_finite] = np.nan
         return self._to_pixels(plane).reshape(xy.shape)
 
+    def at_depth(self, xy: Float[np.ndarray, "*N 2"], depth: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N 3"]:
+        """Return the points in the camera's frame, metres, of image pixels (…, 2) at depths (…), metres along the
+        optical axis. The inverse of `project`, for a point's depth."""
+        plane = self._to_plane(self.undistort(xy))
+        return np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1) * depth[..., None]
+
     def directions(self, xy: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N 3"]:
         """Return unit vectors (…, 3) in the world from `centre` towards image pixels (…, 2)."""
         plane = self._to_plane(self.undistort(xy))

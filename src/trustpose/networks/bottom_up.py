@@ -2,10 +2,10 @@
 
 The branches are those of the papers: part affinity fields (Cao et al., CVPR 2017), tags (Newell et al., Associative
 Embedding, NIPS 2017), centres with boxes and the offset from there to every joint (Zhou et al., Objects as Points,
-2019), boxes alone, MultiPoseNet's second head (Kocabas et al., ECCV 2018), by centres in place of its anchors, and
-composite fields (Kreiss et al., PifPaf, CVPR 2019); here on one backbone of the zoo, whose own heatmap layer gives the
-joints of all but the last. Where a backbone has several stages, each has branches of its own while it is trained, and
-the last stage's maps are those that count.
+2019), boxes alone, MultiPoseNet's second head (Kocabas et al., ECCV 2018), by centres in place of its anchors,
+composite fields (Kreiss et al., PifPaf, CVPR 2019), and disks with offsets (Papandreou et al., PersonLab, ECCV 2018);
+here on one backbone of the zoo, whose own heatmap layer gives the joints of all but the last two. Where a backbone has
+several stages, each has branches of its own while it is trained, and the last stage's maps are those that count.
 """
 
 import math
@@ -20,12 +20,12 @@ from trustpose.codecs import Outputs
 from trustpose.codecs.composite_fields import ASSOCIATION, INTENSITY
 from trustpose.networks.layers import GRIDS, STRIDE, MapNetwork
 
-Kind = Literal["fields", "tags", "centres", "boxed", "composite-fields"]
+Kind = Literal["fields", "tags", "centres", "boxed", "composite-fields", "disks"]
 BranchStyle = Literal["separable", "convolution"]
 BOXES = frozenset({"centres", "boxed"})  # kinds with the maps of boxes, of which a network has one at most
 WIDTH = 64  # channels of a separable branch
 WIDTH_CONVOLUTION = 256  # channels of a branch of one 3×3 convolution
-OFFSET_SCALE = 32.0  # pixels of one unit of the offset to a joint
+OFFSET_SCALE = 32.0  # pixels of one unit of the offset to a joint, of "centres" and "disks"
 TAG_SLOPES = (1.25, 0.5)  # initial change of a tag per 100 input pixels to the right, and down
 VECTOR_SCALE = 32.0
 """Cells of one unit of a composite field's vectors. A backbone's features may be as small as 0.05, and a branch has no
@@ -42,8 +42,9 @@ class BottomUpNetwork(nn.Module):
     a person's centre, `sides` (B, 4, h, w), the distances of its box's left, top, right and bottom side from the cell's
     middle, and `joints` (B, 2 × K, h, w), x, then y, of each joint from there, all in input pixels. "boxed": `centre`
     and `sides` alone. "composite-fields": `intensity` (B, 5 × K, h, w) and `association` (B, 7 × limbs, h, w) of
-    `codecs.composite_fields`, with the logits of confidences and the logarithms of spreads and sizes. `map_values`
-    converts those that are logits or logarithms.
+    `codecs.composite_fields`, with the logits of confidences and the logarithms of spreads and sizes. "disks":
+    `disks` (B, K, h, w), logits, `short` (B, 2 × K, h, w) and `middle` (B, 4 × limbs, h, w), offsets in input pixels.
+    `map_values` converts those that are logits or logarithms.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class BottomUpNetwork(nn.Module):
         self.feature_channels = network.feature_channels
         joints = network.keypoints
         maps = {"fields": 2 * limbs, "tags": joints, "centres": 5 + 2 * joints, "boxed": 5}
-        maps["composite-fields"] = INTENSITY * joints + ASSOCIATION * limbs
+        maps |= {"composite-fields": INTENSITY * joints + ASSOCIATION * limbs, "disks": 3 * joints + 4 * limbs}
         channels = {kind: maps[kind] for kind in kinds if kind not in network.own_kinds}
         self.branches = _branches(network, channels, branch_style)
         self.earlier_branches = nn.ModuleList(
@@ -117,6 +118,9 @@ class BottomUpNetwork(nn.Module):
                 "intensity": _in_cells(composites[:, :joints], INTENSITY, (1,)),
                 "association": _in_cells(composites[:, joints:], ASSOCIATION, (1, 4)),
             }
+        if "disks" in branch_maps:
+            disks, short, middle = branch_maps["disks"].tensor_split([self.keypoints, 3 * self.keypoints], dim=1)
+            branch_maps |= {"disks": disks, "short": short * OFFSET_SCALE, "middle": middle * OFFSET_SCALE}
         return branch_maps
 
 
@@ -133,6 +137,8 @@ def _branches(network: MapNetwork, channels: dict[Kind, int], style: BranchStyle
             joints = INTENSITY * network.keypoints
             bias[:joints:INTENSITY] = _INITIAL_LOGIT
             bias[joints::ASSOCIATION] = _INITIAL_LOGIT
+        if "disks" in branches:
+            branches["disks"][-1].bias[: network.keypoints] = _INITIAL_LOGIT  # type: ignore  # a Sequential
     return branches
 
 
@@ -154,7 +160,7 @@ def _in_cells(maps: Float[Tensor, "B C h w"], count: int, vectors: Sequence[int]
 def map_values(name: str, maps: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
     """Return maps by their name in `Outputs.extra` as prediction reads them: logits as probabilities, logarithms as
     what they are of."""
-    if name == "centre":
+    if name in ("centre", "disks"):
         return maps.sigmoid()
     if name == "intensity":
         confidence, vector, logarithms = maps.unflatten(1, (-1, INTENSITY)).split([1, 2, 2], dim=2)

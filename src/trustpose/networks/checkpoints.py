@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from trustpose.files import InputError
 from trustpose.names import expected_one_of
+from trustpose.networks.shuffle_net import VARIANTS
 from trustpose.networks.tensor_names import COUNTER, FAMILIES, Family
 
 _HEATMAP_LAYERS = (
@@ -60,6 +61,8 @@ def zoo_network(state_dict: Mapping[str, Tensor], family: str) -> str | None:
     """
     if family in ("openpose", "lightweight-openpose"):
         return _openpose(state_dict) if family == "openpose" else family
+    if family == "openpifpaf":
+        return _pifpaf(state_dict)
     shapes = {target: tensor.shape for name, tensor in state_dict.items() for target in _family(family).targets(name)}
 
     def count(pattern: str) -> int:
@@ -79,6 +82,17 @@ def zoo_network(state_dict: Mapping[str, Tensor], family: str) -> str | None:
     if blocks and count(r"(neck)\."):
         return "simple-baseline" + _DEPTHS.get(blocks, "")
     return None
+
+
+def _pifpaf(state_dict: Mapping[str, Tensor]) -> str:
+    """Return which of OpenPifPaf's networks it is, by its last convolution or its blocks; "pifpaf" if none has them."""
+    widths = {widths[-1]: variant for variant, (_, widths) in VARIANTS.items()}
+    last = state_dict.get("base_net.conv5.0.weight")
+    if last is not None:
+        variant = widths.get(len(last))
+        return "pifpaf" if variant is None else f"pifpaf-shufflenetv2{variant}"
+    blocks = {name.split(".")[2] for name in state_dict if name.startswith("base_net.block4.")}
+    return "pifpaf" + _DEPTHS.get(len(blocks), "")
 
 
 def _openpose(state_dict: Mapping[str, Tensor]) -> str:

@@ -51,6 +51,7 @@ LICENCES = {
     "openpose": f"OpenPose's ({_NON_COMMERCIAL})",
     "alphapose": f"AlphaPose's ({_NON_COMMERCIAL})",
     "lightweight-openpose": "Apache-2.0",
+    "openpifpaf": "OpenPifPaf's (AGPL-3.0)",
 }
 """Licences of projects' published weights, by family of tensor names; pytorch-openpose's are OpenPose's, converted."""
 

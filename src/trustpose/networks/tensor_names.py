@@ -1,8 +1,8 @@
 """Tensor names of public projects, as pairs of their name and ours.
 
 A pair names a dotted prefix: ("deconv_layers", "neck") maps deconv_layers.0.weight to neck.0.weight. The longest prefix
-applies. Names of tensors are facts visible in every file; those of pytorch-pose and of MSPN were listed from state
-dicts, without reading those projects' code.
+applies. Names of tensors are facts visible in every file; those of pytorch-pose, MSPN and OpenPifPaf were listed from
+state dicts, without reading those projects' code.
 """
 
 from collections.abc import Callable, Mapping
@@ -173,6 +173,22 @@ def _resnet50_into_mspn() -> Table:
     return table
 
 
+def _pifpaf_on_shufflenet() -> Table:
+    """OpenPifPaf's names on a ShuffleNet, as its state dicts show them."""
+    table = {"base_net.input_block.0": "backbone.stem", "base_net.conv5": "backbone.last"} | _PIFPAF_FIELDS
+    for stage in range(3):
+        for unit in range(16):
+            theirs, ours = f"base_net.stage{stage + 2}.{unit}", f"backbone.stages.{stage}.{unit}"
+            table |= {f"{theirs}.branch1": f"{ours}.shortcut", f"{theirs}.branch2": f"{ours}.branch"}
+    return table
+
+
+def _pifpaf_on_resnet() -> Table:
+    ours = "backbone.features"
+    table = {f"base_net.block{layer + 1}": f"{ours}.layer{layer}" for layer in range(1, 5)}
+    return table | {"base_net.input_block.0": f"{ours}.conv1", "base_net.input_block.1": f"{ours}.bn1"} | _PIFPAF_FIELDS
+
+
 def _fastpose() -> Table:
     """FastPose on a ResNet of any depth; its squeeze-and-excitation has fully connected layers for 1×1 convolutions."""
     ours = "backbone.features"
@@ -216,15 +232,17 @@ def _are_ours(names: Mapping[str, object]) -> bool:
 
 
 _RESNET50_BLOCKS = [(layer, block) for layer, blocks in enumerate((3, 4, 6, 3)) for block in range(blocks)]
+_PIFPAF_FIELDS = {"head_nets.0.conv": "intensity", "head_nets.1.conv": "association"}
 _HRNET = _hrnet_backbone() | {"final_layer": "head"}
 _OURS_PARTS = ("backbone", "neck", "head", "stem", "stacks", "stages", "field_stages", "heatmap_stages")
+_FIELDS = ("intensity", "association")
 _SINGLE_PERSON = (
     *("first", "first_features", "first_beliefs", "trunk", "coarse", "fine", "body", "global_net", "refine_net"),
     *("mixed", "displacement_mean", "displacement_variance", "down", "lowest", "up", "between", "norms", "heads"),
     *("regression", "aggregations", "projections", "auxiliary"),
 )
 _TRANSFORMED = ("network", "localisation")  # the parts of a symmetric transformer
-_OURS = {name: name for name in (*_OURS_PARTS, *_TRANSFORMED, *_SINGLE_PERSON)}
+_OURS = {name: name for name in (*_OURS_PARTS, *_FIELDS, *_TRANSFORMED, *_SINGLE_PERSON)}
 _MMPOSE = (_simple_baseline(), _HRNET, _mmpose_mspn(), _rtmpose())
 _OPENPOSE = (openpose_names.openpose_2017(), openpose_names.openpose_2019(), openpose_names.openpose_part())
 _FAMILIES = (
@@ -244,6 +262,11 @@ _FAMILIES = (
     Family("openpose", _has("conv1_1.", "conv4_2.", "Mconv7_stage"), _OPENPOSE),
     Family(
         "lightweight-openpose", _has("model.0.", "cpm.", "initial_stage."), (openpose_names.lightweight_openpose(),)
+    ),
+    Family(
+        "openpifpaf",
+        _has("base_net.input_block.", "head_nets.0.conv.", "head_nets.1.conv."),
+        (_pifpaf_on_shufflenet(), _pifpaf_on_resnet()),
     ),
     Family("alphapose", _has("preact.", "duc1.", "conv_out."), (_fastpose(),)),
     Family("trustpose", _are_ours, (_OURS,)),

@@ -31,6 +31,7 @@ from trustpose.networks.mspn import mspn
 from trustpose.networks.multi_pose_net import KeypointSubnet
 from trustpose.networks.openpose import openpose_2017, openpose_2019, openpose_part
 from trustpose.networks.picodet import PicoDet
+from trustpose.networks.pifpaf import PifPaf
 from trustpose.networks.pyramid_hourglass import pyramid_hourglass
 from trustpose.networks.quantised_convolution import Bits
 from trustpose.networks.rtmpose import rtmpose
@@ -131,6 +132,11 @@ BOTTOM_UP: dict[str, Callable[..., nn.Module]] = {  # see the parts and limbs of
     "openpose-2019-body25": partial(openpose_2019, "body25"),
     "lightweight-openpose": LightweightOpenPose,
 }
+COMPOSITE_FIELDS: dict[str, Callable[..., nn.Module]] = {  # give PifPaf's fields of all people of a whole photo
+    "pifpaf-shufflenetv2k16": partial(PifPaf, "k16"),
+    "pifpaf-shufflenetv2k30": partial(PifPaf, "k30"),
+    "pifpaf-r50": partial(PifPaf, "resnet50"),
+}
 PARTS: dict[str, Callable[..., nn.Module]] = {  # see a crop of a hand or a face
     "openpose-hand": partial(openpose_part, "hand"),
     "openpose-face": partial(openpose_part, "face"),
@@ -138,12 +144,12 @@ PARTS: dict[str, Callable[..., nn.Module]] = {  # see a crop of a hand or a face
 STRIDES = dict.fromkeys(("cpm-1", "cpm-3", "cpm-6", "tompson-8", "tompson-8-coarse"), 8) | dict.fromkeys(
     ("tompson-16", "tompson-16-coarse"), 16
 )  # crop pixels per heatmap pixel, where it is not 4
-NETWORKS = ChainMap(SMALL, PARTS, BOTTOM_UP, SIMCC, ZOO)  # all of these, in reverse order
+NETWORKS = ChainMap(SMALL, PARTS, COMPOSITE_FIELDS, BOTTOM_UP, SIMCC, ZOO)  # all of these, in reverse order
 
 
 def build(name: str, keypoints: int | None = None, *, height: int = 256, width: int = 192) -> nn.Module:
     """Build the zoo's network of that name with random weights, for any number of keypoints (None: 17); those in
-    `BOTTOM_UP` and `PARTS` have their own.
+    `BOTTOM_UP`, `COMPOSITE_FIELDS` and `PARTS` have their own.
 
     height, width: of the crops, for networks in `SIMCC`; the others take any size. Raises ValueError for an unknown
     name (the message lists the known ones), and for a size or number of keypoints that it does not support.

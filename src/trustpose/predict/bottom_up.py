@@ -6,15 +6,17 @@ A trust head from a file of its own then reads what the maps hold at the keypoin
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from trustpose.codecs.group_tokens import GROUP_INPUTS, group_tokens
 from trustpose.codecs.people import DetectedPeople
 from trustpose.files import InputError
-from trustpose.geometry.crops import Grid, invert_affine, transform
+from trustpose.geometry.crops import Grid, invert_affine, of_pixel_middles, transform
 from trustpose.grouping.box_grids import BoxGrid
 from trustpose.models.outputs.boxed import BoxedOutput
+from trustpose.models.outputs.disks import DiskOutput
 from trustpose.models.outputs.kinds import PHOTO_MAPS
 from trustpose.models.outputs.trust import TrustArrays, TrustOutput, pose_fields, trust_shape
 from trustpose.models.runtime.backends import PhotoNetwork
@@ -86,7 +88,10 @@ class BottomUpNetwork(PhotoNetwork):
         `box_score` is None, so that presence × expected OKS alone rank people. Raises InputError if the network cannot
         run.
         """
-        grouped = self.group(pixels)
+        return self._poses(self.group(pixels))
+
+    def _poses(self, grouped: GroupedPeople) -> Poses:
+        """Return the record of grouped people, in the photo's pixels."""
         people = grouped.people
         xy = _in_image(people.xy, grouped.to_image)
         if people.missing is not None:
@@ -106,6 +111,26 @@ class BottomUpNetwork(PhotoNetwork):
             skeleton=self.spec.skeleton,
         )
         return replace(poses, **trust)  # type: ignore fields by name
+
+    def masks(self, pixels: UInt8[np.ndarray, "H W 3"]) -> tuple[Poses, Bool[np.ndarray, "N H W"]]:
+        """Return the people of a photo, RGB, as a call does, and which of its pixels show each.
+
+        A pixel may show several people, or none. Raises InputError if the network gives no masks, or cannot run.
+        """
+        if not isinstance(self.output, DiskOutput) or self.output.person is None:
+            raise InputError(f"{self.spec.onnx}: gives no masks; a network of kind 'disks' with person and long does")
+        letterboxed, affine = self.spec.input.fit(pixels)
+        height, width = letterboxed.shape[:2]
+        maps, _ = self._maps(letterboxed)
+        if self.flip:
+            maps = self._averaged(maps, self._maps(np.ascontiguousarray(letterboxed[:, ::-1]))[0])
+        people, masks = self.output.decode_masks(maps, width, height)
+        size = pixels.shape[1], pixels.shape[0]
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        on_photo = np.zeros((len(masks), *pixels.shape[:2]), np.bool_)
+        for number, mask in enumerate(masks):
+            on_photo[number] = cv2.warpAffine(mask.astype(np.uint8), of_pixel_middles(affine), size, flags=flags) > 0
+        return self._poses(GroupedPeople(people, invert_affine(affine))), on_photo
 
     def group(self, pixels: UInt8[np.ndarray, "H W 3"]) -> GroupedPeople:
         """Return the people of a photo, RGB, in the network's input, with tokens if it gives features. Raises

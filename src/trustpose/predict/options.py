@@ -67,12 +67,18 @@ class PredictFiles:
 
 
 @dataclass(frozen=True)
-class SpeedOptions:
-    """What trades speed for accuracy."""
+class FlipOption:
+    """Whether mirror images are predicted, too."""
 
     flip: bool = option(
         False, help="Average each crop's maps with those of its mirror image: more accurate, half as fast."
     )
+
+
+@dataclass(frozen=True)
+class SpeedOptions(FlipOption):
+    """What trades speed for accuracy."""
+
     fast: bool = option(
         False,
         is_setting=False,  # the model's fingerprint is
@@ -81,7 +87,26 @@ class SpeedOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(SpeedOptions):
+class DetectorOptions:
+    """Who finds people in photos without boxes."""
+
+    detector: "Detector | str | Path | None" = option(
+        None,
+        panel="People",
+        help="Person detector: NETWORK.onnx, a detector of torchvision's, 'whole' (each photo shows one person), or "
+        "'default', the bundled one, which is also used if no boxes are given.",
+    )
+    detector_weights: Path | None = option(None, panel="People", help="Weights for a detector of torchvision's.")
+    min_box_score: float | None = option(
+        None,
+        panel="People",
+        help="Leave out people whose box has a lower score: boxes of --boxes (default: none left out), or detected by "
+        "--detector or --model (default: 0.1; torchvision's 0.3; a box network's as its JSON says).",
+    )
+
+
+@dataclass(frozen=True)
+class PredictOptions(SpeedOptions, DetectorOptions):
     """How `tp.load` builds a predictor and `trustpose predict` runs it.
 
     `trustpose predict --help` describes the fields. In Python `detector` may also be a function from a photo to boxes,
@@ -102,19 +127,6 @@ class PredictOptions(SpeedOptions):
         names=_calibrators,
         help="Add trust with this calibrator, fitted on the model's results (trustpose calibrate fit), or with a "
         "bundled one, shipped:NAME (trustpose models --shipped).",
-    )
-    detector: "Detector | str | Path | None" = option(
-        None,
-        panel="People",
-        help="Person detector: NETWORK.onnx, a detector of torchvision's, 'whole' (each photo shows one person), or "
-        "'default', the bundled one, which is also used if no boxes are given.",
-    )
-    detector_weights: Path | None = option(None, panel="People", help="Weights for a detector of torchvision's.")
-    min_box_score: float | None = option(
-        None,
-        panel="People",
-        help="Leave out people whose box has a lower score: boxes of --boxes (default: none left out), or detected by "
-        "--detector or --model (default: 0.1; torchvision's 0.3; a box network's as its JSON says).",
     )
     min_presence: float | None = option(
         None,
@@ -268,7 +280,18 @@ class FlowOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions(EarlierRun, FolderOptions, FlowOptions):
+class BoxesOption:
+    """Boxes from a file."""
+
+    boxes: Path | None = option(
+        None,
+        panel="People",
+        help="COCO detections, for the people's boxes. Photo ids are those of --gt, or the numbers in file names.",
+    )
+
+
+@dataclass(frozen=True)
+class RunOptions(EarlierRun, FolderOptions, FlowOptions, BoxesOption):
     """How `predictor.run` and `trustpose predict` go through photos and videos, and what they write.
 
     `caller_settings` is for Python alone: settings of the caller, such as of its drawings, which a resumed run must
@@ -280,11 +303,6 @@ class RunOptions(EarlierRun, FolderOptions, FlowOptions):
     gt: Path | None = option(None, help="COCO ground truth, for the people's boxes and the ids of the photos.")
     track: bool = option(
         False, help="Link the people of a video's frames: results have track_id, and drawings show it."
-    )
-    boxes: Path | None = option(
-        None,
-        panel="People",
-        help="COCO detections, for the people's boxes. Photo ids are those of --gt, or the numbers in file names.",
     )
     all_people: bool = option(
         False, panel="People", help="With --gt: include people with a box but no labelled keypoint."

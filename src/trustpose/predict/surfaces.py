@@ -26,7 +26,7 @@ class SurfacePredictor:
 
     Args:
         model: a model folder, as `trustpose train dense-pose` writes it, or network.onnx with its JSON next to it.
-        detector: finds people in photos without boxes, as for `tp.load`.
+        detector: finds people in photos without boxes, as for `tp.load`; so are `detector_weights` and `min_box_score`.
         flip: average with the mirrored crop, which takes twice the network's time.
         mirror: DensePose's `UV_symmetry_transforms.mat`, for `flip`; without it only parts and masks are averaged.
         device: as for `tp.load`.
@@ -44,6 +44,8 @@ class SurfacePredictor:
         model: str | Path,
         *,
         detector: Detector | str | Path = DEFAULT,
+        detector_weights: Path | None = None,
+        min_box_score: float | None = None,
         flip: bool = False,
         mirror: str | Path | None = None,
         device: str | None = None,
@@ -56,7 +58,7 @@ class SurfacePredictor:
         device = onnx_device(device)
         self._session = open_session(spec.onnx, cpu_count(), device)
         self._tensors = output_names(self._session, spec.onnx, spec.input, self.output.tensors)
-        self._detector = load_detector(detector, device=device)
+        self._detector = load_detector(detector, detector_weights, min_box_score, device)
 
     def __repr__(self) -> str:
         """One line: the model, and what it gives."""

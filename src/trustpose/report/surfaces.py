@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,17 +11,16 @@ from trustpose.files import InputError
 from trustpose.io.photos import read_image
 from trustpose.names import expected_one_of
 from trustpose.poses.surfaces import Surface, Surfaces
+from trustpose.report.options import SURFACE_STYLES
 from trustpose.skeletons.surface_parts import SURFACE_PARTS
 
-SurfaceStyle = Literal["contours", "parts", "trust"]
-STYLES: tuple[SurfaceStyle, ...] = ("contours", "parts", "trust")
 _LINES = 8  # of equal U, and of equal V, across a part
 _OPACITY = 0.6
 _ROWS, _COLUMNS = 6, 4  # of a texture's squares
 
 
 def draw_surfaces(
-    pixels: UInt8[np.ndarray, "H W 3"], surfaces: Surfaces | Iterable[Surface], style: SurfaceStyle = "contours"
+    pixels: UInt8[np.ndarray, "H W 3"], surfaces: Surfaces | Iterable[Surface], style: str = "contours"
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Return the photo with the people's surfaces.
 
@@ -35,8 +33,8 @@ def draw_surfaces(
     Raises:
         ValueError: for another style, or for "trust" of a surface without expected similarity.
     """
-    if style not in STYLES:
-        raise ValueError(f"style: {expected_one_of(STYLES, style)}")
+    if style not in SURFACE_STYLES:
+        raise ValueError(f"style: {expected_one_of(SURFACE_STYLES, style)}")
     drawn = pixels.copy()
     for surface in surfaces:
         colour, opacity = _paint(surface, style)
@@ -44,7 +42,7 @@ def draw_surfaces(
     return drawn
 
 
-def _paint(surface: Surface, style: SurfaceStyle) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+def _paint(surface: Surface, style: str) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
     """Return a surface's colours, 0–255, and how much they cover, 0–1."""
     is_person = (surface.part > 0).astype(np.float64)
     if style == "trust":

@@ -66,6 +66,19 @@ MPII_16 = Skeleton(
     ),
 )  # fmt: skip
 
+_HUMAN36M = (
+    "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "torso", "neck", "nose",
+    "head_top", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist",
+)  # fmt: skip
+HUMAN36M_17 = Skeleton(  # of the 32 joints of motion capture, those that evaluations use
+    name="human36m17",
+    keypoints=_HUMAN36M,
+    edges=edges_along(
+        _HUMAN36M, "head_top nose neck torso pelvis", "left_shoulder neck right_shoulder", "left_hip pelvis right_hip",
+        *_ARMS, *_LEGS,
+    ),
+)  # fmt: skip
+
 _FLIC = (
     "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist", "left_hip",
     "right_hip", "left_eye", "right_eye", "nose",

@@ -17,7 +17,7 @@ SKELETONS: dict[str, Skeleton] = {
         *(bodies.OPENPOSE_BODY_25, bodies.OPENPOSE_COCO_18, bodies.OPENPOSE_MPI_15, bodies.HALPE_26),
         bodies.OPENPOSE_BODY_25B,
         *(bodies.BLAZEPOSE_33, bodies.AIC_14, bodies.HUMANART_21, bodies.JHMDB_15, bodies.POSETRACK18_17),
-        bodies.OCHUMAN_19,
+        *(bodies.OCHUMAN_19, bodies.HUMAN36M_17),
         *(
             whole_body.HAND_21,
             whole_body.FACE_68,

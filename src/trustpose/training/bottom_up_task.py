@@ -25,6 +25,7 @@ from trustpose.metrics.average_precision import evaluate
 from trustpose.models.outputs.boxed import BoxedOutput
 from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.composite_fields import CompositeOutput
+from trustpose.models.outputs.disks import DiskOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.kinds import PHOTO_MAPS, PhotoMapOutputs
 from trustpose.models.outputs.tags import TagOutput
@@ -42,6 +43,7 @@ from trustpose.training.bottom_up_options import TagFormula
 from trustpose.training.composite_fields import composite_counts, composite_losses, composite_targets
 from trustpose.training.crops import MEAN, STD, normalise
 from trustpose.training.detector_task import centre_loss, sides_loss
+from trustpose.training.disks import disk_counts, disk_losses, disk_targets
 from trustpose.training.initialization import starting_network
 from trustpose.training.losses import stage_loss, tag_losses
 from trustpose.training.people import are_complete, coco_layout, rows_by_fold
@@ -51,6 +53,7 @@ MAX_PEOPLE = 30  # of a view, for tags
 _NEAR = 0.1  # height of a target's Gaussian above which a cell counts though it lies in an ignored place
 WEIGHTS = {"heatmaps": 1.0, "fields": 8.0, "pull": 5.0, "push": 5.0, "centres": 0.5, "sides": 1.0, "offsets": 1.0}
 WEIGHTS |= {"intensity": 0.5, "intensity_vectors": 1.0, "association": 0.5, "association_vectors": 0.5, "sizes": 1.0}
+WEIGHTS |= {"disks": 4.0, "short": 1.0, "middle": 0.25}  # PersonLab's own
 """Of the losses: with these all begin between 1 and 10. Those of tags are about HigherHRNet's 0.001, as its heatmaps'
 loss is a mean over all cells and ours a sum for each joint."""
 
@@ -61,8 +64,8 @@ Batch = dict[str, Tensor]
 class BottomUpTargets:
     """Targets of views of `size` pixels for a network with these kinds of maps.
 
-    sigma: of heatmaps, width: of fields, in map pixels. tag_formula: of the tags' losses, see `tag_losses`. sigmas: the
-    skeleton's, for composite fields.
+    sigma: of heatmaps, width: of fields, in map pixels. radius: of disks, in view pixels. tag_formula: of the tags'
+    losses, see `tag_losses`. sigmas: the skeleton's, for composite fields.
     """
 
     kinds: Sequence[Kind]
@@ -71,6 +74,7 @@ class BottomUpTargets:
     stride: int = 4
     sigma: float = 2.0
     width: float = 2.0
+    radius: float = 16.0
     tag_formula: TagFormula = "higherhrnet"
     sigmas: tuple[float, ...] = tuple(COCO_17.sigmas.tolist())
 
@@ -102,6 +106,8 @@ class BottomUpTargets:
             targets |= self._centres(view, ignored)
         if "composite-fields" in self.kinds:
             targets |= composite_targets(view, self.limbs, np.array(self.sigmas), cells, self.stride)
+        if "disks" in self.kinds:
+            targets |= disk_targets(view, self.limbs, self.radius, cells, self.stride)
         return targets
 
     def _tags(self, view: PhotoView) -> dict[str, np.ndarray]:
@@ -150,6 +156,8 @@ class BottomUpTargets:
             counts["weight"], counts["learnt"] = batch["weight"].sum(), batch["learnt"].sum()
         if "composite-fields" in self.kinds:
             counts |= composite_counts(batch)
+        if "disks" in self.kinds:
+            counts |= disk_counts(batch)
         return counts
 
     def losses(self, maps: Mapping[str, Tensor], batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -165,6 +173,8 @@ class BottomUpTargets:
             terms |= self._centre_losses(maps, batch, totals)
         if "composite-fields" in self.kinds:
             terms |= composite_losses(maps, batch, totals)
+        if "disks" in self.kinds:
+            terms |= disk_losses(maps, batch, totals, self.limbs, self.radius, self.stride)
         return {name: WEIGHTS[name] * term for name, term in terms.items()}
 
     def _centre_losses(
@@ -224,6 +234,9 @@ def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
         return BoxedOutput(len(skeleton), float(STRIDE), sigma=sigma, residual=residual)
     if kind == "composite-fields":
         return CompositeOutput(len(skeleton), float(STRIDE), limbs_of(skeleton), min_parts=3)
+    if kind == "disks":
+        sigmas = tuple(skeleton.sigmas.tolist())
+        return DiskOutput(len(skeleton), float(STRIDE), limbs_of(skeleton), sigmas, radius=recipe.bottom_up.radius)
     return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma, reach=0.5, overlap=0.4)
 
 
@@ -296,7 +309,7 @@ class BottomUpTask:
         self.model: nn.Module = Learner(network)
         self.is_frozen = False
         limbs = limbs_of(recipe.data.joints)
-        of_maps: dict[str, Any] = {name: getattr(options, name) for name in ("sigma", "width", "tag_formula")}
+        of_maps: dict[str, Any] = {name: getattr(options, name) for name in ("sigma", "width", "radius", "tag_formula")}
         if "composite-fields" in options.kinds:
             of_maps["sigmas"] = tuple(recipe.data.joints.sigmas.tolist())
         self.targets = BottomUpTargets(options.kinds, limbs, recipe.height, **of_maps)

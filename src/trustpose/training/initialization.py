@@ -20,16 +20,17 @@ from trustpose.networks.zoo import NETWORKS, build
 from trustpose.training.recipe import Recipe, check_network
 
 
-def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
+def starting_network(recipe: Recipe, model: Path | None, maps_per_keypoint: int = 1) -> nn.Module:
     """Return the recipe's network, initialised by its strategy or, if given, with the weights of `model`.
 
     `model`: a model folder of the same network; or a checkpoint file (.pth, .safetensors) of a pose network or, for the
     backbone only, of an ImageNet classifier; or the ONNX file of a pose network with the same layers in the same order.
+    maps_per_keypoint: more than one in a network of volumes.
     Raises InputError if it does not match, if a strategy that starts from a trained network has none, and if ImageNet
     weights cannot be downloaded.
     """
     check_network(recipe)
-    keypoints = len(recipe.data.joints)
+    keypoints = len(recipe.data.joints) * maps_per_keypoint
     if model is not None:
         network = _from_model(recipe, keypoints, model)
     elif recipe.strategy.starts_from == "trained":

@@ -16,8 +16,9 @@ from trustpose.training.options import DataOptions, TransformerOptions
 from trustpose.training.residual_options import ResidualOptions
 from trustpose.training.surface_options import SurfaceOptions
 from trustpose.training.values import expect_within, to_plain, with_changes
+from trustpose.training.volume_options import VolumeOptions
 
-System = Literal["network", "frozen", "detector", "bottom-up", "groups", "mask-rcnn", "surfaces", "residual"]
+System = Literal["network", "frozen", "detector", "bottom-up", "groups", "mask-rcnn", "surfaces", "volumes", "residual"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Objective = Literal["heatmaps", "integral", "coordinates", "cascade", "coarse-to-fine"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -146,7 +147,8 @@ class Recipe:
     with a head if `head` names one, from pixels; "frozen" a head on the stored features of a frozen network; "detector"
     a person detector on whole photos, with the backbone of `network`; "bottom-up" a network that sees all people of a
     photo, "groups" a head on the people that such a network finds, "mask-rcnn" torchvision's Keypoint R-CNN, "surfaces"
-    a network of the surfaces of bodies in crops, with the features of `network`, "residual" a pose residual network.
+    a network of the surfaces of bodies in crops, with the features of `network`, "volumes" a network of keypoints with
+    their depths in crops, "residual" a pose residual network.
     network: a zoo name; "" if the user gives a model. head_options: the head's own. deepen: number of 1×1 layers before
     the heatmap layer (HPCVNet's has 4). transformer: AlphaPose's, around the network. height, width: of crops, pixels.
     sources: the table rows that it reproduces; none for ours. evaluation: how their numbers are computed. not_runnable:
@@ -170,6 +172,7 @@ class Recipe:
     bottom_up: BottomUpOptions = field(default_factory=BottomUpOptions)
     surfaces: SurfaceOptions = field(default_factory=SurfaceOptions)
     residual: ResidualOptions = field(default_factory=ResidualOptions)
+    volumes: VolumeOptions = field(default_factory=VolumeOptions)
     sources: tuple[PaperResult, ...] = ()
     evaluation: Evaluation = field(default_factory=Evaluation)
     not_runnable: str = ""

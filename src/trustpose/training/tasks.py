@@ -15,6 +15,7 @@ from trustpose.training.recipe import Recipe
 from trustpose.training.residual_task import residual_task
 from trustpose.training.surface_task import surface_task
 from trustpose.training.task import Task
+from trustpose.training.volume_task import volume_task
 
 TASKS: dict[str, Callable[[Recipe, Sequence[Path], Path | None, Path, str | None], Task]] = {
     "network": network_task,
@@ -23,6 +24,7 @@ TASKS: dict[str, Callable[[Recipe, Sequence[Path], Path | None, Path, str | None
     "bottom-up": lambda recipe, data, model, *_: bottom_up_task(recipe, data[0], model),
     "mask-rcnn": lambda recipe, data, model, *_: mask_rcnn_task(recipe, data[0], model),
     "surfaces": lambda recipe, data, model, *_: surface_task(recipe, data[0], model),
+    "volumes": lambda recipe, data, model, *_: volume_task(recipe, data[0], model),
     "residual": lambda recipe, data, model, *_: residual_task(recipe, data[0], model),
     "groups": lambda recipe, data, model, folder, _: group_task(recipe, data[0], model, folder),
 }

@@ -1,8 +1,8 @@
 """Outputs of networks, one record per kind: its fields in a spec, and the codec that decodes it.
 
-Other kinds are in `crops`, `dense`, and those of bottom-up networks, `photo_maps`, in `fields`, `tags`, `centres`,
-`boxed` and `composite_fields`. A new kind needs a new record in one of these files, or in a file of its own, and an
-entry in `KINDS`.
+Other kinds are in `crops`, `dense`, `volumes` and `surfaces`, and those of bottom-up networks, `photo_maps`, in
+`fields`, `tags`, `centres`, `boxed`, `composite_fields` and `disks`. A new kind needs a new record in one of these
+files, or in a file of its own, and an entry in `KINDS`.
 """
 
 import re
@@ -17,10 +17,12 @@ from trustpose.models.outputs.centres import CentreOutput
 from trustpose.models.outputs.composite_fields import CompositeOutput
 from trustpose.models.outputs.crops import CoordinateOutput, PeopleFrom, SimCCOutput
 from trustpose.models.outputs.dense import BoxListOutput, BoxOutput, HeatmapOutput
+from trustpose.models.outputs.disks import DiskOutput
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.spec_fields import OutputFields
 from trustpose.models.outputs.surfaces import SurfaceOutput
 from trustpose.models.outputs.tags import TagOutput
+from trustpose.models.outputs.volumes import VolumeOutput
 
 _ORDER = re.compile(r"(\d{1,5}) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\w+), (\w+), (\w+)")
 
@@ -91,11 +93,11 @@ class PeopleOutput:
         return f"up to {self.people} people of a photo, with boxes"
 
 
-CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput
-PhotoMapOutputs = FieldOutput | TagOutput | CentreOutput | BoxedOutput | CompositeOutput
+CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput | VolumeOutput
+PhotoMapOutputs = FieldOutput | TagOutput | CentreOutput | BoxedOutput | CompositeOutput | DiskOutput
 Output = CropOutputs | PeopleOutput | PhotoMapOutputs | BoxOutput | BoxListOutput | SurfaceOutput
-CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput)
-PHOTO_MAPS = (FieldOutput, TagOutput, CentreOutput, BoxedOutput, CompositeOutput)
+CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput, VolumeOutput)
+PHOTO_MAPS = (FieldOutput, TagOutput, CentreOutput, BoxedOutput, CompositeOutput, DiskOutput)
 BOX_KINDS = (BoxOutput, BoxListOutput)
 KINDS: dict[str, type[Output]] = {
     kind.kind: kind for kind in (*CROP_KINDS, PeopleOutput, *PHOTO_MAPS, *BOX_KINDS, SurfaceOutput)

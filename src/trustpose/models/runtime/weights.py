@@ -9,6 +9,7 @@ from torch import nn
 from trustpose.files import InputError
 from trustpose.heads.hpcvnet import add_heatmap_layers
 from trustpose.heads.network import TrustNetwork, attach
+from trustpose.models.outputs.volumes import VolumeOutput
 from trustpose.models.spec import MODEL_JSON, MODEL_WEIGHTS, ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.checkpoints import convert
@@ -29,8 +30,9 @@ def load_module(spec: ModelSpec) -> nn.Module:
         raise InputError(
             f"{spec.onnx.with_name(MODEL_JSON)}: field 'network': expected a zoo name, got {spec.network!r}"
         )
+    channels = len(spec.skeleton) * (spec.output.depth if isinstance(spec.output, VolumeOutput) else 1)
     try:
-        module = build(spec.network, keypoints=len(spec.skeleton), height=spec.input.height, width=spec.input.width)
+        module = build(spec.network, keypoints=channels, height=spec.input.height, width=spec.input.width)
     except ValueError as error:
         raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: field 'input': {error}") from None
     try:

@@ -136,5 +136,11 @@ BOTTOM_UP_RECIPES: dict[str, Recipe] = by_name(
         title="PifPaf's composite fields on whole photos, from PP-TinyPose's weights",
         bottom_up=BottomUpOptions(kinds=("composite-fields",)),
     ),
+    replace(
+        _FIELDS,
+        name="bottom-up-personlab",
+        title="PersonLab's disks and offsets on whole photos, from PP-TinyPose's weights",
+        bottom_up=BottomUpOptions(kinds=("disks",)),
+    ),
     _TRUST,
 )

@@ -36,6 +36,7 @@ _LECTURE = {
     ),
     "COCO's leaderboard, AP: bottom-up": (
         "bottom-up-pifpaf",
+        "bottom-up-personlab",
         "bottom-up-centres*",
         "pose-ae",
         "bottom-up-tags",

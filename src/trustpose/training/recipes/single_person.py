@@ -5,7 +5,7 @@ FLIC: the share of joints within 0.05 of the torso's diameter, of Tompson et al.
 table. MPII: PCKh@0.5 on its test set, whose labels are not public: compare with validation. SimpleBaseline's table of
 hourglass, CPN and its own, COCO val2017 with a detector's boxes. The ranking of systems on COCO: HRNet on val2017; rows
 on test-dev, whose labels are not public, cannot be run; CPN+ is an ensemble, and ResNet-50 is SimpleBaseline's row.
-Human3.6M: integral regression at both stages of two hourglasses; 3D, so not to be run here: in 2D the same is
+Human3.6M: integral regression at both stages of two hourglasses, `volumes.py`; in 2D the same is
 `lspet/hourglass-2-integral`.
 
 Schedules that the lecture does not print are our choice: SimpleBaseline's 140 epochs, 10⁻³, divided by 10 at 90 and
@@ -19,6 +19,7 @@ from dataclasses import replace
 from trustpose.heads.stages import Stage, Strategy
 from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
 from trustpose.training.recipes.rows import by_name, printed_numbers
+from trustpose.training.recipes.volumes import human36m_recipe
 
 _USUAL = Strategy((Stage(140, 1.0, 0.0),), 1e-3, (90, 120), "scratch")
 _PRETRAINED = replace(_USUAL, starts_from="imagenet")
@@ -133,18 +134,11 @@ def _ranked(row: str, network: str, ap: float, *, split: str = "val2017") -> Rec
 def _human36m(stage: int, *, is_integral: bool, number: float) -> Recipe:
     kind = "I1" if is_integral else "H1"
     return replace(
-        _BASE,
+        human36m_recipe(is_integral=is_integral),
         name=f"single-person/human36m/{kind.lower()}-stage-{stage}",
         title=f"Integral regression's {kind} at stage {stage} of two hourglasses, 3D",
-        network="hourglass-2",
-        width=256,
-        data=replace(
-            _BASE.data, dataset="human3.6m", skeleton="mpii16", codec="integral" if is_integral else "argmax-quarter"
-        ),
-        train=replace(_BASE.train, objective="integral" if is_integral else "heatmaps", area="box*0.53"),
         sources=_source("Human3.6M, mm", f"{kind}, stage {stage}", {"MPJPE": number}),
         evaluation=Evaluation(split="S9, S11"),
-        not_runnable="it measures 3D joints on Human3.6M",
     )
 
 
