@@ -20,6 +20,7 @@ Counted are convolutions and linear layers, with 17 keypoints, in two ways:
   OpenPose: in 10⁹. Its papers print neither; M are the sizes of the published weights (pose_iter_584000.caffemodel
   and its siblings, 105, 209, 206, 147 and 154 MB) in float32. Osokin (Lightweight OpenPose, 2018) has 9 G as 15 % of
   the network of 2017 with two stages, and prints 4.1 M and 9 G for his own.
+  PifPaf's newer networks are counted as OpenPose's; M were counted on OpenPifPaf 0.13.11's networks (docs/parity.md).
   AlphaPose: in 10⁹, counted on the authors' own network (docs/parity.md), as neither RMPE nor CrowdPose prints them.
   Bottom-up networks: as HRNet, in the table of HigherHRNet's repository, which has HRNet with tags ("Bottom-up HRNet"),
   without the repository's own heads.
@@ -47,7 +48,7 @@ from trustpose.networks.backbones import timm
 from trustpose.networks.bottom_up import BottomUpNetwork, Kind
 from trustpose.networks.layers import PoseNetwork
 from trustpose.networks.openpose import openpose_2017
-from trustpose.networks.zoo import BOTTOM_UP, PARTS, ZOO, build
+from trustpose.networks.zoo import BOTTOM_UP, COMPOSITE_FIELDS, PARTS, ZOO, build
 
 SMALL, LARGE = (256, 192), (384, 288)
 
@@ -86,6 +87,7 @@ PAPERS: dict[str, list[Printed]] = {
     "mspn-4": [Printed(SMALL, None, 19.9, "MSPN"), Printed(SMALL, 120.18, 23.82, "mmpose")],
 }
 PHOTO = (368, 368)  # pixels of OpenPose's photos and crops in training
+VGA = (480, 640)
 _SHARE = "9 G and 15 % are both rounded"
 OPENPOSE: dict[str, tuple[Callable[[], nn.Module], Printed]] = {
     "openpose-2017-body15": (BOTTOM_UP["openpose-2017-body15"], Printed(PHOTO, 206 / 4, None, "OpenPose")),
@@ -95,6 +97,9 @@ OPENPOSE: dict[str, tuple[Callable[[], nn.Module], Printed]] = {
     "lightweight-openpose": (BOTTOM_UP["lightweight-openpose"], Printed(PHOTO, 4.1, 9.0, "OpenPose")),
     "openpose-hand": (PARTS["openpose-hand"], Printed(PHOTO, 147 / 4, None, "OpenPose")),
     "openpose-face": (PARTS["openpose-face"], Printed(PHOTO, 154 / 4, None, "OpenPose")),
+    "pifpaf-shufflenetv2k16": (COMPOSITE_FIELDS["pifpaf-shufflenetv2k16"], Printed(VGA, 10.13, None, "OpenPose")),
+    "pifpaf-shufflenetv2k30": (COMPOSITE_FIELDS["pifpaf-shufflenetv2k30"], Printed(VGA, 29.98, None, "OpenPose")),
+    "pifpaf-r50": (COMPOSITE_FIELDS["pifpaf-r50"], Printed(VGA, 25.45, None, "OpenPose")),
 }
 WHOLE = (512, 512)
 ON_BACKBONES: list[tuple[str, Kind, Printed]] = [
@@ -215,7 +220,9 @@ def rows_of_all() -> list[dict[str, Any]]:
         lines += [row(name, make(), paper) for name, (make, paper) in OPENPOSE.items()]
         for name, kind, paper in ON_BACKBONES:
             backbone = cast(PoseNetwork, build(name))
-            lines.append(row(f"{name}, {kind}", BottomUpNetwork(backbone, [kind], LIMBS), paper))
+            style = "convolution" if kind == "disks" else "separable"  # as in their recipes
+            network = BottomUpNetwork(backbone, [kind], LIMBS, branch_style=style)
+            lines.append(row(f"{name}, {kind}", network, paper))
         for size, paper in enumerate(CLASSIFIERS):
             classifier = timm.create_model(f"tf_efficientnet_b{size}")
             lines.append(row(f"efficientnet-b{size} classifier", classifier, paper))

@@ -243,7 +243,7 @@ class _Graph:
             sources = [source for source in node.input if source in self.computed]
             if node.op_type in _LAST_LAYERS and node.input[0] in self.maker:
                 return self.named(node.input[0])
-            is_passed = node.op_type in _PASSED or node.op_type in _SCALED
+            is_passed = node.op_type in (*_PASSED, *_SCALED, "Slice")  # a layer may give other maps beside the heatmaps
             if not is_passed or len(sources) != 1:
                 break
             name = sources[0]

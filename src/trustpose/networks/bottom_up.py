@@ -26,6 +26,7 @@ BOXES = frozenset({"centres", "boxed"})  # kinds with the maps of boxes, of whic
 WIDTH = 64  # channels of a separable branch
 WIDTH_CONVOLUTION = 256  # channels of a branch of one 3×3 convolution
 OFFSET_SCALE = 32.0  # pixels of one unit of the offset to a joint, of "centres" and "disks"
+_SHORT_SCALE = 16.0  # pixels of one unit of a short-range offset of "disks"
 TAG_SLOPES = (1.25, 0.5)  # initial change of a tag per 100 input pixels to the right, and down
 VECTOR_SCALE = 32.0
 """Cells of one unit of a composite field's vectors. A backbone's features may be as small as 0.05, and a branch has no
@@ -119,8 +120,9 @@ class BottomUpNetwork(nn.Module):
                 "association": _in_cells(composites[:, joints:], ASSOCIATION, (1, 4)),
             }
         if "disks" in branch_maps:
-            disks, short, middle = branch_maps["disks"].tensor_split([self.keypoints, 3 * self.keypoints], dim=1)
-            branch_maps |= {"disks": disks, "short": short * OFFSET_SCALE, "middle": middle * OFFSET_SCALE}
+            maps, joints = branch_maps["disks"], self.keypoints  # slices, as a trust head's export follows no sequences
+            short, middle = maps[:, joints : 3 * joints] * _SHORT_SCALE, maps[:, 3 * joints :] * OFFSET_SCALE
+            branch_maps |= {"disks": maps[:, :joints], "short": short, "middle": middle}
         return branch_maps
 
 

@@ -53,7 +53,7 @@ MAX_PEOPLE = 30  # of a view, for tags
 _NEAR = 0.1  # height of a target's Gaussian above which a cell counts though it lies in an ignored place
 WEIGHTS = {"heatmaps": 1.0, "fields": 8.0, "pull": 5.0, "push": 5.0, "centres": 0.5, "sides": 1.0, "offsets": 1.0}
 WEIGHTS |= {"intensity": 0.5, "intensity_vectors": 1.0, "association": 0.5, "association_vectors": 0.5, "sizes": 1.0}
-WEIGHTS |= {"disks": 4.0, "short": 1.0, "middle": 0.25}  # PersonLab's own
+WEIGHTS |= {"disks": 32.0, "short": 8.0, "middle": 2.0}  # eight times PersonLab's own
 """Of the losses: with these all begin between 1 and 10. Those of tags are about HigherHRNet's 0.001, as its heatmaps'
 loss is a mean over all cells and ours a sum for each joint."""
 

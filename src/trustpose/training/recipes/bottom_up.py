@@ -140,7 +140,7 @@ BOTTOM_UP_RECIPES: dict[str, Recipe] = by_name(
         _FIELDS,
         name="bottom-up-personlab",
         title="PersonLab's disks and offsets on whole photos, from PP-TinyPose's weights",
-        bottom_up=BottomUpOptions(kinds=("disks",)),
+        bottom_up=BottomUpOptions(kinds=("disks",), branch_style="convolution"),
     ),
     _TRUST,
 )
