@@ -12,7 +12,7 @@ _MADE = {"capsule people": ("made-up people", "python benchmarks/dense_pose.py -
 _MEASURED = {  # processor time by pattern of names, the first that fits, as docs/benchmarks/ has it
     "lspet/pyranet-2": "7 min",
     "lspet/cu-net-2": "4 min",
-    "lspet/cu-net-2-quantised": "",
+    "lspet/cu-net-2-quantised": "6 min",
     "lspet/attention-hourglass-2": "9 min",
     "lspet/spatial-*": "",
     "lspet/structure-aware-2-masking": "",
