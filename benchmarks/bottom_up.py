@@ -1,10 +1,11 @@
 """People of whole photos without boxes, beside top-down: average precision, trust in what is found, and time.
 
-    python benchmarks/bottom_up.py [--model FOLDER …] [--alone] [--plot FILE.svg] [--photos N]
+    python benchmarks/bottom_up.py [--model FOLDER …] [--alone] [--people] [--plot FILE.svg] [--photos N]
 
 FOLDER is a model of `trustpose train bottom-up` or `bottom-up-trust`; those of further kinds in it are measured, too.
 Beside them stand MoveNet MultiPose (DATA/networks) and this package's default, top-down with its own detector, but not
-with --alone. Models with a head, and the default, are also measured with a flip test.
+with --alone. Models with a head, and the default, are also measured with a flip test. With --people only the first
+table is printed.
 
   people    COCO's AP and AR on all photos of `dev`, by each system's own score, without suppression by us; 95 %
             intervals from drawing photos; and how many poses there are
@@ -171,7 +172,7 @@ def main(options):
         precision = dev.average_precision(poses, poses.ranking_score, counts)
         people[name] = {"AP": precision["AP"].interval} | {key: precision[key].value for key in ("AP50", "AP75", "AR")}
         people[name]["poses"] = len(poses)
-        if name.startswith(TOP_DOWN):
+        if options.people or name.startswith(TOP_DOWN):
             continue
         if poses.pose_quality is not None:
             trust[name] = trusted(dev, poses, poses.pose_score, poses.pose_quality, counts)
@@ -184,6 +185,8 @@ def main(options):
         after = calibrator(poses).pose_quality
         trust[name] = {"photos": len(chosen)} | trusted(dev, poses, poses.ranking_score, after, counts)
     table(f"people, {len(dev.image_id)} photos", people)
+    if options.people:
+        return {"people": people}
     tags = {name: tags_apart(dev, model.network) for name, model in predictors.items() if name == "ours, tags"}
     if tags:
         table("tags, pairs of people on a photo", tags)
@@ -202,5 +205,6 @@ if __name__ == "__main__":
     add("--model", type=Path, nargs="*", default=[], help="folders of trained models")
     add("--plot", type=Path, help="write the times as SVG")
     add("--photos", type=int, default=600, help="of val2017, to fit MoveNet's calibrator on")
+    add("--people", action="store_true", help="only what is found, without trust and time")
     add("--alone", action="store_true", help="the models alone, without MoveNet and the default")
     run(main, options_parser)

@@ -10,7 +10,8 @@ Held out are the people of fold 0 of 10 by `images.fold_of`, with their labels a
   systems   mean over joints of PCK@0.2 by the torso (which is PDJ@0.2), PDJ@0.1, PCK@0.2 by the box, and mean over
             limbs of strict PCP, with 95 % intervals from drawing people; the stages of one network below it
   claims    differences of PCK@0.2 and PDJ@0.1, of the same drawn people
-  trust     Pearson r of each keypoint's score, and of our head's quality, with its OPKS
+  trust     Pearson r of each keypoint's score, and of our head's quality, with its OPKS, with 95 % intervals from the
+            same drawn people; and by how much the head's is above the score's
   sizes     with --sizes, and no models: of the systems as published. Parameters, multiply-adds of a crop (convolutions
             and fully connected layers, counted by torch), stride, receptive field of CPM
 """
@@ -45,7 +46,7 @@ from trustpose.metrics.localisation import (
     replicate_correct,
     torso_diameter,
 )
-from trustpose.metrics.reliability import pearson
+from trustpose.metrics.reliability import pearson_from_sums, pearson_sums
 from trustpose.models.runtime.weights import load_module, load_trust_network
 from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.networks.convolutional_pose_machine import receptive_field
@@ -84,8 +85,11 @@ CLAIMS = (  # what the lecture says, the system that should be better, the other
     ("supervision at every resolution and the structure loss help", "structure-aware-2", "hourglass-2"),
     ("keypoint masking helps", "structure-aware-2-masking", "structure-aware-2"),
     ("Inception-ResNet modules with guidance help", "guided-hourglass-2", "hourglass-2"),
+    ("cascade feature aggregation beats two hourglasses", "cfa-2", "hourglass-2"),
     ("the cascade's mean beats its last stage", "cfa-2", "cfa-2 · stage 2"),
+    ("later stages refine: stage 2 of the cascade over 1", "cfa-2 · stage 2", "cfa-2 · stage 1"),
     ("weights of one bit are as good", "cu-net-2-quantised", "cu-net-2"),
+    ("two coupled U-Nets of one bit beat two hourglasses", "cu-net-2-quantised", "hourglass-2"),
     ("integral beats heatmaps, 20 epochs", "integral-20", "simple-baseline-20"),
     ("integral beats regression, 20 epochs", "integral-20", "regression-20"),
     ("integral from heatmaps' weights beats them", "integral-after-20", "simple-baseline-20"),
@@ -211,15 +215,21 @@ class Measures:
         correct, count = replicate_correct(self.counts, distance, fraction, self.person)
         return Estimate(100 * float(correct_joints(distance, fraction).mean()[0]), 100 * (correct / count).mean(axis=1))
 
-    def trust(self, predicted: Predictions) -> dict[str, float | None]:
-        """Return Pearson r of score and quality with OPKS, over labelled keypoints; None for constant scores."""
+    def trust(self, predicted: Predictions) -> dict[str, list[float]]:
+        """Return Pearson r of score and quality with OPKS, over labelled keypoints, and by how much quality's is above
+        the score's, with intervals. Constant scores have none."""
         sigmas = self.skeleton.sigmas
         truth = opks(predicted.xy, self.labels.xy, self.labels.v, self.labels.area, sigmas)[self.labelled]
-        columns = {"score": predicted.score, "quality": predicted.quality}
-        return {
-            name: None if values is None or np.ptp(values) == 0 else float(pearson(values[self.labelled], truth))
-            for name, values in columns.items()
-        }
+        person = np.nonzero(self.labelled)[0]
+        numbers = {}
+        for name, values in {"score": predicted.score, "quality": predicted.quality}.items():
+            if values is None or np.ptp(values) == 0:
+                continue
+            sums = pearson_sums(values[self.labelled], truth, person, len(self.labels))
+            numbers[name] = Estimate(float(pearson_from_sums(sums.sum(axis=0))), pearson_from_sums(self.counts @ sums))
+        if len(numbers) == 2:
+            numbers["gain"] = numbers["quality"] - numbers["score"]
+        return {name: number.interval for name, number in numbers.items()}
 
 
 def claims_of(results: dict[str, dict[str, Estimate]]) -> dict[str, dict[str, list[float]]]:

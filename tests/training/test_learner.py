@@ -200,3 +200,19 @@ def test_smaller_maps_learn_the_highest_target_within_each_pixel():
     target = labels["heatmaps"].unfold(2, 2, 2).unfold(3, 2, 2).amax(dim=(4, 5))
     assert heatmap_loss([target], labels["heatmaps"], labels["weights"], people) == 0
     assert heatmap_loss([target * 0.5], labels["heatmaps"], labels["weights"], people) > 0
+
+
+@pytest.mark.parametrize("neighbours", [None, torch.eye(4)])
+def test_an_error_in_a_smaller_map_counts_as_in_a_large_one(neighbours):
+    labels, people = batch(), torch.tensor(3.0)
+    target, weights = labels["heatmaps"], torch.ones(3, 4)
+    losses = []
+    for smaller in (target, target.unfold(2, 2, 2).unfold(3, 2, 2).amax(dim=(4, 5))):
+        maps = smaller.clone()
+        maps[1, 2, 3, 1] += 0.5
+        structure = () if neighbours is None else (neighbours,)
+        losses.append(
+            (heatmap_loss if neighbours is None else structure_loss)([maps], target, weights, people, *structure)
+        )
+    torch.testing.assert_close(losses[0], losses[1])
+    torch.testing.assert_close(losses[0], torch.tensor(0.5 * 0.25 / (3 * 4 * 48)))

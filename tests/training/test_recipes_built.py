@@ -105,7 +105,7 @@ def test_single_person_systems_build_at_their_size():
         return network, (outputs.heatmaps[-1] if outputs.heatmaps else outputs.coordinates).shape
 
     recipes = [recipe for name, recipe in RECIPES.items() if name.startswith(("single-person/", "lspet/"))]
-    assert len(recipes) == 32 + 28
+    assert len(recipes) == 32 + 31
     for recipe in recipes:
         joints = len(recipe.data.joints)
         network, shape = built(recipe.network, joints, recipe.height, recipe.width)

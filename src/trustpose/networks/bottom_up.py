@@ -28,6 +28,9 @@ WIDTH_CONVOLUTION = 256  # channels of a branch of one 3×3 convolution
 OFFSET_SCALE = 32.0  # pixels of one unit of the offset to a joint, of "centres" and "disks"
 _SHORT_SCALE = 16.0  # pixels of one unit of a short-range offset of "disks"
 TAG_SLOPES = (1.25, 0.5)  # initial change of a tag per 100 input pixels to the right, and down
+VECTOR_SCALE = 32.0
+"""Cells of one unit of a composite field's vectors. A backbone's features may be as small as 0.05, and a branch has no
+batch norm: in cells, vectors hardly leave 0 in a thousand steps."""
 _INITIAL_LOGIT = -math.log(99)  # of a centre's, a joint's or a limb's probability: 0.01
 _LARGEST_LOGARITHM = 8.0
 _INITIAL_DISTANCE = 32.0  # initial distance of a box's sides from its centre, pixels
@@ -112,7 +115,10 @@ class BottomUpNetwork(nn.Module):
         if "composite-fields" in branch_maps:
             composites = branch_maps.pop("composite-fields")
             joints = INTENSITY * self.keypoints
-            branch_maps |= {"intensity": composites[:, :joints], "association": composites[:, joints:]}
+            branch_maps |= {
+                "intensity": _in_cells(composites[:, :joints], INTENSITY, (1,)),
+                "association": _in_cells(composites[:, joints:], ASSOCIATION, (1, 4)),
+            }
         if "disks" in branch_maps:
             maps, joints = branch_maps["disks"], self.keypoints  # slices, as a trust head's export follows no sequences
             short, middle = maps[:, joints : 3 * joints] * _SHORT_SCALE, maps[:, 3 * joints :] * OFFSET_SCALE
@@ -142,6 +148,15 @@ def _positions(maps: Float[Tensor, "B K h w"], slopes: Float[Tensor, " 2"]) -> F
     """Return slopes × (x, y) of each cell, in units of 100 input pixels."""
     ones = torch.ones_like(maps[:, :1])  # sums of ones, since traced graphs must serve any height and width
     return (slopes[0] * ones.cumsum(dim=3) + slopes[1] * ones.cumsum(dim=2)) * (STRIDE / 100)
+
+
+def _in_cells(maps: Float[Tensor, "B C h w"], count: int, vectors: Sequence[int]) -> Float[Tensor, "B C h w"]:
+    """Return maps of a composite field, `count` for each joint or limb, with the vectors that begin at these in
+    cells."""
+    scale = torch.ones(count, device=maps.device)
+    for first in vectors:
+        scale[first : first + 2] = VECTOR_SCALE
+    return maps * scale.repeat(maps.shape[1] // count)[:, None, None]
 
 
 def map_values(name: str, maps: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:

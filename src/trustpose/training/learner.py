@@ -147,8 +147,10 @@ def heatmap_loss(
 
     `people`: the number in the whole batch. The mean includes unlabelled keypoints, with weight 0. A stage with one map
     more than there are keypoints also learns the background's, 1 − the highest target. A stage with smaller maps learns
-    the highest target within each of its pixels. hard_keypoints: the last stage's
-    mean is over so many keypoints of each person, those with the largest errors; 0 for all.
+    the highest target within each of its pixels, and its sum over pixels is divided by the number that the target has:
+    a Gaussian is as wide in pixels of any size, so by its own number the smallest maps would outweigh all others.
+    hard_keypoints: the last stage's mean is over so many keypoints of each person, those with the largest errors; 0 for
+    all.
 
     Source: Xiao et al., Simple Baselines, ECCV 2018 ("Mean Squared Error") and its code's JointsMSELoss (the ½ and the
     weights); intermediate supervision: Wei et al., Convolutional Pose Machines, CVPR 2016, section 3.3, and Newell et
@@ -157,6 +159,7 @@ def heatmap_loss(
     Pyramid Network, CVPR 2018, section 3.2.2, 8 of 17.
     """
     with_background = None
+    pixels = target.shape[2] * target.shape[3]
     terms = []
     for number, maps in enumerate(stages):
         stage_target, weight = target, weights
@@ -165,7 +168,7 @@ def heatmap_loss(
                 with_background = torch.cat([target, 1 - target.amax(dim=1, keepdim=True)], dim=1)
             stage_target, weight = with_background, torch.cat([weights, torch.ones_like(weights[:, :1])], dim=1)
         stage_target = _at_size(stage_target, maps)
-        errors = (weight[:, :, None, None] * (maps - stage_target)).square().mean(dim=(2, 3))  # (B, K)
+        errors = (weight[:, :, None, None] * (maps - stage_target)).square().sum(dim=(2, 3)) / pixels  # (B, K)
         if hard_keypoints and number == len(stages) - 1:
             errors = errors.topk(min(hard_keypoints, errors.shape[1]), dim=1).values
         terms.append(errors.mean())
@@ -187,7 +190,8 @@ def structure_loss(
     terms = []
     for maps in stages:
         errors = weights[:, :, None, None] * (maps[:, : target.shape[1]] - _at_size(target, maps))
-        terms.append(torch.einsum("jk,bkhw->bjhw", neighbours.to(errors), errors).square().mean())
+        sums = torch.einsum("jk,bkhw->bjhw", neighbours.to(errors), errors)
+        terms.append(sums.square().sum(dim=(2, 3)).mean() / (target.shape[2] * target.shape[3]))
     return 0.5 * torch.stack(terms).sum() * (len(target) / people)
 
 

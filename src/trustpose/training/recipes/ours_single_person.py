@@ -135,4 +135,7 @@ OUR_SINGLE_PERSON_RECIPES: dict[str, Recipe] = by_name(
     ),
     _trust("cpm-3", "Our trust head on the small convolutional pose machine of three stages, frozen"),
     _trust("deep-pose-3", "Our trust head on the small DeepPose of three stages, frozen"),
+    _trust("structure-aware-2", "Our trust head on two small hourglasses supervised at every resolution, frozen"),
+    _trust("attention-hourglass-2", "Our trust head on two small hourglasses with multi-context attention, frozen"),
+    _trust("cfa-2", "Our trust head on two small ResNet hourglasses with cascade feature aggregation, frozen"),
 )
