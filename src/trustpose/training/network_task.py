@@ -87,18 +87,28 @@ def gives_coordinates(recipe: Recipe) -> bool:
 
 def model_spec(recipe: Recipe, codec: HeatmapCodec, folder: Path) -> ModelSpec:
     """Return the spec of the trained network, for prediction."""
+    return crop_spec(
+        recipe,
+        _output(recipe, codec),
+        folder,
+        skeleton=recipe.data.joints,
+        deepen=recipe.deepen,
+        localisation=recipe.transformer.localisation,
+    )
+
+
+def crop_spec(recipe: Recipe, output: Any, folder: Path, **more: Any) -> ModelSpec:
+    """Return the spec of a network that was trained on crops of people and gives `output`; more: further fields."""
     return ModelSpec(
         onnx=folder / MODEL_ONNX,
         name=recipe.name,
         licence="unknown",
         source=f"trustpose train {recipe.name}",
         input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
-        output=_output(recipe, codec),
-        skeleton=recipe.data.joints,
+        output=output,
         padding=recipe.data.padding,
         network=recipe.network,
-        deepen=recipe.deepen,
-        localisation=recipe.transformer.localisation,
+        **more,
     )
 
 

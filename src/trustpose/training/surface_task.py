@@ -18,15 +18,15 @@ from trustpose.heads.stages import Stage
 from trustpose.io.surface_mesh import read_surface_mesh
 from trustpose.io.surface_mirror import read_uv_mirror
 from trustpose.metrics.surface import geodesic_point_similarity, surface_precision
-from trustpose.models.inputs import InputSpec
 from trustpose.models.outputs.surfaces import SurfaceOutput
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSpec
 from trustpose.networks.dense_pose import SURFACE_TENSORS, SurfaceNetwork
 from trustpose.networks.layers import PoseNetwork
 from trustpose.poses.surfaces import Surface, Surfaces
 from trustpose.training import distributed
-from trustpose.training.crops import AUGMENTATIONS, MEAN, STD, normalise
+from trustpose.training.crops import AUGMENTATIONS, normalise
 from trustpose.training.initialization import starting_network
+from trustpose.training.network_task import crop_spec
 from trustpose.training.people import rows_by_fold
 from trustpose.training.recipe import Recipe
 from trustpose.training.surface_losses import SurfacePoints, expected_quality_target, surface_losses
@@ -170,16 +170,8 @@ class _Tensors(nn.Module):
 def surface_spec(recipe: Recipe, folder: Path) -> ModelSpec:
     """Return the spec of the trained network, for prediction."""
     height, width = recipe.height // STRIDE, recipe.width // STRIDE
-    return ModelSpec(
-        onnx=folder / MODEL_ONNX,
-        name=recipe.name,
-        licence="unknown",
-        source=f"trustpose train {recipe.name}",
-        input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
-        output=SurfaceOutput(height, width, quality="quality" if recipe.surfaces.quality else None),
-        padding=recipe.data.padding,
-        network=recipe.network,
-    )
+    output = SurfaceOutput(height, width, quality="quality" if recipe.surfaces.quality else None)
+    return crop_spec(recipe, output, folder)
 
 
 def surface_numbers(surfaces: Surfaces, crops: SurfaceCrops, mesh: SurfaceMesh | None) -> dict[str, float]:

@@ -18,14 +18,13 @@ from trustpose.files import InputError
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.heads.stages import Stage
 from trustpose.metrics.position_error import PositionErrors
-from trustpose.models.inputs import InputSpec
 from trustpose.models.outputs.volumes import VolumeOutput
-from trustpose.models.spec import MODEL_ONNX, ModelSpec
+from trustpose.models.spec import ModelSpec
 from trustpose.skeletons import HUMAN36M_17
 from trustpose.training import distributed
-from trustpose.training.crops import AUGMENTATIONS, MEAN, STD, codec_of, normalise
+from trustpose.training.crops import AUGMENTATIONS, codec_of, normalise
 from trustpose.training.initialization import starting_network
-from trustpose.training.network_task import save_network
+from trustpose.training.network_task import crop_spec, save_network
 from trustpose.training.recipe import Recipe
 from trustpose.training.volume_losses import volume_terms
 
@@ -148,28 +147,19 @@ def _arrays(outputs: Outputs) -> Outputs:
 
 def volume_spec(recipe: Recipe, codec: VolumeCodec, folder: Path) -> ModelSpec:
     """Return the spec of the trained network, for prediction."""
-    return ModelSpec(
-        onnx=folder / MODEL_ONNX,
-        name=recipe.name,
-        licence="unknown",
-        source=f"trustpose train {recipe.name}",
-        input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
-        output=VolumeOutput(
-            keypoints=len(recipe.data.joints),
-            depth=codec.depth,
-            height=codec.height,
-            width=codec.width,
-            stride=codec.stride,
-            name="heatmaps",
-            decoding=codec.decoding,
-            sigma=codec.sigma,
-            temperature=codec.temperature,
-            extent=codec.extent,
-        ),
-        skeleton=recipe.data.joints,
-        padding=recipe.data.padding,
-        network=recipe.network,
+    output = VolumeOutput(
+        keypoints=len(recipe.data.joints),
+        depth=codec.depth,
+        height=codec.height,
+        width=codec.width,
+        stride=codec.stride,
+        name="heatmaps",
+        decoding=codec.decoding,
+        sigma=codec.sigma,
+        temperature=codec.temperature,
+        extent=codec.extent,
     )
+    return crop_spec(recipe, output, folder, skeleton=recipe.data.joints)
 
 
 def volume_codec(recipe: Recipe) -> VolumeCodec:
