@@ -16,6 +16,7 @@ from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.integrations.hub import model_card, push_model
 from trustpose.models.hub import HubName, download_model
+from trustpose.predict.fingerprints import fingerprint
 
 huggingface_hub = pytest.importorskip("huggingface_hub", reason="the extra `hub` is not installed")
 constants = pytest.importorskip("huggingface_hub.constants")
@@ -48,6 +49,17 @@ def test_a_pushed_model_is_loaded_and_gives_the_same_poses(hub: Hub, folder, tmp
         np.testing.assert_array_equal(poses.xy, expected.xy)
         np.testing.assert_array_equal(poses.score, expected.score)
     assert Path(tp.load(name).model).resolve().is_relative_to(tmp_path / "cache")
+
+
+def test_further_files_of_a_model_travel_with_it_and_change_its_fingerprint(hub: Hub, folder):
+    for name in ("trust.onnx", "residual.onnx", "pairwise.npz"):
+        alone = fingerprint(folder)
+        (folder / name).write_bytes(name.encode())
+        assert fingerprint(folder) != alone
+    downloaded = download_model(push_model(folder, "ada/colours", token="hf_test"))
+    assert {"trust.onnx", "residual.onnx", "pairwise.npz"} <= set(hub.files("ada/colours"))
+    for name in ("trust.onnx", "residual.onnx", "pairwise.npz"):
+        assert (downloaded / name).read_bytes() == name.encode()
 
 
 def test_a_commit_in_the_cache_needs_no_hub(hub: Hub, folder):

@@ -8,7 +8,7 @@ from typing import Any
 
 from trustpose.files import InputError, read_bytes
 from trustpose.models.hub import FILES, PREFIX, HubName, hub_error, hub_failures, hub_package
-from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSpec
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_PARTS, MODEL_WEIGHTS, ModelSpec
 
 README = "README.md"
 # the hub's names of licences (huggingface.co/docs/hub/repositories-licenses) that a model's JSON may have
@@ -45,6 +45,7 @@ def push_model(
     card, spec = model_card(folder, repository, tags), ModelSpec.read(folder)
     files: dict[str, Any] = {README: card.encode(), MODEL_JSON: folder / MODEL_JSON, MODEL_ONNX: spec.onnx}
     files |= {MODEL_WEIGHTS: spec.training_weights} if spec.training_weights.is_file() else {}
+    files |= {name: folder / name for name in MODEL_PARTS if (folder / name).is_file()}
     api = hub.HfApi(token=token)
     try:
         api.create_repo(repository, private=private, exist_ok=True)

@@ -14,10 +14,10 @@ from typing import Any
 
 from trustpose.extras import not_installed
 from trustpose.files import InputError
-from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_TRUST, MODEL_WEIGHTS
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_PARTS, MODEL_WEIGHTS
 
 PREFIX = "hf:"
-FILES = (MODEL_JSON, MODEL_ONNX, MODEL_TRUST, MODEL_WEIGHTS, "README.md")
+FILES = (MODEL_JSON, MODEL_ONNX, *MODEL_PARTS, MODEL_WEIGHTS, "README.md")
 """The files of a model folder: only these are pushed and downloaded."""
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{PREFIX}({_PART}/{_PART})(?:@([A-Za-z0-9._/-]+))?")

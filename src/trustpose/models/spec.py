@@ -73,8 +73,11 @@ __all__ = [
     "SimCCOutput",
 ]
 
-# a model folder: the spec, the network to run, the weights for training, and a trust head that is a graph of its own
+# a model folder: the spec, the network to run, the weights for training; where the model has them a trust head that is
+# a graph of its own, a pose residual network, and DeepCut's pairwise terms
 MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, MODEL_TRUST = "model.json", "model.onnx", "model.safetensors", "trust.onnx"
+MODEL_RESIDUAL, MODEL_PAIRWISE = "residual.onnx", "pairwise.npz"
+MODEL_PARTS = (MODEL_TRUST, MODEL_RESIDUAL, MODEL_PAIRWISE)  # read in prediction, beside the network
 DEFAULT = "default"
 _SHIPPED = Path(__file__).parent
 _CHECKOUT = _SHIPPED.parents[2]

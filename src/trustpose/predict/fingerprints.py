@@ -4,18 +4,17 @@ import hashlib
 from pathlib import Path
 
 from trustpose.files import read_bytes
-from trustpose.models.spec import DEFAULT, MODEL_JSON, MODEL_ONNX, MODEL_TRUST, ModelSpec, default_folder
+from trustpose.models.spec import DEFAULT, MODEL_JSON, MODEL_ONNX, MODEL_PARTS, ModelSpec, default_folder
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.base_predictor import BasePredictor
 
 
 def fingerprint(model: Path | str | None) -> str | None:
-    """Fingerprint a file (with a network's JSON, or a model folder's spec, network and trust head); a name is returned
-    unchanged."""
+    """Fingerprint a file (with a network's JSON, or what a model folder predicts with); a name stays as it is."""
     if model is None:
         return None
     path = Path(model)
-    names = (MODEL_JSON, MODEL_ONNX, MODEL_TRUST)
+    names = (MODEL_JSON, MODEL_ONNX, *MODEL_PARTS)
     parts = [path / name for name in names] if path.is_dir() else [path, path.with_suffix(".json")]
     parts = [part for part in dict.fromkeys(parts) if part.is_file()]
     if not parts:

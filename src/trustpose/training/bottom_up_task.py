@@ -32,7 +32,16 @@ from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.kinds import PHOTO_MAPS, PhotoMapOutputs
 from trustpose.models.outputs.parts import PartOutput
 from trustpose.models.outputs.tags import TagOutput
-from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, InputSpec, ModelSpec, output_kind
+from trustpose.models.spec import (
+    MODEL_JSON,
+    MODEL_ONNX,
+    MODEL_PAIRWISE,
+    MODEL_RESIDUAL,
+    MODEL_WEIGHTS,
+    InputSpec,
+    ModelSpec,
+    output_kind,
+)
 from trustpose.networks.bottom_up import BOXES, OFFSET_SCALE, BottomUpNetwork, Kind
 from trustpose.networks.checkpoint_files import read_own_tensors
 from trustpose.networks.layers import STRIDE, MapNetwork
@@ -201,8 +210,6 @@ class BottomUpTargets:
         return terms | {"offsets": offset_loss}
 
 
-RESIDUAL_ONNX = "residual.onnx"
-PAIRWISE = "pairwise.npz"
 MULTIPLE = 32  # a photo's sides must be multiples of this
 
 
@@ -242,12 +249,12 @@ def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
         order = tuple(range(len(skeleton)))
         return TagOutput(len(skeleton), float(STRIDE), order, sigma=sigma, min_peak=0.3, fill=True)
     if kind == "boxed":
-        residual = None if recipe.bottom_up.residual is None else RESIDUAL_ONNX
+        residual = None if recipe.bottom_up.residual is None else MODEL_RESIDUAL
         return BoxedOutput(len(skeleton), float(STRIDE), sigma=sigma, residual=residual)
     if kind == "composite-fields":
         return CompositeOutput(len(skeleton), float(STRIDE), limbs_of(skeleton), min_parts=3)
     if kind == "parts":
-        return PartOutput(len(skeleton), float(STRIDE), pairwise=PAIRWISE)
+        return PartOutput(len(skeleton), float(STRIDE), pairwise=MODEL_PAIRWISE)
     if kind == "disks":
         sigmas = tuple(skeleton.sigmas.tolist())
         return DiskOutput(len(skeleton), float(STRIDE), limbs_of(skeleton), sigmas, radius=recipe.bottom_up.radius)
@@ -266,9 +273,9 @@ def save_maps_folder(
         export_maps(network, kind, folder / MODEL_ONNX, side, side, free_size=MULTIPLE)
         write_tensors(folder / MODEL_WEIGHTS, network)
         if kind == "boxed" and recipe.bottom_up.residual is not None:
-            export_residual(read_residual(Path(recipe.bottom_up.residual)), folder / RESIDUAL_ONNX)
+            export_residual(read_residual(Path(recipe.bottom_up.residual)), folder / MODEL_RESIDUAL)
         if kind == "parts" and terms is not None:
-            terms.save(folder / PAIRWISE)
+            terms.save(folder / MODEL_PAIRWISE)
         write_json(folder / MODEL_JSON, maps_spec(recipe, kind, folder).to_json())
         ModelSpec.read(folder)  # validate before publishing
     return ModelSpec.read(out)
