@@ -131,7 +131,8 @@ def test_discs_of_an_error_model_are_read_from_the_file_beside(data_dir: Path, t
 
 def test_a_damaged_error_model_is_named(data_dir: Path, tmp_path: Path) -> None:
     path = results(data_dir, tmp_path / "r.json", 1.0)
-    content = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "errors": {"version": 7}}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = {"results": path.name, "sha256": digest, "errors": {"version": 7}}
     (tmp_path / "r.errors.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"r\.errors\.json: field 'errors\.version': expected 1, got 7"):
         read_results(path, skeleton=COCO_17)

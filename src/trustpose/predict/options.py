@@ -106,7 +106,7 @@ class DetectorOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(SpeedOptions, DetectorOptions):
+class PredictOptions(DetectorOptions, SpeedOptions):
     """How `tp.load` builds a predictor and `trustpose predict` runs it.
 
     `trustpose predict --help` describes the fields. In Python `detector` may also be a function from a photo to boxes,
