@@ -2,7 +2,8 @@
 
 Source: Papandreou, Zhu, Chen, Gidaris, Tompson, Murphy, PersonLab: Person Pose Estimation and Instance Segmentation
 with a Bottom-Up, Part-Based, Geometric Embedding Model, ECCV 2018, sections 3.1 (greedy decoding, expected-OKS scores,
-soft NMS of keypoints) and 3.2 (people's pixels). Written from the paper.
+soft NMS of keypoints) and 3.2 (people's pixels). Written without the authors' code and without the
+paper's full text.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 Source: Papandreou, Zhu, Chen, Gidaris, Tompson, Murphy, PersonLab: Person Pose Estimation and Instance Segmentation
 with a Bottom-Up, Part-Based, Geometric Embedding Model, ECCV 2018: disks by cross entropy, offsets by their absolute
 error in units of the disks' radius, mid-range offsets after their refinement, through which errors reach short-range
-offsets, too. Written from the paper.
+offsets, too. Written without the authors' code and without the paper's full text.
 """
 
 from collections.abc import Mapping
