@@ -4,8 +4,8 @@ pixels to all of its keypoints.
 Source: Papandreou, Zhu, Chen, Gidaris, Tompson, Murphy, PersonLab: Person Pose Estimation and Instance Segmentation
 with a Bottom-Up, Part-Based, Geometric Embedding Model, ECCV 2018. Section 3.1: disks of radius R, short-range offsets
 S_k, Hough voting, mid-range offsets M_{k,l} along both directions of each limb, and their refinement by short-range
-offsets; section 3.2: person pixels, long-range offsets L_k and the embedding G(x). Written without the
-authors' code and without the paper's full text.
+offsets; section 3.2: person pixels, long-range offsets L_k and the embedding G(x). Written without the authors' code
+and without the paper's full text.
 
 The paper enlarges all maps to the input's size. Here a cell stands for stride² pixels and votes with that weight, so
 that a perfect disk's votes add up to 1, as in the paper.
