@@ -145,8 +145,9 @@ def in_sample_notes(results: Path, truth_sha256: str | None) -> tuple[str, ...]:
     is_same = is_same_file(truth_sha256, record.fitted.ground_truth.sha256)
     is_same |= is_same_file(record.source.sha256, record.fitted.results.sha256)
     sentence = in_sample_sentence(record.fitted_photos, is_same=is_same, name=record.calibrator.file or "")
-    is_of_these = sentence is not None and record.results.sha256 == results_sha256(results)
-    return (sentence,) if sentence is not None and is_of_these else ()
+    if sentence is None or record.results.sha256 != results_sha256(results):
+        return ()
+    return (sentence,)
 
 
 def audit_notes(

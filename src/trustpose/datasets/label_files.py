@@ -164,8 +164,15 @@ def published(dataset: str) -> str:
     Args:
         dataset: its name, in any case.
     """
-    name = next((name for name in SOURCES if name.lower() == dataset.lower()), None)
-    return "" if name is None else f"; {name} is published at {SOURCES[name]}"
+    name, address = source_of(dataset)
+    return f"; {name} is published at {address}" if address else ""
+
+
+def source_of(dataset: str) -> tuple[str, str]:
+    """Return a data set's usual name, from its name in any case, and where it is published; the name and "" for one
+    that is not in `SOURCES`."""
+    named = ((name, address) for name, address in SOURCES.items() if name.lower() == dataset.lower())
+    return next(named, (dataset, ""))
 
 
 def dataset_of_name(path: str | Path) -> str | None:

@@ -208,8 +208,7 @@ def _part(
     elif options.overwrite:
         record_path(out / done.file).unlink(missing_ok=True)
     if work.is_numbered_here:
-        numbered = np.array([photo.image_id for photo in work.photos], dtype=np.int64)
-        write_json(out / IMAGES, Images(numbered, [str(photo.source) for photo in work.photos]).to_json())
+        write_json(out / IMAGES, work.numbered.to_json())
     elif options.overwrite:
         (out / IMAGES).unlink(missing_ok=True)  # of the run that was replaced: its ids are not those of these results
     return done

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trustpose.files import InputError, shown
+from trustpose.images import Images
 from trustpose.io.coco.labels import number_in_name, rows_by_name
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.io.columns import NO_TEXTS, IdTexts
@@ -193,6 +194,12 @@ class Sources:
     def parts(self) -> list["Sources"]:
         """The photos, or the one video; and each further video: what gets a results file of its own."""
         return ([self] if self.files or self.video is not None else []) + list(self.videos)
+
+    @property
+    def numbered(self) -> Images:
+        """The photos with their ids, to be listed where these are counted here."""
+        ids = np.array([photo.image_id for photo in self.photos], np.int64)
+        return Images(ids, [str(photo.source) for photo in self.photos])
 
     @property
     def fingerprint(self) -> str:

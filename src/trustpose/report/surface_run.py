@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.files import InputError, write_json
-from trustpose.images import Images
 from trustpose.io.coco.surface_results import write_surface_results
 from trustpose.io.output_files import check_outputs, model_files
 from trustpose.models.spec import DEFAULT
 from trustpose.poses.surfaces import Surface, Surfaces
 from trustpose.predict.photos import open_photo
-from trustpose.predict.sources import PeopleOptions, Sources, find_files, photos_with_people
+from trustpose.predict.run import IMAGES
+from trustpose.predict.sources import PeopleOptions, find_files, photos_with_people
 from trustpose.predict.surfaces import SurfacePredictor
 from trustpose.report.options import SurfaceOptions
 from trustpose.report.pictures import picture_names, write_picture
 from trustpose.report.surfaces import draw_surfaces, dress, read_texture
 
-RESULTS, IMAGES = "surfaces.json", "images.json"
+RESULTS = "surfaces.json"
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,8 @@ def predict_surfaces(
         tell(done, len(files))
     joined = Surfaces(tuple(surfaces), np.array(image_id, np.int64), np.array(score, np.float64))
     write_surface_results(out / RESULTS, joined)
-    _list_photos(out / IMAGES, photos)
-    return DoneSurfaces(joined, len(files) - len(problems), tuple(problems))
-
-
-def _list_photos(path: Path, photos: Sources) -> None:
-    """Write the list of photos that were numbered here, or remove an earlier one, whose ids are others."""
     if photos.is_numbered_here:
-        numbers = np.array([photo.image_id for photo in photos.photos], np.int64)
-        write_json(path, Images(numbers, [str(file) for file in photos.files]).to_json())
+        write_json(out / IMAGES, photos.numbered.to_json())
     else:
-        path.unlink(missing_ok=True)
+        (out / IMAGES).unlink(missing_ok=True)  # an earlier run's, whose ids are others
+    return DoneSurfaces(joined, len(files) - len(problems), tuple(problems))

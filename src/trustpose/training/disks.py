@@ -17,6 +17,7 @@ from torch import Tensor
 from trustpose.codecs.disks import REFINEMENTS, DiskCodec, directed
 from trustpose.datasets.labelled_photos import PhotoView
 from trustpose.geometry.crops import Grid
+from trustpose.training.sampling import sample_maps
 
 
 def disk_targets(
@@ -72,16 +73,7 @@ def refine(
 ) -> Float[Tensor, "N 2"]:
     """Return positions in cells, refined twice by short-range offsets in cells: x' ← x' + S_k(x'), between cells
     bilinearly, beyond the maps by those of their edge."""
-    height, width = short.shape[-2:]
-    last = torch.tensor([width - 1, height - 1], device=cells.device)
+    row = view * short.shape[1] + joint
     for _ in range(REFINEMENTS):
-        inside = torch.minimum(cells.clamp(min=0), last)
-        low = torch.minimum(inside.detach().long(), (last - 1).clamp(min=0))
-        part = inside - low
-        for_next = torch.zeros_like(cells)
-        for right, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            x, y = (low + torch.tensor([right, down], device=cells.device)).minimum(last).unbind(1)
-            weight = (1 - right - part[:, 0]).abs() * (1 - down - part[:, 1]).abs()
-            for_next = for_next + weight[:, None] * short[view, joint, :, y, x]
-        cells = cells + for_next
+        cells = cells + sample_maps(short.flatten(0, 1), row, cells)
     return cells

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from trustpose.training.sampling import sample_maps
 from trustpose.training.surface_options import SurfaceOptions
 
 
@@ -41,20 +42,7 @@ def read_at_points(maps: Float[Tensor, "B C h w"], points: SurfacePoints, offset
     Detectron2 trains with 0.
     """
     height, width = maps.shape[2:]
-    size = maps.new_tensor([width, height])
-    cell = (points.xy * size - offset).clamp(min=0).minimum(size - 1)
-    low = cell.floor().long()
-    high = (low + 1).minimum(size.long() - 1)
-    across, down = (cell - low).unbind(dim=1)
-    (x0, y0), (x1, y1) = low.unbind(dim=1), high.unbind(dim=1)
-    person = points.person
-    corners = (
-        (maps[person, :, y0, x0], (1 - across) * (1 - down)),
-        (maps[person, :, y0, x1], across * (1 - down)),
-        (maps[person, :, y1, x0], (1 - across) * down),
-        (maps[person, :, y1, x1], across * down),
-    )
-    return sum((values * weight[:, None] for values, weight in corners), maps.new_zeros(()))
+    return sample_maps(maps, points.person, points.xy * maps.new_tensor([width, height]) - offset)
 
 
 def surface_losses(

@@ -11,14 +11,12 @@ from trustpose.codecs.people import DetectedPeople
 from trustpose.files import InputError
 from trustpose.geometry.crops import Grid
 from trustpose.grouping.pifpaf import CompositeGrouping
-from trustpose.json_records import Count, Number, Text, described, within
-from trustpose.models.outputs.photo_maps import Least, Offset, PhotoMaps, check_limbs
-from trustpose.models.outputs.spec_fields import OutputFields
-from trustpose.skeletons import Skeleton
+from trustpose.json_records import Count, Number, Text, within
+from trustpose.models.outputs.photo_maps import Least, LimbMaps, Offset
 
 
 @dataclass(frozen=True)
-class CompositeOutput(PhotoMaps):
+class CompositeOutput(LimbMaps):
     """Fields as in `codecs.composite_fields`, `stride` input pixels a cell from `offset` on: intensity (1, 5 ×
     keypoints, h, w) and association (1, 7 × limbs, h, w), confidences 0–1, all else in cells.
 
@@ -28,7 +26,6 @@ class CompositeOutput(PhotoMaps):
 
     kind: ClassVar[str] = "composite-fields"
 
-    limbs: tuple[Annotated[tuple[int, int], described("a pair of joints")], ...]
     intensity: Text = "intensity"
     association: Text = "association"
     offset: Offset = 0.0
@@ -39,16 +36,6 @@ class CompositeOutput(PhotoMaps):
     reverse: bool = True
     min_parts: Count = 1
     min_score: Number = 0.0
-
-    @classmethod
-    def defaults(cls, skeleton: Skeleton) -> dict[str, Any]:
-        """Return the skeleton's limbs."""
-        return {"limbs": skeleton.edges}
-
-    def check(self, fields: OutputFields) -> None:
-        """Raise ValueError, naming the field, for what does not fit the spec's input or skeleton."""
-        super().check(fields)
-        check_limbs(self.limbs, self.keypoints)
 
     def to_json(self) -> dict[str, Any]:
         """Return the field 'output' of a spec."""

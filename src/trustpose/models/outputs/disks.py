@@ -13,7 +13,7 @@ from trustpose.files import InputError
 from trustpose.geometry.crops import Grid
 from trustpose.grouping.personlab import PersonLabGrouping, PersonLabPeople, embedding_distances
 from trustpose.json_records import Number, Text, within
-from trustpose.models.outputs.photo_maps import Least, Offset, PhotoMaps, check_limbs
+from trustpose.models.outputs.photo_maps import Least, LimbMaps, Offset
 from trustpose.models.outputs.spec_fields import OutputFields
 from trustpose.skeletons import Skeleton
 
@@ -22,7 +22,7 @@ _LARGEST_DISTANCE = 0.25
 
 
 @dataclass(frozen=True)
-class DiskOutput(PhotoMaps):
+class DiskOutput(LimbMaps):
     """Maps as in `codecs.disks`, `stride` input pixels a cell from `offset` on: disks (1, keypoints, h, w),
     probabilities; short (1, 2 × keypoints, h, w) and middle (1, 4 × limbs, h, w), offsets in input pixels; and, for
     people's pixels, person (1, 1, h, w), probabilities, and long (1, 2 × keypoints, h, w).
@@ -34,7 +34,6 @@ class DiskOutput(PhotoMaps):
 
     kind: ClassVar[str] = "disks"
 
-    limbs: tuple[tuple[int, int], ...]
     sigmas: tuple[Annotated[float, within(1e-6, 10)], ...]
     disks: Text = "disks"
     short: Text = "short"
@@ -51,12 +50,11 @@ class DiskOutput(PhotoMaps):
     @classmethod
     def defaults(cls, skeleton: Skeleton) -> dict[str, Any]:
         """Return the skeleton's limbs, and its sigmas where it has them."""
-        return {"limbs": skeleton.edges} | ({"sigmas": skeleton.sigmas.tolist()} if skeleton.has_sigmas else {})
+        return super().defaults(skeleton) | ({"sigmas": skeleton.sigmas.tolist()} if skeleton.has_sigmas else {})
 
     def check(self, fields: OutputFields) -> None:
         """Raise ValueError, naming the field, for what does not fit the spec's input or skeleton."""
         super().check(fields)
-        check_limbs(self.limbs, self.keypoints)
         if len(self.sigmas) != self.keypoints:
             raise ValueError(f"sigmas: expected {self.keypoints} numbers, one per keypoint, got {len(self.sigmas)}")
         if (self.person is None) != (self.long is None):

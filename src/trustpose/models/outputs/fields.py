@@ -12,17 +12,16 @@ from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
 from trustpose.codecs.people import DetectedPeople
 from trustpose.files import InputError
 from trustpose.grouping.paf import MATCHINGS, LimbGrouping, Matching, Order
-from trustpose.json_records import Count, Number, Text, described, short, within
-from trustpose.models.outputs.photo_maps import Decoding, Least, Offset, PhotoMaps, Sigma, check_limbs
+from trustpose.json_records import Count, Number, Text, short, within
+from trustpose.models.outputs.photo_maps import Decoding, Least, LimbMaps, Offset, Sigma
 from trustpose.models.outputs.spec_fields import OutputFields, expect_permutation
 from trustpose.names import expected_one_of
-from trustpose.skeletons import Skeleton
 
 MAX_CANDIDATES = 100  # candidates of one joint
 
 
 @dataclass(frozen=True)
-class FieldOutput(PhotoMaps):
+class FieldOutput(LimbMaps):
     """Heatmaps (1, keypoints, h, w) and fields (1, 2 × limbs, h, w), `stride` input pixels a cell from `offset` on.
 
     heatmaps, fields: the outputs' names. background: one more heatmap, the last, is that of no keypoint. limbs: pairs
@@ -33,7 +32,6 @@ class FieldOutput(PhotoMaps):
 
     kind: ClassVar[str] = "fields"
 
-    limbs: tuple[Annotated[tuple[int, int], described("a pair of joints")], ...]
     heatmaps: Text = "heatmaps"
     fields: Text = "fields"
     background: bool = False
@@ -51,15 +49,9 @@ class FieldOutput(PhotoMaps):
     min_score: Number = 0.4
     field_order: tuple[int, ...] | None = None
 
-    @classmethod
-    def defaults(cls, skeleton: Skeleton) -> dict[str, Any]:
-        """Return the skeleton's limbs."""
-        return {"limbs": skeleton.edges}
-
     def check(self, fields: OutputFields) -> None:
         """Raise ValueError, naming the field, for what does not fit the spec's input or skeleton."""
         super().check(fields)
-        check_limbs(self.limbs, self.keypoints)
         if not set(self.redundant) <= set(range(len(self.limbs))):
             expected = f"numbers of limbs from 0 to {len(self.limbs) - 1}"
             raise ValueError(f"redundant: expected {expected}, got {short(list(self.redundant))}")

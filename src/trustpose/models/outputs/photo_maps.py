@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from trustpose.codecs.fields import Support
 from trustpose.codecs.people import DetectedPeople
-from trustpose.json_records import LARGEST, Count, naming, short, within
+from trustpose.json_records import LARGEST, Count, described, naming, short, within
 from trustpose.models.inputs import Sizes
 from trustpose.models.outputs.crops import PeopleFrom
 from trustpose.models.outputs.spec_fields import OutputFields
@@ -114,10 +114,22 @@ class PhotoMaps(ABC):
         return round(height / self.stride), round(width / self.stride)
 
 
-def check_limbs(limbs: tuple[tuple[int, int], ...], keypoints: int) -> None:
-    """Raise ValueError unless limbs are pairs of different joints, none twice."""
-    joints = {frozenset(limb) for limb in limbs}
-    is_valid = all(len(limb) == 2 and limb <= set(range(keypoints)) for limb in joints)
-    if not is_valid or not 0 < len(limbs) == len(joints):
-        expected = f"pairs of different joints from 0 to {keypoints - 1}, each once"
-        raise ValueError(f"limbs: expected {expected}, got {short([list(limb) for limb in limbs])}")
+@dataclass(frozen=True)
+class LimbMaps(PhotoMaps):
+    """Maps of joints and of limbs between them; limbs: pairs of joints."""
+
+    limbs: tuple[Annotated[tuple[int, int], described("a pair of joints")], ...]
+
+    @classmethod
+    def defaults(cls, skeleton: Skeleton) -> dict[str, Any]:
+        """Return the skeleton's limbs."""
+        return {"limbs": skeleton.edges}
+
+    def check(self, fields: OutputFields) -> None:
+        """Raise ValueError, naming the field, for what does not fit the spec's input or skeleton."""
+        super().check(fields)
+        joints = {frozenset(limb) for limb in self.limbs}
+        is_valid = all(len(limb) == 2 and limb <= set(range(self.keypoints)) for limb in joints)
+        if not is_valid or not 0 < len(self.limbs) == len(joints):
+            expected = f"pairs of different joints from 0 to {self.keypoints - 1}, each once"
+            raise ValueError(f"limbs: expected {expected}, got {short([list(limb) for limb in self.limbs])}")

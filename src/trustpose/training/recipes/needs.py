@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from trustpose.datasets.label_files import SOURCES
+from trustpose.datasets.label_files import source_of
 from trustpose.training.recipe import Recipe
 
 Initial = Literal["none", "imagenet", "--model"]
@@ -48,7 +48,7 @@ class Needs:
 
 def needs_of(recipe: Recipe) -> Needs:
     """Return what a recipe needs."""
-    data, published = _MADE.get(recipe.data.dataset) or dataset_of(recipe.data.dataset)
+    data, published = _MADE.get(recipe.data.dataset) or source_of(recipe.data.dataset)
     initials: dict[str, Initial] = {"scratch": "none", "imagenet": "imagenet", "trained": "--model"}
     return Needs(
         data=data,
@@ -59,9 +59,3 @@ def needs_of(recipe: Recipe) -> Needs:
         epochs=recipe.plan.epochs,
         measured=next((time for pattern, time in _MEASURED.items() if fnmatchcase(recipe.name, pattern)), ""),
     )
-
-
-def dataset_of(name: str) -> tuple[str, str]:
-    """Return a data set's usual name and where it is published, for a `data.dataset`; its own name and "" if it is not
-    a published one."""
-    return next(((usual, url) for usual, url in SOURCES.items() if usual.lower() == name.lower()), (name, ""))

@@ -2,10 +2,9 @@
 
 Sun et al., Integral Human Pose Regression, ECCV 2018, the ablation of the network: H1 learns Gaussians in the volumes
 and reads their argmax, I1 learns the integral. The table's rows, of one stage each, are in `single_person`.
-Printed at hand: the network,
-the two losses and both stages' errors. The crops (2 m about the root joint), their size and the volume's are those of
-the authors' code; the schedule, the augmentation and a depth of 64 voxels at both stages are our choice (Pavlakos et
-al., whom the table compares with, have fewer at the first).
+Of what is printed only the network, the two losses and both stages' errors were at hand. The crops (2 m about the root
+joint), their size and the volume's are those of the authors' code; the schedule, the augmentation and a depth of 64
+voxels at both stages are our choice (Pavlakos et al., whom the table compares with, have fewer at the first).
 """
 
 from trustpose.heads.stages import Stage, Strategy
