@@ -80,7 +80,7 @@ def test_boxes_of_a_detector_and_none(trained: tuple[SurfaceTask, Path]) -> None
 
 def test_what_gives_no_surfaces_or_no_poses(trained: tuple[SurfaceTask, Path]) -> None:
     _, folder = trained
-    with pytest.raises(InputError, match="gives surfaces, expected a network that gives heatmaps"):
+    with pytest.raises(InputError, match="gives surfaces, not poses; `trustpose surfaces` predicts them"):
         load(folder / "model")
     with pytest.raises(InputError, match="expected a network that gives surfaces"):
         SurfacePredictor("default")

@@ -15,6 +15,7 @@ from trustpose.grouping.suppression import suppressor
 from trustpose.models.hub import PREFIX, download_model
 from trustpose.models.outputs.fields import FieldOutput
 from trustpose.models.outputs.kinds import PHOTO_MAPS
+from trustpose.models.outputs.surfaces import SurfaceOutput
 from trustpose.models.runtime.backends import BoxDetector, PeopleNetwork, open_runtime
 from trustpose.models.runtime.sessions import AUTO, onnx_device
 from trustpose.models.spec import DEFAULT, ModelSpec, detector_folder
@@ -189,6 +190,8 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
     if options.skeleton is not None:
         raise InputError("skeleton: applies only to another package's estimator (trustpose models --adapters)")
     spec = ModelSpec.read(model)
+    if isinstance(spec.output, SurfaceOutput):
+        raise InputError(f"{model}: gives surfaces, not poses; `trustpose surfaces` predicts them")
     if options.grouping is not None:
         if not isinstance(spec.output, FieldOutput):
             mismatch = f"gives {spec.output.kind}, and --grouping chooses among the links of fields"
