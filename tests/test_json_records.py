@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import numpy as np
 import pytest
 
-from trustpose.files import InputError
+from trustpose.files import BOM, InputError, parse_json
 from trustpose.json_records import (
     Count,
     FileName,
+    Int64,
     Number,
     OpenRecord,
     Shape,
@@ -18,6 +19,7 @@ from trustpose.json_records import (
     described,
     naming,
     of_length,
+    parse_record,
     read_record,
     read_records,
     read_value,
@@ -108,6 +110,47 @@ def test_fields_inside_a_file_and_of_no_file():
         read_record(Sheet, [], "f.json")
     with pytest.raises(InputError, match=r"^f\.json: field 'count' is unknown"):  # what the caller derives is not read
         read_record(Sheet, SHEET, "f.json", count=3)
+
+
+@dataclass(frozen=True)
+class Row(OpenRecord):
+    id: Int64
+    at: Annotated[tuple[Number, ...], of_length(2)]
+    names: list[Text] = field(default_factory=list)
+    next: Disc | None = None
+    counts: Mapping[int, int] = field(default_factory=dict)
+
+
+ROW = b'{"id": 3, "at": [1, 2.5], "names": ["a", "\xc3\xa9"], "other": {}}'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (ROW, None),
+        (BOM + ROW, None),
+        (ROW.replace(b"other", b"next").replace(b"{}", b'{"share": 1}, "counts": {"7": 2}'), None),
+        (ROW.replace(b"other", b"counts").replace(b"{}", b'{"a": 2}'), "'counts': expected a whole number as each key"),
+        (b'{"id": 3, "id": 4, "at": [1, 2]}', None),
+        (ROW.replace(b"2.5", b"2.5, 3"), "field 'at': expected 2 numbers, got a list of 3"),
+        (ROW.replace(b"2.5", b"1e999"), "is not valid JSON"),
+        (ROW.replace(b"2.5", b"true"), "field 'at.1': expected a number, got True"),
+        (ROW.replace(b'"a"', b'""'), "field 'names.0': expected a text, got ''"),
+        (ROW.replace(b"3", b"9" * 30), "field 'id': expected a whole number of at most 64 bits"),
+        (ROW.replace(b"\xc3", b"\xff"), "is not valid JSON"),
+        (ROW.replace(b'"a"', rb'"\ud800"'), "is not valid JSON"),
+        (ROW[:-1], "is not valid JSON"),
+        (b"[" * 5000, "is not valid JSON"),
+        (b"[]", "expected an object, got []"),
+    ],
+)
+def test_a_text_gives_what_its_value_gives(content, message):
+    if message is None:
+        assert parse_record(Row, content, "f.json") == read_record(Row, parse_json(content, "f.json"))
+        return
+    with pytest.raises(InputError) as error:
+        parse_record(Row, content, "f.json")
+    assert str(error.value).startswith("f.json: ") and message in str(error.value)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from trustpose.files import InputError
+from trustpose.files import InputError, parse_json
 from trustpose.names import did_you_mean, expected_one_of
 
 T = TypeVar("T")
@@ -77,6 +77,18 @@ def read_record(kind: type[T], value: Any, path: str | Path = "", prefix: str = 
     except _WrongField as error:
         name = error.name or ("" if path else kind.__name__)
         raise InputError(_line(path, name, error.message)) from None
+
+
+def parse_record(kind: type[T], content: bytes, path: str | Path) -> T:
+    """As `read_record` of a JSON text: straight from its bytes, twice as fast for small records.
+
+    Raises InputError, also if the text is not JSON.
+    """
+    if _is_simple(kind):
+        # what is wrong is named below
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _decoder(kind).decode(content)
+    return read_record(kind, parse_json(content, path), path)
 
 
 def read_records(kind: type[T], values: Any, path: str | Path, noun: str) -> list[T]:
@@ -247,14 +259,18 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
     if _is_simple(kind):
         with suppress(msgspec.ValidationError):  # a part of it is named below
             return msgspec.convert(value, kind)
-    if origin is Annotated and arguments[1].max_length is not None and isinstance(value, list):
-        if len(value) != arguments[1].max_length:
+    if origin is Annotated and arguments[1].min_length is not None and isinstance(value, list):
+        if not arguments[1].min_length <= len(value) <= (arguments[1].max_length or len(value)):
             raise _WrongField(name, f"expected {_expected(kind)}, got a list of {len(value)}")
         return _converted(arguments[0], value, name)
-    if origin is tuple and arguments[-1] is Ellipsis and isinstance(value, list | tuple):
-        return tuple(_converted(arguments[0], item, join_names(name, str(index))) for index, item in enumerate(value))
+    is_list = origin is list or (origin is tuple and arguments[-1] is Ellipsis)
+    if is_list and isinstance(value, list | tuple):
+        return origin(_converted(arguments[0], item, join_names(name, str(index))) for index, item in enumerate(value))
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
-        return {key: _converted(arguments[1], item, join_names(name, str(key))) for key, item in value.items()}
+        return {
+            _key(arguments[0], key, name): _converted(arguments[1], item, join_names(name, str(key)))
+            for key, item in value.items()
+        }
     try:
         converted = msgspec.convert(value, kind)
     except msgspec.ValidationError:
@@ -262,6 +278,19 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
     if isinstance(converted, float) and not math.isfinite(converted):
         raise _WrongField(name, f"expected a finite number, got {value}")
     return converted
+
+
+def _key(kind: Any, key: str, name: str) -> Any:
+    """Convert an object's key, a text in JSON, to its declared type. Raises _WrongField for the field `name`."""
+    try:
+        return msgspec.convert(key, kind, strict=False)
+    except msgspec.ValidationError:
+        raise _WrongField(name, f"expected {_expected(kind)} as each key, got {short(key)}") from None
+
+
+@cache
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(kind)
 
 
 @cache

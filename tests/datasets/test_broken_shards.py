@@ -70,7 +70,7 @@ def test_spoilt_bytes_are_input_errors(case):
         (lambda index: index["shards"][0].update(places=[[1, 2]]), "places.0': expected 4 whole numbers"),
         (lambda index: index["shards"][0].update(places=[[1, 2, 3, 4], [1]]), "places.1': expected 4 whole"),
         (lambda index: index["shards"][0].update(places=[1, 2, 3, 4]), "places.0': expected 4 whole numbers, got 1"),
-        (lambda index: index["shards"][0].update(places=[[2**70, 1, 1, 1]]), "places.0': expected 4 whole numbers"),
+        (lambda index: index["shards"][0].update(places=[[2**70, 1, 1, 1]]), "places.0.0': expected a whole number"),
         (lambda index: index["shards"][0].update(places=[[2**62, 2**62, 1, 1]]), "offsets within the file"),
         (lambda index: index["shards"][0].update(places=[[-1, 1, 1, 1]]), "offsets within the file"),
         (lambda index: index["shards"][0].update(bytes=True), "bytes': expected a whole number .*, got True"),
@@ -81,7 +81,7 @@ def test_spoilt_bytes_are_input_errors(case):
         (lambda index: index.update(skeleton=3), "field 'skeleton'"),
         (
             lambda index: index["skeleton"].update(keypoints=[1, 2]),
-            "field 'skeleton.keypoints': expected a list of names",
+            "field 'skeleton.keypoints.0': expected a text, got 1",
         ),
         (
             lambda index: index["skeleton"].update(keypoints=["a", "a"]),
@@ -109,14 +109,19 @@ def test_invalid_indexes(case, change, message):
         ("affine", [[1, 0, 1e300], [0, 1, 0]]),
         ("bbox", [0, 0, 1e300, 1]),
         ("keypoints", [{}]),
+        ("keypoints", [1.0, 2.0, 2]),
+        ("keypoints", [1.0, 2.0, 3] * 17),
+        ("area_source", 3),
+        ("has_joint", [True] * 16),
+        ("has_visibility", [1] * 17),
     ],
 )
 def test_labels_out_of_range(case, field, value):
     people, _, _ = case
-    labels = json.loads(json.dumps(labels_of(people[0])))
-    assert labels_from([labels], 17, ["x"])[0].image_id.tolist() == [people[0].image_id]
-    with pytest.raises(InputError, match=rf"x.json: .*{field}"):
-        labels_from([labels | {field: value}], 17, ["x"])
+    labels = labels_of(people[0])
+    assert labels_from([json.dumps(labels).encode()], 17, ["x"])[0].image_id.tolist() == [people[0].image_id]
+    with pytest.raises(InputError, match=rf"x.json: field '{field}.*': expected .*"):
+        labels_from([json.dumps(labels | {field: value}).encode()], 17, ["x"])
 
 
 def test_invalid_folders(tmp_path, case):

@@ -20,6 +20,7 @@ from trustpose.datasets.augment import HRNET, STRONG, TrainingCrops
 from trustpose.datasets.photo_people import Cut, cut_sample
 from trustpose.datasets.sharding import ShardOptions, write_shards
 from trustpose.datasets.shards import INDEX, shard_people
+from trustpose.files import InputError
 
 
 def test_there_and_back(case):
@@ -170,6 +171,17 @@ def test_another_plan_starts_anew(tmp_path):
     write_shards(people, tmp_path / "out", ShardOptions(shard_size=30_000), {"labels": "new"})
     assert pixels.read == list(range(6))
     assert json.loads((tmp_path / "out" / INDEX).read_text())["sources"] == {"labels": "new"}
+
+
+def test_a_damaged_note_of_a_stopped_run_is_named(tmp_path):
+    people, pixels = _stopping([dotted(index) for index in range(6)])
+    pixels.stop = 5
+    with pytest.raises(KeyboardInterrupt):
+        write_shards(people, tmp_path / "out", ShardOptions(shard_size=10_000), {})
+    note = tmp_path / ".out.part" / "people-000000.tar.json"
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"bytes": "many"}))
+    with pytest.raises(InputError, match=r"people-000000.tar.json: field 'bytes': expected .*, got 'many'"):
+        write_shards(people, tmp_path / "out", ShardOptions(shard_size=10_000), {})
 
 
 def _digest(shards, index):

@@ -161,6 +161,34 @@ def test_spoilt_projects_are_one_line(tmp_path: Path, name: str, value: Any, mes
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
 
 
+NODE, SKELETON = {"name": "nose"}, {"nodes": [{"id": 0}]}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "version", "message"),
+    [
+        (
+            {"nodes": [{"name": 3}], "skeletons": [SKELETON]},
+            1.2,
+            "field 'nodes.0.name': expected a text, got 3",
+        ),
+        ({"nodes": [NODE]}, 1.2, "'json': field 'skeletons' is missing, expected 1 skeleton"),
+        ({"nodes": [NODE], "skeletons": [SKELETON] * 2}, 1.2, "'skeletons': expected 1 skeleton, got a list of 2"),
+        ({"nodes": [], "skeletons": [SKELETON]}, 1.2, "field 'skeletons.0.nodes': expected ids below 0, the number of"),
+        ({"nodes": [NODE], "skeletons": [{"nodes": [{"id": -1}]}]}, 1.2, "nodes.0.id': expected a whole number of at"),
+        ({"nodes": [NODE], "skeletons": [SKELETON]}, '"new"', "attribute 'format_id': expected a number, got 'new'"),
+    ],
+)
+def test_spoilt_metadata_are_one_line(tmp_path: Path, metadata: Any, version: Any, message: str) -> None:
+    path = project(tmp_path / "a.slp")
+    with h5py.File(path, "r+") as file:
+        attributes = file["metadata"].attrs
+        attributes["json"], attributes["format_id"] = np.bytes_(json.dumps(metadata)), version
+    with pytest.raises(InputError, match=message) as error:
+        read(path)
+    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

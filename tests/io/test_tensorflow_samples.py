@@ -105,6 +105,7 @@ def json_with(value: Any, *path: Any) -> Any:
 
 
 MP = {"landmarks": [landmarks(0), landmarks(1)]}
+POINT = {"x": 3, "y": 4, "score": 0.5}
 BROKEN: list[tuple[str, Any, str]] = [
     ("a.csv", movenet_csv(a=("NOSE_y", "NOSE_z")), "header: expected 'NOSE_y', got 'NOSE_z'"),
     ("a.csv", movenet_csv(a=("chair/8.jpg,", "chair/8.jpg,x")), "line 3: expected a number, got the text 'x"),
@@ -113,8 +114,13 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("a.csv", mediapipe_csv(True).replace("-7.5", "inf", 40), "line 1: expected finite numbers"),
     ("a.csv", mediapipe_csv(False) + "5.jpg,1,2\n", "line 3: expected 100 cells, got 3"),
     ("a.json", json_with(tfjs_poses(), 1, "keypoints", []), "pose 1: field 'keypoints': expected a list of objects"),
-    ("a.json", json_with(tfjs_poses(), 1, "keypoints", [{}]), "pose 1: field 'keypoints': expected 17 keypoints"),
-    ("a.json", json_with(tfjs_poses(), 0, "keypoints", 3, "score", None), "pose 0: field 'keypoints': expected x, y"),
+    ("a.json", json_with(tfjs_poses(), 1, "keypoints", [POINT]), "pose 1: field 'keypoints': expected 17 keypoints"),
+    ("a.json", json_with(tfjs_poses(), 1, "keypoints", 3, {}), "pose 1: field 'keypoints.3.x' is missing"),
+    (
+        "a.json",
+        json_with(tfjs_poses(), 0, "keypoints", 3, "score", None),
+        "'keypoints.3.score': expected a number",
+    ),
     ("a.json", json_with(tfjs_poses(), 1, "keypoints", 3, "name", "nose"), "the same names in the same order"),
     (
         "a.json",

@@ -106,6 +106,18 @@ def test_reading_that_kills_is_given_up_where_it_does(tmp_path, monkeypatch):
     assert photo.reason == "row group 0: reading it ended the process 10 times, after 3 photos or frames"
 
 
+def test_attempts_are_counted_by_item(tmp_path):
+    file = StoragePath.of(tmp_path / "attempt.json")
+    for begun, ended in enumerate(({}, {3: 1}, {3: 2}), 1):
+        attempt = Attempt.begin(file)
+        assert (attempt.begun, attempt.ended) == (begun, ended)
+        attempt.note(3)
+    for content in (b"{", b"[]", b'{"begun": 7, "ended": {"x": 1}, "at": null}', b'{"begun": "7"}'):
+        (tmp_path / "attempt.json").write_bytes(content)
+        attempt = Attempt.begin(file)
+        assert (attempt.begun, attempt.ended) == (1, {})  # as if there were none
+
+
 def test_a_clip_that_kills_is_left_out(tmp_path):
     write_video(tmp_path / "clip.avi")
     predict = BlockPredictor(model := model_in(tmp_path), WHOLE, model_fingerprint(model))

@@ -32,6 +32,15 @@ def test_another_run_needs_a_word(tmp_path):
         RunFolder(StoragePath.of(tmp_path / "file")).begin({}, is_resumed=False, is_replaced=False)
 
 
+@pytest.mark.parametrize(
+    "content", [b"[]", b'{"format": "x", "settings": {}}', b'{"format": "trustpose run at scale 1", "settings": 3}']
+)
+def test_other_manifests_are_refused(tmp_path, content):
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"manifest.json: is not a manifest of this version of trustpose"):
+        RunFolder(StoragePath.of(tmp_path)).begin({}, is_resumed=True, is_replaced=False)
+
+
 def test_only_what_is_missing_is_left(tmp_path):
     folder = RunFolder(StoragePath.of(tmp_path))
     unread = (Unread(7, "a.jpg", "why"),)

@@ -247,7 +247,7 @@ def test_what_is_broken_is_one_line(model, whole, tmp_path):
         "index.json", json.dumps({**index, "done": 85}).encode()
     )
     del index["columns"]
-    assert "cannot be read" in message_for("index.json", json.dumps(index).encode())
+    assert "field 'columns' is missing, expected a list" in message_for("index.json", json.dumps(index).encode())
 
 
 def test_people_without_a_segment_need_another_area(model, tmp_path):

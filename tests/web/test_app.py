@@ -127,7 +127,10 @@ def test_keys_are_of_one_kind_and_unknown_ones_are_refused(client) -> None:
     for path in ("results/x/1", "report/x", "download/calibrator/x", "download/../x", "report/..%2f..%2fetc%2fpasswd"):
         assert client.get(f"/api/{path}").status_code in (404, 422)
     assert "upload it again" in client.post("/api/audit", content=b'{"truth": "x", "results": ["y"]}').json()["error"]
-    assert "JSON object" in client.post("/api/apply", content=b"[]").json()["error"]
+    assert "the request: expected an object" in client.post("/api/apply", content=b"[]").json()["error"]
+    for files in ([], ["x"] * 5, "x", [3]):
+        answer = client.post("/api/audit", json={"truth": "x", "results": files})
+        assert answer.json()["error"].startswith("the request: field 'results"), answer.json()
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,9 @@ from trustpose.datasets.lsp import is_extended
 from trustpose.datasets.lspet import clean, lspet_people, read_lspet
 from trustpose.datasets.people import People, PersonSample
 from trustpose.datasets.photo_people import Cut, coco_people, cut_sample, photo_paths
-from trustpose.datasets.shards import FORMAT, INDEX, labels_of
+from trustpose.datasets.shards import FORMAT, INDEX, ShardEntry, labels_of
 from trustpose.files import InputError, atomic_write, cannot_write, json_bytes, read_bytes, read_json, write_json
+from trustpose.json_records import parse_record
 from trustpose.skeletons import SKELETONS, Skeleton, skeleton_value
 
 _PLAN = "plan.json"
@@ -69,19 +70,19 @@ def write_shards(
         "sources": sources,
     }
     shards = _resume(part, orjson.loads(json_bytes(plan)))
-    done = sum(len(shard["places"]) for shard in shards)
+    done = sum(len(shard.places) for shard in shards)
     advance(done)
     for shard in _tars(people, part, options, done, len(shards), advance):
         shards.append(shard)
-        write_json(part / f"{shard['file']}.json", shard)  # marks the tar as complete
+        write_json(part / f"{shard.file}.json", vars(shard))  # marks the tar as complete
     index = {
         **plan,
         "image_id": people.image_id.tolist(),
         "annotation_id": people.annotation_id.tolist(),
-        "shards": shards,
+        "shards": [vars(shard) for shard in shards],
     }
     write_json(part / INDEX, index)
-    for note in (_PLAN, *(f"{shard['file']}.json" for shard in shards)):
+    for note in (_PLAN, *(f"{shard.file}.json" for shard in shards)):
         (part / note).unlink()
     try:
         part.rename(folder)
@@ -105,17 +106,17 @@ def digest_files(paths: Iterable[Path]) -> str:
     return whole.hexdigest()
 
 
-def _resume(part: Path, plan: dict[str, Any]) -> list[dict[str, Any]]:
+def _resume(part: Path, plan: dict[str, Any]) -> list[ShardEntry]:
     """Return the shards that an earlier run with the same plan completed, from the first on; remove everything else."""
-    shards: list[dict[str, Any]] = []
+    shards: list[ShardEntry] = []
     try:
         if part.exists() and ((part / INDEX).exists() or not _is_same(part / _PLAN, plan)):
             shutil.rmtree(part)
         part.mkdir(parents=True, exist_ok=True)
         write_json(part / _PLAN, plan)
         while (note := part / f"{_name(len(shards))}.json").exists():
-            shards.append(read_json(note))
-        whole = {_PLAN} | {name for shard in shards for name in (shard["file"], f"{shard['file']}.json")}
+            shards.append(parse_record(ShardEntry, read_bytes(note), note))
+        whole = {_PLAN} | {name for shard in shards for name in (shard.file, f"{shard.file}.json")}
         for entry in part.iterdir():
             if entry.name not in whole:
                 entry.unlink()
@@ -137,7 +138,7 @@ def _name(number: int) -> str:
 
 def _tars(
     people: People, part: Path, options: ShardOptions, first: int, number: int, advance: Callable[[int], None]
-) -> Iterable[dict[str, Any]]:
+) -> Iterable[ShardEntry]:
     """Write tar files one after another, and describe each when it is complete."""
     content, offsets = io.BytesIO(), []
     for index in range(first, len(people)):
@@ -174,13 +175,13 @@ def _members(sample: PersonSample, index: int, options: ShardOptions) -> list[tu
     return members
 
 
-def _write(part: Path, number: int, content: io.BytesIO, offsets: list[list[int]]) -> dict[str, Any]:
+def _write(part: Path, number: int, content: io.BytesIO, offsets: list[list[int]]) -> ShardEntry:
     content.write(bytes(1024))
     data = content.getbuffer()
     with atomic_write(part / _name(number)) as file:
         file.write(data)
     digest = hashlib.sha256(data).hexdigest()
-    return {"file": _name(number), "bytes": len(data), "sha256": digest, "places": np.array(offsets).tolist()}
+    return ShardEntry(_name(number), len(data), digest, np.array(offsets).tolist())
 
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}

@@ -18,15 +18,15 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal, TypeGuard
+from typing import IO, Annotated, Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from trustpose.datasets.people import People, PersonLabels, PersonSample
-from trustpose.files import InputError, parse_json, read_json
+from trustpose.files import InputError, read_json
 from trustpose.io.photos import decode_photo
-from trustpose.json_records import FileName, Int64, OpenRecord, described, read_record
+from trustpose.json_records import FileName, Int64, OpenRecord, described, of_length, parse_record, read_record, within
 from trustpose.poses import SEGMENT
 from trustpose.skeletons import registered_skeleton
 
@@ -56,25 +56,40 @@ def labels_of(sample: PersonSample) -> dict[str, Any]:
     return labels
 
 
+_Pixels = Annotated[float, within(-_FURTHEST, _FURTHEST)]
+_Row = tuple[_Pixels, _Pixels, _Pixels]
+
+
+@dataclass(frozen=True)
+class _Labels(OpenRecord):
+    image_id: Int64
+    annotation_id: Int64
+    keypoints: tuple[_Pixels, ...]
+    bbox: Annotated[tuple[_Pixels, _Pixels, _Pixels, _Pixels], described("4 numbers of pixels")]
+    affine: Annotated[tuple[_Row, _Row], described("[[sx, 0, tx], [0, sy, ty]]")]
+    area: Annotated[float, within(0, _FURTHEST**2)] | None = None
+    area_source: str = SEGMENT
+    has_joint: tuple[bool, ...] | None = None
+    has_visibility: tuple[bool, ...] | None = None
+
+
 def labels_from(
-    records: Sequence[Any], count: int, names: Sequence[str]
+    contents: Sequence[bytes], count: int, names: Sequence[str]
 ) -> tuple[PersonLabels, Float[np.ndarray, "N 2 3"]]:
     """Convert each person's JSON to labels in photo pixels, K = `count`, and affines from photo to JPEG.
 
     Raises InputError, naming the first of `names` with invalid JSON.
     """
+    records = [parse_record(_Labels, content, f"{name}.json") for content, name in zip(contents, names, strict=True)]
     for labels, name in zip(records, names, strict=True):
-        if not isinstance(labels, dict):
-            raise InputError(f"{name}.json: expected an object with keypoints, bbox and affine")
-        area, ids = labels.get("area"), (labels.get("image_id"), labels.get("annotation_id"))
-        is_area = area is None or (isinstance(area, (int, float)) and 0 <= area <= _FURTHEST**2)
-        if not (all(map(_is_id, ids)) and is_area):
-            raise InputError(
-                f"{name}.json: expected whole numbers image_id and annotation_id, and a number or null as area"
-            )
-    affine = _numbers(records, "affine", (2, 3), names)
-    keypoints = _numbers(records, "keypoints", (count, 3), names)
-    box = _numbers(records, "bbox", (4,), names)
+        for field, length in (("keypoints", 3 * count), ("has_joint", count), ("has_visibility", count)):
+            values = getattr(labels, field)
+            if values is not None and len(values) != length:
+                raise InputError(f"{name}.json: field '{field}': expected a list of {length}, got one of {len(values)}")
+    affine = np.array([labels.affine for labels in records], dtype=np.float64).reshape(-1, 2, 3)
+    keypoints = np.array([labels.keypoints for labels in records], dtype=np.float64).reshape(-1, count, 3)
+    box = np.array([labels.bbox for labels in records], dtype=np.float64).reshape(-1, 4)
+    area = np.array([math.nan if labels.area is None else labels.area for labels in records], dtype=np.float64)
     scale, shift = np.diagonal(affine, axis1=1, axis2=2), affine[..., 2]  # (N, 2)
     is_plain = (scale >= 1 / _FURTHEST).all(axis=1) & (affine[:, 0, 1] == 0) & (affine[:, 1, 0] == 0)
     if not is_plain.all():
@@ -86,54 +101,19 @@ def labels_from(
     v = keypoints[..., 2].astype(np.int64)
     xy = (keypoints[..., :2] - shift[:, None]) / scale[:, None]
     corners = np.stack([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)  # (N, 2, 2)
-    area = np.array(
-        [math.nan if labels.get("area") is None else labels["area"] for labels in records], dtype=np.float64
-    )
+    all_true = (True,) * count
     labels = PersonLabels(
         xy=np.where((v > 0)[..., None], xy, 0.0),
         v=v,
         box=((corners - shift[:, None]) / scale[:, None]).reshape(-1, 4),
         area=area / scale.prod(axis=1),
-        image_id=np.array([labels["image_id"] for labels in records], dtype=np.int64),
-        annotation_id=np.array([labels["annotation_id"] for labels in records], dtype=np.int64),
-        has_joint=_flags(records, "has_joint", count, names),
-        has_visibility=_flags(records, "has_visibility", count, names),
-        area_source=np.array([str(labels.get("area_source", SEGMENT)) for labels in records], dtype=np.str_),
+        image_id=np.array([labels.image_id for labels in records], dtype=np.int64),
+        annotation_id=np.array([labels.annotation_id for labels in records], dtype=np.int64),
+        has_joint=np.array([labels.has_joint or all_true for labels in records]).reshape(-1, count),
+        has_visibility=np.array([labels.has_visibility or all_true for labels in records]).reshape(-1, count),
+        area_source=np.array([labels.area_source for labels in records], dtype=np.str_),
     )
     return labels, affine
-
-
-def _is_id(value: Any) -> TypeGuard[int]:
-    return type(value) is int and value.bit_length() < 64
-
-
-def _numbers(
-    records: Sequence[Any], field: str, shape: tuple[int, ...], names: Sequence[str]
-) -> Float[np.ndarray, "N ..."]:
-    """Return a field of all people's labels, (N, *shape). Raises InputError naming the first of another size."""
-    array, is_good = np.zeros((len(records), 0)), np.zeros(len(records), np.bool_)
-    try:
-        array = np.array([labels.get(field) for labels in records], dtype=np.float64).reshape(len(records), -1)
-        is_good = (np.abs(array) <= _FURTHEST).all(axis=1) & (array.shape[1] == math.prod(shape))
-    except (TypeError, ValueError):  # different lengths, or not numbers
-        if len(records) > 1:
-            parts = [_numbers([labels], field, shape, [name]) for labels, name in zip(records, names, strict=True)]
-            return np.concatenate(parts)
-    if not is_good.all():
-        name = names[int(np.argmin(is_good))]
-        raise InputError(f"{name}.json: field '{field}': expected {math.prod(shape)} finite numbers of pixels")
-    return array.reshape(len(records), *shape)
-
-
-def _flags(records: Sequence[Any], field: str, count: int, names: Sequence[str]) -> Bool[np.ndarray, "N K"]:
-    """Return flags in the same way, all true for people without the field."""
-    all_flags = np.ones((len(records), count), np.bool_)
-    for row, (labels, name) in enumerate(zip(records, names, strict=True)):
-        flags = np.asarray(labels[field]) if field in labels else all_flags[row]
-        if flags.shape != (count,) or flags.dtype != np.bool_:
-            raise InputError(f"{name}.json: field '{field}': expected {count} booleans")
-        all_flags[row] = flags
-    return all_flags
 
 
 FORMAT = "trustpose people in shards, 1"
@@ -141,11 +121,13 @@ INDEX = "index.json"
 
 
 @dataclass(frozen=True)
-class _ShardEntry:
+class ShardEntry:
+    """A tar file in the index: its name, its size, and offset and length of each person's JPEG and JSON."""
+
     file: FileName
     bytes: Int64
     sha256: str
-    places: tuple[Annotated[tuple[Int64, Int64, Int64, Int64], described("4 whole numbers")], ...]
+    places: list[Annotated[list[Int64], of_length(4, "whole numbers")]]
 
 
 @dataclass(frozen=True)
@@ -154,7 +136,7 @@ class _Index(OpenRecord):
 
     format: Literal["trustpose people in shards, 1"]
     skeleton: Mapping[str, Any]
-    shards: tuple[_ShardEntry, ...]
+    shards: tuple[ShardEntry, ...]
     image_id: tuple[Int64, ...]
     annotation_id: tuple[Int64, ...]
 
@@ -178,8 +160,8 @@ def shard_people(folder: str | Path) -> People:
     pixels = ShardPixels(folder)
     path = folder / INDEX
     skeleton = registered_skeleton(pixels.index.skeleton, path, "skeleton")
-    records, names = pixels.read_labels()
-    labels, affine = labels_from(records, len(skeleton), names)
+    contents, names = pixels.read_labels()
+    labels, affine = labels_from(contents, len(skeleton), names)
     pixels.affine = affine
     for name, ids in (("image_id", labels.image_id), ("annotation_id", labels.annotation_id)):
         listed = np.array(getattr(pixels.index, name), dtype=np.int64)
@@ -217,14 +199,14 @@ class ShardPixels:
         jpeg = self._read(number, *offsets[:2])
         return decode_photo(jpeg, f"{self.shards[number].path}: {row:06d}.jpg"), self.affine[row]
 
-    def read_labels(self) -> tuple[list[Any], list[str]]:
+    def read_labels(self) -> tuple[list[bytes], list[str]]:
         """Return the JSON of all people, and names for error messages. Raises InputError."""
-        records, names = [], []
+        contents, names = [], []
         for row in range(int(self._starts[-1])):
             number, offsets = self._offsets_of(row)
             names.append(f"{self.shards[number].path}: {row:06d}")
-            records.append(parse_json(self._read(number, *offsets[2:]), names[-1] + ".json"))
-        return records, names
+            contents.append(self._read(number, *offsets[2:]))
+        return contents, names
 
     def _offsets_of(self, row: int) -> tuple[int, list[int]]:
         """Return a person's shard, and offset and length of its JPEG and JSON."""

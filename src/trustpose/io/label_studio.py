@@ -7,14 +7,47 @@ a person share `parentID`, the region that they were put into, or have relations
 `id`); points without are one person's. The first annotation of a task is read that was not cancelled.
 """
 
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from trustpose.files import InputError
-from trustpose.io.labelled import LabelledPeople, LabelledPerson, check_point, photo_name, side
-from trustpose.json_records import is_number, short
+from trustpose.io.labelled import MOST_PIXELS, LabelledPeople, LabelledPerson, check_point, photo_name
+from trustpose.json_records import Number, OpenRecord, Text, of_length, read_record, read_records, short
 
 _KIND = "keypointlabels"
 _OLD = "completions"  # its name for `annotations` before version 1
+_Side = Annotated[int, Meta(ge=1, le=MOST_PIXELS, description="a photo's width or height in pixels")]
+
+
+@dataclass(frozen=True)
+class _Annotation(OpenRecord):
+    result: tuple[Mapping[str, Any], ...]
+    was_cancelled: Any = False
+
+
+@dataclass(frozen=True)
+class _Task(OpenRecord):
+    data: Mapping[str, Any]
+    annotations: tuple[_Annotation, ...]
+
+
+@dataclass(frozen=True)
+class _Value(OpenRecord):
+    x: Number  # percent of the photo's width
+    y: Number
+    keypointlabels: Annotated[tuple[Text, ...], of_length(1, "name")]
+
+
+@dataclass(frozen=True)
+class _Point(OpenRecord):
+    original_width: _Side
+    original_height: _Side
+    value: _Value
+    id: Any = None
+    parentID: Any = None
 
 
 def fits(value: Any) -> bool:
@@ -25,30 +58,22 @@ def fits(value: Any) -> bool:
 
 def read(value: list[Any], path: str) -> LabelledPeople:
     """Return the people of a file. Raises InputError."""
+    tasks = [{"annotations": task[_OLD], **task} if isinstance(task, dict) and _OLD in task else task for task in value]
     people: list[LabelledPerson] = []
-    for number, task in enumerate(value):
+    for number, task in enumerate(read_records(_Task, tasks, path, "task")):
         location = f"{path}: task {number}"
-        if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
-            raise InputError(f"{location}: expected an object with 'data' and 'annotations', got {short(task)}")
-        result = _result(task, location)
-        regions = [region for region in result if region.get("type") == _KIND]
-        if regions:
-            people += _people(regions, _parents(result), _photo(task["data"], location), location)
+        result = next((annotation.result for annotation in task.annotations if not annotation.was_cancelled), ())
+        points = {
+            index: read_record(_Point, region, f"{location}: region {index}")
+            for index, region in enumerate(result)
+            if region.get("type") == _KIND
+        }
+        if points:
+            people += _people(points, _parents(result), _photo(task.data, location), location)
     return LabelledPeople(people, has_visibility=False)
 
 
-def _result(task: dict[str, Any], location: str) -> list[dict[str, Any]]:
-    annotations = task.get("annotations", task.get(_OLD))
-    if not isinstance(annotations, list) or not all(isinstance(annotation, dict) for annotation in annotations):
-        raise InputError(f"{location}: field 'annotations': expected a list of objects, got {short(annotations)}")
-    annotation = next((candidate for candidate in annotations if not candidate.get("was_cancelled")), {"result": []})
-    regions = annotation.get("result")
-    if not isinstance(regions, list) or not all(isinstance(region, dict) for region in regions):
-        raise InputError(f"{location}: field 'result': expected a list of regions, got {short(regions)}")
-    return regions
-
-
-def _photo(data: dict[str, Any], location: str) -> str:
+def _photo(data: Mapping[str, Any], location: str) -> str:
     """Return the name of the photo: the data's only text, or that under the usual names."""
     texts = {name: text for name, text in data.items() if isinstance(text, str) and text}
     text = next((texts[name] for name in ("image", "img") if name in texts), None)
@@ -59,7 +84,7 @@ def _photo(data: dict[str, Any], location: str) -> str:
     return photo_name(text.rpartition("d=")[2] if "?d=" in text else text, f"{location}: field 'data'")
 
 
-def _parents(result: list[dict[str, Any]]) -> dict[str, str]:
+def _parents(result: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return the region that each point is part of by a relation, by their ids."""
     pairs = [
         (str(relation.get("from_id")), str(relation.get("to_id")))
@@ -70,24 +95,17 @@ def _parents(result: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _people(
-    regions: list[dict[str, Any]], parents: dict[str, str], photo: str, task_location: str
+    points: Mapping[int, _Point], parents: Mapping[str, str], photo: str, task_location: str
 ) -> list[LabelledPerson]:
     people: dict[str, LabelledPerson] = {}
-    for number, region in enumerate(regions):
-        location = f"{task_location}: region {number}"
-        sides = [side(region.get(name), location) for name in ("original_width", "original_height")]
-        value = region.get("value")
-        names = value.get(_KIND) if isinstance(value, dict) else None
-        if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str) or not names[0]:
-            raise InputError(f"{location}: field 'value': expected x, y and one name in '{_KIND}', got {short(value)}")
-        x, y = (cast(Any, value).get(axis) for axis in ("x", "y"))
-        if not is_number(x) or not is_number(y) or not min(sides):
-            expected = "x and y in percent, original_width and original_height"
-            raise InputError(f"{location}: expected {expected}, got {short([x, y, *sides])}")
-        parent = str(region.get("parentID") or parents.get(str(region.get("id"))))
-        person = people.setdefault(parent, LabelledPerson(photo, (sides[0], sides[1])))
-        if names[0] in person.points:
+    for number, point in points.items():
+        location, (name,) = f"{task_location}: region {number}", point.value.keypointlabels
+        width, height = point.original_width, point.original_height
+        parent = str(point.parentID or parents.get(str(point.id)))
+        person = people.setdefault(parent, LabelledPerson(photo, (width, height)))
+        if name in person.points:
             advice = "points of several people on a photo need a region of each as their parent"
-            raise InputError(f"{location}: {names[0][:30]!r} occurs twice on a person; {advice}")
-        person.points[names[0]] = (*check_point(x * sides[0] / 100, y * sides[1] / 100, location), 2)
+            raise InputError(f"{location}: {name[:30]!r} occurs twice on a person; {advice}")
+        x, y = point.value.x * width / 100, point.value.y * height / 100
+        person.points[name] = (*check_point(x, y, location), 2)
     return list(people.values())

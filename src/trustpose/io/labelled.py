@@ -9,7 +9,7 @@ import numpy as np
 from trustpose.files import InputError
 from trustpose.skeletons import SKELETONS, Skeleton
 
-MOST_PIXELS = 1e5  # of a photo's side
+MOST_PIXELS = 100_000  # of a photo's side
 MOST_NAMES = 1000
 
 

@@ -6,15 +6,17 @@ photo: `file_name`, then NOSE_x, NOSE_y, NOSE_score and so on in pixels, then `c
 of x, y in pixels, `score` and `name`, and, from MoveNet MultiPose, `score`, `box` in shares of the photo and `id`.
 """
 
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from trustpose.files import InputError
-from trustpose.io.columns import Rows
 from trustpose.io.csv_rows import check_width, first_row, numbers, read_rows
 from trustpose.io.tool_poses import ToolPoses, no_people
+from trustpose.json_records import Number, OpenRecord, read_records
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -57,41 +59,47 @@ def fits_json(value: Any) -> bool:
     return isinstance(points, list) and bool(points) and isinstance(points[0], dict) and {"x", "y"} <= set(points[0])
 
 
+@dataclass(frozen=True)
+class _Point(OpenRecord):
+    x: Number
+    y: Number
+    score: Number
+    name: Any = None
+
+
+@dataclass(frozen=True)
+class _Pose(OpenRecord):
+    keypoints: Annotated[tuple[_Point, ...], Meta(min_length=1, description="a list of objects with x, y and score")]
+    score: Number | None = None
+    id: Annotated[int, Meta(ge=MISSING_ID, le=2**63 - 1, description="a whole number of at least 0")] | None = None
+
+
 def read_json(value: Any, path: str) -> ToolPoses:
     """Return the poses of one photo, which has the file's name. Raises InputError."""
-    rows = Rows.of(value, path, "pose")
-    people = [_points(rows, row) for row in range(len(rows))]
-    count = len(people[0])
-    for row, points in enumerate(people):
-        if len(points) != count:
-            raise rows.fail(row, "keypoints", f"{count} keypoints, as in the first pose", points)
-    table = np.array([_numbers(points, rows, row) for row, points in enumerate(people)], dtype=np.float64)
-    names = [point.get("name") for point in people[0]]
+    people = read_records(_Pose, value, path, "pose")
+    names = [point.name for point in people[0].keypoints]
+    for row, person in enumerate(people):
+        if len(person.keypoints) != len(names):
+            expected = f"{len(names)} keypoints, as in the first pose"
+            raise InputError(f"{path}: pose {row}: field 'keypoints': expected {expected}, got {len(person.keypoints)}")
     is_named = all(isinstance(name, str) and name for name in names)
-    if is_named and any([point.get("name") for point in points] != names for points in people):
+    if is_named and any([point.name for point in person.keypoints] != names for person in people):
         raise InputError(f"{path}: field 'keypoints': expected the same names in the same order in each pose")
-    track = rows.integers("id", optional=True)
-    if track is not None and (track < MISSING_ID).any():
-        raise rows.fail(int(np.argmin(track)), "id", "a whole number of at least 0", int(track.min()))
-    pose_score = rows.numbers("score", optional=True)
-    poses = Poses(xy=table[..., :2], score=table[..., 2], pose_score=pose_score, track_id=track)
-    skeleton = _skeleton([str(name) for name in names], path) if is_named else None
+    table = np.array([[(point.x, point.y, point.score) for point in person.keypoints] for person in people])
+    poses = Poses(
+        xy=table[..., :2],
+        score=table[..., 2],
+        pose_score=_column([person.score for person in people], np.nan),
+        track_id=_column([person.id for person in people], MISSING_ID),
+    )
+    skeleton = _skeleton(names, path) if is_named else None
     return ToolPoses(path, poses, photo=(Path(path).stem,) * len(poses), skeleton=skeleton)
 
 
-def _points(rows: Rows, row: int) -> list[dict[str, Any]]:
-    points = rows.rows[row].get("keypoints")
-    if not isinstance(points, list) or not points or not all(isinstance(point, dict) for point in points):
-        raise rows.fail(row, "keypoints", "a list of objects with x, y and score", points)
-    return points
-
-
-def _numbers(points: list[dict[str, Any]], rows: Rows, row: int) -> list[list[float]]:
-    table: list[list[Any]] = [[point.get(field) for field in ("x", "y", "score")] for point in points]
-    for values in table:
-        if any(type(value) not in (int, float) or not abs(value) < 1e12 for value in values):
-            raise rows.fail(row, "keypoints", "x, y and score of each keypoint as numbers", values)
-    return table
+def _column(values: list[Any], missing: float) -> np.ndarray | None:
+    """Return an array (N,) of values with `missing` for None; None if it has no others."""
+    is_filled = any(value is not None for value in values)
+    return np.array([missing if value is None else value for value in values]) if is_filled else None
 
 
 def _skeleton(names: list[str], path: str) -> Skeleton:

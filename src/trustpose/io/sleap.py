@@ -6,8 +6,9 @@ names the nodes; an analysis file has dense arrays of one video, whose axes SLEA
 reads them, and no package that would open the videos they name. A point that SLEAP did not find is NaN.
 """
 
+from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from trustpose.files import InputError, parse_json
 from trustpose.io.arrays import hdf5_text, read_hdf5, texts
 from trustpose.io.hdf5 import is_hdf5
 from trustpose.io.tool_poses import ToolPoses, default_scores, no_people
+from trustpose.json_records import Number, OpenRecord, of_length, parse_record, read_value, within
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -87,22 +89,41 @@ def _of_project(arrays: dict[str, np.ndarray], content: bytes, path: str) -> Too
     return ToolPoses(path, poses, photo=photo, skeleton=skeleton, notes=notes)
 
 
+@dataclass(frozen=True)
+class _Node(OpenRecord):
+    name: str
+
+
+@dataclass(frozen=True)
+class _NodeNumber(OpenRecord):
+    id: Annotated[int, within(0)]
+
+
+@dataclass(frozen=True)
+class _Nodes(OpenRecord):
+    nodes: tuple[_NodeNumber, ...]
+
+
+@dataclass(frozen=True)
+class _Metadata(OpenRecord):
+    nodes: tuple[_Node, ...]
+    skeletons: Annotated[tuple[_Nodes, ...], of_length(1, "skeleton")]
+
+    def __post_init__(self) -> None:
+        if any(node.id >= len(self.nodes) for node in self.skeletons[0].nodes):
+            raise ValueError(f"skeletons.0.nodes: expected ids below {len(self.nodes)}, the number of nodes")
+
+
 def _metadata(content: bytes, path: str) -> tuple[Skeleton, float]:
     """Return the skeleton, and the coordinate of the first pixel's centre."""
     text = hdf5_text(content, path, "metadata", "json")
     if text is None:
         raise InputError(f"{path}: group 'metadata': expected the attribute 'json'")
-    value = parse_json(text.encode(), f"{path}: attribute 'json'")
-    try:
-        nodes = [node["name"] for node in value["nodes"]]
-        skeletons = value["skeletons"]
-        names = [nodes[int(node["id"])] for node in skeletons[0]["nodes"]]
-        version = float(hdf5_text(content, path, "metadata", "format_id") or 1.0)
-    except (KeyError, TypeError, ValueError, IndexError):
-        raise InputError(f"{path}: attribute 'json': expected nodes and the nodes of a skeleton") from None
-    if len(skeletons) != 1 or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: attribute 'json': expected one skeleton with named nodes, got {len(skeletons)}")
-    return _skeleton(names, path), 0.0 if version >= _CENTRED else 0.5
+    metadata = parse_record(_Metadata, text.encode(), f"{path}: attribute 'json'")
+    names = [metadata.nodes[node.id].name for node in metadata.skeletons[0].nodes]
+    location = f"{path}: attribute 'format_id'"
+    version = parse_json((hdf5_text(content, path, "metadata", "format_id") or "1").encode(), location)
+    return _skeleton(names, path), 0.0 if read_value(Number, version, location, "") >= _CENTRED else 0.5
 
 
 def _frames(frames: np.ndarray, frame_id: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray]:

@@ -9,19 +9,37 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import IO, Annotated, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from trustpose.files import InputError, cannot_write, json_bytes, parse_json, read_bytes
+from trustpose.files import InputError, cannot_write, json_bytes, read_bytes
+from trustpose.json_records import Int64, OpenRecord, parse_record, within
 from trustpose.poses import Poses
 from trustpose.poses.rows import counted
 from trustpose.predict.photos import Prediction
 
+T = TypeVar("T")
 _FORMAT = "trustpose journal 2"
 _EARLIER = b'{"format":"trustpose journal'  # start of a journal before lines had checksums
 _DTYPES = dict.fromkeys(("track_id", "image_id", "annotation_id"), np.int64)
 _DTYPES |= {"missing": np.bool_, "visibility_label": np.int8}
+
+
+_Size = Annotated[int, within(0)]
+
+
+@dataclass(frozen=True)
+class _Head(OpenRecord):
+    format: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Entry(OpenRecord):
+    image_id: Int64
+    shape: tuple[_Size, _Size]  # N, K
+    poses: dict[str, list[Any]]  # the columns of `Poses` that are not None
 
 
 class Journal:
@@ -98,31 +116,27 @@ class Journal:
         if not whole:
             return 0
         head, *lines = whole.removesuffix(b"\n").split(b"\n")
-        first = {} if head.startswith(_EARLIER) else self._entry(head, 1)
-        if first.get("format") != _FORMAT:
+        first = _Head() if head.startswith(_EARLIER) else self._record(_Head, head, 1)
+        if first.format != _FORMAT:
             raise InputError(f"{self.path}: is not a journal of this version of trustpose; start over without --resume")
-        before = first.get("settings")
-        check_same_settings(self.path, before if isinstance(before, dict) else {}, settings)
+        check_same_settings(self.path, first.settings, settings)
         for number, line in enumerate(lines, start=2):
-            self._take(self._entry(line, number), number)
+            entry = self._record(_Entry, line, number)
+            try:
+                poses = _poses(entry)
+            except (TypeError, ValueError, OverflowError):
+                raise self._damaged(number) from None
+            if not self._fits(poses):
+                raise self._damaged(number)
+            self.done[entry.image_id] = poses
         return len(whole)
 
-    def _entry(self, line: bytes, number: int) -> dict[str, Any]:
+    def _record(self, kind: type[T], line: bytes, number: int) -> T:
         """Parse a line. Raises InputError if its checksum or content is wrong."""
-        entry = parse_json(line[9:], self.path) if line[:9] == b"%08x " % zlib.crc32(line[9:]) else None
-        if not isinstance(entry, dict):
-            raise self._damaged(number)
-        return entry
-
-    def _take(self, entry: dict[str, Any], number: int) -> None:
-        """Store the poses of a line. Raises InputError if they are invalid."""
-        try:
-            image_id, poses = entry["image_id"], _poses(entry)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            raise self._damaged(number) from None
-        if type(image_id) is not int or not self._fits(poses):
-            raise self._damaged(number)
-        self.done[image_id] = poses
+        if line[:9] == b"%08x " % zlib.crc32(line[9:]):
+            with suppress(InputError):  # not as runs write it
+                return parse_record(kind, line[9:], self.path)
+        raise self._damaged(number)
 
     def _damaged(self, number: int) -> InputError:
         return InputError(f"{self.path}: line {number} is damaged; start over without --resume")
@@ -138,17 +152,15 @@ def check_same_settings(path: Path | str, before: Mapping[str, Any], settings: M
             )
 
 
-def _poses(entry: dict[str, Any]) -> Poses:
-    count, keypoints = entry["shape"]
-    if min(count, keypoints) < 0:  # reshape would infer the size
-        raise ValueError("shape")
+def _poses(entry: _Entry) -> Poses:
+    count, keypoints = entry.shape
     tails = {name: (keypoints,) for name in ("score", "quality", "missing", "visibility_label")}
     tails |= {"xy": (keypoints, 2), "visibility": (keypoints, 3)}
     columns = {
         name: np.array(column, dtype=_DTYPES.get(name, np.float64)).reshape(
             count, *tails.get(name, (4,) if name == "box" else ())
         )
-        for name, column in entry["poses"].items()
+        for name, column in entry.poses.items()
     }
     return Poses(**columns)  # type: ignore[arg-type]
 

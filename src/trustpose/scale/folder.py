@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from trustpose.files import InputError, json_bytes, parse_json
+from trustpose.json_records import OpenRecord, read_record
 from trustpose.predict.journal import check_same_settings
 from trustpose.scale.storage import Attempt, StoragePath
 from trustpose.scale.table import Counts, Unread, errors_content, read_counts
@@ -43,6 +44,12 @@ class Total:
             **{"blocks": self.blocks, "photos": self.photos, "people": self.people},
             **{"without_people": self.without_people, "unread": len(self.unread)},
         }
+
+
+@dataclass(frozen=True)
+class _Manifest(OpenRecord):
+    format: Literal["trustpose run at scale 1"]
+    settings: Mapping[str, Any]
 
 
 @dataclass
@@ -112,13 +119,14 @@ class RunFolder:
         """Return the file of a block."""
         return self.location / POSES / f"{int(name[:7]) // _FOLDER:04d}" / f"{name}.parquet"
 
-    def _earlier(self, manifest: StoragePath) -> dict[str, Any]:
+    def _earlier(self, manifest: StoragePath) -> Mapping[str, Any]:
         content = parse_json(manifest.read("JSON"), manifest.name)
-        if not isinstance(content, dict) or content.get("format") != _FORMAT or "settings" not in content:
+        try:
+            return read_record(_Manifest, content).settings
+        except InputError:
             raise InputError(
                 f"{manifest.name}: is not a manifest of this version of trustpose; start over without --resume"
-            )
-        return content["settings"]
+            ) from None
 
 
 def _counts(file: StoragePath) -> Counts | None:

@@ -16,9 +16,10 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import orjson
+import msgspec
 
-from trustpose.files import DiskError, InputError, atomic_write, json_bytes, read_bytes
+from trustpose.files import DiskError, InputError, atomic_write, read_bytes
+from trustpose.json_records import OpenRecord, parse_record
 from trustpose.poses.tables import package
 from trustpose.predict.sources import GLOB
 
@@ -282,8 +283,16 @@ class Attempt:
         self.file.remove()
 
     def _write(self, item: int | None) -> None:
-        ended = {str(key): count for key, count in self.ended.items()}
-        self.file.write(json_bytes({"begun": self.begun, "ended": ended, "at": item}))
+        self.file.write(msgspec.json.encode(_Note(self.begun, self.ended, item)))
+
+
+@dataclass(frozen=True)
+class _Note(OpenRecord):
+    """The file of an attempt: the fields of `Attempt`, and the item that it is at."""
+
+    begun: int
+    ended: dict[int, int]
+    at: int | None
 
 
 def _earlier(file: StoragePath) -> tuple[int, dict[int, int]]:
@@ -291,10 +300,8 @@ def _earlier(file: StoragePath) -> tuple[int, dict[int, int]]:
     if not file.exists():
         return 0, {}
     try:
-        noted = orjson.loads(file.read("JSON"))
-        ended = {int(item): int(count) for item, count in noted["ended"].items()}
-        if noted["at"] is not None:
-            ended[int(noted["at"])] = ended.get(int(noted["at"]), 0) + 1
-        return int(noted["begun"]), ended
-    except (InputError, ValueError, KeyError, TypeError, AttributeError):  # gone by now, or not ours
+        note = parse_record(_Note, file.read("JSON"), file.name)
+    except InputError:  # gone by now, or not ours
         return 0, {}
+    killed = {} if note.at is None else {note.at: note.ended.get(note.at, 0) + 1}
+    return note.begun, note.ended | killed

@@ -9,9 +9,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ from trustpose.datasets.augment import NOTHING, Augmentation, TrainingCrop, Trai
 from trustpose.export.inner_tensors import ESTIMATES, TOKENS, InnerTensor, expose, find_maps
 from trustpose.files import InputError, cannot_write, read_json, write_json
 from trustpose.heads.heads import Tensors
+from trustpose.json_records import FileName, read_record, within
 from trustpose.models.flip_test import average_flipped
 from trustpose.models.runtime.sessions import cpu_count, run_session, session_of, to_tensor
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
@@ -125,6 +126,21 @@ class Reading:
     is_flip: bool = False
 
 
+@dataclass(frozen=True)
+class _Index:
+    """What a folder's columns were computed from, and how many of their rows are done."""
+
+    fingerprint: str
+    format: str
+    done: Annotated[int, within(0)]
+    rows: int
+    columns: tuple[FileName, ...]
+
+    def __post_init__(self) -> None:
+        if self.done > self.rows:
+            raise ValueError(f"done: expected 0 to {self.rows}, got {self.done}; remove the folder")
+
+
 def store_features(
     folder: Path, reading: Reading, crops: TrainingCrops, advance: Callable[[int], None] = lambda _: None
 ) -> Features:
@@ -135,11 +151,11 @@ def store_features(
     """
     count = len(crops)
     fingerprint = _fingerprint(reading, crops)
-    index = read_json(folder / INDEX) if (folder / INDEX).is_file() else {}
-    if not isinstance(index, dict) or index.get("fingerprint") != fingerprint:
+    index = read_record(_Index, read_json(folder / INDEX), folder / INDEX) if (folder / INDEX).is_file() else None
+    if index is None or index.fingerprint != fingerprint:
         shutil.rmtree(folder, ignore_errors=True)
-        index = {"fingerprint": fingerprint, "format": _FORMAT, "done": 0, "rows": count * reading.views}
-    done = _done(index, folder, count * reading.views)
+        index = _Index(fingerprint, _FORMAT, 0, count * reading.views, ())
+    done = index.done
     advance(done)
     chunks = [
         (view, range(start, min(start + _CHUNK, count)))
@@ -159,8 +175,8 @@ def store_features(
             if number % _SAVED_EVERY == _SAVED_EVERY - 1 or number == len(chunks) - 1:
                 for column in columns.values():
                     column.flush()  # type: ignore memory maps
-                index |= {"done": first + len(rows), "columns": sorted(columns)}
-                write_json(folder / INDEX, index)
+                index = replace(index, done=first + len(rows), columns=tuple(sorted(columns)))
+                write_json(folder / INDEX, asdict(index))
     return Features(count, reading.views, _opened(folder, index))
 
 
@@ -269,25 +285,17 @@ def _allocate(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _opened(folder: Path, index: Mapping[str, Any], *, writable: bool = False) -> Columns:
+def _opened(folder: Path, index: _Index, *, writable: bool = False) -> Columns:
     columns: Columns = {}
     try:
-        for name in index["columns"]:
+        for name in index.columns:
             columns[name] = np.load(folder / f"{name}.npy", mmap_mode="r")  # "r+" would extend a truncated file
-            if len(columns[name]) != index["rows"]:
-                raise ValueError(f"{name}.npy has {len(columns[name])} rows, expected {index['rows']}")
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+            if len(columns[name]) != index.rows:
+                raise ValueError(f"{name}.npy has {len(columns[name])} rows, expected {index.rows}")
+    except (OSError, ValueError, EOFError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: holds features that cannot be read ({reason}); remove the folder") from None
     return {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in columns} if writable else columns
-
-
-def _done(index: Mapping[str, Any], folder: Path, rows: int) -> int:
-    """Return how many rows are written."""
-    done = index.get("done")
-    if not isinstance(done, int) or not 0 <= done <= rows:
-        raise InputError(f"{folder / INDEX}: field 'done': expected 0 to {rows}, got {done!r}; remove the folder")
-    return done
 
 
 def _fingerprint(reading: Reading, crops: TrainingCrops) -> str:

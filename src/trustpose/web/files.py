@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from msgspec import Meta
 
 from trustpose.calibration.applied_record import fitted_photos, in_sample_sentence, is_same_file, photo_ids
 from trustpose.calibration.calibrator import Calibrator
@@ -18,17 +19,20 @@ from trustpose.calibration.fit import fit
 from trustpose.calibration.metrics import PlainValue
 from trustpose.evaluation.audit import audit
 from trustpose.evaluation.comparison import with_comparisons
-from trustpose.files import InputError, parse_json
+from trustpose.files import InputError
 from trustpose.io.coco.results import ResultsFile, read_results
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
+from trustpose.json_records import OpenRecord, parse_record
 from trustpose.poses import write_results
 from trustpose.report.page import page
 from trustpose.web.photos import people_json, skeleton_json
 from trustpose.web.requests import Limits
 from trustpose.web.uploads import Budget, Share, Store, StoredUpload, read_body, save_body
 
+T = TypeVar("T")
 _MOST_JSON = 10_000
 _MOST_COMPARED = 4  # results files in one audit
+_UPLOADS = f"one to {_MOST_COMPARED} uploads"
 _REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; base-uri 'none'; form-action 'none'"
 )
@@ -63,13 +67,10 @@ def router(store: Store, limits: Limits) -> APIRouter:
 
     @routes.post("/audit")
     async def audited(request: Request) -> JSONResponse:
-        fields = await _fields(request, limits)
-        keys = fields.get("results")
-        if not isinstance(keys, list) or not 1 <= len(keys) <= _MOST_COMPARED:
-            raise InputError(f"results: expected one to {_MOST_COMPARED} uploads")
+        keys = await _fields(_Compared, request, limits)
         with ExitStack() as stack:
-            truth = stack.enter_context(store.using(fields.get("truth"), "truth"))
-            files = [stack.enter_context(store.using(key, "results")) for key in keys]
+            truth = stack.enter_context(store.using(keys.truth, "truth"))
+            files = [stack.enter_context(store.using(key, "results")) for key in keys.results]
             async with turn:
                 html = await asyncio.to_thread(_audit, truth, files)
         path = store.new_path(".html")
@@ -84,21 +85,18 @@ def router(store: Store, limits: Limits) -> APIRouter:
 
     @routes.post("/calibrate")
     async def calibrate(request: Request) -> JSONResponse:
-        fields, path = await _fields(request, limits), store.new_path(".cal")
-        with (
-            store.using(fields.get("truth"), "truth") as truth,
-            store.using(fields.get("results"), "results") as results,
-        ):
+        keys, path = await _fields(_Fitted, request, limits), store.new_path(".cal")
+        with store.using(keys.truth, "truth") as truth, store.using(keys.results, "results") as results:
             async with turn:
                 calibrator, summary = await asyncio.to_thread(_fit, truth, results, path)
         return JSONResponse({"key": store.add("calibrator", path, calibrator), **summary})
 
     @routes.post("/apply")
     async def apply(request: Request) -> JSONResponse:
-        fields, path = await _fields(request, limits), store.new_path(".json")
+        keys, path = await _fields(_Applied, request, limits), store.new_path(".json")
         with (
-            store.using(fields.get("calibrator"), "calibrator") as calibrator,
-            store.using(fields.get("results"), "results") as results,
+            store.using(keys.calibrator, "calibrator") as calibrator,
+            store.using(keys.results, "results") as results,
         ):
             async with turn:
                 notes = await asyncio.to_thread(_apply, calibrator.value, results.value, path)
@@ -115,13 +113,28 @@ def router(store: Store, limits: Limits) -> APIRouter:
     return routes
 
 
-async def _fields(request: Request, limits: Limits) -> dict[str, Any]:
-    """Return a request's JSON object. Raises InputError."""
+@dataclass(frozen=True)
+class _Compared(OpenRecord):
+    truth: str
+    results: Annotated[tuple[str, ...], Meta(min_length=1, max_length=_MOST_COMPARED, description=_UPLOADS)]
+
+
+@dataclass(frozen=True)
+class _Fitted(OpenRecord):
+    truth: str
+    results: str
+
+
+@dataclass(frozen=True)
+class _Applied(OpenRecord):
+    calibrator: str
+    results: str
+
+
+async def _fields(kind: type[T], request: Request, limits: Limits) -> T:
+    """Return the record, of keys of uploads, in a request's JSON. Raises InputError."""
     with Share(Budget(_MOST_JSON)) as share:
-        fields = parse_json(await read_body(request, _MOST_JSON, limits, share), "the request")
-    if not isinstance(fields, dict):
-        raise InputError("the request: expected a JSON object")
-    return fields
+        return parse_record(kind, await read_body(request, _MOST_JSON, limits, share), "the request")
 
 
 def _read_results(path: Path) -> tuple[ResultsFile, dict[str, Any]]:
