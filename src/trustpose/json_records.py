@@ -80,14 +80,16 @@ def read_record(kind: type[T], value: Any, path: str | Path = "", prefix: str = 
 
 
 def parse_record(kind: type[T], content: bytes, path: str | Path) -> T:
-    """As `read_record` of a JSON text: straight from its bytes, twice as fast for small records.
+    """As `read_record` of a JSON text: straight from its bytes, without values in between.
 
     Raises InputError, also if the text is not JSON.
     """
-    if _is_simple(kind):
-        # what is wrong is named below
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return _decoder(kind).decode(content)
+    decoder = _decoder(kind)
+    if decoder is not None:
+        try:
+            return decoder.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # what is wrong is named below
     return read_record(kind, parse_json(content, path), path)
 
 
@@ -289,8 +291,8 @@ def _key(kind: Any, key: str, name: str) -> Any:
 
 
 @cache
-def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    return msgspec.json.Decoder(kind)
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T] | None:
+    return msgspec.json.Decoder(kind) if _is_simple(kind) else None
 
 
 @cache

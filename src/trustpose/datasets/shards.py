@@ -81,13 +81,22 @@ def labels_from(
     Raises InputError, naming the first of `names` with invalid JSON.
     """
     records = [parse_record(_Labels, content, f"{name}.json") for content, name in zip(contents, names, strict=True)]
-    for labels, name in zip(records, names, strict=True):
-        for field, length in (("keypoints", 3 * count), ("has_joint", count), ("has_visibility", count)):
-            values = getattr(labels, field)
-            if values is not None and len(values) != length:
-                raise InputError(f"{name}.json: field '{field}': expected a list of {length}, got one of {len(values)}")
+    all_true = (True,) * count
+    columns: dict[str, list[Any]] = {
+        "keypoints": [labels.keypoints for labels in records],
+        "has_joint": [labels.has_joint or all_true for labels in records],
+        "has_visibility": [labels.has_visibility or all_true for labels in records],
+    }
+    for field, lists in columns.items():
+        length = 3 * count if field == "keypoints" else count
+        lengths = list(map(len, lists))
+        if set(lengths) - {length}:
+            row = next(row for row, other in enumerate(lengths) if other != length)
+            raise InputError(
+                f"{names[row]}.json: field '{field}': expected a list of {length}, got one of {lengths[row]}"
+            )
     affine = np.array([labels.affine for labels in records], dtype=np.float64).reshape(-1, 2, 3)
-    keypoints = np.array([labels.keypoints for labels in records], dtype=np.float64).reshape(-1, count, 3)
+    keypoints = np.array(columns["keypoints"], dtype=np.float64).reshape(-1, count, 3)
     box = np.array([labels.bbox for labels in records], dtype=np.float64).reshape(-1, 4)
     area = np.array([math.nan if labels.area is None else labels.area for labels in records], dtype=np.float64)
     scale, shift = np.diagonal(affine, axis1=1, axis2=2), affine[..., 2]  # (N, 2)
@@ -101,7 +110,6 @@ def labels_from(
     v = keypoints[..., 2].astype(np.int64)
     xy = (keypoints[..., :2] - shift[:, None]) / scale[:, None]
     corners = np.stack([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)  # (N, 2, 2)
-    all_true = (True,) * count
     labels = PersonLabels(
         xy=np.where((v > 0)[..., None], xy, 0.0),
         v=v,
@@ -109,8 +117,8 @@ def labels_from(
         area=area / scale.prod(axis=1),
         image_id=np.array([labels.image_id for labels in records], dtype=np.int64),
         annotation_id=np.array([labels.annotation_id for labels in records], dtype=np.int64),
-        has_joint=np.array([labels.has_joint or all_true for labels in records]).reshape(-1, count),
-        has_visibility=np.array([labels.has_visibility or all_true for labels in records]).reshape(-1, count),
+        has_joint=np.array(columns["has_joint"], dtype=np.bool_).reshape(-1, count),
+        has_visibility=np.array(columns["has_visibility"], dtype=np.bool_).reshape(-1, count),
         area_source=np.array([labels.area_source for labels in records], dtype=np.str_),
     )
     return labels, affine
