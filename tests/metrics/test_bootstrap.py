@@ -33,6 +33,12 @@ def people(seed, images=12, n=80, decimals=2):
     return score, target, generator.integers(0, images, size=n)
 
 
+def ranked(x, y, group):
+    pairs = RankedPairs()
+    pairs.add(x, y, group)
+    return pairs
+
+
 def drawn_rows(counts, image):
     """The rows of one draw, image after image as often as it was drawn."""
     return np.concatenate([np.flatnonzero(image == i) for i in np.repeat(np.arange(len(counts)), counts)])
@@ -149,7 +155,7 @@ def test_undefined_draws_are_nan_and_silent(recwarn):
     ones = (counts == 3).any(axis=1)  # one image three times: both sides constant
     assert ones.any()
     np.testing.assert_array_equal(np.isnan(pearson_replicates(counts, score, target, np.arange(3))), ones)
-    pairs = RankedPairs(score, target, np.arange(3))
+    pairs = ranked(score, target, np.arange(3))
     ranks = [pairs.spearman(count) for count in counts]
     np.testing.assert_array_equal(np.isnan(ranks), ones)
     with_nan = np.array([0.1, np.nan, 0.9])
@@ -161,7 +167,7 @@ def test_ranks_of_millions_of_rows_do_not_overflow():
     """A weight common to all leaves ρ as it is, and is as if each row stood there a thousand times."""
     score, target = np.random.default_rng(0).normal(size=(2, 20_000))
     target += 3 * score
-    rho = RankedPairs(score, target, np.zeros(20_000, int)).spearman(np.array([1000]))
+    rho = ranked(score, target, np.zeros(20_000, int)).spearman(np.array([1000]))
     assert rho == pytest.approx(scipy.stats.spearmanr(score, target).statistic, abs=1e-12)
 
 
@@ -189,7 +195,8 @@ generator = np.random.default_rng(0)
 score, target = generator.random((2, 20_000))
 counts, image = resample_counts(7000), generator.integers(0, 7000, size=20_000)
 start = time.process_time()
-pairs = RankedPairs(score, target, image)
+pairs = RankedPairs()
+pairs.add(score, target, image)
 for count in counts:
     assert abs(pairs.spearman(count)) < 1
 print(time.process_time() - start)
