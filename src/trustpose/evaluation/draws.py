@@ -54,17 +54,17 @@ class Resampling:
 
     def __init__(self, image_id: Int[np.ndarray, " I"], draws: int, seed: int) -> None:
         self.image_id, self.draws, self.seed = image_id, draws, seed
-        self._at_once = max(1, min(_COUNT_BYTES // max(1, len(image_id)), draws))
         self._counts: np.ndarray | TemporaryRows | None = None
 
-    def blocks(self) -> Iterator[tuple[slice, Int[np.ndarray, "b I"]]]:
+    def blocks(self, size: int | None = None) -> Iterator[tuple[slice, Int[np.ndarray, "b I"]]]:
         """Yield some draws at a time: which they are, and how often each photo occurs in each of them, until the next
-        are yielded."""
+        are yielded. `size` is their number; None: as many as there is memory for."""
+        size = size or max(1, min(_COUNT_BYTES // max(1, len(self.image_id)), self.draws))
         buffer: np.ndarray | None = None
-        for draws in self._parts(self._at_once):
+        for draws in self._parts(size):
             counts = self._drawn()
             if isinstance(counts, TemporaryRows):
-                buffer = np.empty((self._at_once, len(self.image_id)), np.int8) if buffer is None else buffer
+                buffer = np.empty((size, len(self.image_id)), np.int8) if buffer is None else buffer
                 yield draws, counts.read(draws.start, draws.stop, buffer)
             else:
                 yield draws, counts[draws]
@@ -96,7 +96,7 @@ class Resampling:
     def _drawn(self) -> "np.ndarray | TemporaryRows":
         if self._counts is None:
             arguments = len(self.image_id), self.draws, self.seed
-            if self._at_once >= self.draws:
+            if len(self.image_id) * self.draws <= _COUNT_BYTES:
                 self._counts = bootstrap.resample_counts(*arguments)
             else:
                 self._counts = TemporaryRows()

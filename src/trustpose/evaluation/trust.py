@@ -161,7 +161,7 @@ class PoseScore:
         sums = self._correlation.sums
         is_on_scale = note_scale(self._calibration.sums, f"pose.ece: '{self._field}'", findings.notes)
         findings.interval("pose.pearson", self._correlation.draws(findings.resampling))
-        draws = [self._pairs.spearman(row) for _, counts in findings.resampling.blocks() for row in counts]
+        draws = [self._pairs.spearman(counts[0]) for _, counts in findings.resampling.blocks(1)]
         findings.interval("pose.spearman", np.array(draws))
         if is_on_scale:
             findings.interval("pose.ece", self._calibration.draws(findings.resampling)[0])
