@@ -150,7 +150,7 @@ class Trees:
         features = _pose_columns(people.rows(chosen.rows))
         pose_names, pose = tuple(features), np.stack(list(features.values()), axis=1)
         del features  # as large as the table
-        jobs = {"pose": (_binned(pose, chosen.oks, seed), POSE_TREES)}
+        binned = {"pose": _binned(pose, chosen.oks, seed)}
         del pose
         chosen = _sampled_rows(targets, KEYPOINT_ROWS // people.score.shape[0], random)
         columns = _keypoint_columns(people.rows(chosen.rows))
@@ -160,17 +160,14 @@ class Trees:
         v, labelled = chosen.v.ravel(), (chosen.v > 0).ravel()
         is_placed = labelled & ~chosen.missing.ravel()
         # one table after another: as bytes they are a quarter of their size
-        similarity = _binned(table[is_placed], chosen.opks.ravel()[is_placed], seed)
-        occluded = _binned(table[labelled], (v[labelled] == 1).astype(np.float64), seed)
-        jobs |= {
-            "labelled": (_binned(table, labelled.astype(np.float64), seed), KEYPOINT_TREES),
-            "occluded": (occluded, KEYPOINT_TREES),
-            "similarity": (similarity, KEYPOINT_TREES),
-        }
+        binned["similarity"] = _binned(table[is_placed], chosen.opks.ravel()[is_placed], seed)
+        binned["occluded"] = _binned(table[labelled], (v[labelled] == 1).astype(np.float64), seed)
+        binned["labelled"] = _binned(table, labelled.astype(np.float64), seed)
         del table
         with ThreadPoolExecutor(THREADS) as pool:
-            grown = dict(zip(jobs, pool.map(lambda job: _grow(*job, seed), jobs.values()), strict=True))
-        return cls(pose_names, keypoint_names, {name: grown[name] for name in MODELS})
+            count = {name: POSE_TREES if name == "pose" else KEYPOINT_TREES for name in MODELS}
+            grown = pool.map(lambda name: _grow(binned[name], count[name], seed), MODELS)
+            return cls(pose_names, keypoint_names, dict(zip(MODELS, grown, strict=True)))
 
     def __call__(self, people: NormalisedPoses) -> Probabilities:
         """Predict for a few thousand people; the caller splits more into parts that fit into the processor's cache."""
