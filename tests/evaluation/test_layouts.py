@@ -17,6 +17,7 @@ from trustpose.io import parquet, truth_stream
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.io.tables import row_writer
 from trustpose.io.truth_stream import truth_rows
+from trustpose.metrics import rank_correlation, spill
 
 
 @pytest.fixture
@@ -25,10 +26,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "ROWS", 7)
     monkeypatch.setattr(parquet, "_AT_ONCE", 11)
     monkeypatch.setattr(truth_stream, "PHOTOS", 3)
-    monkeypatch.setattr(draws, "RUN", 64)
-    monkeypatch.setattr(draws, "BLOCK", 32)
-    monkeypatch.setattr(draws, "HELD_BYTES", 500)
-    monkeypatch.setattr(draws, "SPILL_BLOCK", 100)
+    monkeypatch.setattr(spill, "RUN_BYTES", 1500)
+    monkeypatch.setattr(spill, "BLOCK", 32)
+    monkeypatch.setattr(spill, "HELD_BYTES", 500)
+    monkeypatch.setattr(spill, "SPILL_BLOCK", 100)
+    monkeypatch.setattr(rank_correlation, "_ROWS", 10)
+    monkeypatch.setattr(rank_correlation, "_PAIRED", 25)
     monkeypatch.setattr(draws, "_PHOTOS", 10)
     monkeypatch.setattr(draws, "_COUNT_BYTES", 400)
 

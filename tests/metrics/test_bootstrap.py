@@ -4,6 +4,7 @@ import inspect
 import os
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trustpose.metrics import rank_correlation, spill
 from trustpose.metrics.bootstrap import (
     brier_replicates,
     confusion_replicates,
@@ -31,6 +33,12 @@ def people(seed, images=12, n=80, decimals=2):
     score = generator.random(n).round(decimals)
     target = np.clip(score + generator.normal(0, 0.3, size=n), 0, 1).round(decimals)
     return score, target, generator.integers(0, images, size=n)
+
+
+def ranked(x, y, group):
+    pairs = RankedPairs()
+    pairs.add(x, y, group)
+    return pairs
 
 
 def drawn_rows(counts, image):
@@ -149,7 +157,7 @@ def test_undefined_draws_are_nan_and_silent(recwarn):
     ones = (counts == 3).any(axis=1)  # one image three times: both sides constant
     assert ones.any()
     np.testing.assert_array_equal(np.isnan(pearson_replicates(counts, score, target, np.arange(3))), ones)
-    pairs = RankedPairs(score, target, np.arange(3))
+    pairs = ranked(score, target, np.arange(3))
     ranks = [pairs.spearman(count) for count in counts]
     np.testing.assert_array_equal(np.isnan(ranks), ones)
     with_nan = np.array([0.1, np.nan, 0.9])
@@ -157,11 +165,49 @@ def test_undefined_draws_are_nan_and_silent(recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("decimals", [0, 1, 16])
+def test_ranks_in_files_are_those_of_scipy_in_every_draw(monkeypatch, decimals):
+    """With runs, blocks and pieces so small that 300 rows, and many of one value, take several of each."""
+    for module, name, size in (
+        (spill, "RUN_BYTES", 1000), (spill, "BLOCK", 64), (spill, "HELD_BYTES", 300), (spill, "SPILL_BLOCK", 50),
+        (rank_correlation, "_ROWS", 17), (rank_correlation, "_PAIRED", 40),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, size)
+    score, target, image = people(4, n=300, decimals=decimals)
+    pairs = RankedPairs()
+    for start in range(0, 300, 37):
+        pairs.add(*(column[start : start + 37] for column in (score, target, image)))
+    for counts in resample_counts(12, 5):
+        rows = drawn_rows(counts, image)
+        expected = scipy.stats.spearmanr(score[rows], target[rows]).statistic
+        assert pairs.spearman(counts) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_draw_of_ranks_takes_a_few_bytes_of_memory_a_row():
+    score, target, image = people(5, images=10_000, n=600_000, decimals=16)
+    pairs, counts = RankedPairs(), resample_counts(10_000, 1)[0]
+    tracemalloc.start()
+    for start in range(0, len(score), 8192):
+        pairs.add(*(column[start : start + 8192] for column in (score, target, image)))
+    assert pairs.spearman(counts) > 0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 45 * len(score)  # of which 35 are blocks, whose size does not grow; sorted at once, rows take 60
+
+
+def test_draws_are_those_of_the_generator():
+    """Drawn a few thousand at a time, without the eight bytes a photo of all at once."""
+    generator = np.random.default_rng(7)
+    for counts in resample_counts(100_000, 2, 7):
+        expected = np.bincount(generator.integers(0, 100_000, size=100_000), minlength=100_000)
+        np.testing.assert_array_equal(counts, expected)
+
+
 def test_ranks_of_millions_of_rows_do_not_overflow():
     """A weight common to all leaves ρ as it is, and is as if each row stood there a thousand times."""
     score, target = np.random.default_rng(0).normal(size=(2, 20_000))
     target += 3 * score
-    rho = RankedPairs(score, target, np.zeros(20_000, int)).spearman(np.array([1000]))
+    rho = ranked(score, target, np.zeros(20_000, int)).spearman(np.array([1000]))
     assert rho == pytest.approx(scipy.stats.spearmanr(score, target).statistic, abs=1e-12)
 
 
@@ -189,7 +235,8 @@ generator = np.random.default_rng(0)
 score, target = generator.random((2, 20_000))
 counts, image = resample_counts(7000), generator.integers(0, 7000, size=20_000)
 start = time.process_time()
-pairs = RankedPairs(score, target, image)
+pairs = RankedPairs()
+pairs.add(score, target, image)
 for count in counts:
     assert abs(pairs.spearman(count)) < 1
 print(time.process_time() - start)

@@ -148,24 +148,26 @@ class Trees:
         random = np.random.default_rng(seed)
         chosen = _sampled_rows(targets, POSE_ROWS, random)
         features = _pose_columns(people.rows(chosen.rows))
-        pose_names, pose = tuple(features), (np.stack(list(features.values()), axis=1), chosen.oks, POSE_TREES)
+        pose_names, pose = tuple(features), np.stack(list(features.values()), axis=1)
         del features  # as large as the table
+        binned = {"pose": _binned(pose, chosen.oks, seed)}
+        del pose
         chosen = _sampled_rows(targets, KEYPOINT_ROWS // people.score.shape[0], random)
         columns = _keypoint_columns(people.rows(chosen.rows))
         table = np.stack([np.broadcast_to(column, chosen.v.shape).ravel() for column in columns.values()], axis=1)
         keypoint_names = tuple(columns)
         del columns
-        labelled = (chosen.v > 0).ravel()
-        seen, is_placed = table[labelled], labelled & ~chosen.missing.ravel()
-        jobs = {
-            "labelled": (table, labelled.astype(np.float64), KEYPOINT_TREES),
-            "occluded": (seen, (chosen.v.ravel()[labelled] == 1).astype(np.float64), KEYPOINT_TREES),
-            "similarity": (table[is_placed], chosen.opks.ravel()[is_placed], KEYPOINT_TREES),
-            "pose": pose,
-        }
+        v, labelled = chosen.v.ravel(), (chosen.v > 0).ravel()
+        is_placed = labelled & ~chosen.missing.ravel()
+        # one table after another: as bytes they are a quarter of their size
+        binned["similarity"] = _binned(table[is_placed], chosen.opks.ravel()[is_placed], seed)
+        binned["occluded"] = _binned(table[labelled], (v[labelled] == 1).astype(np.float64), seed)
+        binned["labelled"] = _binned(table, labelled.astype(np.float64), seed)
+        del table
         with ThreadPoolExecutor(THREADS) as pool:
-            grown = pool.map(lambda job: _grow(job[0], job[1], job[2], seed), jobs.values())
-            return cls(pose_names, keypoint_names, dict(zip(jobs, grown, strict=True)))
+            count = {name: POSE_TREES if name == "pose" else KEYPOINT_TREES for name in MODELS}
+            grown = pool.map(lambda name: _grow(binned[name], count[name], seed), MODELS)
+            return cls(pose_names, keypoint_names, dict(zip(MODELS, grown, strict=True)))
 
     def __call__(self, people: NormalisedPoses) -> Probabilities:
         """Predict for a few thousand people; the caller splits more into parts that fit into the processor's cache."""
@@ -220,17 +222,29 @@ def _sampled_rows(targets: Targets, max_rows: int, random: np.random.Generator) 
     return targets.of(np.sort(random.choice(len(targets.rows), max_rows, replace=False)))
 
 
-def _grow(table: Float[np.ndarray, "N F"], target: Float[np.ndarray, " N"], trees: int, seed: int) -> TreeTables:
-    """Grow trees for a target in 0–1 by cross-entropy; a constant if it has one value, or without rows."""
+def _options(seed: int) -> dict[str, Any]:
+    return _SHARED | _SAMPLING | _STEADY | {"objective": "cross_entropy", "seed": seed}
+
+
+def _binned(table: Float[np.ndarray, "N F"], target: Float[np.ndarray, " N"], seed: int) -> Any:
+    """Return LightGBM's data set of a table, a byte for each number, and a target in 0–1; the trees themselves, a
+    constant, if the target has one value or there are no rows."""
     if not len(target) or target.min() == target.max():
         return _constant(float(target[0]) if len(target) else 0.0)
     try:
         import lightgbm
     except (ImportError, OSError) as error:
         raise InputError(f"trees need LightGBM, which cannot be loaded ({str(error).splitlines()[0]})") from None
-    options = _SHARED | _SAMPLING | _STEADY | {"objective": "cross_entropy", "seed": seed}
-    booster = lightgbm.train(options, lightgbm.Dataset(table, target, free_raw_data=True), trees)
-    return TreeTables.of(booster.dump_model())
+    return lightgbm.Dataset(table, target, params=_options(seed), free_raw_data=True).construct()
+
+
+def _grow(binned: Any, trees: int, seed: int) -> TreeTables:
+    """Grow trees for the target of a data set by cross-entropy."""
+    if isinstance(binned, TreeTables):
+        return binned
+    import lightgbm
+
+    return TreeTables.of(lightgbm.train(_options(seed), binned, trees).dump_model())
 
 
 def _constant(chance: float) -> TreeTables:

@@ -37,6 +37,7 @@ from trustpose.io.read_poses import results_file_of
 from trustpose.io.truth_stream import TruthBatches
 from trustpose.metrics.bootstrap import DRAWS
 from trustpose.metrics.matching import unpaired_on_people
+from trustpose.metrics.spill import Spill
 from trustpose.poses import Area, Poses, describe_counts
 from trustpose.skeletons import COCO_17, Skeleton, difference, parse_sigmas
 
@@ -385,13 +386,13 @@ def _run(
     not_absent = KeypointsNotAbsent(tables["non-0"], header.truth.keypoint_count) if "non-0" in tables else None
     sections = [inputs, precision, occlusion, crowding, errors, pose, keypoint, visibility, presence, pixels]
     sections += [localisation, tracks, details, *filter(None, (score_errors, not_absent))]
-    ids = [np.zeros(0, np.int64)]
+    ids = Spill(np.int64)
     with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OKS is 0
         for batch in _batches(truth, results, setup, photos, tick):
             for section in sections:
                 section.add(batch)
             ids.append(batch.image_id)
-        findings = Findings(Resampling(np.concatenate(ids), setup.options.draws, setup.options.seed))
+        findings = Findings(Resampling(ids[:], setup.options.draws, setup.options.seed))
         findings.notes += _notes(truth, inputs, setup)
         further: dict[str, Any] = {"thresholds": precision.thresholds()} if "thresholds" in tables else {}
         further |= {} if score_errors is None else {"scoring-errors": score_errors.result()}
@@ -434,12 +435,12 @@ def _run_joints(
     """Audit the joints of one stream without OKS."""
     header, inputs = truth.header, Inputs()
     localisation = JointLocalisation(setup.metrics, header.path)
-    ids = [np.zeros(0, np.int64)]
+    ids = Spill(np.int64)
     for batch in _batches(truth, results, setup, photos, tick):
         inputs.add(batch)
         localisation.add(batch)
         ids.append(batch.image_id)
-    findings = Findings(Resampling(np.concatenate(ids), setup.options.draws, setup.options.seed))
+    findings = Findings(Resampling(ids[:], setup.options.draws, setup.options.seed))
     findings.notes += [*header.notes, *inputs.left_out_notes()]
     numbers = localisation.result(findings)
     assert header.skeleton is not None

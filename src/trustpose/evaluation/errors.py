@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.evaluation.batch import Batch
-from trustpose.evaluation.draws import Curves, Findings, PhotoTable, Spill, quantiles
+from trustpose.evaluation.draws import Curves, Findings, PhotoTable
 from trustpose.evaluation.section_records import CompetingScores, Errors, ScoringErrors, none_if_nan
 from trustpose.geometry.expected_error import expected_error, quality_if_labelled
 from trustpose.metrics import bootstrap
@@ -28,6 +28,7 @@ from trustpose.metrics.localisation import (
     errors_of_labelled,
     share_name,
 )
+from trustpose.metrics.spill import Spill, quantiles
 from trustpose.poses import Poses
 
 _BINS = 19  # coco-analyze's

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.evaluation.batch import Batch
-from trustpose.evaluation.draws import Findings, PhotoTable, Ranking, Resampling, Spill, quantiles
+from trustpose.evaluation.draws import Findings, PhotoTable, Ranking, Resampling
 from trustpose.evaluation.section_records import (
     KeypointTrust,
     KeypointType,
@@ -24,6 +24,7 @@ from trustpose.metrics.reliability import (
     mean_of,
     pearson_from_sums,
 )
+from trustpose.metrics.spill import Spill, quantiles
 
 UNIT_BINS = bin_edges(np.zeros(0))[1:-1]  # of the 15 bins of equal width
 _BINS = len(UNIT_BINS) + 1
@@ -144,7 +145,7 @@ class PoseScore:
 
     def __init__(self) -> None:
         self._correlation, self._calibration = Correlation(), Calibration()
-        self._score, self._oks, self._photo = Spill(), Spill(), Spill(np.int64)
+        self._pairs = RankedPairs()
         self._field = ""
 
     def add(self, batch: Batch) -> None:
@@ -153,22 +154,20 @@ class PoseScore:
         score, oks = batch.pose_score[batch.rows].astype(np.float64), batch.oks[batch.rows]
         self._correlation.add(score, oks, batch.image, len(batch.image_id))
         self._calibration.add(score, oks, batch.image, len(batch.image_id))
-        for spill, column in ((self._score, score), (self._oks, oks), (self._photo, batch.first + batch.image)):
-            spill.append(column)
+        self._pairs.add(score, oks, batch.first + batch.image)
 
     def result(self, findings: Findings) -> PoseTrust:
         """Return the numbers, with a note on a score that is not on the scale 0–1."""
         sums = self._correlation.sums
         is_on_scale = note_scale(self._calibration.sums, f"pose.ece: '{self._field}'", findings.notes)
         findings.interval("pose.pearson", self._correlation.draws(findings.resampling))
-        pairs = RankedPairs(self._score.array(), self._oks.array(), self._photo.array())
-        draws = [pairs.spearman(row) for _, counts in findings.resampling.blocks() for row in counts]
+        draws = [self._pairs.spearman(counts[0]) for _, counts in findings.resampling.blocks(1)]
         findings.interval("pose.spearman", np.array(draws))
         if is_on_scale:
             findings.interval("pose.ece", self._calibration.draws(findings.resampling)[0])
         return PoseTrust(
             pearson=none_if_nan(float(sums.pearson()[0])),
-            spearman=none_if_nan(pairs.spearman(np.ones(len(findings.resampling.image_id), np.int8))),
+            spearman=none_if_nan(self._pairs.spearman(np.ones(len(findings.resampling.image_id), np.int8))),
             n=int(sums.count[0]),
             ece=none_if_nan(self._calibration.sums.ece()) if is_on_scale else None,
             ece_equal_mass=self._calibration.equal_mass() if is_on_scale else None,

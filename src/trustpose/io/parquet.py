@@ -24,6 +24,7 @@ from trustpose.poses.tables import package
 
 ROWS = 8192  # of a batch, and further rows of its last photo
 ERRORS = "errors.parquet"  # in the folder of a prediction's parts: the photos that could not be read
+_IDS_READ = 2**17  # of a column of ids at a time
 _READ_AHEAD = 2**20  # bytes of a column at a time, however large its row group is
 
 
@@ -86,7 +87,7 @@ class ParquetParts:
             return SortedRows(self.path, self.noun, content, (), self.origins)
         return TableRows(self.path, self.noun, content, tuple(run_origins))
 
-    def runs(self, batch_rows: int = 2**18) -> Iterator[Any]:
+    def runs(self, batch_rows: int = _IDS_READ) -> Iterator[Any]:
         """Yield `image_id` of each run of equal ones, in order, as Arrow arrays: all that the order of photos needs."""
         before = None
         for table, *_ in self.tables(["image_id"], batch_rows):
@@ -261,7 +262,7 @@ def _drop_rows(pending: list[tuple[Any, str, int]], row: int) -> list[tuple[Any,
     return rest
 
 
-_RUNS_AT_ONCE = 4_000_000  # ids of runs compared at a time
+_RUNS_AT_ONCE = 1_000_000  # ids of runs compared at a time
 
 
 def is_ascending(parts: ParquetParts, rank: Callable[[np.ndarray], np.ndarray] | None = None) -> bool:
@@ -307,7 +308,7 @@ def find_duplicate(parts: ParquetParts, field: str) -> Any:
     share = 1 + parts.rows // _RUNS_AT_ONCE
     for remainder in range(share):
         ids_of_part = [np.zeros(0, np.int64)]
-        for table, *_ in parts.tables([field], _RUNS_AT_ONCE):
+        for table, *_ in parts.tables([field], _IDS_READ):
             ids = table.column(field).drop_null().to_numpy()
             ids_of_part.append(ids[_part(ids, share) == remainder])
         ids, count = np.unique(np.concatenate(ids_of_part), return_counts=True)

@@ -22,7 +22,7 @@ from trustpose.io.coco.labels import ASSUMED, LABELLED, TERNARY, is_ternary, key
 from trustpose.io.coco.truth import ALL, Chosen, TruthFile, choose_categories, read_annotations
 from trustpose.io.columns import Rows
 from trustpose.io.companions import results_sha256
-from trustpose.io.parquet import ParquetParts, find_duplicate, open_table, runs, sort_by_photo
+from trustpose.io.parquet import ROWS, ParquetParts, find_duplicate, open_table, runs, sort_by_photo
 from trustpose.io.table_rows import TableRows
 from trustpose.poses import SEGMENT, Truth, Visibility
 from trustpose.skeletons import Skeleton, find_skeleton
@@ -234,7 +234,7 @@ def _areas(parts: ParquetParts, chosen: Chosen) -> Counter[str]:
 def _people(parts: ParquetParts, chosen: Chosen, names: list[str]) -> Iterator[TableRows]:
     """Yield the people of the chosen category, some at a time, with those of the columns `names` that there are."""
     names = [name for name in names if name in parts.schema.names]
-    for table, file, row in parts.tables(["id", "category_id", *names], 2**16):
+    for table, file, row in parts.tables(["id", "category_id", *names], ROWS):
         rows = TableRows(parts.path, parts.noun, table, ((0, file, row),))
         people = rows.chosen(np.array(table.column("id").is_valid()))
         category = people.integers("category_id", numerals=True)

@@ -250,6 +250,7 @@ def mean_of_counted(values: np.ndarray) -> float:
 
 _AT_ONCE = 1 << 22  # poses of several draws: their numbers take some tens of megabytes
 _FEW = 1 << 13  # poses, of which all are looked at one by one
+_MULTIPLIED = 1 << 20  # numbers of a matrix
 _DETAIL = 1 << 18  # poses of groups that are looked at one by one
 
 
@@ -283,16 +284,14 @@ class PrecisionRecallDraws:
             return
         groups, curves = -(-len(image) // self._group), true_positive.shape[1]
         image = np.append(image, np.zeros(groups * self._group - len(image), image.dtype))  # which no curve counts
-        flags = np.zeros((len(image), 2 * curves), np.bool_)  # right, and counted
-        flags[: len(true_positive), :curves], flags[: len(true_positive), curves:] = true_positive, ~pose_ignored
-        columns = flags.reshape(groups, self._group, 2 * curves).astype(np.float32)
-        flags = np.ascontiguousarray(flags.T).reshape(2 * curves, groups, self._group)
+        flags = np.zeros((2 * curves, len(image)), np.bool_)  # right, and counted
+        flags[:curves, : len(true_positive)] = true_positive.T
+        np.logical_not(pose_ignored.T, out=flags[curves:, : len(pose_ignored)])
+        flags = flags.reshape(2 * curves, groups, self._group)
         for start in range(0, len(counts), max(1, _AT_ONCE // len(image))):
             draws = slice(start, start + max(1, _AT_ONCE // len(image)))
             weight = np.take(counts[draws], image, axis=1).reshape(-1, groups, self._group)  # (b, n, g)
-            sums = np.empty((len(weight), groups, 2 * curves), np.float32)  # exact, as a group has few poses
-            np.matmul(weight.astype(np.float32).transpose(1, 0, 2), columns, out=sums.transpose(1, 0, 2))
-            sums = sums.transpose(2, 0, 1).astype(np.int32, order="C")
+            sums = _sums_of_groups(weight, flags)
             for curve in np.flatnonzero((self._people[draws] > 0).any(axis=0)).tolist():
                 self._add(draws, curve, weight, flags[curve::curves], sums[curve::curves])
 
@@ -353,6 +352,17 @@ class PrecisionRecallDraws:
         """Return the highest recall; NaN where no person counts."""
         share = np.divide(self._hits, self._people, out=np.zeros(self._people.shape), where=self._people > 0)
         return np.where(self._people > 0, share, np.nan)
+
+
+def _sums_of_groups(weight: Int[np.ndarray, "b n g"], flags: Bool[np.ndarray, "c n g"]) -> Int[np.ndarray, "c b n"]:
+    """Return how many poses of each group have a flag, by weight: exact in float32, as a group has few poses."""
+    sums = np.empty((len(flags), len(weight), flags.shape[1]), np.int32)
+    step = max(1, _MULTIPLIED // (flags.shape[2] * max(len(flags), len(weight))))
+    for start in range(0, flags.shape[1], step):
+        groups = slice(start, start + step)
+        of_draws, of_flags = (part[:, groups].astype(np.float32) for part in (weight, flags))
+        sums[:, :, groups] = np.matmul(of_draws.transpose(1, 0, 2), of_flags.transpose(1, 2, 0)).transpose(2, 1, 0)
+    return sums
 
 
 def _running(before: Int[np.ndarray, " n"], numbers: Real[np.ndarray, "n g"]) -> Int[np.ndarray, "n 1+g"]:

@@ -23,6 +23,7 @@ from trustpose.metrics.reliability import (
 
 DRAWS = 1000
 _BLOCK_BYTES = 2**23  # of counts converted to float64 at a time
+_DRAWN_AT_A_TIME = 2**16  # images
 
 
 def resample_counts(images: int, draws: int = DRAWS, seed: int = 0) -> Int[np.ndarray, "B I"]:
@@ -31,22 +32,26 @@ def resample_counts(images: int, draws: int = DRAWS, seed: int = 0) -> Int[np.nd
     Counts take one byte each: 100 MB for a thousand draws of 100,000 images. The same seed gives the same counts.
     Raises ValueError for no image or no draw.
     """
-    return np.concatenate(list(resample_blocks(images, draws, seed, draws)))
+    rows = resample_draws(images, draws, seed)
+    return np.fromiter(rows, np.dtype((np.int8, (images,))), draws)
 
 
-def resample_blocks(images: int, draws: int, seed: int, size: int) -> Iterator[Int[np.ndarray, "b I"]]:
-    """Yield the rows of `resample_counts`, `size` of them at a time."""
+def resample_draws(images: int, draws: int, seed: int) -> Iterator[Int[np.ndarray, " I"]]:
+    """Return the rows of `resample_counts`, of which only the last need be in memory."""
     if images < 1:
         raise ValueError(f"images: expected 1 or more to draw from, got {images}")
     if draws < 1:
         raise ValueError(f"draws: expected 1 or more, got {draws}")
     generator = np.random.default_rng(seed)
-    for start in range(0, draws, size):
-        # To overflow 8 bits, one of 128 images or more would have to be drawn 128 times: a chance of 1 / 128!.
-        counts = np.empty((min(size, draws - start), images), dtype=np.int8)
-        for row in counts:
-            row[:] = np.bincount(generator.integers(0, images, size=images), minlength=images)
-        yield counts
+    return (_drawn_counts(generator, images) for _ in range(draws))
+
+
+def _drawn_counts(generator: np.random.Generator, images: int) -> Int[np.ndarray, " I"]:
+    # To overflow 8 bits, one of 128 images or more would have to be drawn 128 times: a chance of 1 / 128!.
+    counts = np.zeros(images, np.int8)
+    for start in range(0, images, _DRAWN_AT_A_TIME):
+        np.add.at(counts, generator.integers(0, images, size=min(_DRAWN_AT_A_TIME, images - start)), np.int8(1))
+    return counts
 
 
 def interval(values: Float[np.ndarray, " B"], level: float = 0.95) -> tuple[float, float]:

@@ -280,7 +280,9 @@ def spearman(
     x, y, weight = _counted_rows(x, y, weights)
     if np.isnan(x).any() or np.isnan(y).any():
         return float("nan")
-    return RankedPairs(x, y, np.arange(len(x))).spearman(weight.astype(np.int64))
+    pairs = RankedPairs()
+    pairs.add(x, y, np.arange(len(x)))
+    return pairs.spearman(weight.astype(np.int64))
 
 
 def average_opks_pearson(score: Real[np.ndarray, "N K"], opks: Real[np.ndarray, "N K"]) -> float:
