@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trustpose.files import InputError
 from trustpose.io.coco.results import read_results
-from trustpose.io.columns import Rows
+from trustpose.io.json_rows import rows_in_blocks
 
 _values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["}", "},", '"},{"', "]", "\\", "a"]),
@@ -29,7 +29,7 @@ _values = st.recursive(
 def test_blocks_are_the_whole_or_refused(rows, separators, indent, block_bytes: int) -> None:
     content = json.dumps(rows, separators=separators, indent=indent).encode()
     try:
-        blocks = list(Rows.in_blocks(content, "f.json", "row", block_bytes))
+        blocks = list(rows_in_blocks(content, "f.json", "row", block_bytes))
     except InputError:  # cut within a row
         assert any(isinstance(value, (dict, list, str)) for row in rows for value in row.values())
     else:
@@ -57,18 +57,18 @@ def test_invalid_json_is_invalid_in_blocks(rows, at: int, put: bytes, removed: i
         whole = json.loads(content, parse_int=_as_orjson)
     except ValueError:
         with pytest.raises(InputError):
-            list(Rows.in_blocks(content, "f.json", "row", block_bytes))
+            list(rows_in_blocks(content, "f.json", "row", block_bytes))
         return
     if type(whole) is list and all(type(row) is dict for row in whole):
         try:
-            read = [row for block in Rows.in_blocks(content, "f.json", "row", block_bytes) for row in block.rows]
+            read = [row for block in rows_in_blocks(content, "f.json", "row", block_bytes) for row in block.rows]
         except InputError:  # cut within a row
             assert any("}," in key for row in whole for key in row)
         else:
             assert read == whole
     else:
         with pytest.raises(InputError):
-            list(Rows.in_blocks(content, "f.json", "row", block_bytes))
+            list(rows_in_blocks(content, "f.json", "row", block_bytes))
 
 
 def _many(count: int = 4000) -> list[dict[str, Any]]:

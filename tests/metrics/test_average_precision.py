@@ -17,6 +17,7 @@ import trustpose as tp
 from tests.coco_cases import coco_cases, pycocotools_numbers
 from trustpose.io.coco.results import read_results
 from trustpose.io.coco.truth import read_coco_truth
+from trustpose.metrics import average_precision
 from trustpose.metrics.average_precision import (
     RECALL_THRESHOLDS,
     PrecisionRecallDraws,
@@ -233,8 +234,11 @@ def test_a_draw_of_every_image_once_is_the_evaluation_and_a_draw_is_an_evaluatio
 
 @pytest.mark.parametrize("kind", ["falling", "perfect", "flat", "near"])
 @pytest.mark.parametrize("poses", [1, 7, 300, 2500])
-@pytest.mark.parametrize("group", [4, 32, 4096])
-def test_draws_of_precision_are_those_of_every_pose_looked_at(kind: str, poses: int, group: int) -> None:
+@pytest.mark.parametrize("at_once", [1, 1000, 2**18])
+def test_draws_of_precision_are_those_of_every_pose_looked_at(
+    kind: str, poses: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(average_precision, "_AT_ONCE", at_once)
     random = np.random.default_rng(poses)
     rank, image, images = np.linspace(0, 1, poses)[:, None], random.integers(0, 90, poses), 90
     right = {"falling": 1 - rank * [0.6, 0.9, 0.2], "perfect": rank < [0.5, 0.1, 1], "flat": 0.5, "near": 0.999}[kind]
@@ -242,8 +246,7 @@ def test_draws_of_precision_are_those_of_every_pose_looked_at(kind: str, poses: 
     ignored = ~hits & (random.random((poses, 3)) < 0.1)
     counts = np.stack([np.bincount(random.integers(0, images, images), minlength=images) for _ in range(6)])
     people = counts @ np.array([np.bincount(image[column], minlength=images) + 1 for column in hits.T]).T
-    draws = PrecisionRecallDraws(people.astype(np.float64), poses)
-    draws._group = group
+    draws = PrecisionRecallDraws(people.astype(np.float64))
     for part in np.array_split(np.arange(poses), min(3, poses)):
         draws.add(counts.astype(np.int8), image[part], hits[part], ignored[part])
     expected = np.zeros((*people.shape, len(RECALL_THRESHOLDS)))

@@ -217,18 +217,17 @@ class Curves:
     def draws(self, resampling: Resampling, names: Sequence[str], groups: Sequence[int]) -> dict[str, np.ndarray]:
         """Return COCO's numbers of groups in every draw, each (B,), NaN where no person counts; the groups follow each
         other, and `names` are those of area ranges."""
-        poses = len(self._ranking)
         people = resampling.sums(self._people)[:, list(groups)]
         columns = slice(groups[0] * STEPS, (groups[-1] + 1) * STEPS)
         parts = []
         for draws, counts in resampling.blocks():
-            curves = PrecisionRecallDraws(np.repeat(people[draws], STEPS, axis=1), poses)
+            curves = PrecisionRecallDraws(np.repeat(people[draws], STEPS, axis=1))
             for _, photo, flags in self._ranking.blocks():
                 hits, ignored = np.split(flags, 2, axis=1)
                 curves.add(counts, photo, hits[:, columns], ignored[:, columns])
             parts.append(numbers_of_draws(curves, tuple(names)))
         if not parts:
-            return numbers_of_draws(PrecisionRecallDraws(np.zeros((0, len(groups) * STEPS)), poses), tuple(names))
+            return numbers_of_draws(PrecisionRecallDraws(np.zeros((0, len(groups) * STEPS))), tuple(names))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -132,18 +132,20 @@ def centre_fault(
     """Check xywh boxes of people by their keypoints, those that are `located`: return a row and the fault if x, y is
     the centre of the boxes, so that most keypoints lie in them when so read, and few as they are. Fewer than ten
     people show nothing."""
-    xy = xy.astype(np.float64)
-    low, high = (np.where(located[..., None], xy, end) for end in (np.inf, -np.inf))
-    spread = high.max(axis=1) - low.min(axis=1)
-    shows = (located.sum(axis=1) >= _MIN_KEYPOINTS) & (spread >= _MIN_EXTENT * box[:, 2:]).all(axis=1)
+    # x, y and the joints first: numpy is slow where the last axis is short
+    points, located = np.ascontiguousarray(xy.T, dtype=np.float64), np.ascontiguousarray(located.T)  # (2, K, N), (K, N)
+    low, high = (np.where(located, points, end) for end in (np.inf, -np.inf))
+    spread = high.max(axis=1) - low.min(axis=1)  # (2, N)
+    shows = (located.sum(axis=0) >= _MIN_KEYPOINTS) & (spread >= _MIN_EXTENT * box.T[2:]).all(axis=0)
     rows = np.flatnonzero(shows & np.isfinite(box).all(axis=1))
     if len(rows) < _MIN_PEOPLE:
         return None
-    low, size, keypoints, located = box[rows, None, :2], box[rows, None, 2:], xy[rows], located[rows]
+    points, located = points[..., rows], located[:, rows]
+    corner, size = box.T[:2, None, rows], box.T[2:, None, rows]  # (2, 1, n)
     shares = []
-    for corner in (low, low - size / 2):
-        inside = ((keypoints >= corner) & (keypoints <= corner + size)).all(axis=2) & located
-        shares.append(inside.sum(axis=1) / located.sum(axis=1))
+    for low in (corner, corner - size / 2):
+        inside = ((points >= low) & (points <= low + size)).all(axis=0) & located
+        shares.append(inside.sum(axis=0) / located.sum(axis=0))
     as_read, as_centre = shares
     if as_read.mean() > _MAX_INSIDE or as_centre.mean() < _MIN_INSIDE:
         return None

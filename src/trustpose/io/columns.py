@@ -28,7 +28,6 @@ _INT64 = np.iinfo(np.int64)
 _EXACT = 2**53  # up to which floats hold every whole number
 _NUMERAL = re.compile("-?[0-9]{1,18}")
 LARGEST = 1e12  # absolute value of any number in a file of poses: squares and sums stay finite in float32
-BLOCK_BYTES = 2**19  # of JSON parsed at a time: its objects fit into the processor's cache
 
 
 @dataclass(frozen=True)
@@ -58,25 +57,6 @@ class Rows:
             raise InputError(f"{path}: {noun} {index}: expected an object, got {_kind(value[index])}")
         return cls(path, noun, value)
 
-    @classmethod
-    def in_blocks(cls, content: bytes, path: str, noun: str, block_bytes: int = BLOCK_BYTES) -> Iterator["Rows"]:
-        """Parse a JSON list of objects block by block, so that few of its objects exist at a time; at least one block.
-
-        Twice as fast as parsing everything at once, which exceeds the processor's cache. Blocks end at a `},`, where a
-        row may end. If it does not, brackets or quotes are left open and the block is not valid JSON. Raises InputError
-        then, as for any other error, but without the right position: parse everything to find it.
-        """
-        start, is_last = 0, False
-        while not is_last:
-            end = content.rfind(b"},", start, start + block_bytes) + 1
-            is_last = end == 0 or start + block_bytes >= len(content)
-            part = content[start:] if is_last else content[start:end] + b"]"
-            rows = cls.of(parse_json(part if start == 0 else b"[" + part, path), path, noun)
-            if start > 0 and not len(rows):
-                raise InputError(f"{path}: is not valid JSON (a comma without a {noun} after it)")
-            yield rows
-            start = end + 1
-
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -86,7 +66,14 @@ class Rows:
 
     def texts(self, field: str, default: str) -> np.ndarray:
         """Return a field as texts (N,), objects of which equal ones are the same; `default` where it is absent."""
-        return np.array([default if value is None else intern(str(value)) for value in self.values(field)], object)
+        values = self.values(field)
+        is_text = set(map(type, values)) == {str}
+        texts = map(intern, values) if is_text else (default if v is None else intern(str(v)) for v in values)
+        return np.array(list(texts), object)
+
+    def lengths(self, field: str) -> set[int]:
+        """Return how long the lists of a field are."""
+        return {len(value) for value in self.values(field) if isinstance(value, list)}
 
     def chosen(self, keep: np.ndarray) -> "Rows":
         """Return the rows where `keep` (N,) is True."""

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Bool, Float, Int
 
 from trustpose.geometry.boxes import paired_iou, paired_overlap
 from trustpose.metrics.bootstrap import replicate_sums
@@ -248,28 +248,22 @@ def mean_of_counted(values: np.ndarray) -> float:
     return float(counted.mean()) if counted.size else -1.0
 
 
-_AT_ONCE = 1 << 22  # poses of several draws: their numbers take some tens of megabytes
-_FEW = 1 << 13  # poses, of which all are looked at one by one
-_MULTIPLIED = 1 << 20  # numbers of a matrix
-_DETAIL = 1 << 18  # poses of groups that are looked at one by one
+_AT_ONCE = 1 << 18  # poses of several draws: the arrays of a curve fit into the processor's cache
+_FEW_CHANGES = 8  # a curve's poses are those of another but for a share of 1 / 8
 
 
 class PrecisionRecallDraws:
-    """`average_precision.PrecisionRecall` of C curves in b draws, over blocks of poses, the best scores first.
+    """`PrecisionRecall` of C curves in b draws, over blocks of poses, the best scores first.
 
-    `people` (b, C) are those that count in each draw; a draw without any has no curve. Most poses are only summed:
-    matrix products give how many of each group of poses are right and how many are tried in every draw and curve.
-    From these sums follow the lowest and the highest precision that a group can reach, and only the groups that can
-    hold the highest precision between two recall thresholds are looked at pose by pose. `poses` is about how many
-    there are in all blocks, which decides on the size of a group.
+    `people` (b, C) are those that count in each draw; a draw without any has no curve. Precision only rises at true
+    positives, so that a curve is looked at only there. How many poses are tried up to each is summed once for curves
+    in which almost the same poses count, such as an area range's, and corrected for those that do not.
     """
 
-    def __init__(self, people: Float[np.ndarray, "b C"], poses: int) -> None:
+    def __init__(self, people: Float[np.ndarray, "b C"]) -> None:
         self._people = people
-        group = 1 << int(np.clip(np.round(np.log2(max(poses, 1)) / 2) - 3, 3, 9))  # about √poses / 8
-        self._group = group if poses > _FEW else max(1, poses)
         self._needed = [_needed_in_draws(column) for column in people.T]
-        self._hits, self._tried = np.zeros((2, *people.shape), np.int64)
+        self._hits, self._tried = np.zeros((2, *people.shape), np.int32)
         self._highest = np.zeros((*people.shape, len(RECALL_THRESHOLDS)))
 
     def add(
@@ -282,71 +276,51 @@ class PrecisionRecallDraws:
         """Count the next D poses by descending score; `image` (D,) is a pose's, 0..I−1, in the draws `counts`."""
         if not len(image):
             return
-        groups, curves = -(-len(image) // self._group), true_positive.shape[1]
-        image = np.append(image, np.zeros(groups * self._group - len(image), image.dtype))  # which no curve counts
-        flags = np.zeros((2 * curves, len(image)), np.bool_)  # right, and counted
-        flags[:curves, : len(true_positive)] = true_positive.T
-        np.logical_not(pose_ignored.T, out=flags[curves:, : len(pose_ignored)])
-        flags = flags.reshape(2 * curves, groups, self._group)
-        for start in range(0, len(counts), max(1, _AT_ONCE // len(image))):
-            draws = slice(start, start + max(1, _AT_ONCE // len(image)))
-            weight = np.take(counts[draws], image, axis=1).reshape(-1, groups, self._group)  # (b, n, g)
-            sums = _sums_of_groups(weight, flags)
-            for curve in np.flatnonzero((self._people[draws] > 0).any(axis=0)).tolist():
-                self._add(draws, curve, weight, flags[curve::curves], sums[curve::curves])
+        curves = _curves_of_block(true_positive, pose_ignored)
+        step = max(1, _AT_ONCE // len(image))
+        for start in range(0, len(counts), step):
+            draws = slice(start, start + step)
+            weight = np.take(counts[draws].astype(np.int32), image, axis=1, mode="clip")  # the mode without a copy
+            tried = weight
+            for number, curve in enumerate(curves):
+                if curve.counted is not None:
+                    tried = np.cumsum(weight * curve.counted, axis=1, dtype=np.int32)
+                self._add(draws, number, curve, weight, tried)
 
-    def _add(self, draws: slice, curve: int, weight: np.ndarray, flags: np.ndarray, sums: np.ndarray) -> None:
-        """Count groups of poses for one curve: `flags` (2, n, g) are the right and the counted ones, `sums` (2, b, n)
-        their numbers in each draw, by the poses' `weight` (b, n, g)."""
-        right, counted = sums
-        hits, tried = (
-            _running(numbers[draws, curve], of_groups)
-            for numbers, of_groups in zip((self._hits, self._tried), sums, strict=True)
-        )  # (b, 1 + n), before the first group and after each
-        lowest = hits[:, 1:] / np.maximum(tried[:, 1:], 1)
-        possible = hits[:, 1:] / np.maximum(tried[:, :-1] + right, 1)  # if all that are right came first
-        is_open = right < counted  # otherwise the last pose has the highest precision
-        needed = self._needed[curve][draws]  # (b, R)
-        reached, last = _first_at_least(hits, needed), len(flags[0])
-        highest = np.maximum(self._highest[draws, curve], _highest_between(np.where(is_open, 0.0, lowest), reached))
-
-        def of_groups(draw: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            """Return how many are right up to each pose of groups (m, g), and the precision."""
-            of_pose = weight[draw, group]
-            hits_so_far, tried_so_far = (
-                _running(before[draw, group], of_pose * flag[group])[:, 1:]
-                for before, flag in zip((hits, tried), flags, strict=True)
-            )
-            return hits_so_far, hits_so_far / np.maximum(tried_so_far, 1)
-
-        # first the groups in which thresholds are reached: the highest precision is mostly there
-        draw, threshold = np.nonzero((reached > 0) & (reached <= last))
-        chosen = is_open[draw, reached[draw, threshold] - 1]
-        draw, threshold = draw[chosen], threshold[chosen]
-        row, number = np.unique(draw * last + reached[draw, threshold] - 1, return_inverse=True)
-        at_once = max(1, _DETAIL // self._group)
-        for start in range(0, len(row), at_once):
-            part = slice(*np.searchsorted(number, [start, start + at_once]))
-            hits_so_far, share = of_groups(*np.divmod(row[start : start + at_once], last))
-            best = _highest_after(hits_so_far, share, number[part] - start, needed[draw[part], threshold[part]])
-            highest[draw[part], threshold[part]] = np.maximum(highest[draw[part], threshold[part]], best)
-        # then those up to the next threshold that can have a higher one
-        bound = np.maximum(highest, _highest_between(lowest, reached))
-        bound = np.maximum.accumulate(bound[:, ::-1], axis=1)[:, ::-1]
-        count = np.diff(np.minimum(reached, last), axis=1, append=last)  # (b, R), of groups
-        is_open &= possible >= np.repeat(bound.ravel(), count.ravel()).reshape(possible.shape)
-        row = np.flatnonzero(is_open)
-        threshold = np.searchsorted(np.cumsum(count), row, side="right") % count.shape[1]
-        for start in range(0, len(row), at_once):
-            draw, group = np.divmod(row[start : start + at_once], last)
-            np.maximum.at(highest, (draw, threshold[start : start + at_once]), of_groups(draw, group)[1].max(axis=1))
-        self._highest[draws, curve] = highest
-        self._hits[draws, curve], self._tried[draws, curve] = hits[:, -1], tried[:, -1]
+    def _add(self, draws: slice, number: int, curve: "_CurveOfBlock", weight: np.ndarray, tried: np.ndarray) -> None:
+        """Count poses for one curve, by their `weight` (b, D) in each draw, and how many of them are `tried` up to
+        each, but for the curve's corrections."""
+        hits = np.take(weight, curve.hits, axis=1, mode="clip")
+        np.cumsum(hits, axis=1, dtype=np.int32, out=hits)  # of this block
+        tried_at_hit = np.take(tried, curve.hits, axis=1, mode="clip")
+        tried_at_hit += self._tried[draws, number, None]
+        self._tried[draws, number] += tried[:, -1]
+        if len(curve.changed):
+            changes = np.zeros((len(weight), 1 + len(curve.changed)), np.int32)
+            np.multiply(np.take(weight, curve.changed, axis=1, mode="clip"), curve.change, out=changes[:, 1:])
+            np.cumsum(changes, axis=1, out=changes)
+            tried_at_hit += np.take(changes, curve.changes_before, axis=1, mode="clip")
+            self._tried[draws, number] += changes[:, -1]
+        if not hits.shape[1]:
+            return
+        # from where a threshold is reached up to the next: one that is not, or was before, has a later precision
+        first = _first_at_least(hits, self._needed[number][draws] - self._hits[draws, number, None])
+        first += np.arange(len(first))[:, None] * (hits.shape[1] + 1)
+        hits += self._hits[draws, number, None]
+        self._hits[draws, number] = hits[:, -1]
+        precision = np.empty((len(hits), hits.shape[1] + 1))
+        np.divide(hits, np.maximum(tried_at_hit, 1, out=tried_at_hit), out=precision[:, :-1])
+        precision[:, -1] = 0  # where thresholds begin that are not reached
+        highest = np.maximum.reduceat(precision.ravel(), first.ravel()).reshape(first.shape)
+        np.maximum(self._highest[draws, number], highest, out=self._highest[draws, number])
 
     def precision(self) -> Float[np.ndarray, "b C"]:
         """Return the mean of interpolated precision over the recall thresholds; NaN where no person counts."""
-        best = np.maximum.accumulate(np.ascontiguousarray(self._highest[..., ::-1]), axis=2)
-        return np.where(self._people > 0, best.mean(axis=2), np.nan)
+        means = np.empty(self._people.shape)
+        for mean, highest in zip(means.T, self._highest.swapaxes(0, 1), strict=True):  # a curve fits into the cache
+            best = np.maximum.accumulate(np.ascontiguousarray(highest[:, ::-1]), axis=1)
+            mean[:] = best.mean(axis=1)
+        return np.where(self._people > 0, means, np.nan)
 
     def recall(self) -> Float[np.ndarray, "b C"]:
         """Return the highest recall; NaN where no person counts."""
@@ -354,57 +328,48 @@ class PrecisionRecallDraws:
         return np.where(self._people > 0, share, np.nan)
 
 
-def _sums_of_groups(weight: Int[np.ndarray, "b n g"], flags: Bool[np.ndarray, "c n g"]) -> Int[np.ndarray, "c b n"]:
-    """Return how many poses of each group have a flag, by weight: exact in float32, as a group has few poses."""
-    sums = np.empty((len(flags), len(weight), flags.shape[1]), np.int32)
-    step = max(1, _MULTIPLIED // (flags.shape[2] * max(len(flags), len(weight))))
-    for start in range(0, flags.shape[1], step):
-        groups = slice(start, start + step)
-        of_draws, of_flags = (part[:, groups].astype(np.float32) for part in (weight, flags))
-        sums[:, :, groups] = np.matmul(of_draws.transpose(1, 0, 2), of_flags.transpose(1, 2, 0)).transpose(2, 1, 0)
-    return sums
+@dataclass(frozen=True)
+class _CurveOfBlock:
+    """One curve of a block of D poses.
+
+    `hits` (h,) are the true positives. The poses that are tried are those of `counted` (D,), int32 0 or 1, or if it is
+    None of the last curve that has them; but `changed` (c,) are tried in addition or not, `change` 1 or −1, of which
+    `changes_before` (h,) lie up to each true positive.
+    """
+
+    hits: Int[np.ndarray, " h"]
+    counted: Int[np.ndarray, " D"] | None
+    changed: Int[np.ndarray, " c"]
+    change: Int[np.ndarray, " c"]
+    changes_before: Int[np.ndarray, " h"]
 
 
-def _running(before: Int[np.ndarray, " n"], numbers: Real[np.ndarray, "n g"]) -> Int[np.ndarray, "n 1+g"]:
-    """Return the numbers before each row, and after each of its numbers."""
-    sums = np.empty((len(numbers), numbers.shape[1] + 1), np.int32)
-    sums[:, 0], sums[:, 1:] = before, numbers
-    return np.cumsum(sums, axis=1, dtype=np.int32, out=sums)
+def _curves_of_block(
+    true_positive: Bool[np.ndarray, "D C"], pose_ignored: Bool[np.ndarray, "D C"]
+) -> list[_CurveOfBlock]:
+    curves: list[_CurveOfBlock] = []
+    reference = np.zeros(0, np.int32)
+    for right, ignored in zip(true_positive.T, pose_ignored.T, strict=True):
+        hits, counted = np.flatnonzero(right), (~ignored).astype(np.int32)
+        is_new = not curves or np.count_nonzero(counted != reference) > len(counted) // _FEW_CHANGES
+        if is_new:
+            reference = counted
+        change = counted - reference
+        changed = np.flatnonzero(change)
+        before = np.searchsorted(changed, hits, side="right")
+        curves.append(_CurveOfBlock(hits, counted if is_new else None, changed, change[changed], before))
+    return curves
 
 
 def _first_at_least(values: Int[np.ndarray, "b n"], limits: Int[np.ndarray, "b R"]) -> Int[np.ndarray, "b R"]:
     """Return the first of the ascending values of each draw that reaches each limit, n if none does."""
     # one search in all draws: the numbers of each lie above those of the draw before
-    draw = np.arange(len(values))[:, None]
-    offset = draw * (2 + max(int(values[:, -1].max()), int(limits.max())))
-    first = np.searchsorted((values + offset).ravel(), (limits + offset).ravel(), side="left")
+    beyond = int(values[:, -1].max()) + 1
+    draw = np.arange(len(values), dtype=np.int32)[:, None]
+    offset = draw * (beyond + 1)
+    in_order = (values + offset).ravel()
+    first = np.searchsorted(in_order, (np.minimum(np.maximum(limits, 0), beyond) + offset).ravel(), side="left")
     return first.reshape(limits.shape) - draw * values.shape[1]
-
-
-def _highest_between(values: Float[np.ndarray, "b n"], reached: Int[np.ndarray, "b R"]) -> Float[np.ndarray, "b R"]:
-    """Return the highest value from the group in which each threshold is reached up to that of the next threshold.
-    `reached` counts groups from 1, and is 0 for thresholds that were reached before."""
-    padded = np.zeros((len(values), values.shape[1] + 2))
-    padded[:, 1:-1] = values
-    first = reached + np.arange(len(values))[:, None] * padded.shape[1]
-    return np.maximum.reduceat(padded.ravel(), first.ravel()).reshape(first.shape)
-
-
-def _highest_after(
-    hits: Int[np.ndarray, "m g"],
-    share: Float[np.ndarray, "m g"],
-    row: Int[np.ndarray, " t"],
-    limit: Int[np.ndarray, " t"],
-) -> Float[np.ndarray, " t"]:
-    """Return the highest share from where the hits of a row reach a limit, up to where they reach the next; rows and
-    limits ascend, and each limit is reached."""
-    offset = np.arange(len(hits)) * (2 + int(hits.max(initial=0)))
-    first = np.searchsorted((hits + offset[:, None]).ravel(), limit + offset[row], side="left")
-    starts = np.concatenate([np.arange(len(hits)) * hits.shape[1], first])
-    order = np.argsort(starts, kind="stable")
-    best = np.empty(len(starts))
-    best[order] = np.maximum.reduceat(share.ravel(), starts[order])
-    return best[len(hits) :]
 
 
 def _needed_in_draws(people: Float[np.ndarray, " b"]) -> Int[np.ndarray, "b R"]:
@@ -413,7 +378,7 @@ def _needed_in_draws(people: Float[np.ndarray, " b"]) -> Int[np.ndarray, "b R"]:
     fewest = np.ceil(RECALL_THRESHOLDS * everyone)
     fewest -= (fewest - 1) / everyone >= RECALL_THRESHOLDS
     fewest += fewest / everyone < RECALL_THRESHOLDS
-    return fewest.astype(np.int64)
+    return fewest.astype(np.int32)
 
 
 def average_precision_replicates(
@@ -434,7 +399,7 @@ def average_precision_replicates(
     chosen, steps = [evaluation.area_names.index(name) for name in area_names], len(evaluation.oks_thresholds)
     counted = [np.bincount(person_image[~evaluation.person_ignored[a]], minlength=counts.shape[1]) for a in chosen]
     people = replicate_sums(counts, np.array(counted).T)  # (B, areas)
-    draws = PrecisionRecallDraws(np.repeat(people, steps, axis=1), len(evaluation.order))
+    draws = PrecisionRecallDraws(np.repeat(people, steps, axis=1))
     flags = (np.moveaxis(flag[chosen], 1, 0) for flag in (evaluation.true_positive, evaluation.pose_ignored))
     draws.add(counts, pose_image[evaluation.order], *(flag.reshape(len(flag), -1) for flag in flags))
     return numbers_of_draws(draws, area_names)

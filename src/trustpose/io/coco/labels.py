@@ -88,8 +88,7 @@ def keypoint_table(
 
 def _name(rows: Rows, names: tuple[str, ...]) -> tuple[Skeleton | None, tuple[str, ...], str | None]:
     """Return the annotations' skeleton, the keypoint names, and the assumptions made."""
-    lists = [row["keypoints"] for row in rows.rows if isinstance(row.get("keypoints"), list)]
-    lengths = set(map(len, lists))
+    lengths = rows.lengths("keypoints")
     count, rest = divmod(lengths.pop() if len(lengths) == 1 else 3 * len(names), 3)
     if rest or not count:
         if not names:

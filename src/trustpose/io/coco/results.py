@@ -20,7 +20,6 @@ from trustpose.images import Images
 from trustpose.io.coco.labels import check_annotation_ids, check_result_boxes, has_whole_body, keypoint_table
 from trustpose.io.coco.truth import Categories, TruthFile
 from trustpose.io.columns import (
-    BLOCK_BYTES,
     NO_TEXTS,
     GrowingColumns,
     IdColumn,
@@ -31,6 +30,7 @@ from trustpose.io.columns import (
     parse_finite_json,
 )
 from trustpose.io.companions import read_errors
+from trustpose.io.json_rows import BLOCK_BYTES, rows_in_blocks
 from trustpose.io.tables import read_rows
 from trustpose.poses import MISSING_ID, Poses, Truth, find_missing
 from trustpose.skeletons import COCO_WHOLEBODY_133, Skeleton
@@ -197,7 +197,7 @@ def _columns_by_block(content: bytes, path: str, count: int | None, score_field:
     """Compute `_columns` of a whole file with few of its objects in memory at a time; None if there is an error."""
     columns = GrowingColumns()
     try:
-        for rows in Rows.in_blocks(content, path, "result"):
+        for rows in rows_in_blocks(content, path, "result"):
             block = _columns(rows, count, score_field, ids)
             columns.append(block)
             count = block["xy"].shape[1]  # type: ignore[union-attr]

@@ -34,12 +34,14 @@ from trustpose.io.columns import (
     own_ids,
     parse_finite_json,
 )
+from trustpose.io.json_rows import rows_of_fields
 from trustpose.names import expected_one_of
 from trustpose.notebook import html_record
 from trustpose.poses import AREAS, MISSING_ID, SEGMENT, Area, Truth, describe_counts
 from trustpose.skeletons import Skeleton, sigmas_of, skeleton_of
 
 ALL = "all"
+_NOUNS = {"images": "image", "annotations": "annotation", "categories": "category"}  # of one row, in messages
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,11 +292,9 @@ def read_coco_truth(
     `area` and `box` are None if no annotation has them. Raises InputError.
     """
     content = read_bytes(path)
-    value = parse_finite_json(content, path)
-    _check_layout(value, path)
-    images, image_texts = images_of_rows(Rows.of(value["images"], str(path), "image"))
-    categories = Rows.of(value["categories"], str(path), "category")
-    annotations = Rows.of(value["annotations"], str(path), "annotation")
+    lists = rows_of_fields(content, str(path), _NOUNS) or _lists(content, path)
+    categories, annotations = lists["categories"], lists["annotations"]
+    images, image_texts = images_of_rows(lists["images"])
     chosen = choose_categories(categories, category, annotations.integers("category_id", numerals=True))
     ids, annotation_texts = own_ids(annotations, "id")
     image_id = ids_among(annotations, "image_id", images.id, image_texts, "field 'images'")
@@ -329,12 +329,12 @@ def read_images(path: str | Path) -> tuple[Images, IdTexts]:
     return images_of_rows(Rows.of(value, str(path), "image"))
 
 
-def _check_layout(value: Any, path: str | Path) -> None:
-    """Raise InputError if a JSON value is not a COCO ground truth, naming its layout if known."""
-    expected = ("images", "annotations", "categories")
+def _lists(content: bytes, path: str | Path) -> dict[str, Rows]:
+    """Return the lists of a COCO ground truth. Raises InputError if it is none, naming its layout if known."""
+    value, expected = parse_finite_json(content, path), tuple(_NOUNS)
     lacking = [field for field in expected if field not in value] if isinstance(value, dict) else []
     if isinstance(value, dict) and not lacking:
-        return
+        return {field: Rows.of(value[field], str(path), noun) for field, noun in _NOUNS.items()}
     layout = other_layout(value)
     if layout is not None:
         raise InputError(f"{path}: holds {layout}; expected a COCO ground truth ({', '.join(expected)})")
@@ -348,7 +348,7 @@ def images_of_rows(rows: Rows) -> tuple[Images, IdTexts]:
     if not len(rows):
         raise InputError(f"{rows.path}: field 'images': expected at least one image, got an empty list")
     ids, texts = own_ids(rows, "id")
-    names = [row.get("file_name") for row in rows.rows]
+    names = rows.values("file_name")
     for index, name in enumerate(names):
         if name is not None and not isinstance(name, str):
             raise rows.fail(index, "file_name", "a text", name)
@@ -371,7 +371,8 @@ def _texts(rows: Rows, *fields: str) -> list[str | None] | None:
     ignored. None if no image has one."""
     if not rows.fields.intersection(fields):
         return None
-    texts = [next((row[field] for field in fields if isinstance(row.get(field), str)), None) for row in rows.rows]
+    columns = [rows.values(field) for field in fields]
+    texts = [next((value for value in values if isinstance(value, str)), None) for values in zip(*columns, strict=True)]
     return texts if any(text is not None for text in texts) else None
 
 
@@ -379,7 +380,7 @@ def _all_people_boxed(rows: Rows) -> np.ndarray | None:
     """Return which images (I,) say that all their people have a box; None if no image says anything."""
     if "all_people_boxed" not in rows.fields:
         return None
-    values: list[Any] = [row.get("all_people_boxed") for row in rows.rows]
+    values = rows.values("all_people_boxed")
     for index, value in enumerate(values):
         if value not in (None, False, True):
             raise rows.fail(index, "all_people_boxed", "true or false", value)
@@ -390,7 +391,7 @@ def _times(rows: Rows) -> np.ndarray | None:
     """Return seconds (I,), NaN if an image's `time` is not a number; None if no image has one."""
     if "time" not in rows.fields:
         return None
-    times: list[Any] = [row.get("time") for row in rows.rows]
+    times = rows.values("time")
     seconds = np.array(
         [time if type(time) in (int, float) and abs(time) <= LARGEST else np.nan for time in times], float
     )
