@@ -57,7 +57,7 @@ def test_every_metric_against_rows_drawn_one_by_one(seed):
         "brier": brier_replicates(counts, score, target, image),
         "confusion": confusion_replicates(counts, v, predicted, image),
     }
-    pairs = RankedPairs(score, target, image)
+    pairs = ranked(score, target, image)
     for b, count in enumerate(counts):
         rows = drawn_rows(count, image)
         x, y = score[rows], target[rows]
