@@ -14,8 +14,9 @@ from trustpose.evaluation.precision import rescoring
 from trustpose.evaluation.record import Audit
 from trustpose.io.coco.results import ResultsFile
 from trustpose.io.coco.truth import TruthFile, read_coco_truth
-from trustpose.metrics.average_precision import average_precision_replicates, evaluate
+from trustpose.metrics.average_precision import evaluate
 from trustpose.metrics.crowding import crowd_index
+from trustpose.metrics.precision_draws import average_precision_replicates
 from trustpose.poses import Area, Poses, Truth
 from trustpose.predict.boxes import boxes_from_truth
 from trustpose.predict.photos import Image

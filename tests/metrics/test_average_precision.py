@@ -17,11 +17,7 @@ import trustpose as tp
 from tests.coco_cases import coco_cases, pycocotools_numbers
 from trustpose.io.coco.results import read_results
 from trustpose.io.coco.truth import read_coco_truth
-from trustpose.metrics import average_precision
 from trustpose.metrics.average_precision import (
-    RECALL_THRESHOLDS,
-    PrecisionRecallDraws,
-    average_precision_replicates,
     evaluate,
 )
 from trustpose.metrics.matching import pair_oks
@@ -199,65 +195,6 @@ def test_pruned_pairs_are_the_pairs_at_the_threshold(tmp_path_factory: pytest.Te
         np.testing.assert_array_equal(pruned.pose, expected.pose)
         np.testing.assert_array_equal(pruned.person, expected.person)
         np.testing.assert_array_equal(pruned.oks, expected.oks)
-
-
-def test_a_draw_of_every_image_once_is_the_evaluation_and_a_draw_is_an_evaluation_of_copies(data_dir: Path) -> None:
-    truth = read_coco_truth(data_dir / "coco" / "dev_gt.json")
-    results = read_results(data_dir / "results" / "simplepose.dev.json", truth=truth)
-    options = {"sigmas": truth.skeleton.sigmas, "area": "file"}
-    evaluation = evaluate(results.poses, truth.truth, results.score, **options)
-    images = np.sort(truth.images.id)
-    pose_image = np.searchsorted(images, results.poses.image_id)
-    person_image = np.searchsorted(images, truth.truth.image_id)
-    counts = np.stack([np.ones(len(images), dtype=int), np.random.default_rng(0).integers(0, 3, len(images))])
-    draws = average_precision_replicates(evaluation, counts, pose_image, person_image)
-    for name, value in asdict(evaluation.summary()).items():
-        assert draws[name][0] == pytest.approx(value, abs=1e-12)
-
-    copied_poses, copied_people, scores = [], [], []
-    for copy_number in range(counts[1].max()):
-        shift = 10**7 * copy_number
-        rows = np.flatnonzero(counts[1][pose_image] > copy_number)
-        people = np.flatnonzero(counts[1][person_image] > copy_number)
-        copied_poses.append(results.poses[rows])
-        copied_people.append(truth.truth[people])
-        object.__setattr__(copied_poses[-1], "image_id", copied_poses[-1].image_id + shift)
-        object.__setattr__(copied_people[-1], "image_id", copied_people[-1].image_id + shift)
-        scores.append(results.score[rows])
-    expected = evaluate(
-        Poses.concatenate(copied_poses), Truth.concatenate(copied_people), np.concatenate(scores), **options
-    ).summary()
-    for name, value in asdict(expected).items():
-        # copies of a photo have equal scores; the order among them moves precision a little
-        assert draws[name][1] == pytest.approx(value, abs=5e-3)
-
-
-@pytest.mark.parametrize("kind", ["falling", "perfect", "flat", "near"])
-@pytest.mark.parametrize("poses", [1, 7, 300, 2500])
-@pytest.mark.parametrize("at_once", [1, 1000, 2**18])
-def test_draws_of_precision_are_those_of_every_pose_looked_at(
-    kind: str, poses: int, at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(average_precision, "_AT_ONCE", at_once)
-    random = np.random.default_rng(poses)
-    rank, image, images = np.linspace(0, 1, poses)[:, None], random.integers(0, 90, poses), 90
-    right = {"falling": 1 - rank * [0.6, 0.9, 0.2], "perfect": rank < [0.5, 0.1, 1], "flat": 0.5, "near": 0.999}[kind]
-    hits = random.random((poses, 3)) < right
-    ignored = ~hits & (random.random((poses, 3)) < 0.1)
-    counts = np.stack([np.bincount(random.integers(0, images, images), minlength=images) for _ in range(6)])
-    people = counts @ np.array([np.bincount(image[column], minlength=images) + 1 for column in hits.T]).T
-    draws = PrecisionRecallDraws(people.astype(np.float64))
-    for part in np.array_split(np.arange(poses), min(3, poses)):
-        draws.add(counts.astype(np.int8), image[part], hits[part], ignored[part])
-    expected = np.zeros((*people.shape, len(RECALL_THRESHOLDS)))
-    for draw, curve in np.ndindex(people.shape):
-        weight = counts[draw][image]
-        hits_so_far = np.cumsum(weight * hits[:, curve])
-        precision = hits_so_far / np.maximum(np.cumsum(weight * ~ignored[:, curve]), 1)
-        reached = hits_so_far / people[draw, curve] >= RECALL_THRESHOLDS[:, None]
-        expected[draw, curve] = np.where(reached, precision, 0).max(axis=1)
-        assert draws.recall()[draw, curve] == hits_so_far[-1] / people[draw, curve]
-    np.testing.assert_allclose(draws.precision(), expected.mean(axis=2), rtol=1e-14)
 
 
 def test_missing_columns_and_other_numbers_of_keypoints_are_named() -> None:

@@ -13,17 +13,12 @@ from jaxtyping import Bool, Float, Int, Real
 
 from trustpose.evaluation.batch import Batch
 from trustpose.metrics import bootstrap
-from trustpose.metrics.average_precision import (
-    OKS_THRESHOLDS,
-    Evaluation,
-    PrecisionRecall,
-    PrecisionRecallDraws,
-    numbers_of_draws,
-)
+from trustpose.metrics.average_precision import OKS_THRESHOLDS, Evaluation, PrecisionRecall
+from trustpose.metrics.precision_draws import DRAWS_AT_ONCE, RankedCurves, joined_draws
 from trustpose.metrics.spill import SortedRows, Spill, TemporaryRows
 
 STEPS = len(OKS_THRESHOLDS)
-_COUNT_BYTES = 2**26  # of the counts of photos in draws, in memory at a time
+_COUNT_BYTES = 2**25  # of the counts of photos in draws, in memory at a time
 _PHOTOS = 2**16  # of which a `PhotoTable` has sums in memory at a time
 
 
@@ -58,8 +53,8 @@ class Resampling:
 
     def blocks(self, size: int | None = None) -> Iterator[tuple[slice, Int[np.ndarray, "b I"]]]:
         """Yield some draws at a time: which they are, and how often each photo occurs in each of them, until the next
-        are yielded. `size` is their number; None: as many as there is memory for."""
-        size = size or max(1, min(_COUNT_BYTES // max(1, len(self.image_id)), self.draws))
+        are yielded. `size` is their number, if there is memory for as many."""
+        size = max(1, min(_COUNT_BYTES // max(1, len(self.image_id)), self.draws, size or self.draws))
         buffer: np.ndarray | None = None
         for draws in self._parts(size):
             counts = self._drawn()
@@ -217,18 +212,12 @@ class Curves:
     def draws(self, resampling: Resampling, names: Sequence[str], groups: Sequence[int]) -> dict[str, np.ndarray]:
         """Return COCO's numbers of groups in every draw, each (B,), NaN where no person counts; the groups follow each
         other, and `names` are those of area ranges."""
-        people = resampling.sums(self._people)[:, list(groups)]
+        people = np.repeat(resampling.sums(self._people)[:, list(groups)], STEPS, axis=1)
         columns = slice(groups[0] * STEPS, (groups[-1] + 1) * STEPS)
-        parts = []
-        for draws, counts in resampling.blocks():
-            curves = PrecisionRecallDraws(np.repeat(people[draws], STEPS, axis=1))
-            for _, photo, flags in self._ranking.blocks():
-                hits, ignored = np.split(flags, 2, axis=1)
-                curves.add(counts, photo, hits[:, columns], ignored[:, columns])
-            parts.append(numbers_of_draws(curves, tuple(names)))
-        if not parts:
-            return numbers_of_draws(PrecisionRecallDraws(np.zeros((0, len(groups) * STEPS))), tuple(names))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        pieces = ((photo, *np.split(flags, 2, axis=1)) for _, photo, flags in self._ranking.blocks())
+        curves = RankedCurves((photo, hits[:, columns], ignored[:, columns]) for photo, hits, ignored in pieces)
+        parts = (curves.in_draws(counts, people[draws]) for draws, counts in resampling.blocks(DRAWS_AT_ONCE))
+        return joined_draws(parts, people.shape[1]).numbers(tuple(names))
 
 
 def _by_pose(flags: np.ndarray) -> np.ndarray:
