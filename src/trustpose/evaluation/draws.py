@@ -18,7 +18,7 @@ from trustpose.metrics.precision_draws import DRAWS_AT_ONCE, RankedCurves, joine
 from trustpose.metrics.spill import SortedRows, Spill, TemporaryRows
 
 STEPS = len(OKS_THRESHOLDS)
-_COUNT_BYTES = 2**25  # of the counts of photos in draws, in memory at a time
+_COUNT_BYTES = 2**26  # of the counts of photos in draws, in memory at a time
 _PHOTOS = 2**16  # of which a `PhotoTable` has sums in memory at a time
 
 
@@ -54,7 +54,8 @@ class Resampling:
     def blocks(self, size: int | None = None) -> Iterator[tuple[slice, Int[np.ndarray, "b I"]]]:
         """Yield some draws at a time: which they are, and how often each photo occurs in each of them, until the next
         are yielded. `size` is their number, if there is memory for as many."""
-        size = max(1, min(_COUNT_BYTES // max(1, len(self.image_id)), self.draws, size or self.draws))
+        memory = _COUNT_BYTES // 2 // max(1, len(self.image_id))  # their readers need as much again
+        size = max(1, min(memory, self.draws, size or self.draws))
         buffer: np.ndarray | None = None
         for draws in self._parts(size):
             counts = self._drawn()

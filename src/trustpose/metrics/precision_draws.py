@@ -19,12 +19,12 @@ from scipy.sparse import csr_array
 from trustpose.metrics.average_precision import AREA_RANGES, RECALL_THRESHOLDS, Evaluation
 from trustpose.metrics.bootstrap import replicate_sums
 
-DRAWS_AT_ONCE = 128  # whose counts of a photo fit into a few lines of the processor's cache
+DRAWS_AT_ONCE = 64  # whose counts of a photo fit into a few lines of the processor's cache
 _FEW = 2**17  # poses all of which are looked at
 _BLOCKS = 64, 256  # poses of the smallest and the largest blocks; the sums of a block fit into 16 bits
 _AT_ONCE = 2**16  # poses of several draws that are looked at: their arrays fit into the cache
 _RUNS_AT_ONCE = 2**19  # poses of several draws whose runs are looked at
-_THREADS = 4
+_THREADS = 2
 _TRIED = np.int64(2**32 - 1)  # bits of poses that are tried, below those that are right
 
 
