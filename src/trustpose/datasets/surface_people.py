@@ -29,12 +29,14 @@ NO_MASK = -1
 class SurfaceCrop:
     """One person's crop.
 
-    pixels: RGB. box: xyxy, image pixels, what the crop spans where it is not turned or mirrored. xy (P, 2): positions
-    of the labelled points across the crop, 0–1. part (P,), uv (P, 2): as in `SurfaceTruth`; uv is NaN where a mirror
-    image is unknown. mask (h, w): 0 to 14, -1 everywhere without masks.
+    pixels: RGB. region: xyxy, crop pixels, what maps span: the crop, or the person's box in it. box: the same in image
+    pixels, where the crop is not turned or mirrored. xy (P, 2): positions of the labelled points across the region,
+    0–1. part (P,), uv (P, 2): as in `SurfaceTruth`; uv is NaN where a mirror image is unknown. mask (h, w): over the
+    region, 0 to 14, -1 everywhere without masks.
     """
 
     pixels: UInt8[np.ndarray, "H W 3"]
+    region: Float[np.ndarray, " 4"]
     box: Float[np.ndarray, " 4"]
     xy: Float[np.ndarray, "P 2"]
     part: Int[np.ndarray, " P"]
@@ -48,8 +50,9 @@ class SurfaceCrop:
 class SurfaceCrops:
     """Crops of width × height pixels of people with labelled points, one each, redrawn every epoch.
 
-    cells: width and height of the maps, for masks. mirror: how U and V change in a mirrored photo; None: unknown. Crop
-    i of epoch e is always the same.
+    cells: width and height of the maps, for masks. mirror: how U and V change in a mirrored photo; None: unknown.
+    whole: crops are of whole photos, and maps span the person's box, its upright hull in a photo that is turned. Crop i
+    of epoch e is always the same.
     """
 
     truth: SurfaceTruth
@@ -58,6 +61,7 @@ class SurfaceCrops:
     height: int
     cells: tuple[int, int]
     padding: float = 1.25
+    whole: bool = False
     augmentation: Augmentation = NOTHING
     mirror: UVMirror | None = None
     seed: int = 0
@@ -82,11 +86,13 @@ class SurfaceCrops:
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.epoch, index])))
         u, normal = random.random(6), random.standard_normal(2)  # always all: options must not shift draws
         change, truth = self.augmentation, self.truth
-        box = grow_box(truth.box[index], self.padding, self.width / self.height)
+        photo, person = self.photo(index), truth.box[index]
+        window = np.array([0.0, 0, photo.shape[1], photo.shape[0]]) if self.whole else person
+        window = grow_box(window, self.padding, self.width / self.height)
         angle = float(np.clip(normal[1], -2, 2)) * change.rotation if u[2] < change.rotation_probability else 0.0
         is_flipped = bool(u[5] < change.flip)
         affine = compose_affine(
-            box,
+            window,
             (self.width, self.height),
             scale=1 + float(np.clip(normal[0] * change.scale, -change.scale, change.scale)),
             angle=angle,
@@ -94,30 +100,37 @@ class SurfaceCrops:
             is_flipped=is_flipped,
         )
         cut = warp if angle or is_flipped else cut_out
-        pixels = cut(self.photo(index), of_pixel_middles(affine), self.width, self.height)
+        pixels = cut(photo, of_pixel_middles(affine), self.width, self.height)
+        region = np.array([0.0, 0, self.width, self.height])
+        if self.whole:
+            corners = transform(affine, person[[[0, 1], [2, 1], [0, 3], [2, 3]]])
+            region = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
         points = truth.points_of(index)
         part, uv = truth.part[points], truth.uv[points]
         if is_flipped:
             part, uv = mirror_points(part, uv, self.mirror)
         return SurfaceCrop(
             pixels=change_light(pixels, change.photometric, random),
-            box=box,
-            xy=transform(affine, truth.xy()[points]) / (self.width, self.height),
+            region=region,
+            box=person if self.whole else window,
+            xy=(transform(affine, truth.xy()[points]) - region[:2]) / np.maximum(region[2:] - region[:2], 1),
             part=part,
             uv=uv,
-            mask=self._mask(index, affine, is_flipped),
+            mask=self._mask(index, affine, region, is_flipped),
             image_id=int(truth.image_id[index]),
             annotation_id=int(truth.annotation_id[index]),
         )
 
-    def _mask(self, row: int, affine: Float[np.ndarray, "2 3"], is_flipped: bool) -> Int[np.ndarray, "h w"]:
+    def _mask(
+        self, row: int, affine: Float[np.ndarray, "2 3"], region: Float[np.ndarray, " 4"], is_flipped: bool
+    ) -> Int[np.ndarray, "h w"]:
         """Return the mask's label in the middle of each cell."""
         width, height = self.cells
         labels = self.truth.mask(row)
         if labels is None:
             return np.full((height, width), NO_MASK)
         across, down = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
-        middles = np.stack(np.meshgrid(across, down), axis=-1).reshape(-1, 2) * (self.width, self.height)
+        middles = np.stack(np.meshgrid(across, down), axis=-1).reshape(-1, 2) * (region[2:] - region[:2]) + region[:2]
         box = self.truth.box[row]
         share = (transform(invert_affine(affine), middles) - box[:2]) / np.maximum(box[2:] - box[:2], 1)
         column, line = np.floor(share * MASK_SIDE).astype(np.int64).T

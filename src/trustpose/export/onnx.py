@@ -93,6 +93,17 @@ def export_maps(
     write_onnx(_Maps(network, kind), list(MAP_TENSORS[kind]), path, height, width, free_size=free_size)
 
 
+def export_regions(network: nn.Module, names: list[str], path: str | Path, height: int, width: int) -> None:
+    """Write a module that returns a tuple of tensors, `names`, for photos "image" (B, 3, height, width) and boxes
+    "boxes" (N, 5) in them, any B and N. Raises InputError as above."""
+    device = next(network.parameters()).device
+    image = torch.zeros(1, 3, height, width, device=device)
+    boxes = torch.tensor([[0.0, 0, 0, width / 2, height / 2]], device=device)
+    model = trace_onnx(network, {"image": image, "boxes": boxes}, names)
+    with atomic_write(path) as file:
+        file.write(model.SerializeToString())
+
+
 def export_residual(network: PoseResidualNetwork, path: str | Path) -> None:
     """Write a pose residual network: "maps" to "probabilities", both (B, h, w, K), any B. Raises InputError as
     above."""

@@ -2,9 +2,9 @@
 
 Güler, Neverova, Kokkinos, DensePose: Dense Human Pose Estimation in the Wild, CVPR 2018, section 3. Two systems:
 `SurfaceNetwork` is the fully convolutional one, a branch on the features of any network of the zoo, for a person's
-crop; `DensePoseRegions` cuts boxes out of a photo's feature pyramid, as the paper's DensePose-RCNN, with the layers,
-names and initial values of Detectron2's DensePose project, so that its weights fit. A branch for the expected geodesic
-point similarity of each pixel is optional in both, and reads detached features.
+crop, or for boxes cut out of a photo's features; `DensePoseRegions` cuts boxes out of a photo's feature pyramid, as the
+paper's DensePose-RCNN, with the layers, names and initial values of Detectron2's DensePose project, so that its weights
+fit. A branch for the expected geodesic point similarity of each pixel is optional in both, and reads detached features.
 """
 
 import math
@@ -25,6 +25,7 @@ SurfaceHead = Literal["convolutions", "deeplab"]
 SURFACE_TENSORS = ("mask", "parts", "u", "v")
 PYRAMID = 256  # channels of the feature pyramid
 REGION = 28  # cells of a region's features
+STRIDE = 4  # photo pixels a cell of the features that regions are cut out of
 _HIDDEN, _LAYERS = 512, 8
 _RATES = (6, 12, 56)  # of the dilated convolutions
 _GROUPS = 32
@@ -234,54 +235,97 @@ class DensePoseRegions(nn.Module):
         self.densepose_predictor = SurfacePredictor(_HIDDEN, coarse, quality=quality)
 
     def forward(
-        self, pyramid: Sequence[Float[Tensor, "B C _ _"]], boxes: Sequence[Float[Tensor, "_ 4"]]
+        self, pyramid: Sequence[Float[Tensor, "B C _ _"]], boxes: Float[Tensor, "N 5"]
     ) -> dict[str, Tensor]:
-        """Return the maps of the boxes, photo by photo.
+        """Return the maps of boxes.
 
         Args:
             pyramid: maps of strides 4, 8, 16 and 32 of B photos.
-            boxes: for each photo boxes xyxy, in its pixels.
+            boxes: as `cut_regions` takes them.
         """
-        from torchvision.ops import roi_align
-
-        merged = self.decoder(pyramid)
-        with torch.compiler.set_stance("force_eager"):  # without its operator torchvision would call a C++ compiler
-            regions = roi_align(merged, list(boxes), REGION, spatial_scale=0.25, sampling_ratio=2, aligned=False)
+        regions = cut_regions(self.decoder(pyramid), boxes)
         return self.densepose_predictor(self.densepose_head(regions))
+
+
+def cut_regions(features: Float[Tensor, "B C h w"], boxes: Float[Tensor, "N 5"]) -> Float[Tensor, "N C 28 28"]:
+    """Return the features in REGION × REGION cells of boxes, each the mean of 2 × 2 bilinear samples.
+
+    He et al., Mask R-CNN, ICCV 2017, section 3 (RoIAlign), with the positions of Detectron2's "ROIAlign", which the
+    region head was trained with: cell i's value stands at i. Boxes are at least a cell wide; beyond the photo the
+    features go on as at its border. The samples of a box are a grid along the axes, so that rows and columns are
+    interpolated one after the other.
+
+    Args:
+        features: of B photos, with `STRIDE` photo pixels a cell.
+        boxes: the photo's number, 0 to B - 1, and x0, y0, x1, y1 in its pixels.
+    """
+    rows, columns = (_region_weights(boxes[:, 1 + axis :: 2] / STRIDE, features.shape[3 - axis]) for axis in (1, 0))
+    of_box = features[boxes[:, 0].long()]
+    return rows[:, None] @ of_box @ columns[:, None].transpose(2, 3)
+
+
+def _region_weights(ends: Float[Tensor, "N 2"], cells: int) -> Float[Tensor, "N R cells"]:
+    """Return the weight of each cell of the features along an axis in each cell of a region."""
+    samples = 2 * REGION
+    length = (ends[:, 1:] - ends[:, :1]).clamp(min=1)
+    position = ends[:, :1] + (torch.arange(samples, device=ends.device) + 0.5) / samples * length
+    distance = position.clamp(0, cells - 1)[..., None] - torch.arange(cells, device=ends.device)
+    weights = (1 - distance.abs()).clamp(min=0)
+    return weights.unflatten(1, (REGION, 2)).mean(dim=2)
 
 
 class DensePoseRCNN(nn.Module):
     """A ResNet with a feature pyramid, and surfaces of the boxes that a detector or labels give.
 
     The paper's DensePose-RCNN finds the boxes by a Faster R-CNN on the same pyramid; here they come from any detector.
+    imagenet: with ImageNet weights of the ResNet, which torchvision downloads. Raises OSError.
     """
 
     def __init__(
-        self, backbone: str = "resnet50", head: SurfaceHead = "convolutions", *, quality: bool = False
+        self,
+        backbone: str = "resnet50",
+        head: SurfaceHead = "convolutions",
+        *,
+        quality: bool = False,
+        imagenet: bool = False,
     ) -> None:
         super().__init__()
         from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
-        self.backbone = resnet_fpn_backbone(backbone_name=backbone, weights=None, trainable_layers=5)
+        weights = "DEFAULT" if imagenet else None
+        self.backbone = resnet_fpn_backbone(backbone_name=backbone, weights=weights, trainable_layers=5)
         self.regions = DensePoseRegions(self.backbone.out_channels, head, quality=quality)
 
-    def forward(self, image: Float[Tensor, "B 3 H W"], boxes: Sequence[Float[Tensor, "_ 4"]]) -> dict[str, Tensor]:
-        """Return the maps of the boxes, xyxy in pixels of their photo, sides of photos multiples of 32."""
+    def cells(self, height: int, width: int) -> tuple[int, int]:  # noqa: ARG002  # the same for any photo
+        """Return the width and height of the maps of a box."""
+        return 4 * REGION, 4 * REGION
+
+    def forward(self, image: Float[Tensor, "B 3 H W"], boxes: Float[Tensor, "N 5"]) -> Outputs:
+        """Return the maps of boxes (`cut_regions`) in `extra`; sides of photos are multiples of 32."""
         pyramid = self.backbone(image)
-        return self.regions([pyramid[str(level)] for level in range(4)], boxes)
+        return Outputs(heatmaps=[], extra=self.regions([pyramid[str(level)] for level in range(4)], boxes))
 
 
 class SurfaceNetwork(nn.Module):
     """Maps a person's crop (B, 3, H, W), normalised, to surface maps (B, …, H/2, W/2) over the crop.
 
     The fully convolutional system: a network of the zoo up to its features of stride 4, convolutions of `hidden`
-    channels, and `SurfacePredictor` without enlargement.
+    channels, and `SurfacePredictor` without enlargement. With `regions` it maps photos (B, 3, H, W) and boxes (N, 5) in
+    them to surface maps (N, …, 56, 56) over the boxes.
     """
 
     def __init__(
-        self, network: PoseNetwork, hidden: int = 256, layers: int = 2, coarse: int = 2, *, quality: bool = False
+        self,
+        network: PoseNetwork,
+        hidden: int = 256,
+        layers: int = 2,
+        coarse: int = 2,
+        *,
+        quality: bool = False,
+        regions: bool = False,
     ) -> None:
         super().__init__()
+        self.has_regions = regions
         self.backbone = network.backbone
         self.neck = network.neck
         self.head = ConvolutionHead(network.feature_channels, hidden, layers)
@@ -291,7 +335,13 @@ class SurfaceNetwork(nn.Module):
             nn.init.normal_(layer.weight, std=1 / math.sqrt(hidden) / 16)
             nn.init.constant_(layer.bias, 0.5)  # type: ignore[arg-type]
 
-    def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
-        """Return the maps in `extra`, by the names of `codecs.surface.SurfaceMaps`."""
+    def cells(self, height: int, width: int) -> tuple[int, int]:
+        """Return the width and height of the maps of a person, for an input of height × width."""
+        return (2 * REGION, 2 * REGION) if self.has_regions else (width // 2, height // 2)
+
+    def forward(self, image: Float[Tensor, "B 3 H W"], boxes: Float[Tensor, "N 5"] | None = None) -> Outputs:
+        """Return the maps in `extra`, by the names of `codecs.surface.SurfaceMaps`; boxes: see `cut_regions`."""
         features = self.neck(self.backbone(image))
+        if boxes is not None:
+            features = cut_regions(features, boxes)
         return Outputs(heatmaps=[], features=features, extra=self.predictor(self.head(features)))

@@ -8,6 +8,7 @@ from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.shipped import PREFIX, shipped_calibrators
 from trustpose.extras import install_line, not_installed
 from trustpose.files import InputError
+from trustpose.models.outputs.surfaces import SurfaceOutput
 from trustpose.models.outputs.trust import TrustOutput
 from trustpose.models.runtime.sessions import open_session, output_names, trust_names
 from trustpose.models.spec import ModelSpec, shipped_folders
@@ -111,7 +112,8 @@ def describe_model(path: Path) -> dict[str, str]:
     """Open one model, and return what it is. Raises InputError if its JSON is broken or does not match its network."""
     spec = ModelSpec.read(path)
     session = open_session(spec.onnx, 1)
-    names = output_names(session, spec.onnx, spec.input, spec.output.tensors, spec.trust)
+    further_inputs = spec.output.inputs if isinstance(spec.output, SurfaceOutput) else {}
+    names = output_names(session, spec.onnx, spec.input, spec.output.tensors, spec.trust, further_inputs)
     if spec.trust is not None and spec.trust.file is not None:
         GroupHead(spec, spec.trust)
         output_names(session, spec.onnx, spec.input, spec.trust.maps)

@@ -1,6 +1,6 @@
 """Predict the surfaces of the people in a photo: boxes, crops, network, parts and coordinates in each pixel."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 
 from trustpose.codecs.surface import SurfaceMaps, UVMirror, average_flipped, surface_score
 from trustpose.files import InputError
-from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box, of_pixel_middles
+from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box, of_pixel_middles, transform
 from trustpose.io.photos import MAX_PIXELS
 from trustpose.io.surface_mirror import read_uv_mirror
 from trustpose.models.outputs.surfaces import SurfaceOutput
@@ -57,7 +57,9 @@ class SurfacePredictor:
         self.mirror: UVMirror | None = None if mirror is None else read_uv_mirror(mirror)
         device = onnx_device(device)
         self._session = open_session(spec.onnx, cpu_count(), device)
-        self._tensors = output_names(self._session, spec.onnx, spec.input, self.output.tensors)
+        self._tensors = output_names(
+            self._session, spec.onnx, spec.input, self.output.tensors, further_inputs=self.output.inputs
+        )
         self._detector = load_detector(detector, detector_weights, min_box_score, device)
 
     def __repr__(self) -> str:
@@ -92,26 +94,49 @@ class SurfacePredictor:
                 box = box.reshape(0, 4)
             if box.ndim != 2 or box.shape[1] != 4 or not np.isfinite(box).all():
                 raise ValueError(f"boxes: expected finite numbers (N, 4), got {box.shape}")
-        grown = grow_box(box, self.spec.padding, self.spec.input.width / self.spec.input.height)
+        codec = self.output.codec(self.spec.input)
         surfaces, scores = [], []
-        for row in range(len(box)):
-            maps = self._maps(pixels, grown[row])
-            surface = self.output.codec(self.spec.input).decode(maps, grown[row], box[row])
+        for (maps, span), region in zip(self._maps(pixels, box), box, strict=True):
+            surface = codec.decode(maps, span, region)
             surfaces.append(surface)
             scores.append(surface_score(surface))
         weight = box_score if boxes is None and box_score is not None else 1.0
         return Surfaces(tuple(surfaces), np.full(len(box), image_id), np.array(scores, np.float64) * weight)
 
-    def _maps(self, pixels: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, " 4"]) -> SurfaceMaps:
-        """Return the maps over a grown box."""
+    def _maps(
+        self, pixels: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, "N 4"]
+    ) -> Iterator[tuple[SurfaceMaps, Float[np.ndarray, " 4"]]]:
+        """Yield each person's maps and the box that they span: of a crop around it, or of the photo's features."""
+        aspect = self.spec.input.width / self.spec.input.height
+        if self.output.boxes is None:
+            for window in grow_box(box, self.spec.padding, aspect):
+                yield self._run(pixels, window, window[None])[0], window
+        elif len(box):
+            photo = grow_box(np.array([0.0, 0, pixels.shape[1], pixels.shape[0]]), self.spec.padding, aspect)
+            yield from zip(self._run(pixels, photo, box), box, strict=True)
+
+    def _run(
+        self, pixels: UInt8[np.ndarray, "H W 3"], window: Float[np.ndarray, " 4"], box: Float[np.ndarray, "N 4"]
+    ) -> list[SurfaceMaps]:
+        """Return the maps over boxes of the network's run on a window of the photo; without the input 'boxes' the only
+        box is the window."""
         inputs = self.spec.input
-        affine = of_pixel_middles(affine_to_crop(box, inputs.width, inputs.height))
-        crop = cut_out(pixels, affine, inputs.width, inputs.height)
+        affine = affine_to_crop(window, inputs.width, inputs.height)
+        crop = cut_out(pixels, of_pixel_middles(affine), inputs.width, inputs.height)
         views = np.stack([crop, crop[:, ::-1]] if self.flip else [crop])
-        arrays = run_session(self._session, self.spec.onnx, self._tensors, {inputs.name: to_tensor(views, inputs)})
+        tensors = {inputs.name: to_tensor(views, inputs)}
+        if self.output.boxes is not None:
+            seen = transform(affine, box.reshape(-1, 2)).reshape(-1, 4)
+            mirrored = np.column_stack([inputs.width - seen[:, 2], seen[:, 1], inputs.width - seen[:, 0], seen[:, 3]])
+            numbered = [np.insert(boxes, 0, view, axis=1) for view, boxes in enumerate([seen, mirrored][: len(views)])]
+            tensors[self.output.boxes] = np.concatenate(numbered).astype(np.float32)
+        arrays = run_session(self._session, self.spec.onnx, self._tensors, tensors)
         for array, shape in zip(arrays, self.output.shapes(), strict=True):
-            if array.shape != (len(views), *shape):
-                expected = (len(views), *shape)
+            expected = (len(views) * len(box), *shape)
+            if array.shape != expected:
                 raise InputError(f"{self.spec.onnx}: gave an output {array.shape}, its spec's 'output' says {expected}")
         maps = self.output.maps(arrays)
-        return average_flipped(maps[0], maps[1], self.mirror) if self.flip else maps[0]
+        if not self.flip:
+            return maps
+        pairs = zip(maps[: len(box)], maps[len(box) :], strict=True)
+        return [average_flipped(straight, mirrored, self.mirror) for straight, mirrored in pairs]

@@ -107,7 +107,7 @@ def crop_spec(recipe: Recipe, output: Any, folder: Path, **more: Any) -> ModelSp
         input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
         output=output,
         padding=recipe.data.padding,
-        network=recipe.network,
+        network=recipe.network or None,
         **more,
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from trustpose.codecs.surface import SurfaceCodec, SurfaceMaps, surface_score
 from trustpose.datasets.surface_people import SurfaceCrop, SurfaceCrops, open_surface_people
 from trustpose.export.model_folder import write_tensors
-from trustpose.export.onnx import write_onnx
+from trustpose.export.onnx import export_regions, write_onnx
 from trustpose.files import InputError, new_folder, write_json
 from trustpose.geometry.surface_mesh import SurfaceMesh
 from trustpose.heads.stages import Stage
@@ -20,7 +20,8 @@ from trustpose.io.surface_mirror import read_uv_mirror
 from trustpose.metrics.surface import geodesic_point_similarity, surface_precision
 from trustpose.models.outputs.surfaces import SurfaceOutput
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSpec
-from trustpose.networks.dense_pose import SURFACE_TENSORS, SurfaceNetwork
+from trustpose.networks.checkpoint_files import read_own_tensors
+from trustpose.networks.dense_pose import SURFACE_TENSORS, DensePoseRCNN, SurfaceNetwork
 from trustpose.networks.layers import PoseNetwork
 from trustpose.poses.surfaces import Surface, Surfaces
 from trustpose.training import distributed
@@ -31,20 +32,18 @@ from trustpose.training.people import rows_by_fold
 from trustpose.training.recipe import Recipe
 from trustpose.training.surface_losses import SurfacePoints, expected_quality_target, surface_losses
 
-STRIDE = 2  # crop pixels a cell
-
 Batch = dict[str, Tensor]
 
 
 class Learner(nn.Module):
     """Returns a plain dict: wrappings for processes do not support dataclasses in results."""
 
-    def __init__(self, network: SurfaceNetwork):
+    def __init__(self, network: SurfaceNetwork | DensePoseRCNN):
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        return dict(self.network(image).extra)
+    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
+        return dict(self.network(*inputs).extra)
 
 
 class SurfaceTask:
@@ -53,7 +52,7 @@ class SurfaceTask:
     def __init__(
         self,
         recipe: Recipe,
-        network: SurfaceNetwork,
+        network: SurfaceNetwork | DensePoseRCNN,
         training: SurfaceCrops,
         held_out: SurfaceCrops | None,
         mesh: SurfaceMesh | None,
@@ -72,9 +71,11 @@ class SurfaceTask:
         return self.crops.at_epoch(epoch)
 
     def collate(self, samples: list[SurfaceCrop]) -> Batch:
-        """Return pixels (B, H, W, 3), mask (B, h, w), ids (B,), and the points that lie in their crops."""
+        """Return pixels (B, H, W, 3), boxes (B, 5) as `cut_regions` takes them, mask (B, h, w), ids (B,), and the
+        points that lie in their regions."""
         arrays = {
             "pixels": np.stack([crop.pixels for crop in samples]),
+            "boxes": np.array([[row, *crop.region] for row, crop in enumerate(samples)], np.float32),
             "mask": np.stack([crop.mask for crop in samples]),
             "image_id": np.array([crop.image_id for crop in samples]),
             "annotation_id": np.array([crop.annotation_id for crop in samples]),
@@ -96,10 +97,15 @@ class SurfaceTask:
         }
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        maps = {name: value.float() for name, value in model(normalise(batch["pixels"])).items()}
+        maps = {name: value.float() for name, value in model(*self._inputs(batch)).items()}
         points = SurfacePoints(*(batch[f"point_{name}"] for name in ("person", "xy", "part", "uv")))
         quality = self._similarity(maps, points) if "quality" in maps else None
         return surface_losses(maps, points, batch["mask"], self.recipe.surfaces, totals, quality)
+
+    def _inputs(self, batch: Batch) -> list[Tensor]:
+        """Return the network's inputs."""
+        pixels = normalise(batch["pixels"])
+        return [pixels, batch["boxes"]] if self.recipe.surfaces.regions else [pixels]
 
     def _similarity(self, maps: Mapping[str, Tensor], points: SurfacePoints) -> Tensor:
         """Return the geodesic point similarity of the current estimate at each point; NaN where it is unknown."""
@@ -131,9 +137,9 @@ class SurfaceTask:
         size = self.recipe.train.batch_size
         for start in range(0, len(crops), size):
             samples = [crops[row] for row in range(start, min(start + size, len(crops)))]
-            pixels = torch.from_numpy(np.stack([crop.pixels for crop in samples])).to(device)
+            batch = {name: values.to(device) for name, values in self.collate(samples).items()}
             with torch.inference_mode():
-                maps = {name: value.float().cpu() for name, value in self.model(normalise(pixels)).items()}
+                maps = {name: value.float().cpu() for name, value in self.model(*self._inputs(batch)).items()}
             for index, crop in enumerate(samples):
                 arrays = {name: value[index].numpy() for name, value in maps.items()}
                 quality = torch.from_numpy(arrays.pop("quality")[0]).sigmoid().numpy() if "quality" in arrays else None
@@ -148,29 +154,32 @@ class SurfaceTask:
         network = self.network.cpu().eval()
         with new_folder(folder) as temporary:
             names = [*SURFACE_TENSORS, *(["quality"] if recipe.surfaces.quality else [])]
-            write_onnx(_Tensors(network, names), names, temporary / MODEL_ONNX, recipe.height, recipe.width)
+            writes = export_regions if recipe.surfaces.regions else write_onnx
+            writes(_Tensors(network, names), names, temporary / MODEL_ONNX, recipe.height, recipe.width)
             write_tensors(temporary / MODEL_WEIGHTS, network)
-            write_json(temporary / MODEL_JSON, surface_spec(recipe, temporary).to_json())
+            spec = surface_spec(recipe, network.cells(recipe.height, recipe.width), temporary)
+            write_json(temporary / MODEL_JSON, spec.to_json())
             ModelSpec.read(temporary)  # validate before publishing
 
 
 class _Tensors(nn.Module):
     """Returns a tuple of tensors, the expected similarity as a probability."""
 
-    def __init__(self, network: SurfaceNetwork, names: list[str]):
+    def __init__(self, network: SurfaceNetwork | DensePoseRCNN, names: list[str]):
         super().__init__()
         self.network = network
         self.names = names
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        maps = self.network(image).extra
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        maps = self.network(*inputs).extra
         return tuple(maps[name].sigmoid() if name == "quality" else maps[name] for name in self.names)
 
 
-def surface_spec(recipe: Recipe, folder: Path) -> ModelSpec:
-    """Return the spec of the trained network, for prediction."""
-    height, width = recipe.height // STRIDE, recipe.width // STRIDE
-    output = SurfaceOutput(height, width, quality="quality" if recipe.surfaces.quality else None)
+def surface_spec(recipe: Recipe, cells: tuple[int, int], folder: Path) -> ModelSpec:
+    """Return the spec of the trained network, for prediction; cells: width and height of its maps."""
+    width, height = cells
+    quality = "quality" if recipe.surfaces.quality else None
+    output = SurfaceOutput(height, width, quality=quality, boxes="boxes" if recipe.surfaces.regions else None)
     return crop_spec(recipe, output, folder)
 
 
@@ -225,13 +234,12 @@ def surface_task(recipe: Recipe, data: Path, model: Path | None = None) -> Surfa
     mesh = None if options.mesh is None else read_surface_mesh(options.mesh)
     mirror = None if options.mirror is None else read_uv_mirror(options.mirror)
     torch.manual_seed(recipe.train.seed)
-    base = starting_network(recipe, model)
-    if not isinstance(base, PoseNetwork):
-        raise InputError(f"network: expected one with a single stage of heatmaps, got {recipe.network}")
-    network = SurfaceNetwork(base, options.hidden, options.layers, quality=options.quality)
-    cells = recipe.width // STRIDE, recipe.height // STRIDE
+    network = _paper_network(recipe, model) if options.regions and not recipe.network else _network(recipe, model)
+    cells = network.cells(recipe.height, recipe.width)
     training, held_out = rows_by_fold(truth.image_id, recipe.data)
-    plain = SurfaceCrops(truth[held_out], photos, recipe.width, recipe.height, cells, recipe.data.padding)
+    plain = SurfaceCrops(
+        truth[held_out], photos, recipe.width, recipe.height, cells, recipe.data.padding, whole=options.regions
+    )
     crops = replace(
         plain,
         truth=truth[training],
@@ -240,3 +248,25 @@ def surface_task(recipe: Recipe, data: Path, model: Path | None = None) -> Surfa
         seed=recipe.train.seed,
     )
     return SurfaceTask(recipe, network, crops, plain if len(held_out) else None, mesh)
+
+
+def _network(recipe: Recipe, model: Path | None) -> SurfaceNetwork:
+    """Return a network of surfaces on the features of the recipe's network."""
+    options = recipe.surfaces
+    base = starting_network(recipe, model)
+    if not isinstance(base, PoseNetwork):
+        raise InputError(f"network: expected one with a single stage of heatmaps, got {recipe.network}")
+    return SurfaceNetwork(base, options.hidden, options.layers, quality=options.quality, regions=options.regions)
+
+
+def _paper_network(recipe: Recipe, model: Path | None) -> DensePoseRCNN:
+    """Return the paper's network on regions; `model`: a file of its weights."""
+    try:
+        network = DensePoseRCNN(
+            quality=recipe.surfaces.quality, imagenet=model is None and recipe.strategy.starts_from == "imagenet"
+        )
+    except OSError as error:  # of the download
+        raise InputError(f"{recipe.name}: torchvision could not fetch ImageNet's weights ({error})") from None
+    if model is not None:
+        network.load_state_dict(read_own_tensors(model, network, "DensePose on regions"))
+    return network

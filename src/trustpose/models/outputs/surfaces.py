@@ -17,10 +17,12 @@ _COARSE = Annotated[int, described(f"2, or {1 + len(MASK_PARTS)}")]
 
 @dataclass(frozen=True)
 class SurfaceOutput:
-    """Maps over a person's crop: see `codecs.surface.SurfaceMaps`.
+    """Maps over a person's crop, or over boxes in a photo: see `codecs.surface.SurfaceMaps`.
 
     height, width: cells. coarse: maps of the mask, 2 or 15. mask, parts, u, v: the outputs' names; quality: of the
     expected geodesic point similarity (B, 1, height, width), 0–1; None: the network has none.
+    boxes: the name of a second input (N, 5): the number of the image in the batch, and a box xyxy in its pixels, which
+    the maps (N, …) span; None: they span the crop.
     """
 
     kind: ClassVar[str] = "surfaces"
@@ -35,6 +37,7 @@ class SurfaceOutput:
     u: Text = "u"
     v: Text = "v"
     quality: Text | None = None
+    boxes: Text | None = None
 
     def __post_init__(self) -> None:
         if self.coarse not in (2, 1 + len(MASK_PARTS)):
@@ -60,6 +63,11 @@ class SurfaceOutput:
         names: dict[str, str | None] = {"mask": self.mask, "parts": self.parts, "u": self.u, "v": self.v}
         return names if self.quality is None else names | {"quality": self.quality}
 
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The names of further inputs of the network, by field of the spec."""
+        return {} if self.boxes is None else {"output.boxes": self.boxes}
+
     def shapes(self) -> list[tuple[int, ...]]:
         """Return the tensors' shapes without the batch."""
         channels = [self.coarse, PARTS, PARTS, PARTS, *([] if self.quality is None else [1])]
@@ -79,4 +87,5 @@ class SurfaceOutput:
 
     def describe(self) -> str:
         """Describe the output for `trustpose models`."""
-        return f"surface {self.width}×{self.height} of one person" + (", with trust" if self.quality else "")
+        people = "one person" if self.boxes is None else "each box in a photo"
+        return f"surface {self.width}×{self.height} of {people}" + (", with trust" if self.quality else "")

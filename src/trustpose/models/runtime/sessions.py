@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import cv2
@@ -186,18 +187,20 @@ def output_names(
     input_spec: InputSpec,
     tensors: Mapping[str, str | None],
     trust: TrustOutput | None = None,
+    further_inputs: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Check the session's inputs against the spec, and return the names of the outputs to read.
 
-    `tensors`: the spec's names by field of 'output', None for the first output. Raises InputError naming the field that
-    does not match.
+    `tensors`: the spec's names by field of 'output', None for the first output. `further_inputs`: names by field of the
+    spec, beside the trust head's. Raises InputError naming the field that does not match.
     """
     inputs = {node.name: node for node in session.get_inputs()}
-    further = {} if trust is None else trust.inputs
+    of_trust = {} if trust is None else trust.inputs
+    further = {f"trust.{field}": name for field, name in of_trust.items()} | dict(further_inputs)
     if sorted(inputs) != sorted([input_spec.name, *further.values()]):
         listed = ", ".join(inputs)
         expected = " and ".join(
-            [repr(input_spec.name), *(f"'trust.{field}' {name!r}" for field, name in further.items())]
+            [repr(input_spec.name), *(f"'{field}' {name!r}" for field, name in further.items())]
         )
         raise InputError(f"{path}: its inputs are {listed}; the spec's field 'input.name' says {expected}")
     height, width = (input_spec.height, input_spec.width) if input_spec.multiple is None else ("H", "W")
