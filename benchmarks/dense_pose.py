@@ -7,6 +7,8 @@
         --surfaces.mirror=train/mirror.mat --surfaces.quality=true
     python benchmarks/dense_pose.py --model model --people test [--flip] [--draw pictures]
 
+and the same with `dense-pose-regions-small`, which sees whole photos.
+
 `--make` writes photos of a person of fourteen capsules in random poses, clothes and light, in the layout of
 DensePose-COCO with a hundred labelled points a person, and the mesh with geodesic distances. `--model` measures the
 surfaces in labelled boxes: AP over GPSm as in the COCO DensePose evaluation, GPS by people with 95 % intervals, and the
@@ -81,14 +83,17 @@ def sizes() -> dict[str, dict[str, float | None]]:
         pyramid = [torch.zeros(1, 256, 800 // 2**level, 1344 // 2**level) for level in range(2, 6)]
         decoder = DensePoseRegions().decoder
         rows["decoder, photo of 800 × 1344"] = {"M": millions(decoder), "G": multiply_adds(decoder, pyramid)}
-        rows["ResNet-50 with pyramid and regions"] = {"M": millions(DensePoseRCNN()), "G": None}
-        for name in ("dense-pose", "dense-pose-small"):
+        for name in ("dense-pose", "dense-pose-small", "dense-pose-regions", "dense-pose-regions-small"):
             recipe = find_recipe(name)
             options = recipe.surfaces
-            network = SurfaceNetwork(build(recipe.network), options.hidden, options.layers)
-            crop = torch.zeros(1, 3, recipe.height, recipe.width)
-            label = f"{name}, crop of {recipe.height} × {recipe.width}"
-            rows[label] = {"M": millions(network), "G": multiply_adds(network, crop)}
+            network: nn.Module = DensePoseRCNN()
+            if recipe.network:
+                base = build(recipe.network)
+                network = SurfaceNetwork(base, options.hidden, options.layers, regions=options.regions)
+            inputs = [torch.zeros(1, 3, recipe.height, recipe.width)]
+            inputs += [torch.zeros(1, 5)] if options.regions else []
+            label = f"{name}, {'photo' if options.regions else 'crop'} of {recipe.height} × {recipe.width}"
+            rows[label] = {"M": millions(network), "G": multiply_adds(network, *inputs)}
     return rows
 
 
@@ -175,7 +180,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     codec = predictor.output.codec(predictor.spec.input)
     ones = np.ones(len(truth))
     aspect = predictor.spec.input.width / predictor.spec.input.height
-    grown = grow_box(truth.box, predictor.spec.padding, aspect)
+    sees_photo = predictor.output.boxes is not None
+    grown = truth.box if sees_photo else grow_box(truth.box, predictor.spec.padding, aspect)
     perfect = [
         codec.decode(codec.encode(cells_over(surface, box, codec)), box, region)
         for surface, box, region in zip(true, grown, truth.box, strict=True)

@@ -4,7 +4,13 @@ below it. Equality with Detectron2's layers is in docs/parity.md."""
 import pytest
 import torch
 
-from trustpose.networks.dense_pose import DeepLabHead, DensePoseRegions, SurfaceNetwork, SurfacePredictor
+from trustpose.networks.dense_pose import (
+    DeepLabHead,
+    DensePoseRegions,
+    SurfaceNetwork,
+    SurfacePredictor,
+    cut_regions,
+)
 from trustpose.networks.zoo import build
 
 # of `DensePoseROIHeads` with the decoder, in Detectron2's projects/DensePose
@@ -51,9 +57,9 @@ def test_regions_are_cut_out_of_the_pyramid() -> None:
     pyramid = [torch.zeros(1, 32, 32 // 2**level, 32 // 2**level) for level in range(4)]
     pyramid[0].normal_()  # coarser cells would see the photo's border
     shifted = [torch.roll(maps, 8 // 2**level, dims=3) for level, maps in enumerate(pyramid)]
-    box = torch.tensor([[44.0, 48.0, 60.0, 80.0]])
+    box = torch.tensor([[0.0, 44, 48, 60, 80]])
     with torch.inference_mode():
-        maps, moved = network(pyramid, [box]), network(shifted, [box + torch.tensor([32.0, 0, 32, 0])])
+        maps, moved = network(pyramid, box), network(shifted, box + torch.tensor([0.0, 32, 0, 32, 0]))
     assert {name: tuple(value.shape) for name, value in maps.items()} == {
         "mask": (1, 2, 112, 112),
         "parts": (1, 25, 112, 112),
@@ -62,6 +68,19 @@ def test_regions_are_cut_out_of_the_pyramid() -> None:
     }
     for name, value in maps.items():
         torch.testing.assert_close(moved[name], value, atol=1e-4, rtol=1e-4)
+
+
+def test_regions_are_those_of_torchvision() -> None:
+    from torchvision.ops import roi_align
+
+    torch.manual_seed(0)
+    features = torch.randn(3, 2, 20, 30)
+    corner, size = torch.rand(9, 2) * 60 - 20, torch.rand(9, 2) * 100
+    size[0] = torch.tensor([0.5, 50.0])  # less than a cell wide
+    boxes = torch.cat([torch.arange(9.0)[:, None] % 3, corner, corner + size], dim=1)
+    with torch.compiler.set_stance("force_eager"):  # without its operator torchvision would call a C++ compiler
+        expected = roi_align(features, boxes, 28, spatial_scale=0.25, sampling_ratio=2, aligned=False)
+    torch.testing.assert_close(cut_regions(features, boxes), expected, atol=2e-5, rtol=0)
 
 
 def test_the_deeplab_head_keeps_the_size() -> None:

@@ -11,6 +11,7 @@ from trustpose import load
 from trustpose.datasets.capsule_folder import write_capsule_people
 from trustpose.files import InputError
 from trustpose.geometry.crops import Boxes
+from trustpose.io.photos import read_image
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.surfaces import SurfacePredictor
 from trustpose.training.recipe import with_overrides
@@ -21,6 +22,16 @@ from trustpose.training.surface_task import SurfaceTask, surface_task
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[SurfaceTask, Path]:
     """A network with random weights, but without the background, and its folder."""
+    return random_network("dense-pose-small", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def on_regions(tmp_path_factory: pytest.TempPathFactory) -> tuple[SurfaceTask, Path]:
+    """The same with regions of whole photos."""
+    return random_network("dense-pose-regions-small", tmp_path_factory)
+
+
+def random_network(name: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[SurfaceTask, Path]:
     folder = tmp_path_factory.mktemp("surfaces")
     people = write_capsule_people(folder / "people", 4, size=96)
     changes = {
@@ -33,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[SurfaceTask, Path
         "surfaces.mesh": str(people / "mesh.npz"),
         "data.augmentation": "nothing",
     }
-    task = surface_task(with_overrides(find_recipe("dense-pose-small"), changes), people)
+    task = surface_task(with_overrides(find_recipe(name), changes), people)
     with torch.no_grad():
         task.network.predictor.ann_index_lowres.bias[1] += 1.0  # type: ignore[index]
         for name in ("u_lowres", "v_lowres"):
@@ -58,6 +69,39 @@ def test_a_photo_gives_what_the_task_computes(trained: tuple[SurfaceTask, Path])
         assert surface.quality is not None and truth.quality is not None
         np.testing.assert_allclose(surface.quality, truth.quality, atol=2e-3)
         np.testing.assert_allclose(surfaces.score, expected.score[row], atol=5e-3)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_regions_of_all_people_come_from_one_run(on_regions: tuple[SurfaceTask, Path], flip: bool) -> None:
+    task, folder = on_regions
+    expected = task.predict(task.crops)
+    mirror = folder / "people" / "mirror.mat"
+    predictor = SurfacePredictor(folder / "model", flip=flip, mirror=mirror)
+    assert repr(predictor).endswith("surface 56×56 of each box in a photo, with trust)")
+    photo = folder / "people" / "images" / "2.png"
+    box = task.crops.truth.box[2]
+    boxes = np.stack([box, box + np.array([3, -4, 5, 6]), box])
+    together = predictor(photo, boxes)
+    alone = [predictor(photo, boxes[row : row + 1]).surfaces[0] for row in range(3)]
+    for surface, single in zip(together, alone, strict=True):
+        assert (surface.part == single.part).mean() > 0.99
+        assert surface.quality is not None and single.quality is not None
+        np.testing.assert_allclose(surface.quality, single.quality, atol=2e-3)
+    assert not np.array_equal(alone[0].part, alone[1].part)
+    assert len(predictor(photo, np.zeros((0, 4)))) == 0
+    if not flip:
+        truth = expected.surfaces[2]
+        assert (alone[0].part == truth.part).mean() > 0.99 and (truth.part > 0).any()
+        assert truth.quality is not None and alone[0].quality is not None
+        np.testing.assert_allclose(alone[0].quality, truth.quality, atol=2e-3)
+        return
+    straight = SurfacePredictor(folder / "model")(photo, boxes[:1]).surfaces[0]
+    pixels = np.ascontiguousarray(read_image(photo)[:, ::-1])
+    back = np.array([[96 - box[2], box[1], 96 - box[0], box[3]]])
+    mirrored = SurfacePredictor(folder / "model")(pixels, back).surfaces[0]
+    assert straight.quality is not None and mirrored.quality is not None and alone[0].quality is not None
+    mean = (straight.quality + mirrored.quality[:, ::-1]) / 2
+    np.testing.assert_allclose(alone[0].quality, mean, atol=2e-3)
 
 
 def test_boxes_of_a_detector_and_none(trained: tuple[SurfaceTask, Path]) -> None:

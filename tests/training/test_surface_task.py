@@ -28,10 +28,10 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_capsule_people(tmp_path_factory.mktemp("capsules") / "people", 12, size=96)
 
 
-def _recipe(people: Path, **changes: object) -> Recipe:
+def _recipe(people: Path, name: str = "dense-pose-small", **changes: object) -> Recipe:
     files = {"surfaces.mesh": str(people / "mesh.npz"), "surfaces.mirror": str(people / "mirror.mat")}
     small = {"height": 64, "width": 64, "surfaces.hidden": 32, "surfaces.layers": 1, "data.folds": 3}
-    return with_overrides(find_recipe("dense-pose-small"), files | small | changes)
+    return with_overrides(find_recipe(name), files | small | changes)
 
 
 def test_labels_stay_on_their_pixels(people: Path) -> None:
@@ -67,8 +67,29 @@ def test_perfect_maps_are_perfect_surfaces(people: Path) -> None:
     assert numbers["surface.gps"] > 0.97 and numbers["surface.AP"] > 0.9
 
 
-def test_it_learns_people_by_heart(people: Path) -> None:
-    recipe = _recipe(people, **{"surfaces.quality": True, "data.augmentation": "nothing"})
+def test_regions_stay_on_their_pixels(people: Path) -> None:
+    """The person's box in turned, scaled and mirrored photos: points and masks over it have the labels' parts."""
+    truth, folder = open_surface_people(people)
+    mirror = read_uv_mirror(people / "mirror.mat")
+    crops = SurfaceCrops(truth, folder, 96, 96, (48, 48), 1.0, whole=True, mirror=mirror)
+    for augmentation in ("nothing", "hrnet"):
+        drawn = replace(crops, augmentation=AUGMENTATIONS[augmentation])
+        agree = []
+        for row in range(len(crops)):
+            crop = drawn.at_epoch(row)[row]
+            inside = ((crop.xy >= 0) & (crop.xy < 1)).all(axis=1)
+            assert inside.all()
+            column, line = np.floor(crop.xy * 48).astype(int).T
+            agree.append(crop.mask[line, column] == MASK_OF_PART[crop.part])
+            np.testing.assert_array_equal(crop.box, truth.box[row])
+            if augmentation == "nothing":
+                np.testing.assert_allclose(crop.region, truth.box[row], atol=1e-9)
+        assert np.concatenate(agree).mean() > 0.8  # points near a part's border have another cell's middle
+
+
+@pytest.mark.parametrize("name", ["dense-pose-small", "dense-pose-regions-small"])
+def test_it_learns_people_by_heart(people: Path, name: str) -> None:
+    recipe = _recipe(people, name, **{"surfaces.quality": True, "data.augmentation": "nothing"})
     task = surface_task(recipe, people)
     crops = replace(task.crops, truth=task.crops.truth[np.arange(4)])
     batch = task.collate([crops[row] for row in range(4)])
@@ -89,7 +110,7 @@ def test_it_learns_people_by_heart(people: Path) -> None:
     assert numbers["surface.part"] > 0.5 and numbers["surface.gps"] > 0.3
     points = SurfacePoints(*(batch[f"point_{name}"] for name in ("person", "xy", "part", "uv")))
     with torch.no_grad():
-        maps = task.model(torch.zeros(4, 3, 64, 64))
+        maps = task.model(*task._inputs(batch))
     assert read_at_points(maps["quality"], points).shape == (len(points.part), 1)
 
 

@@ -234,9 +234,7 @@ class DensePoseRegions(nn.Module):
             self.densepose_head = ConvolutionHead(PYRAMID)
         self.densepose_predictor = SurfacePredictor(_HIDDEN, coarse, quality=quality)
 
-    def forward(
-        self, pyramid: Sequence[Float[Tensor, "B C _ _"]], boxes: Float[Tensor, "N 5"]
-    ) -> dict[str, Tensor]:
+    def forward(self, pyramid: Sequence[Float[Tensor, "B C _ _"]], boxes: Float[Tensor, "N 5"]) -> dict[str, Tensor]:
         """Return the maps of boxes.
 
         Args:
@@ -259,7 +257,9 @@ def cut_regions(features: Float[Tensor, "B C h w"], boxes: Float[Tensor, "N 5"])
         features: of B photos, with `STRIDE` photo pixels a cell.
         boxes: the photo's number, 0 to B - 1, and x0, y0, x1, y1 in its pixels.
     """
-    rows, columns = (_region_weights(boxes[:, 1 + axis :: 2] / STRIDE, features.shape[3 - axis]) for axis in (1, 0))
+    rows, columns = (
+        _region_weights(boxes[:, 1 + axis :: 2] / STRIDE, int(features.shape[3 - axis])) for axis in (1, 0)
+    )
     of_box = features[boxes[:, 0].long()]
     return rows[:, None] @ of_box @ columns[:, None].transpose(2, 3)
 

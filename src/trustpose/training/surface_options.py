@@ -13,9 +13,9 @@ class SurfaceOptions:
     point_weight, mask_weight: of the cross entropy of parts, of smooth L1 of U and V, and of the mask's cross entropy;
     Detectron2's are 1, 0.01 and 5. per_person: the second is divided by the number of people in the batch; Detectron2
     sums over all points. offset: see `surface_losses.read_at_points`. quality: with a branch for the expected geodesic
-    point similarity of each pixel; quality_weight: of its loss. regions: the network sees whole photos, and the maps are
-    of boxes cut out of its features; without a `network` that is the paper's ResNet-50 with a feature pyramid, whose
-    head is the paper's. mesh: the file or folder with geodesic distances
+    point similarity of each pixel; quality_weight: of its loss. regions: the network sees whole photos, and the maps
+    are of boxes cut out of its features; without a `network` that is the paper's ResNet-50 with a feature pyramid, with
+    the paper's head. mesh: the file or folder with geodesic distances
     (`io.surface_mesh`), which the branch and the numbers of validation need. mirror: DensePose's
     `UV_symmetry_transforms.mat`; without it mirrored people teach parts and masks only.
     """

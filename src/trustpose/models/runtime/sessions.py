@@ -199,9 +199,7 @@ def output_names(
     further = {f"trust.{field}": name for field, name in of_trust.items()} | dict(further_inputs)
     if sorted(inputs) != sorted([input_spec.name, *further.values()]):
         listed = ", ".join(inputs)
-        expected = " and ".join(
-            [repr(input_spec.name), *(f"'{field}' {name!r}" for field, name in further.items())]
-        )
+        expected = " and ".join([repr(input_spec.name), *(f"'{field}' {name!r}" for field, name in further.items())])
         raise InputError(f"{path}: its inputs are {listed}; the spec's field 'input.name' says {expected}")
     height, width = (input_spec.height, input_spec.width) if input_spec.multiple is None else ("H", "W")
     expected = (3, height, width) if input_spec.layout == "NCHW" else (height, width, 3)
