@@ -1,10 +1,11 @@
 """Export networks as ONNX files, which run without torch."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -99,7 +100,7 @@ def export_regions(network: nn.Module, names: list[str], path: str | Path, heigh
     device = next(network.parameters()).device
     image = torch.zeros(1, 3, height, width, device=device)
     boxes = torch.tensor([[0.0, 0, 0, width / 2, height / 2]], device=device)
-    model = trace_onnx(network, {"image": image, "boxes": boxes}, names)
+    model = trace_onnx(network, {"image": image, "boxes": boxes}, names, lengths={"image": "photos"})
     with atomic_write(path) as file:
         file.write(model.SerializeToString())
 
@@ -130,13 +131,20 @@ def write_onnx(
 
 
 def trace_onnx(
-    network: nn.Module, inputs: dict[str, Tensor], names: list[str], *, is_free: bool = False
+    network: nn.Module,
+    inputs: dict[str, Tensor],
+    names: list[str],
+    *,
+    is_free: bool = False,
+    lengths: Mapping[str, str] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     """Return the ONNX graph of a module that returns a tuple of tensors, `names`, for `inputs` in this order, any
     batch.
 
     It is traced in evaluation mode, on these inputs, and restored; what is traced is `networks.inference`'s faster
     arrangement of it, with the same outputs up to float rounding. `is_free`: all are maps of variable height and width.
+    `lengths`: a name for the batch of an input that is not as long as the others, as ONNX Runtime shares memory between
+    tensors whose lengths have one name.
     """
     sizes = {2: "height", 3: "width"} if is_free else {}
     written = BytesIO()
@@ -152,7 +160,7 @@ def trace_onnx(
             input_names=list(inputs),
             output_names=names,
             opset_version=OPSET,
-            dynamic_axes={name: {0: "batch"} | sizes for name in inputs}
+            dynamic_axes={name: {0: lengths.get(name, "batch")} | sizes for name in inputs}
             | {name: {0: "batch"} | {axis: f"map {side}" for axis, side in sizes.items()} for name in names},
             dynamo=False,
         )
