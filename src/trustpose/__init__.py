@@ -16,6 +16,7 @@
 
     tracked = tp.track(poses)                             # track_id, for the frames of clips
     smooth = tp.smooth(tracked).poses                     # with gaps filled
+    angles = tp.measure(trusted)                          # joint angles, inclinations, lengths, with intervals
     world = tp.triangulate(["left.json", "right.json"], tp.read_cameras("cameras.toml"))    # Poses3D, metres
 
 Whatever takes a record takes the path of its file too. Wrong input raises `InputError`, one line that names the file,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from trustpose.images import Images
     from trustpose.io.cameras import read_cameras
     from trustpose.io.read_poses import read_poses
+    from trustpose.measures import measure
     from trustpose.multiview.people import triangulate
     from trustpose.poses import Poses, Poses3D, Truth, Visibility
     from trustpose.predict.load import load
@@ -68,6 +70,7 @@ _MODULES = {
     "compare": "evaluation.comparison",
     "draw": "report.poses_output",
     "load": "predict.load",
+    "measure": "measures",
     "read_cameras": "io.cameras",
     "read_poses": "io.read_poses",
     "read_truth": "datasets.ground_truth",
@@ -96,6 +99,7 @@ __all__ = [
     "compare",
     "draw",
     "load",
+    "measure",
     "read_cameras",
     "read_poses",
     "read_truth",

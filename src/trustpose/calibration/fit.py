@@ -16,6 +16,7 @@ import numpy as np
 from trustpose.calibration.card import CalibratorParts, Card, FittedOn
 from trustpose.calibration.decisions import GOALS, Decision, Goal, decide
 from trustpose.calibration.features import FeatureInputs, pose_features, read_people
+from trustpose.calibration.measure_errors import fit_measure_errors
 from trustpose.calibration.metrics import (
     Sample,
     differences,
@@ -235,7 +236,8 @@ def _errors(task: Task, out_of_fold: Poses) -> ErrorModel | None:
     poses, labelled, _ = separate_categories(task.truth, replace(task.results, poses=out_of_fold))
     person = pair_with_people(poses, labelled)
     errors = LabelledErrors.of_poses(poses, labelled, person, task.skeleton.sigmas)
-    return fit_error_model(errors, task.skeleton, f"people of {Path(task.truth.path).name}, out of fold")
+    model = fit_error_model(errors, task.skeleton, f"people of {Path(task.truth.path).name}, out of fold")
+    return model and replace(model, measures=fit_measure_errors(poses, labelled, person, task.skeleton))
 
 
 def _image_ids(task: Task) -> np.ndarray:

@@ -129,7 +129,7 @@ _SHARED = {"learning_rate": 0.1, "num_leaves": MAX_SPLITS + 1, "max_bin": 63, "l
 _SAMPLING = {"feature_fraction": 0.5, "bagging_fraction": 0.7, "bagging_freq": 1, "min_data_in_leaf": 40}
 # One thread per model, models in parallel: LightGBM's own threads wait in busy loops, which takes five times as long
 # on a machine with other load.
-_STEADY = {"deterministic": True, "force_col_wise": True, "use_missing": False, "num_threads": 1}
+STEADY = {"deterministic": True, "force_col_wise": True, "use_missing": False, "num_threads": 1}
 POSE_TREES, KEYPOINT_TREES = 150, 200
 MODELS = ("labelled", "occluded", "similarity", "pose")
 
@@ -222,8 +222,17 @@ def _sampled_rows(targets: Targets, max_rows: int, random: np.random.Generator) 
     return targets.of(np.sort(random.choice(len(targets.rows), max_rows, replace=False)))
 
 
+def lightgbm() -> Any:
+    """Import LightGBM, which takes a while and applying does not need. Raises InputError if it cannot be loaded."""
+    try:
+        import lightgbm as package
+    except (ImportError, OSError) as error:
+        raise InputError(f"trees need LightGBM, which cannot be loaded ({str(error).splitlines()[0]})") from None
+    return package
+
+
 def _options(seed: int) -> dict[str, Any]:
-    return _SHARED | _SAMPLING | _STEADY | {"objective": "cross_entropy", "seed": seed}
+    return _SHARED | _SAMPLING | STEADY | {"objective": "cross_entropy", "seed": seed}
 
 
 def _binned(table: Float[np.ndarray, "N F"], target: Float[np.ndarray, " N"], seed: int) -> Any:
@@ -231,20 +240,14 @@ def _binned(table: Float[np.ndarray, "N F"], target: Float[np.ndarray, " N"], se
     constant, if the target has one value or there are no rows."""
     if not len(target) or target.min() == target.max():
         return _constant(float(target[0]) if len(target) else 0.0)
-    try:
-        import lightgbm
-    except (ImportError, OSError) as error:
-        raise InputError(f"trees need LightGBM, which cannot be loaded ({str(error).splitlines()[0]})") from None
-    return lightgbm.Dataset(table, target, params=_options(seed), free_raw_data=True).construct()
+    return lightgbm().Dataset(table, target, params=_options(seed), free_raw_data=True).construct()
 
 
 def _grow(binned: Any, trees: int, seed: int) -> TreeTables:
     """Grow trees for the target of a data set by cross-entropy."""
     if isinstance(binned, TreeTables):
         return binned
-    import lightgbm
-
-    return TreeTables.of(lightgbm.train(_options(seed), binned, trees).dump_model())
+    return TreeTables.of(lightgbm().train(_options(seed), binned, trees).dump_model())
 
 
 def _constant(chance: float) -> TreeTables:

@@ -33,6 +33,7 @@ COMMANDS = {  # in the order of --help; each is the function or app of its name 
     "suppress": ("suppress", "Suppress duplicate poses in a results file."),
     "track": ("track", "Track people through the frames of a results file."),
     "smooth": ("smooth", "Smooth the tracks of a results file and fill gaps."),
+    "measure": ("measure", "Measure joint angles and lengths, with their errors."),
     "triangulate": ("triangulate", "Reconstruct people in 3D from calibrated cameras."),
     "cameras": ("cameras", "Calibrate and place cameras, and convert their files."),
     "surfaces": ("surfaces", "Predict the surfaces of people in photos: DensePose."),

@@ -21,7 +21,7 @@ the finite-sample term is approximate. Sources: Vovk, Gammerman, Shafer, Algorit
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +31,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.json_records import naming, read_record, short
+from trustpose.poses.measure_errors import MeasureErrors
 
 VERSION = 1
 DEEPEST = 1e4  # of a stored depth: 140 standard deviations
@@ -53,6 +54,7 @@ class ErrorModel:
         people: number of people it was fitted on.
         keypoints: number of their keypoints.
         fitted_on: what they are, such as the names of the files.
+        measures: how far joint angles and inclinations are off (`tp.measure`); None: nothing was learnt of them.
 
     Raises:
         ValueError: naming the field that is wrong.
@@ -65,6 +67,7 @@ class ErrorModel:
     people: int
     keypoints: int
     fitted_on: str = ""
+    measures: MeasureErrors | None = None
 
     def __post_init__(self) -> None:
         if not self.shares or not _is_ascending((0.0, *self.shares, 1.0)):
@@ -119,7 +122,8 @@ class ErrorModel:
         """Return the JSON that `of_json` reads."""
         groups = {"joints": self.joints, "quality": self.quality, "depths": self.depths}
         counts = {"people": self.people, "keypoints": self.keypoints, "fitted_on": self.fitted_on}
-        return {"version": VERSION, "shares": self.shares, **groups, **counts}
+        measures = {} if self.measures is None else {"measures": asdict(self.measures)}
+        return {"version": VERSION, "shares": self.shares, **groups, **counts, **measures}
 
     @classmethod
     def of_json(cls, value: Any, path: str | Path = "", field: str = "errors") -> "ErrorModel":

@@ -1,0 +1,97 @@
+"""Measure the people of a results file in any layout: what `trustpose measure` does."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trustpose.calibration.calibrator import Calibrator
+from trustpose.files import InputError
+from trustpose.io.coco.truth import read_images
+from trustpose.io.row_stream import RowStream, open_rows
+from trustpose.measures.definitions import find_measures
+from trustpose.measures.measure import MeasureReader, checked_levels, skeleton_of_poses, times_of
+from trustpose.measures.measurements import LEVELS, measurement_writer, table_suffix
+from trustpose.skeletons import skeleton_of
+
+
+@dataclass(frozen=True)
+class MeasuredResults:
+    """Numbers of people, measures and readable values, the share of these, and what to know of them."""
+
+    people: int
+    measures: int
+    readable: int
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def measure_results(
+    results: Path,
+    out: Path,
+    *,
+    measures: str | Path | None = None,
+    calibrator: Calibrator | None = None,
+    images: Path | None = None,
+    skeleton: str | None = None,
+    levels: Sequence[float] = LEVELS,
+    intervals: bool = True,
+    tell: Callable[[int, int], None] = lambda done, count: None,  # noqa: ARG005
+) -> MeasuredResults:
+    """Measure the people of a results file and write a table, one row per person and measure.
+
+    Args:
+        results: COCO results: JSON, CSV, Parquet, or a folder of Parquet parts, which are read in batches.
+        out: the table, CSV or Parquet by its suffix.
+        measures: names, or a JSON file, see `find_measures`.
+        calibrator: adds trust first.
+        images: lists the frames, for their times.
+        skeleton: of the keypoints, NAME or FILE.json.
+        levels: of the intervals.
+        intervals: whether there are any.
+        tell: is called with the number of people that are done, and of all.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        InputError: for files that cannot be read, and as `tp.measure` does.
+    """
+    table_suffix(out)
+    levels = checked_levels(levels)
+    stream = open_rows(results, skeleton=None if skeleton is None else skeleton_of(skeleton), whole_photos=False)
+    listed, texts = (None, None) if images is None else read_images(images)
+    times = None if listed is None or images is None else times_of(listed, images)
+    if times is not None and (stream.has_text_ids or (texts is not None and len(texts))):
+        raise InputError(f"{images}: times are found by whole-number image ids, {results} has texts")
+    apply = None if calibrator is None else calibrator.stream(stream.count)
+    reader, people, readable, notes = None, 0, 0, dict[str, None]()
+    with measurement_writer(out, _texts(stream), levels) as write:
+        for batch in stream.batches():
+            poses, position = batch.results.poses, batch.position
+            notes |= dict.fromkeys(batch.results.notes)
+            if apply is not None:
+                poses = apply(poses)
+            if (np.diff(position) < 0).any():
+                order = np.argsort(position, kind="stable")
+                poses, position = poses[order], position[order]
+            try:
+                if reader is None:
+                    joints = skeleton_of_poses(poses)
+                    reader = MeasureReader(find_measures(measures, joints), joints, levels, intervals=intervals)
+                measured = reader(poses, position, times)
+            except InputError as error:
+                message = str(error)
+                raise InputError(message.replace("poses:", f"{results}:", 1)) from None
+            write(measured)
+            notes |= dict.fromkeys(measured.notes)
+            people, readable = people + len(poses), readable + int(measured.readable.sum())
+            tell(people, stream.count)
+        warnings = () if apply is None else apply.warnings()
+    count = 0 if reader is None else len(reader.measures)
+    return MeasuredResults(people, count, readable, tuple(notes), warnings)
+
+
+def _texts(stream: RowStream) -> Mapping[int, str] | None:
+    return stream.held.image_texts.text_of if stream.held is not None and stream.has_text_ids else None
