@@ -183,9 +183,10 @@ def fit_measure_errors(
     if errors is None or not measures or not len(poses):
         return None
     correlation = _correlation(poses, labelled, errors, skeleton)
-    readings, families, people = _labelled_readings(poses, labelled, errors, measures, skeleton, correlation)
-    if not families:
+    collected = _labelled_readings(poses, labelled, errors, measures, skeleton, correlation)
+    if collected is None:
         return None
+    readings, families, people = collected
     shift, above, below, fitted = _cross_fitted(readings)
     distance = np.where(fitted.residual > 0, fitted.above, fitted.below)
     normalised = fitted.residual / distance
@@ -225,8 +226,8 @@ def _labelled_readings(
     measures: Sequence[Measure],
     skeleton: Skeleton,
     correlation: np.ndarray,
-) -> tuple[_Readings, tuple[str, ...], int]:
-    """Return the readings of families with enough of them, the families, and the number of people."""
+) -> tuple[_Readings, tuple[str, ...], int] | None:
+    """Return the readings of families with enough of them, the families, and the number of people; None without."""
     values = []
     for measure in measures:
         reading, label = read(measure, skeleton, poses.xy), read(measure, skeleton, truth.xy)
@@ -254,7 +255,7 @@ def _labelled_readings(
         parts.append((features, error[rows], np.full(len(rows), family), fold[rows], total[rows], gross[rows]))
         people[rows] = True
     if not parts:
-        return _Readings(*(np.zeros(0),) * 6), (), 0
+        return None
     columns = [np.concatenate(column, axis=-1) for column in zip(*parts, strict=True)]
     if len(columns[1]) > MAX_READINGS:
         drawn = np.sort(np.random.default_rng(0).choice(len(columns[1]), MAX_READINGS, replace=False))

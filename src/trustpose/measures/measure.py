@@ -58,7 +58,7 @@ def measure(
     Example:
         >>> angles = tp.measure("results.json", ["left_knee", "trunk"], intervals=False)
         >>> angles
-        Measurements(60 people × 2 measures; 98% of values readable)
+        Measurements(60 people × 2 measures; 100% of values readable)
     """
     poses = poses_of(poses)
     levels = checked_levels(levels)

@@ -122,7 +122,7 @@ class Measurements:
         Raises:
             InputError: for another suffix, or if the file cannot be written.
         """
-        with measurement_writer(path) as write:
+        with measurement_writer(path, levels=self.levels) as write:
             write(self)
 
     def _columns(self, image_texts: Mapping[int, str] | None = None) -> dict[str, Any]:
