@@ -12,9 +12,10 @@ LAYERS = [
     [
         ("evaluation", "the audit: one record of all numbers"),
         ("networks", "one file per paper"),
-        ("calibration", "trust from results files"),
         ("multiview", "several cameras"),
     ],
+    [("measures", "joint angles with their errors")],
+    [("calibration", "trust from results files")],
     [("tracking", "people over time")],
     [("datasets", "labels as arrays, pixels(i)")],
     [("io", "files in and out, one file per foreign tool")],
