@@ -420,9 +420,10 @@ class RowFiles:
             if end > start:
                 writer.write_table(table.slice(start, end - start))
 
-    def add_rows(self, rows: list[dict[str, Any]], key: Int[np.ndarray, " n"]) -> None:
-        """Add rows, with their keys."""
-        self.add(package("pyarrow").Table.from_pylist(rows, schema=self._schema), key)
+    def add_rows(self, rows: Any, key: Int[np.ndarray, " n"]) -> None:
+        """Add rows, objects or an Arrow table, with their keys."""
+        table = package("pyarrow").Table.from_pylist(rows, schema=self._schema) if isinstance(rows, list) else rows
+        self.add(table, key)
 
     def sorted_tables(self) -> Iterator[Any]:
         """Yield each file's rows in the order of their keys, those with the same key as they were added, and remove the

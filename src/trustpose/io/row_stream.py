@@ -22,12 +22,13 @@ from trustpose.io.output_files import check_not_inside
 from trustpose.io.parquet import Rank, RowFiles, find_scattered, rows_in, runs, sort_by_photo
 from trustpose.io.pose_stream import ResultsParts, has_whole_ids, open_in_batches
 from trustpose.io.table_rows import FROM_FILE, FROM_ROW, SortedRows
-from trustpose.io.tables import Write, read_rows, row_writer
+from trustpose.io.tables import TableOrRows, Write, read_rows, row_writer
 from trustpose.skeletons import Skeleton
 
 _WRITTEN_AT_ONCE = 2**16  # rows that are brought back into the order of the file at a time
 _MOST_FILES = 512  # that are open for it
-WriteInOrder = Callable[[list[dict[str, Any]], Int[np.ndarray, " n"]], None]
+_IN_ROW_GROUP = 8192  # rows of the output
+WriteInOrder = Callable[[TableOrRows, Int[np.ndarray, " n"]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +208,7 @@ def write_in_order(
         if schema is None:
             yield from _collected(write)
         elif not stream.is_sorted and not has_further_rows:
-            yield lambda rows, position: write([rows[row] for row in np.argsort(position, kind="stable").tolist()])
+            yield lambda rows, position: write(_in_order(rows, position))
         else:
             positions = 2 * stream.count if has_further_rows else stream.count
             with tempfile.TemporaryDirectory(prefix="trustpose-") as folder:
@@ -232,5 +233,12 @@ def _restored(write: Write, schema: Any, count: int, folder: Path) -> Iterator[W
     with RowFiles(folder, schema, np.arange(step, count, step)) as files:
         yield files.add_rows
     for table in files.sorted_tables():
-        for batch in table.to_batches(max_chunksize=8192):
-            write([{name: cell for name, cell in row.items() if cell is not None} for row in batch.to_pylist()])
+        for start in range(0, len(table), _IN_ROW_GROUP):
+            write(table.slice(start, _IN_ROW_GROUP))
+
+
+def _in_order(rows: TableOrRows, position: Int[np.ndarray, " n"]) -> TableOrRows:
+    order = np.argsort(position, kind="stable")
+    if isinstance(rows, list):
+        return [rows[row] for row in order.tolist()]
+    return rows if (np.diff(order) > 0).all() else rows.take(order)

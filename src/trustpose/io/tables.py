@@ -149,7 +149,8 @@ def _parquet() -> Any:
 
 PART_ROWS = 100_000  # of a part in a folder
 _JSON_ROWS = 8192  # of which the text is in memory
-Write = Callable[[list[dict[str, Any]]], None]
+TableOrRows = Any  # a `pyarrow.Table`, or its rows as objects without absent fields: `list[dict[str, Any]]`
+Write = Callable[[TableOrRows], None]
 
 
 @contextmanager
@@ -157,9 +158,9 @@ def row_writer(out: Path, schema: Any) -> Iterator[Write]:
     """Yield a function that appends rows: to JSON for `.json`, `-` and devices, to one CSV or Parquet file for `.csv`
     and `.parquet`, and for a name without a suffix to the parts of a new folder.
 
-    `schema` is that of the columns of CSV and Parquet; JSON rows have their own fields. None: all rows are written at
-    once, whose columns follow from them, and other suffixes, or none, are JSON. Raises InputError for another suffix,
-    or if the output cannot be written.
+    `schema` is that of the columns of CSV and Parquet, and of Arrow tables in the place of rows; JSON rows have their
+    own fields. None: all rows are written at once, whose columns follow from them, and other suffixes, or none, are
+    JSON. Raises InputError for another suffix, or if the output cannot be written.
     """
     suffix = out.suffix.lower()
     if suffix == ".parquet":
@@ -179,13 +180,20 @@ def row_writer(out: Path, schema: Any) -> Iterator[Write]:
         raise InputError(f"{out}: expected .json, .csv, .parquet or the name of a new folder for parts, got {suffix}")
 
 
+def _objects(rows: TableOrRows) -> list[dict[str, Any]]:
+    """Return rows as objects, without absent fields."""
+    if isinstance(rows, list):
+        return rows
+    return [{name: cell for name, cell in row.items() if cell is not None} for row in rows.to_pylist()]
+
+
 def _json(file: Any) -> Iterator[Write]:
     separator = b"["
 
-    def write(rows: list[dict[str, Any]]) -> None:
+    def write(rows: TableOrRows) -> None:
         nonlocal separator
         for start in range(0, len(rows), _JSON_ROWS):
-            file.write(separator + json_bytes(rows[start : start + _JSON_ROWS]).strip()[1:-1])
+            file.write(separator + json_bytes(_objects(rows[start : start + _JSON_ROWS])).strip()[1:-1])
             separator = b","
 
     yield write
@@ -195,8 +203,9 @@ def _json(file: Any) -> Iterator[Write]:
 def _csv(file: Any, schema: Any) -> Iterator[Write]:
     names = None if schema is None else schema.names
 
-    def write(rows: list[dict[str, Any]]) -> None:
+    def write(table: TableOrRows) -> None:
         nonlocal names
+        rows = _objects(table)
         has_header = file.tell() > 0
         names = names or list(dict.fromkeys(name for row in rows for name in row))
         file.write(csv_text(rows, names, has_header=not has_header).encode())
@@ -212,9 +221,10 @@ def _parquet_writer(file: Any, schema: Any) -> Iterator[Write]:
         return
     with package("pyarrow.parquet").ParquetWriter(file, schema) as writer:
 
-        def write(rows: list[dict[str, Any]]) -> None:
-            if rows:
-                writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
+        def write(rows: TableOrRows) -> None:
+            if len(rows):
+                table = arrow.Table.from_pylist(rows, schema=schema) if isinstance(rows, list) else rows
+                writer.write_table(table)
 
         yield write
 
@@ -234,7 +244,7 @@ class _Parts:
     def __exit__(self, *error: Any) -> None:
         self._open.__exit__(*error)
 
-    def write(self, rows: list[dict[str, Any]]) -> None:
+    def write(self, rows: TableOrRows) -> None:
         if self._rows >= PART_ROWS:
             self._open.close()
             self._next()

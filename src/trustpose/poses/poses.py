@@ -5,6 +5,7 @@ Below the record: its conversion to COCO keypoint results with our extended fiel
 """
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -314,6 +315,35 @@ def _coco_rows(
     texts: Mapping[str, Mapping[int, str]] | None,
 ) -> list[dict[str, Any]]:
     """See `Poses.to_coco`."""
+    columns = coco_columns(poses, score=score, category_id=category_id)
+    cells_by_field = {name: column.cells() for name, column in columns.items()}
+    for name, text_of in (texts or {}).items():
+        if text_of and name in cells_by_field:
+            cells_by_field[name] = [text_of.get(number, number) for number in cells_by_field[name]]
+    rows = [dict(zip(cells_by_field, cells, strict=True)) for cells in zip(*cells_by_field.values(), strict=True)]
+    return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
+
+
+@dataclass(frozen=True, eq=False)
+class CocoColumn:
+    """A field of COCO results: whole numbers or float64 `values` (N, …), which rows `is_unknown` (N,) do not have."""
+
+    values: np.ndarray
+    is_unknown: Bool[np.ndarray, " N"]
+
+    def cells(self) -> list[Any]:
+        """Return one JSON value per row; None if the row does not have this field."""
+        cells: list[Any] = self.values.tolist()
+        for row in np.flatnonzero(self.is_unknown):
+            cells[row] = None
+        return cells
+
+
+def coco_columns(
+    poses: Poses, *, score: np.ndarray | None = None, category_id: np.ndarray | int = 1
+) -> dict[str, CocoColumn]:
+    """Return the fields of `Poses.to_coco`, by name in their order, with numbers for text ids. Raises ValueError as it
+    does."""
     if poses.image_id is None or poses.score is None:
         raise ValueError("COCO results need Poses.image_id and Poses.score, one of them is None")
     ranking = poses.ranking_score if score is None else score
@@ -340,15 +370,9 @@ def _coco_rows(
         "visibility_label": None if poses.visibility_label is None else poses.visibility_label[:, :body_count],
         **part_fields,
     }
-    cells_by_field = {name: _cells(name, column) for name, column in columns.items() if column is not None}
-    for name, text_of in (texts or {}).items():
-        if text_of and name in cells_by_field:
-            cells_by_field[name] = [text_of.get(number, number) for number in cells_by_field[name]]
+    fields_of_rows = {name: _coco_column(name, column) for name, column in columns.items() if column is not None}
     stated_missing = _stated_missing(poses, body_count)
-    if stated_missing is not None:
-        cells_by_field["keypoint_missing"] = stated_missing
-    rows = [dict(zip(cells_by_field, cells, strict=True)) for cells in zip(*cells_by_field.values(), strict=True)]
-    return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
+    return fields_of_rows | ({} if stated_missing is None else {"keypoint_missing": stated_missing})
 
 
 def _pose_score_to_write(poses: Poses, ranking: np.ndarray) -> np.ndarray | None:
@@ -367,11 +391,11 @@ def _part_fields(poses: Poses, keypoints: Float[np.ndarray, "N K 3"]) -> dict[st
     return {name: part.reshape(len(part), 3 * part.shape[1]) for name, part in zip(names, parts, strict=True)}
 
 
-def _stated_missing(poses: Poses, body_count: int) -> list[list[int] | None] | None:
+def _stated_missing(poses: Poses, body_count: int) -> CocoColumn | None:
     """Return what `keypoint_missing` states: 0 or 1 for each of the first `body_count` keypoints.
 
-    None for a row whose missing keypoints follow from the values, at (0, 0) with score 0; None if there are no missing
-    keypoints at all.
+    Rows whose missing keypoints follow from the values, at (0, 0) with score 0, do not have it; None if there are no
+    missing keypoints at all.
     """
     assert poses.score is not None
     at_origin = find_missing(poses.xy, poses.score)
@@ -381,13 +405,10 @@ def _stated_missing(poses: Poses, body_count: int) -> list[list[int] | None] | N
     missing = (none_missing if poses.missing is None else poses.missing)[:, :body_count]
     implied = (none_missing if at_origin is None else at_origin)[:, :body_count]
     must_state = (missing != implied).any(axis=1)
-    return [row if states else None for row, states in zip(missing.astype(int).tolist(), must_state, strict=True)]
+    return CocoColumn(missing.astype(np.int64), ~must_state)
 
 
-def _cells(name: str, column: np.ndarray) -> list[Any]:
-    """Return one JSON value per row; None if the row does not have this field."""
-    if not len(column):
-        return []
+def _coco_column(name: str, column: np.ndarray) -> CocoColumn:
     if column.dtype.kind not in "iu":
         column = column.astype(np.float64)
         is_unknown = np.isnan(column)
@@ -395,10 +416,8 @@ def _cells(name: str, column: np.ndarray) -> list[Any]:
         is_unknown = column == MISSING_ID
     else:
         is_unknown = np.zeros(column.shape, np.bool_)
-    cells: list[Any] = column.tolist()
-    for row in np.flatnonzero(is_unknown.reshape(len(column), -1).any(axis=1)):
-        cells[row] = None
-    return cells
+    of_rows: np.ndarray = is_unknown.reshape(len(column), math.prod(column.shape[1:])).any(axis=1)
+    return CocoColumn(column, of_rows)
 
 
 def _key_points_of(poses: Poses) -> Any:

@@ -1,5 +1,6 @@
 """Convert poses to pandas and Arrow (the extra `tables`): rows of COCO results, or tidy, one row per keypoint."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from trustpose.extras import not_installed
 from trustpose.poses.rows import MISSING_ID, find_missing
 
 if TYPE_CHECKING:
-    from trustpose.poses.poses import Poses
+    from trustpose.poses.poses import CocoColumn, Poses
 
 _IDS = ("image_id", "category_id", "annotation_id", "track_id")
 
@@ -49,6 +50,41 @@ def arrow_table(rows: list[dict[str, Any]]) -> Any:
     names = list(dict.fromkeys(name for row in rows for name in row))
     arrow = package("pyarrow")
     return arrow.table({name: arrow.array([row.get(name) for row in rows]) for name in names})
+
+
+def results_table(
+    columns: Mapping[str, "CocoColumn"], schema: Any, texts: Mapping[str, Mapping[int, str]] | None = None
+) -> Any:
+    """Return a `pyarrow.Table` of the fields of results, the same as of `Poses.to_coco`'s rows, without Python objects
+    for them.
+
+    Args:
+        columns: The fields, from `coco_columns`.
+        schema: Of the table; columns that it does not have are left out, those that are not given are null.
+        texts: By field, the texts of text ids.
+    """
+    arrow, arrays = package("pyarrow"), []
+    count = len(next(iter(columns.values())).is_unknown)
+    for field in schema:
+        column, text_of = columns.get(field.name), (texts or {}).get(field.name, {})
+        if column is None:
+            arrays.append(arrow.nulls(count, field.type))
+        elif arrow.types.is_string(field.type):
+            arrays.append(arrow.array([text_of.get(number, number) for number in column.cells()], field.type))
+        else:
+            arrays.append(_array(column.values, field.type, column.is_unknown))
+    return arrow.Table.from_arrays(arrays, schema=schema)
+
+
+def _array(values: np.ndarray, kind: Any, is_null: np.ndarray | None) -> Any:
+    """Return an Arrow array of numbers (N,), or of lists (N, m, …)."""
+    arrow = package("pyarrow")
+    if values.ndim == 1:
+        return arrow.array(values, kind, mask=is_null)
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+    inner = _array(values.reshape(-1, *values.shape[2:]), kind.value_type, None)
+    mask = None if is_null is None or not is_null.any() else arrow.array(is_null)
+    return arrow.ListArray.from_arrays(offsets, inner, type=kind, mask=mask)
 
 
 def data_frame(rows: list[dict[str, Any]]) -> Any:

@@ -137,7 +137,7 @@ def apply_calibrator(
         for batch in stream.batches():
             notes |= dict.fromkeys(batch.results.notes)
             seconds = [opinion(batch.results) for opinion in opinions]
-            rows = calibrated_rows(applied, batch.results, batch.rows, second=seconds, tick=progress)
+            rows = calibrated_rows(applied, batch.results, batch.rows, schema, second=seconds, tick=progress)
             write(rows, batch.position)
         try:
             warnings = applied.warnings()

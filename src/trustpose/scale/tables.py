@@ -26,7 +26,7 @@ from trustpose.files import InputError
 from trustpose.io.clips import Clip, find_clips, places_in
 from trustpose.io.parquet import ParquetParts, rows_in, sort_by_photo
 from trustpose.io.pose_stream import ResultsParts, open_results
-from trustpose.io.tables import Write, tracked_rows, with_track_id
+from trustpose.io.tables import TableOrRows, Write, tracked_rows, with_track_id
 from trustpose.json_records import read_record
 from trustpose.poses.tables import package
 from trustpose.scale.cluster import Cluster, Share, cluster, import_ray, unwrap_error
@@ -104,8 +104,8 @@ class TableTask(ABC):
         arrow = package("pyarrow")
         tables = [self.schema.empty_table()]
 
-        def write(rows: list[dict[str, Any]]) -> None:
-            tables.append(arrow.Table.from_pylist(rows, schema=self.schema))
+        def write(rows: TableOrRows) -> None:
+            tables.append(arrow.Table.from_pylist(rows, schema=self.schema) if isinstance(rows, list) else rows)
 
         counts, output = self.rows(part, write)
         table = arrow.concat_tables(tables).replace_schema_metadata({KEY: counts.to_json(), _OUTPUT_KEY: output})
@@ -249,7 +249,7 @@ class Calibrate(TableTask):
         applied = CalibratorStream(self.calibrator, len(self.results), self.skeleton, part.start)
         photos = people = 0
         for batch, rows in self.of_files(part).batches():
-            write(calibrated_rows(applied, batch, rows))
+            write(calibrated_rows(applied, batch, rows, self.schema))
             people += len(batch.poses)
             photos += len(np.unique(batch.poses.image_id))  # type: ignore[arg-type]
         buffer = io.BytesIO()
