@@ -416,8 +416,8 @@ def _coco_column(name: str, column: np.ndarray) -> CocoColumn:
         is_unknown = column == MISSING_ID
     else:
         is_unknown = np.zeros(column.shape, np.bool_)
-    of_rows: np.ndarray = is_unknown.reshape(len(column), math.prod(column.shape[1:])).any(axis=1)
-    return CocoColumn(column, of_rows)
+    by_row = is_unknown.reshape(len(column), math.prod(column.shape[1:]))
+    return CocoColumn(column, np.asarray(by_row.any(axis=1)))
 
 
 def _key_points_of(poses: Poses) -> Any:
