@@ -116,7 +116,7 @@ def _gross(errors: PoseErrors, reading: Reading) -> np.ndarray:
 def _features(
     measure: Measure, reading: Reading, errors: PoseErrors, skeleton: Skeleton, family: int, correlation: np.ndarray
 ) -> Features:
-    """Return what the forests read of each reading, (F, N)."""
+    """Return what the forests read of each reading, (F, N): nothing depends on the picture's scale."""
     quality = errors.quality[:, reading.joints]
     by_point = [errors.quality[:, [skeleton.index(joint) for joint in point]].mean(axis=1) for point in measure.points]
     size, unit = errors.size, _unit(measure, errors)
@@ -134,9 +134,7 @@ def _features(
         by_point[-1],
         np.abs(reading.value) / unit,
         errors.pose_quality,
-        _logarithm(size),
         errors.visible[:, reading.joints].min(axis=1),
-        _logarithm(reading.shortest),
     ]
     return np.nan_to_num(np.stack(rows), posinf=10, neginf=-10).astype(np.float32)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trustpose.calibration.measure_errors import fit_measure_errors
 from trustpose.datasets.augment import TrainingCrops
 from trustpose.datasets.dataset_ops import subset
 from trustpose.datasets.detected_boxes import PRESENT
@@ -34,7 +35,7 @@ from trustpose.io.coco.truth import read_coco_truth
 from trustpose.models.outputs.trust import MIN_PROBABILITY
 from trustpose.models.spec import ModelSpec
 from trustpose.names import expected_one_of
-from trustpose.poses import ErrorModel, describe_sources
+from trustpose.poses import ErrorModel, Poses, Truth, describe_sources
 from trustpose.training import distributed
 from trustpose.training.crops import AUGMENTATIONS, LABELS, CropLabels
 from trustpose.training.features import Features, FrozenNetwork, Reading, max_views, store_features
@@ -125,7 +126,22 @@ def _error_model(
         skeleton.sigmas,
         (columns["v"] > 0) & columns["is_known"],
     )
-    return fit_error_model(errors, skeleton, fitted_on)
+    model = fit_error_model(errors, skeleton, fitted_on)
+    if model is None:
+        return None
+    corners = np.concatenate([np.zeros_like(sides), sides], axis=1)  # errors depend on the box's size alone
+    poses = Poses(
+        xy=columns["found_xy"].astype(np.float64),
+        quality=values["quality"],
+        visibility=values["visibility"],
+        pose_quality=values.get("pose_quality"),
+        box=corners,
+        image_id=columns["image_id"],
+        skeleton=skeleton,
+    )
+    v = np.where(columns["is_known"], columns["v"], 0)
+    truth = Truth(xy=columns["xy"].astype(np.float64), v=v, image_id=columns["image_id"], skeleton=skeleton)
+    return replace(model, measures=fit_measure_errors(poses, truth, np.arange(len(poses)), skeleton))
 
 
 def _flip_test(task: HeldOutPeople, head: KeypointTokens) -> tuple[Trust, dict[str, Any]]:
