@@ -111,7 +111,7 @@ def left_over(people: People, ranking: str, way: str, threshold: float) -> tuple
     treated = suppress(poses, score, method=WAYS[way], threshold=threshold, sigmas=COCO_17.sigmas, area="crop")
     if "choice" not in way:
         return np.flatnonzero(treated.keep), treated.score
-    return np.sort(best_in_image(poses.image_id, treated.score, MAX_DETECTIONS)[0]), score
+    return np.sort(best_in_image(poses.image_id, treated.score, MAX_DETECTIONS)), score
 
 
 def choose(people: People, ranking: str, way: str) -> float:

@@ -139,7 +139,7 @@ def test_without_counted_people_ap_is_nan():
 
 def test_best_in_image_keeps_the_best_of_each_image_in_order():
     image_id, score = np.array([7, 3, 7, 7, 3]), np.array([0.1, 0.5, 0.9, 0.1, 0.5])
-    assert best_in_image(image_id, score, 2)[0].tolist() == [1, 4, 2, 0]
+    assert best_in_image(image_id, score, 2).tolist() == [1, 4, 2, 0]
 
 
 def test_bad_arguments_are_named():

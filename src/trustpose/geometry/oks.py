@@ -40,7 +40,7 @@ def opks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array) -> Ar
     xp = array_namespace(xy, truth_xy)
     dx = xy[..., 0] - truth_xy[..., 0]  # (…, K)
     dy = xy[..., 1] - truth_xy[..., 1]
-    similarity = _similarity(xp, dx, dy, area, sigmas)
+    similarity = similarity_at(dx, dy, area, sigmas)
     return xp.where(v > 0, similarity, xp.zeros_like(similarity))
 
 
@@ -104,8 +104,18 @@ def oks_between(
     return np.nan_to_num(similarity, copy=False, nan=0.0)
 
 
-def _similarity(xp: Any, dx: Array, dy: Array, area: Array, sigmas: Array) -> Array:
-    """Compute exp(−d² / variance / area / 2), in pycocotools' order of operations."""
+def similarity_at(dx: Array, dy: Array, area: Array, sigmas: Array) -> Array:
+    """Compute exp(−d² / variance / area / 2), in pycocotools' order of operations.
+
+    Args:
+        dx, dy: (…, K), a keypoint's distance to its label, pixels.
+        area: (…), the people's areas.
+        sigmas: (K,) or (…, K).
+
+    Returns:
+        (…, K), 0–1.
+    """
+    xp = array_namespace(dx, dy)
     variances = (sigmas * 2) ** 2
     return xp.exp(-((dx**2 + dy**2) / variances / (area[..., None] + _EPSILON) / 2))
 
@@ -118,5 +128,5 @@ def _oks_to_enlarged_box(xy: Array, box: Array, area: Array, sigmas: Array) -> A
     high = (box[..., :2] + size * 2)[..., None, :]
     zero = xp.zeros_like(xy)
     outside = xp.maximum(zero, low - xy) + xp.maximum(zero, xy - high)  # (…, K, 2)
-    similarity = _similarity(xp, outside[..., 0], outside[..., 1], area, sigmas)
+    similarity = similarity_at(outside[..., 0], outside[..., 1], area, sigmas)
     return xp.sum(similarity, axis=-1) / xy.shape[-2]

@@ -66,6 +66,8 @@ class Rows:
 
     def texts(self, field: str, default: str) -> np.ndarray:
         """Return a field as texts (N,), objects of which equal ones are the same; `default` where it is absent."""
+        if field not in self.fields:
+            return np.full(len(self), default, object)
         values = self.values(field)
         is_text = set(map(type, values)) == {str}
         texts = map(intern, values) if is_text else (default if v is None else intern(str(v)) for v in values)

@@ -1,14 +1,14 @@
 """Average precision as COCO computes it: of poses by OKS and of boxes by IoU."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.geometry.boxes import paired_iou, paired_overlap
-from trustpose.metrics.matching import Pairs, best_in_image, match_greedily, pair_oks, same_image_pairs
-from trustpose.poses import Area, Poses, Truth, box_size
+from trustpose.metrics.matching import Matches, Pairs, match_greedily, pair_oks, ranked, same_image_pairs
+from trustpose.poses import Area, Poses, Truth, box_size, extent
 
 OKS_THRESHOLDS: Float[np.ndarray, " T"] = np.linspace(0.5, 0.95, 10)
 RECALL_THRESHOLDS: Float[np.ndarray, " R"] = np.linspace(0.0, 1.0, 101)
@@ -50,18 +50,23 @@ class AveragePrecision:
 class Evaluation:
     """The full result of COCO evaluation: D evaluated poses, best score first; A area ranges; T OKS thresholds.
 
-    `order` (D,) holds rows of the poses; `match` (A, D, T) rows of the truth or -1. `pose_ignored` (A, D, T) and
-    `person_ignored` (A, M) mark what counts neither as right nor wrong. `true_positive` (A, D, T) is a match that
-    counts.
+    `order` (D,) holds rows of the poses, `matches` whom they matched. `pose_ignored` (A, D, T) and `person_ignored`
+    (A, M) mark what counts neither as right nor wrong. `true_positive` (A, D, T) is a match that counts.
     """
 
     order: Int[np.ndarray, " D"]
-    match: Int[np.ndarray, "A D T"]
+    matches: Matches
     true_positive: Bool[np.ndarray, "A D T"]
     pose_ignored: Bool[np.ndarray, "A D T"]
     person_ignored: Bool[np.ndarray, "A M"]
     oks_thresholds: Float[np.ndarray, " T"]
     area_names: tuple[str, ...]
+
+    @property
+    def match(self) -> Int[np.ndarray, "A D T"]:
+        """Rows of the truth, -1 for none."""
+        poses = int(self.order.max(initial=-1)) + 1
+        return np.moveaxis(self.matches.person_of(poses)[self.order], 0, 1)
 
     @cached_property
     def _precision_recall(self) -> tuple[Float[np.ndarray, "A T R"], Float[np.ndarray, "A T"]]:
@@ -133,7 +138,7 @@ def evaluate(
     """
     if poses.image_id is None or truth.image_id is None:
         raise ValueError("evaluate: image_id is needed in both poses and truth, one of them is None")
-    by_image, rank = best_in_image(poses.image_id, score, max_detections)
+    order, by_image, rank = ranked(poses.image_id, score, max_detections)  # (D,) each, and (N,)
     if pairs is None:
         lowest_threshold = float(np.min(oks_thresholds)) if len(oks_thresholds) else 0.0
         pairs = pair_oks(
@@ -143,26 +148,20 @@ def evaluate(
     person_ignored = _outside(truth.area_of_all(area), ranges)  # (A, M)
     assert truth.iscrowd is not None and truth.num_keypoints is not None
     person_ignored |= truth.iscrowd | (truth.num_keypoints == 0) | (False if ignore is None else ignore)
-    match = match_greedily(pairs, rank, person_ignored=person_ignored, iscrowd=truth.iscrowd, thresholds=oks_thresholds)
-
-    order = by_image[np.argsort(-score[by_image], kind="stable")]  # (D,) ties: by image id, then in order
-    match = match[:, order]  # (A, D, T)
+    matches = match_greedily(
+        pairs, rank, person_ignored=person_ignored, iscrowd=truth.iscrowd, thresholds=oks_thresholds
+    )
+    matched, person = matches.matched, matches.person  # (E, A, T), (E,)
+    counts = matched if truth.annotation_id is None else matched & (truth.annotation_id[person] != 0)[:, None, None]
+    ignored = person_ignored.T[person][:, :, None]  # (E, A, 1)
+    counts, matched_ignored = (matches.any_of(flags, len(poses))[order] for flags in (counts, matched & ignored))
     pose_area = area_of_poses(poses) if pose_area is None else pose_area
-    pose_outside = _outside(pose_area[order], ranges)[:, :, None]  # (A, D, 1)
-    took = match >= 0
-    counts, taken_ignored = took.copy(), took.copy()
-    for a in range(len(ranges)):  # one range at a time: numpy's look-ups need eight bytes per index
-        person = match[a][took[a]]
-        taken_ignored[a][took[a]] = person_ignored[a, person]
-        if truth.annotation_id is not None:
-            counts[a][took[a]] = truth.annotation_id[person] != 0
-    pose_ignored = taken_ignored | (~counts & pose_outside)
-    true_positive = counts & ~pose_ignored
+    pose_ignored = matched_ignored | (~counts & _outside(pose_area[order], ranges).T[:, :, None])  # (D, A, T)
     return Evaluation(
         order=order,
-        match=match,
-        true_positive=true_positive,
-        pose_ignored=pose_ignored,
+        matches=matches,
+        true_positive=np.moveaxis(counts & ~pose_ignored, 0, 1),
+        pose_ignored=np.moveaxis(pose_ignored, 0, 1),
         person_ignored=person_ignored,
         oks_thresholds=np.asarray(oks_thresholds),
         area_names=tuple(area_ranges),
@@ -175,7 +174,7 @@ def area_of_poses(poses: Poses) -> Float[np.ndarray, " N"]:
     area = np.full(len(poses), np.nan) if poses.box is None else box_size(poses.box).prod(axis=1).astype(np.float64)
     without = np.isnan(area)
     if without.any():
-        low_x, low_y, high_x, high_y = replace(poses, missing=None)[without].keypoint_box().T
+        low_x, low_y, high_x, high_y = extent(poses.xy if without.all() else poses.xy[without])
         area[without] = (high_x - low_x) * (high_y - low_y)
     return area
 
@@ -208,21 +207,27 @@ class PrecisionRecall:
 
     def __init__(self, people: Int[np.ndarray, " C"]) -> None:
         self._people = people
-        self._needed = [_needed(int(count)) for count in people]  # hits before the one that reaches each threshold
+        needed = {int(count): _needed(int(count)) for count in np.unique(people)}
+        self._needed = [needed[int(count)] for count in people]  # hits before the one that reaches each threshold
         self._hits, self._tried = np.zeros((2, len(people)), np.int64)
         self._highest = np.zeros((len(people), len(RECALL_THRESHOLDS)))
 
     def add(self, true_positive: Bool[np.ndarray, "D C"], pose_ignored: Bool[np.ndarray, "D C"]) -> None:
         """Count the next D poses by descending score."""
-        for curve in np.flatnonzero(self._people > 0):
-            hits = np.flatnonzero(true_positive[:, curve])
-            running = np.cumsum(~pose_ignored[:, curve], dtype=np.int64)
-            hits_so_far = self._hits[curve] + np.arange(1, len(hits) + 1, dtype=np.int64)
-            share = hits_so_far / (self._tried[curve] + running[hits] + np.spacing(1))
-            reached = np.searchsorted(self._needed[curve], hits_so_far - 1, side="right") - 1
-            np.maximum.at(self._highest[curve], reached, share)
+        flags = zip(np.ascontiguousarray(true_positive.T), np.ascontiguousarray(pose_ignored.T), strict=True)
+        for curve, (right, ignored) in enumerate(flags):
+            if not len(right) or not self._people[curve]:
+                continue
+            before, hits = self._hits[curve], np.flatnonzero(right)
+            running = np.cumsum(~ignored, dtype=np.int64)
+            precision = np.zeros(len(hits) + 1)  # 0 where thresholds begin that are not reached
+            hits_so_far = before + np.arange(1, len(hits) + 1, dtype=np.int64)
+            np.divide(hits_so_far, self._tried[curve] + running[hits] + np.spacing(1), out=precision[:-1])
+            # from where a threshold is reached up to the next: one that is not, or was before, has a later precision
+            first = np.clip(self._needed[curve] - before, 0, len(hits))
+            np.maximum(self._highest[curve], np.maximum.reduceat(precision, first), out=self._highest[curve])
             self._hits[curve] += len(hits)
-            self._tried[curve] += running[-1] if len(running) else 0
+            self._tried[curve] += running[-1]
 
     def precision(self) -> Float[np.ndarray, "C R"]:
         """Return precision interpolated at the recall thresholds; -1 if no person counts."""
@@ -281,16 +286,16 @@ def box_average_precision(
     iou = paired_iou(box[detected], true_box[labelled])
     inside = paired_overlap(box[detected], true_box[labelled])
     pairs = Pairs(detected, labelled, np.where(crowd[labelled], inside, iou))
-    best, rank = best_in_image(image_id, score, MAX_BOXES)
-    ignored = crowd[None]  # (1, M)
-    (match,) = match_greedily(pairs, rank, person_ignored=ignored, iscrowd=crowd, thresholds=IOU_THRESHOLDS)
-    order = best[np.argsort(-score[best], kind="stable")]
-    match = match[order]  # (D, T)
-    taken_ignored = np.append(crowd, False)[match] & (match >= 0)
+    order, _, rank = ranked(image_id, score, MAX_BOXES)
+    matches = match_greedily(pairs, rank, person_ignored=crowd[None], iscrowd=crowd, thresholds=IOU_THRESHOLDS)
+    is_crowd = crowd[matches.person][:, None, None]
+    hits, matched_ignored = (
+        np.moveaxis(matches.any_of(matches.matched & flags, len(box))[order], 0, 1) for flags in (~is_crowd, is_crowd)
+    )  # (1, D, T)
     count = int(np.count_nonzero(~crowd))
     if not count:
         return BoxPrecision(*[float("nan")] * 5)
-    precision, recall = precision_recall(((match >= 0) & ~taken_ignored)[None], taken_ignored[None], np.array([count]))
+    precision, recall = precision_recall(hits, matched_ignored, np.array([count]))
     return BoxPrecision(
         AP=float(precision[0].mean()),
         AP50=float(precision[0, 0].mean()),

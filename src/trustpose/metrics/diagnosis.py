@@ -290,7 +290,7 @@ def diagnose_scores(
     """
     pairs = pair_oks(poses, truth, sigmas=sigmas, area=area)
     assert poses.image_id is not None
-    rows = best_in_image(poses.image_id, score, max_detections)[0]
+    rows = best_in_image(poses.image_id, score, max_detections)
     pairs = _among(pairs, rows, counted_people(truth, area, area_range))
     image_id = poses.image_id[rows]
     max_oks, optimal = np.full(len(poses), np.nan), np.full(len(poses), np.nan)

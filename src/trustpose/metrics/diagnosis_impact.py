@@ -193,7 +193,7 @@ def _diagnosed_rows(poses: Poses, score: Float[np.ndarray, " N"], diagnosis: Dia
         raise ValueError(f"diagnosis: expected keypoints of shape {poses.xy.shape}, got {diagnosis.xy.shape}")
     if poses.image_id is None:
         raise ValueError("error_impact: image_id is needed in poses, it is None")
-    return best_in_image(poses.image_id, score, diagnosis.max_detections)[0]
+    return best_in_image(poses.image_id, score, diagnosis.max_detections)
 
 
 def _taking_part(poses: Poses, rows: Int[np.ndarray, " D"]) -> Poses:

@@ -1,17 +1,18 @@
 """Match predicted poses with labelled people: as COCO's evaluation does, and one to one, best first."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks as object_keypoint_similarity
-from trustpose.geometry.oks import opks
-from trustpose.poses import MISSING_ID, Area, Poses, Truth, check_same_skeleton
+from trustpose.geometry.oks import similarity_at
+from trustpose.poses import MISSING_ID, Area, Poses, Truth, check_same_skeleton, extent
 
 _ROWS = 2**16  # poses at a time: all their pairs are listed before distant ones are dropped
-_CHUNK = 4096  # pairs at a time: their coordinates and similarities fit into the processor's cache
+_TERMS = 2**16  # of pairs at a time: their coordinates and similarities fit into the processor's cache
 
 
 @dataclass(frozen=True)
@@ -48,22 +49,18 @@ def pair_oks(
     assert poses.image_id is not None and truth.image_id is not None
     by_image = np.argsort(truth.image_id, kind="stable")
     image = truth.image_id[by_image]
-    scale = truth.area_of_all(area)
-    labelled = truth.v > 0
-    count = np.count_nonzero(labelled, axis=1)
-    reach = _reach(truth, labelled, scale, sigmas, minimum) if minimum > 0 else None
+    labels = _Labels.of(truth, area, sigmas)
+    reach = labels.reach(minimum) if minimum > 0 else None
     pairs = [Pairs(rows[:0], by_image[:0], np.zeros(0))]
     for first in range(0, len(rows), _ROWS):
         block = rows[first : first + _ROWS]
         pose, person = same_image_pairs(poses.image_id[block], image)
         person = by_image[person]
+        xy = poses.xy[block].astype(np.float64, copy=False)  # missing keypoints too, at their written position
         if reach is not None:
-            near = _near_enough(poses[block], pose, person, *reach)
-            pose, person = pose[near], person[near]
-        pose = block[pose]
-        for start in range(0, len(pose), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            pairs.append(_oks_of_pairs(poses, truth, pose[part], person[part], labelled, count, scale, sigmas, minimum))
+            pose, person = _near(extent(xy), reach, pose, person)
+        similarity = labels.oks(xy, pose, person)
+        pairs.append(Pairs(block[pose], person, similarity).at_least(minimum))
     return Pairs(*(np.concatenate([getattr(part, name) for part in pairs]) for name in ("pose", "person", "oks")))
 
 
@@ -92,81 +89,160 @@ def same_image_pairs(
     return pose, person
 
 
-def _reach(
-    truth: Truth, labelled: np.ndarray, scale: np.ndarray, sigmas: np.ndarray, minimum: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the low and high corners (M, 2) that a pose's keypoints' box must touch for an OKS of `minimum`.
+@dataclass(frozen=True)
+class _Labels:
+    """What OKS needs of M people: which keypoints are labelled (M, K), how many (M,), x and y (M, K) each, areas."""
 
-    OKS is a mean, so at least one labelled keypoint must reach it, within k·√(−2 ln(minimum)·area) of its truth. A pose
-    whose keypoints' box is further from the person's than that, for the largest k, cannot.
-    """
-    reach = 2 * np.max(sigmas) * np.sqrt(-2 * np.log(min(minimum, 1.0)) * scale) * (1 + 1e-6) + 1e-3  # (M,) pixels
-    by_keypoint, is_labelled = np.ascontiguousarray(truth.xy.swapaxes(0, 1)), labelled.T[..., None]  # (K, M, 2)
-    low = np.where(is_labelled, by_keypoint, np.inf).min(axis=0) - reach[:, None]  # (M, 2)
-    high = np.where(is_labelled, by_keypoint, -np.inf).max(axis=0) + reach[:, None]
-    unlabelled = ~labelled.any(axis=1)
-    low[unlabelled], high[unlabelled] = -np.inf, np.inf  # compared with their box instead
-    return low, high
+    truth: Truth
+    labelled: Bool[np.ndarray, "M K"]
+    count: Int[np.ndarray, " M"]
+    x: Float[np.ndarray, "M K"]
+    y: Float[np.ndarray, "M K"]
+    scale: Float[np.ndarray, " M"]
+    sigmas: Float[np.ndarray, " K"]
+
+    @classmethod
+    def of(cls, truth: Truth, area: Area, sigmas: Float[np.ndarray, " K"]) -> "_Labels":
+        labelled, (x, y) = truth.v > 0, _apart(truth.xy)
+        return cls(truth, labelled, np.count_nonzero(labelled, axis=1), x, y, truth.area_of_all(area), sigmas)
+
+    def reach(self, minimum: float) -> Float[np.ndarray, "4 M"]:
+        """Return the box x0, y0, x1, y1 that a pose's keypoints' box must touch for an OKS of `minimum`.
+
+        OKS is a mean, so at least one labelled keypoint must reach it, within k·√(−2 ln(minimum)·area) of its truth. A
+        pose whose keypoints' box is further from the person's than that, for the largest k, cannot.
+        """
+        distance = 2 * np.max(self.sigmas) * np.sqrt(-2 * np.log(min(minimum, 1.0)) * self.scale) * (1 + 1e-6) + 1e-3
+        labelled = np.ascontiguousarray(self.labelled.T)
+        by_keypoint = [np.ascontiguousarray(axis.T) for axis in (self.x, self.y)]  # reduces ten times faster
+        low = [np.where(labelled, axis, np.inf).min(axis=0) - distance for axis in by_keypoint]
+        high = [np.where(labelled, axis, -np.inf).max(axis=0) + distance for axis in by_keypoint]
+        box = np.stack([*low, *high])
+        box[:, self.count == 0] = [[-np.inf], [-np.inf], [np.inf], [np.inf]]  # compared with their box instead
+        return box
+
+    def oks(
+        self, xy: Float[np.ndarray, "N K 2"], pose: Int[np.ndarray, " P"], person: Int[np.ndarray, " P"]
+    ) -> Float[np.ndarray, " P"]:
+        """Return the OKS of pairs of a pose and a person, summed over labelled keypoints only.
+
+        pycocotools drops the unlabelled terms before it sums. Summing the same terms with zeros between them can differ
+        in the last bit, which decides between two people whose OKS is mathematically equal.
+        """
+        x, y = _apart(xy)
+        similarity, keypoints = np.empty(len(pose)), xy.shape[1]
+        count = self.count[person].astype(np.min_scalar_type(keypoints))  # small numbers are sorted by their digits
+        step = max(1, _TERMS // max(keypoints, 1))
+        for start in range(0, len(pose), step):
+            pairs = slice(start, start + step)
+            mine, theirs = pose[pairs], person[pairs]
+            dx = np.take(x, mine, axis=0) - np.take(self.x, theirs, axis=0)  # (p, K)
+            dy = np.take(y, mine, axis=0) - np.take(self.y, theirs, axis=0)
+            terms = similarity_at(dx, dy, self.scale[theirs], self.sigmas)
+            order = np.argsort(count[pairs], kind="stable")
+            is_labelled = np.take(self.labelled, theirs[order], axis=0)
+            labelled_terms = np.compress(is_labelled.ravel(), np.take(terms, order, axis=0).ravel())
+            similarity[start + order] = _means_of_runs(labelled_terms, count[pairs][order])
+        without = np.flatnonzero(count == 0)
+        if len(without):
+            similarity[without] = self._oks_to_box(xy[pose[without]], person[without])
+        return similarity
+
+    def _oks_to_box(self, xy: np.ndarray, person: np.ndarray) -> np.ndarray:
+        truth = self.truth
+        if truth.box is None:
+            raise ValueError("a person without labelled keypoints needs Truth.box, which is None")
+        of_people = truth.xy[person], truth.v[person], self.scale[person]
+        return object_keypoint_similarity(xy, *of_people, self.sigmas, box=truth.box[person])
 
 
-def _near_enough(poses: Poses, pose: np.ndarray, person: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return which pairs (P,) are within reach. Most pairs of a crowd are not."""
-    mine = replace(poses, missing=None).keypoint_box()  # OKS uses missing keypoints too, at their written position
-    near = np.ones(len(pose), dtype=bool)
+def _apart(xy: Float[np.ndarray, "N K 2"]) -> tuple[Float[np.ndarray, "N K"], Float[np.ndarray, "N K"]]:
+    """Return x and y; numpy is slow where they alternate."""
+    return np.ascontiguousarray(xy[..., 0]), np.ascontiguousarray(xy[..., 1])
+
+
+def _means_of_runs(values: Float[np.ndarray, " V"], length: Integer[np.ndarray, " R"]) -> Float[np.ndarray, " R"]:
+    """Return the means of runs of values, one after the other; the lengths ascend. NaN for runs without values."""
+    means, first = np.full(len(length), np.nan), 0
+    starts = np.flatnonzero(np.diff(length)) + 1
+    for start, end in zip([0, *starts], [*starts, len(length)], strict=True):
+        n = int(length[start])
+        last = first + (end - start) * n
+        if n:
+            means[start:end] = values[first:last].reshape(-1, n).sum(axis=1) / n
+        first = last
+    return means
+
+
+def _near(
+    box: Float[np.ndarray, "4 N"],
+    reach: Float[np.ndarray, "4 M"],
+    pose: Int[np.ndarray, " P"],
+    person: Int[np.ndarray, " P"],
+) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
+    """Return the pairs whose boxes touch. Most pairs of a crowd do not."""
     for axis in (0, 1):
-        near &= mine[:, axis][pose] <= high[:, axis][person]
-        near &= mine[:, axis + 2][pose] >= low[:, axis][person]
-    return near
+        near = np.take(box[axis], pose) <= np.take(reach[axis + 2], person)
+        near &= np.take(box[axis + 2], pose) >= np.take(reach[axis], person)
+        pose, person = pose[near], person[near]
+    return pose, person
 
 
-def _oks_of_pairs(
-    poses: Poses,
-    truth: Truth,
-    pose: np.ndarray,
-    person: np.ndarray,
-    labelled: np.ndarray,
-    count: np.ndarray,
-    scale: np.ndarray,
-    sigmas: np.ndarray,
-    minimum: float,
-) -> Pairs:
-    """Return the pairs whose OKS reaches `minimum`, in their order; OKS is summed over labelled keypoints only.
+def ranked(
+    image_id: Int[np.ndarray, " N"], score: Float[np.ndarray, " N"], max_per_image: int
+) -> tuple[Int[np.ndarray, " D"], Int[np.ndarray, " D"], Int[np.ndarray, " N"]]:
+    """Return the rows of the `max_per_image` best poses of every image, (D,) each, in two orders, and ranks.
 
-    pycocotools drops the unlabelled terms before it sums. Summing the same terms with zeros between them can differ in
-    the last bit, which decides between two people whose OKS is mathematically equal.
+    First by descending score, then by image id, then in their order; second by image id, then by descending score,
+    then in their order; and every row's rank by score within its image (N,), -1 beyond `max_per_image`.
     """
-    xy = poses.xy[pose].astype(np.float64, copy=False)  # (P, K, 2)
-    terms = opks(xy, truth.xy[person], truth.v[person], scale[person], sigmas)  # (P, K)
-    counts = count[person]  # (P,)
-    keep = np.flatnonzero((np.einsum("pk->p", terms) >= (minimum - 1e-9) * counts) | (counts == 0))
-    pose, person, terms, counts = pose[keep], person[keep], terms[keep], counts[keep]
-    similarity = np.empty(len(pose))
-    for n in np.flatnonzero(np.bincount(counts)):
-        rows = np.flatnonzero(counts == n)
-        people = person[rows]
-        if n == 0:
-            if truth.box is None:
-                raise ValueError("a person without labelled keypoints needs Truth.box, which is None")
-            similarity[rows] = object_keypoint_similarity(
-                xy[keep[rows]], truth.xy[people], truth.v[people], scale[people], sigmas, box=truth.box[people]
-            )
-            continue
-        compact = terms[rows][labelled[people]].reshape(len(rows), n)  # (P_n, n)
-        similarity[rows] = compact.sum(axis=1) / n
-    return Pairs(pose, person, similarity).at_least(minimum)
+    by_id = np.argsort(image_id, kind="stable")
+    sorted_id = image_id[by_id]
+    number = np.empty(len(image_id), np.int64)  # of the image, in the order of ids
+    number[by_id] = np.cumsum(np.diff(sorted_id, prepend=sorted_id[:1]) != 0)
+    number = number.astype(np.min_scalar_type(len(image_id)))  # small numbers are sorted by their digits
+    by_score = by_id[np.argsort(-score[by_id], kind="stable")]
+    by_image = by_score[np.argsort(number[by_score], kind="stable")]
+    ordered = number[by_image]
+    position = np.arange(len(ordered)) - np.searchsorted(ordered, ordered, side="left")
+    rank = np.full(len(ordered), -1)
+    best = position < max_per_image
+    rank[by_image[best]] = position[best]
+    return by_score[rank[by_score] >= 0], by_image[best], rank
 
 
 def best_in_image(
     image_id: Int[np.ndarray, " N"], score: Float[np.ndarray, " N"], max_per_image: int
-) -> tuple[Int[np.ndarray, " D"], Int[np.ndarray, " N"]]:
+) -> Int[np.ndarray, " D"]:
     """Return rows (D,) of the `max_per_image` best poses of every image: by image id, then by descending score, then in
-    their order; and every row's rank by score within its image (N,), -1 beyond `max_per_image`."""
-    order = np.lexsort((-score, image_id))
-    image = image_id[order]
-    position = np.arange(len(order)) - np.searchsorted(image, image, side="left")
-    rank = np.full(len(order), -1)
-    rank[order[position < max_per_image]] = position[position < max_per_image]
-    return order[position < max_per_image], rank
+    their order."""
+    return ranked(image_id, score, max_per_image)[1]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Pairs (E,) of rows of poses and people that COCO's matching joins, in the order of the poses, and `matched`: in
+    which area ranges and at which thresholds. A pose has at most one person in each of them, but several in all."""
+
+    pose: Int[np.ndarray, " E"]
+    person: Int[np.ndarray, " E"]
+    matched: Bool[np.ndarray, "E A T"]
+
+    def any_of(self, flags: Bool[np.ndarray, "E A T"], poses: int) -> Bool[np.ndarray, "N A T"]:
+        """Return for each of N `poses` where one of its pairs has a flag."""
+        table = np.zeros((poses, *flags.shape[1:]), np.bool_)
+        number = _numbers_in_runs(self.pose)
+        for pair in range(int(number.max(initial=-1)) + 1):
+            rows = np.flatnonzero(number == pair)
+            table[self.pose[rows]] |= flags[rows]
+        return table
+
+    def person_of(self, poses: int) -> Int[np.ndarray, "N A T"]:
+        """Return the person of each of N `poses`, -1 for none."""
+        person = np.full((poses, *self.matched.shape[1:]), -1, np.int32)
+        pair, area, step = np.nonzero(self.matched)
+        person[self.pose[pair], area, step] = self.person[pair]
+        return person
 
 
 def match_greedily(
@@ -176,44 +252,69 @@ def match_greedily(
     person_ignored: Bool[np.ndarray, "A M"],
     iscrowd: Bool[np.ndarray, " M"],
     thresholds: Float[np.ndarray, " T"],
-) -> Int[np.ndarray, "A N T"]:
-    """COCO's greedy matching: return, for every area range and OKS threshold, the truth row of each pose, or -1.
+) -> Matches:
+    """COCO's greedy matching, for every area range and OKS threshold at once.
 
     Poses choose in the order of `rank` (N,), their rank by score within their image (-1: not evaluated). Each takes the
     free person with the highest OKS at or above the threshold, people that count before ignored ones, the later row in
     ties; crowds stay free. Source: pycocotools `COCOeval.evaluateImg`.
 
-    All images are processed together: poses of equal rank are in different images and do not interact.
+    All images are processed together: poses of equal rank are in different images and do not interact. A pair's area
+    ranges and thresholds are the bits of a few words.
     """
-    areas, people = person_ignored.shape
     steps = np.minimum(thresholds, 1 - 1e-10)  # (T,)
-    pairs = pairs.at_least(float(steps.min())) if len(steps) else pairs
-    pairs = _only(pairs, rank[pairs.pose] >= 0)
-    match = np.full((areas * len(rank), len(steps)), -1, dtype=np.int32)  # rows: area range × pose
-    is_taken = np.zeros((areas * people, len(steps)), dtype=bool)  # rows: area range × person
+    keep = rank[pairs.pose] >= 0
+    if len(steps):
+        keep &= pairs.oks >= steps.min()
+    order = np.flatnonzero(keep)
+    order = order[np.lexsort((-pairs.person[order], -pairs.oks[order], pairs.pose[order]))]  # a pose's best first
+    pose, person, oks = pairs.pose[order], pairs.person[order], pairs.oks[order]
+    reached = (oks[:, None] >= steps)[:, None]  # (P, 1, T)
+    ignored = person_ignored.T[person][:, :, None]  # (P, A, 1)
+    wishes = _packed(reached & ~ignored), _packed(reached & ignored)  # (P, W) each
 
-    area = np.repeat(np.arange(areas), len(pairs.pose))  # (A·P,)
-    pose, person, oks = (np.tile(column, areas) for column in (pairs.pose, pairs.person, pairs.oks))
-    chooser, chosen = area * len(rank) + pose, area * people + person
-    # each pose's candidates in order of preference; then the rounds: by rank of the pose, then by preference
-    order = np.lexsort((-person, -oks, person_ignored[area, person], chooser))
-    chooser, chosen, person, oks = chooser[order], chosen[order], person[order], oks[order]
-    first = np.flatnonzero(np.r_[True, chooser[1:] != chooser[:-1]]) if len(chooser) else np.zeros(0, dtype=int)
-    preference = np.arange(len(chooser)) - np.repeat(first, np.diff(np.r_[first, len(chooser)]))
+    preference = _numbers_in_runs(pose)
     width = int(preference.max(initial=0)) + 1
-    turn = rank[chooser % max(len(rank), 1)] * width + preference
-    by_turn = np.argsort(turn, kind="stable")
-    reach = oks[:, None] >= steps  # (A·P, T)
-    for rows in np.split(by_turn, np.flatnonzero(np.diff(turn[by_turn])) + 1):
-        free = ~is_taken[chosen[rows]] | iscrowd[person[rows], None]
-        takes = free & reach[rows] & (match[chooser[rows]] < 0)  # (rows, T)
-        match[chooser[rows]] = np.where(takes, person[rows, None], match[chooser[rows]])
-        is_taken[chosen[rows]] |= takes
-    return match.reshape(areas, len(rank), len(steps))
+    turn = 2 * rank[pose] * width + preference  # first all people that count; `width` turns later the ignored ones
+    turns = np.concatenate([turn, turn + width])
+    by_turn = np.argsort(turns.astype(np.min_scalar_type(int(turns.max(initial=0)))), kind="stable")
+    wish = np.concatenate(wishes)[by_turn]
+    pair = by_turn % max(len(pose), 1)
+    chooser, chosen = pose[pair], person[pair]
+    holds = np.where(iscrowd[chosen], 0, ~np.uint64(0))[:, None]  # a crowd can be taken again
+    has_person, occupied = (
+        np.zeros((len(rank), wish.shape[1]), np.uint64),
+        np.zeros((len(iscrowd), wish.shape[1]), np.uint64),
+    )
+    ends = np.append(np.flatnonzero(np.diff(turns[by_turn])) + 1, len(wish)).tolist()
+    for start, end in zip([0, *ends], ends, strict=False):
+        who, whom = chooser[start:end], chosen[start:end]
+        takes = wish[start:end]
+        takes &= ~(has_person[who] | occupied[whom])
+        has_person[who] |= takes
+        occupied[whom] |= takes & holds[start:end]
+    granted = np.empty_like(wish)
+    granted[by_turn] = wish
+    granted = granted[: len(pose)] | granted[len(pose) :]
+    joined = np.flatnonzero(granted.any(axis=1))
+    matched = np.unpackbits(granted[joined].view(np.uint8), axis=1, count=len(person_ignored) * len(steps))
+    return Matches(
+        pose[joined], person[joined], matched.view(np.bool_).reshape(len(joined), len(person_ignored), len(steps))
+    )
 
 
-def _only(pairs: Pairs, keep: np.ndarray) -> Pairs:
-    return Pairs(pairs.pose[keep], pairs.person[keep], pairs.oks[keep])
+def _numbers_in_runs(values: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Return how many equal values stand directly before each."""
+    first = np.flatnonzero(np.diff(values, prepend=-1))
+    return np.arange(len(values)) - np.repeat(first, np.diff(first, append=len(values)))
+
+
+def _packed(flags: Bool[np.ndarray, "P A T"]) -> np.ndarray:
+    """Return flags as the bits of words (P, W)."""
+    octets = np.packbits(flags.reshape(len(flags), math.prod(flags.shape[1:])), axis=1)
+    words = np.zeros((len(flags), max(1, -(-octets.shape[1] // 8)) * 8), np.uint8)
+    words[:, : octets.shape[1]] = octets
+    return words.view(np.uint64)
 
 
 MINIMUM_IOU = 0.1  # minimum box overlap for a match

@@ -7,7 +7,7 @@ guessed. Read `poses.py` first; `rows.py` has what the records share.
 from trustpose.poses.error_model import ErrorModel, ExpectedError
 from trustpose.poses.poses import Poses, write_results
 from trustpose.poses.poses3d import Poses3D
-from trustpose.poses.rows import MISSING_ID, Keypoint, Photo, box_size, check_same_skeleton, find_missing
+from trustpose.poses.rows import MISSING_ID, Keypoint, Photo, box_size, check_same_skeleton, extent, find_missing
 from trustpose.poses.truth import AREAS, SEGMENT, Area, Truth, Visibility, describe_counts, describe_sources
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "check_same_skeleton",
     "describe_counts",
     "describe_sources",
+    "extent",
     "find_missing",
     "write_results",
 ]
