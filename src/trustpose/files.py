@@ -6,14 +6,16 @@ are not UTF-8, which a JSON file, a page or a terminal must show all the same (`
 
 import codecs
 import errno
+import hashlib
 import os
 import re
 import shutil
 import stat
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -93,6 +95,19 @@ def read_bytes(path: str | Path, expected: str = "JSON") -> bytes:
     if not content:
         raise InputError(f"{path}: the file is empty (0 bytes), expected {expected}")
     return content
+
+
+def sha256_of(content: bytes) -> Callable[[], str]:
+    """Start to compute the SHA-256 of a file's content beside other work; return a function that waits for it."""
+    digest = hashlib.sha256()
+    thread = threading.Thread(target=digest.update, args=(content,))
+    thread.start()
+
+    def wait() -> str:
+        thread.join()
+        return digest.hexdigest()
+
+    return wait
 
 
 def parse_json(content: bytes, path: str | Path) -> Any:

@@ -136,16 +136,16 @@ def centre_fault(
     points, located = np.ascontiguousarray(xy.T, dtype=np.float64), np.ascontiguousarray(located.T)  # (2, K, N), (K, N)
     low, high = (np.where(located, points, end) for end in (np.inf, -np.inf))
     spread = high.max(axis=1) - low.min(axis=1)  # (2, N)
-    shows = (located.sum(axis=0) >= _MIN_KEYPOINTS) & (spread >= _MIN_EXTENT * box.T[2:]).all(axis=0)
+    count = located.sum(axis=0)
+    shows = (count >= _MIN_KEYPOINTS) & (spread >= _MIN_EXTENT * box.T[2:]).all(axis=0)
     rows = np.flatnonzero(shows & np.isfinite(box).all(axis=1))
     if len(rows) < _MIN_PEOPLE:
         return None
-    points, located = points[..., rows], located[:, rows]
-    corner, size = box.T[:2, None, rows], box.T[2:, None, rows]  # (2, 1, n)
+    corner, size = box.T[:2, None], box.T[2:, None]  # (2, 1, N)
     shares = []
     for low in (corner, corner - size / 2):
-        inside = ((points >= low) & (points <= low + size)).all(axis=0) & located
-        shares.append(inside.sum(axis=0) / located.sum(axis=0))
+        x_inside, y_inside = (points >= low) & (points <= low + size)  # (K, N) each
+        shares.append((x_inside & y_inside & located).sum(axis=0)[rows] / count[rows])
     as_read, as_centre = shares
     if as_read.mean() > _MAX_INSIDE or as_centre.mean() < _MIN_INSIDE:
         return None

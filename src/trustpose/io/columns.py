@@ -64,6 +64,10 @@ class Rows:
         """Return a field's value in each row, None where it is absent."""
         return [row.get(field) for row in self.rows]
 
+    def kinds(self, field: str, values: list[Any]) -> set[type]:  # noqa: ARG002 a column may know them
+        """Return the types of a field's values."""
+        return set(map(type, values))
+
     def texts(self, field: str, default: str) -> np.ndarray:
         """Return a field as texts (N,), objects of which equal ones are the same; `default` where it is absent."""
         if field not in self.fields:
@@ -95,7 +99,7 @@ class Rows:
         if optional and len(self) and field not in self.fields:
             return None
         values = self.values(field)
-        kinds = set(map(type, values))
+        kinds = self.kinds(field, values)
         if optional and kinds == {type(None)}:
             return None
         if optional and type(None) in kinds:
@@ -106,7 +110,7 @@ class Rows:
             row = whole.index(None)
             raise self.fail(row, field, "a whole number", values[row])
         try:
-            return np.array(whole, dtype=np.int64)
+            return np.fromiter(whole, np.int64, count=len(whole))
         except OverflowError:
             row = next(i for i, value in enumerate(whole) if not _INT64.min <= value <= _INT64.max)
             raise self.fail(row, field, "a whole number of at most 64 bits", values[row]) from None
@@ -142,7 +146,7 @@ class Rows:
         if optional and len(self) and field not in self.fields:
             return None
         values = self.values(field)
-        kinds = set(map(type, values))
+        kinds = self.kinds(field, values)
         missing = [i for i, value in enumerate(values) if value is None] if type(None) in kinds else []
         if missing and not optional:
             raise self.fail(missing[0], field, expected, None)
@@ -230,13 +234,16 @@ class GrowingColumns:
         self._columns: dict[str, np.ndarray] = {}
         self._rows = 0
 
-    def append(self, block: Mapping[str, np.ndarray | None]) -> None:
-        """Append a block of rows. Rows of blocks without a column get NaN, -1 or False."""
+    def append(self, block: Mapping[str, np.ndarray | None], expected_rows: int = 0) -> None:
+        """Append a block of rows. Rows of blocks without a column get NaN, -1 or False. Columns have room for
+        `expected_rows` rows in all before they grow."""
         filled = {name: column for name, column in block.items() if column is not None}
         start, self._rows = self._rows, self._rows + len(next(iter(filled.values())))
         for name, column in filled.items():
             if name not in self._columns:
-                self._columns[name] = np.full((start, *column.shape[1:]), _missing(column), dtype=column.dtype)
+                shape = (max(self._rows, expected_rows), *column.shape[1:])
+                self._columns[name] = np.empty(shape, dtype=column.dtype)
+                self._columns[name][:start] = _missing(column)
         for name, column in self._columns.items():
             if len(column) < self._rows:  # grow by an eighth: the system moves large arrays without copying
                 column.resize((self._rows + self._rows // 8, *column.shape[1:]), refcheck=False)

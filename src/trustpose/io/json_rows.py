@@ -14,6 +14,7 @@ import numpy as np
 from trustpose.files import BOM, InputError, parse_json
 from trustpose.io.columns import LARGEST, Rows
 
+_LISTS_AT_A_TIME = 2**10
 BLOCK_BYTES = 2**19  # of JSON parsed at a time: its values fit into the processor's cache
 
 
@@ -36,11 +37,11 @@ class ColumnRows(Rows):
         object.__setattr__(self, "noun", noun)
         object.__setattr__(self, "parsed", parsed)
         object.__setattr__(self, "columns", columns)
-        object.__setattr__(self, "kinds", {name: set(map(type, column)) for name, column in columns.items()})
+        object.__setattr__(self, "_parsed_kinds", {})
 
     parsed: list[Any]
     columns: Mapping[str, list[Any]]
-    kinds: Mapping[str, set[type]]
+    _parsed_kinds: dict[str, set[type]]
 
     @property
     def rows(self) -> list[dict[str, Any]]:  # type: ignore[bad-override]
@@ -60,13 +61,24 @@ class ColumnRows(Rows):
         column = self.columns.get(field)
         if column is None:
             return [None] * len(self)
-        if self.kinds[field].isdisjoint((simdjson.Array, simdjson.Object)):
+        if self._kinds_of(field).isdisjoint((simdjson.Array, simdjson.Object)):
             return column
         return [_as_python(value) for value in column]
 
+    def kinds(self, field: str, values: list[Any]) -> set[type]:
+        """See `Rows.kinds`."""
+        kinds = self._kinds_of(field)
+        return set(kinds) if kinds.isdisjoint((simdjson.Array, simdjson.Object)) else super().kinds(field, values)
+
+    def _kinds_of(self, field: str) -> set[type]:
+        """Return the types of a column's values as the parser has them."""
+        if field not in self._parsed_kinds:
+            self._parsed_kinds[field] = set(map(type, self.columns.get(field, (None,))))
+        return self._parsed_kinds[field]
+
     def lengths(self, field: str) -> set[int]:
         """See `Rows.lengths`."""
-        if self.kinds.get(field) != {simdjson.Array}:
+        if self._kinds_of(field) != {simdjson.Array}:
             return super().lengths(field)
         return set(map(len, self.columns[field]))
 
@@ -83,15 +95,21 @@ class ColumnRows(Rows):
 
     def _numbers(self, field: str, length: int) -> np.ndarray | None:
         """Return lists of `length` numbers, flat; None if that is not what they are."""
-        if self.kinds.get(field) != {simdjson.Array} or self.lengths(field) != {length}:
+        if self._kinds_of(field) != {simdjson.Array} or self.lengths(field) != {length}:
             return None
         lists = self.columns[field]
-        try:
-            flat = np.frombuffer(bytearray().join([numbers.as_buffer(of_type="d") for numbers in lists]))
-        except TypeError:  # an entry is no number
-            return None
-        is_right = len(flat) == length * len(lists) and flat.min() >= -LARGEST and flat.max() <= LARGEST
-        return flat if is_right else None
+        flat = np.empty(length * len(lists))
+        for start in range(0, len(lists), _LISTS_AT_A_TIME):
+            part = flat[length * start : length * (start + _LISTS_AT_A_TIME)]
+            try:
+                buffers = [numbers.as_buffer(of_type="d") for numbers in lists[start : start + _LISTS_AT_A_TIME]]
+            except TypeError:  # an entry is no number
+                return None
+            numbers = np.frombuffer(b"".join(buffers))
+            if len(numbers) != len(part):  # an entry is a list
+                return None
+            part[:] = numbers
+        return flat if len(flat) and flat.min() >= -LARGEST and flat.max() <= LARGEST else None
 
 
 def rows_in_blocks(content: bytes, path: str, noun: str, block_bytes: int = BLOCK_BYTES) -> Iterator[Rows]:
@@ -103,12 +121,12 @@ def rows_in_blocks(content: bytes, path: str, noun: str, block_bytes: int = BLOC
     """
     # two take turns: the values of a block are in use until the next is parsed, and a parser keeps its memory
     parsers = cycle(() if simdjson is None else (simdjson.Parser(), simdjson.Parser()))
-    start, is_last = 0, False
+    start, is_last, whole = 0, False, memoryview(content)
     while not is_last:
         end = content.rfind(b"},", start, start + block_bytes) + 1
         is_last = end == 0 or start + block_bytes >= len(content)
-        part = content[start:] if is_last else content[start:end] + b"]"
-        rows = _rows_of(part if start == 0 else b"[" + part, path, noun, next(parsers, None))
+        pieces = b"" if start == 0 else b"[", whole[start:] if is_last else whole[start:end], b"" if is_last else b"]"
+        rows = _rows_of(b"".join(pieces), path, noun, next(parsers, None))
         if start > 0 and not len(rows):
             raise InputError(f"{path}: is not valid JSON (a comma without a {noun} after it)")
         yield rows

@@ -52,10 +52,12 @@ def read_labels(rows: Rows, names: tuple[str, ...], skeleton_override: Skeleton 
     count = len(names)
     field, counted = _fields(rows, count)
     table = keypoint_table(rows, count, "v", field=field)
-    keypoints = np.zeros((len(rows), count, 3)) if table is None else np.nan_to_num(table).reshape(-1, count, 3)
+    keypoints = np.zeros((len(rows), count, 3)) if table is None else table.reshape(-1, count, 3)
+    keypoints[np.isnan(keypoints)] = 0  # rows without the field
     if _in_parts(rows, count):
         keypoints[..., 2] = np.ceil(keypoints[..., 2])  # its authors count any v above 0, even fractions, as labelled
-    wrong = ~np.isin(keypoints[:, :, 2], (0, 1, 2)).all(axis=1)
+    v = keypoints[:, :, 2]
+    wrong = ~((v == 0) | (v == 1) | (v == 2)).all(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
         value = next(v for v in keypoints[row, :, 2] if v not in (0, 1, 2))

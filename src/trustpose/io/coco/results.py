@@ -4,7 +4,6 @@ First the record and how its columns are read and checked; then what results hav
 alone, the photos that several files share, categories, and joining parts.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.files import InputError, read_bytes, shown
+from trustpose.files import InputError, read_bytes, sha256_of, shown
 from trustpose.geometry.boxes import xywh_to_xyxy
 from trustpose.images import Images
 from trustpose.io.coco.labels import check_annotation_ids, check_result_boxes, has_whole_body, keypoint_table
@@ -32,7 +31,7 @@ from trustpose.io.columns import (
 from trustpose.io.companions import read_errors
 from trustpose.io.json_rows import BLOCK_BYTES, rows_in_blocks
 from trustpose.io.tables import read_rows
-from trustpose.poses import MISSING_ID, Poses, Truth, find_missing
+from trustpose.poses import MISSING_ID, ErrorModel, Poses, Truth, find_missing
 from trustpose.skeletons import COCO_WHOLEBODY_133, Skeleton
 
 _Columns = dict[str, np.ndarray | None]
@@ -89,6 +88,7 @@ def read_results(
     Raises InputError.
     """
     content = read_bytes(path)
+    digest = sha256_of(content)
     skeleton = truth.truth.skeleton if truth is not None and skeleton is None else skeleton
     count = truth.truth.keypoint_count if truth is not None else keypoint_count
     count = len(skeleton) if count is None and skeleton is not None else count
@@ -99,9 +99,8 @@ def read_results(
     if columns is None:
         ids, value = _Ids(), parse_finite_json(content, path) if table is None else table
         columns = _columns(Rows.of(value, str(path), "result"), count, score_field, ids)
-    digest = hashlib.sha256(content).hexdigest()
-    results = _results_file(columns, ids, str(path), truth, skeleton, digest)
-    results = replace(results, poses=replace(results.poses, error_model=read_errors(path, digest)))
+    error_model = read_errors(path, digest())
+    results = _results_file(columns, ids, str(path), truth, skeleton, digest(), error_model)
     rows = Rows(str(path), "result", [])
     if truth is not None:
         return of_truth(results, truth, rows, common=common)
@@ -115,19 +114,25 @@ def results_of_rows(
     """Return checked rows of results as `read_results` does a file's, but with ids and boxes that were not compared
     with the ground truth yet (`of_truth`), and without a fingerprint. Raises InputError."""
     ids = _Ids()
-    return _results_file(_columns(rows, keypoint_count, score_field, ids), ids, rows.path, truth, skeleton, "")
+    return _results_file(_columns(rows, keypoint_count, score_field, ids), ids, rows.path, truth, skeleton, "", None)
 
 
 def _results_file(
-    columns: _Columns, ids: "_Ids", path: str, truth: TruthFile | None, skeleton: Skeleton | None, sha256: str
+    columns: _Columns,
+    ids: "_Ids",
+    path: str,
+    truth: TruthFile | None,
+    skeleton: Skeleton | None,
+    sha256: str,
+    error_model: ErrorModel | None,
 ) -> ResultsFile:
     image_texts, annotation_texts = ids.resolve(columns, path, truth)
     score, own_score, category_id = (columns.pop(name) for name in ("score to rank by", "own score", "category_id"))
     in_parts = columns.pop("in parts")
     assert in_parts is not None
-    poses = Poses(**columns, skeleton=skeleton)  # type: ignore[arg-type]
-    if poses.pose_score is None:
-        poses = replace(poses, pose_score=own_score)
+    if columns.get("pose_score") is None:
+        columns["pose_score"] = own_score
+    poses = _poses(columns, skeleton, error_model)
     assert score is not None and category_id is not None
     texts = {"image_texts": image_texts, "annotation_texts": annotation_texts}
     whole = COCO_WHOLEBODY_133
@@ -141,13 +146,13 @@ def of_truth(results: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool
     file may have none, and its boxes are not checked."""
     poses, ids = results.poses, truth.images.id
     assert poses.image_id is not None
+    in_photos = np.isin(poses.image_id, ids)
     if not common:
         source = f"the images of {truth.path} (--common leaves such photos out)"
-        rows.known("image_id", poses.image_id, ids, source, results.image_texts.text_of)
+        rows.known("image_id", poses.image_id[~in_photos], ids, source, results.image_texts.text_of)
     rows.known("category_id", results.category_id, np.array(truth.category_ids), f"the categories of {truth.path}")
-    if not is_part:
+    if not is_part and poses.box is not None:
         check_result_boxes(rows, poses, truth.images.sizes(poses.image_id))
-    in_photos = np.isin(poses.image_id, ids)
     if not in_photos.any() and not is_part:
         raise InputError(
             f"{results.path}: no result is in a photo of {truth.path}, but --common needs photos in common"
@@ -199,16 +204,19 @@ def _columns_by_block(content: bytes, path: str, count: int | None, score_field:
     try:
         for rows in rows_in_blocks(content, path, "result"):
             block = _columns(rows, count, score_field, ids)
-            columns.append(block)
-            count = block["xy"].shape[1]  # type: ignore[union-attr]
+            keypoints = block["keypoints"]
+            assert keypoints is not None
+            # as many rows as of the first block's length, and one in 64 more
+            columns.append(block, expected_rows=1 + len(rows) * len(content) * 65 // (64 * BLOCK_BYTES))
+            count = keypoints.shape[1]
     except InputError:
         return None
-    return {"pose_score": None, **columns.arrays()}
+    return columns.arrays()  # type: ignore[return-value]
 
 
 def _columns(rows: Rows, count: int | None, score_field: str, ids: _Ids) -> _Columns:
-    """Return the columns of `Poses` (`count` keypoints, or as many as in the first row), the score to rank by, `score`
-    for rows of a file without `pose_score`, and category ids. Raises InputError."""
+    """Return `_pose_columns` (`count` keypoints, or as many as in the first row), the score to rank by, `score` for
+    rows of a file without `pose_score`, and category ids. Raises InputError."""
     if not len(rows):
         raise InputError(f"{rows.path}: holds no results (an empty list)")
     if count is None:
@@ -216,16 +224,29 @@ def _columns(rows: Rows, count: int | None, score_field: str, ids: _Ids) -> _Col
         if not isinstance(first, list) or not first or len(first) % 3:
             raise rows.fail(0, "keypoints", "a list of x, y, score for each keypoint", first)
         count = len(first) // 3
-    poses = poses_of_rows(rows, count, ids.image, ids.annotation)
+    columns = _pose_columns(rows, count, ids.image, ids.annotation)
     score, category_id = rows.numbers(score_field), rows.integers("category_id", numerals=True)
-    own_score = score if score_field == "score" or poses.pose_score is not None else rows.numbers("score")
+    has_own = score_field == "score" or columns["pose_score"] is not None
+    own_score = score if has_own else rows.numbers("score")
     numbers = {"score to rank by": score, "own score": own_score, "category_id": category_id}
-    return {**poses.columns(), **numbers, "in parts": np.full(len(rows), has_whole_body(rows))}
+    return {**columns, **numbers, "in parts": np.full(len(rows), has_whole_body(rows))}
 
 
-def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotation: IdColumn | None = None) -> Poses:
-    """Return the poses of checked results rows, `count` keypoints each; `image` and `annotation` read ids that may be
-    texts. Raises InputError."""
+def poses_of_rows(rows: Rows, count: int) -> Poses:
+    """Return the poses of checked results rows, `count` keypoints each. Raises InputError."""
+    return _poses(_pose_columns(rows, count, None, None), None, None)
+
+
+def _poses(columns: _Columns, skeleton: Skeleton | None, error_model: ErrorModel | None) -> Poses:
+    keypoints = columns.pop("keypoints")
+    assert keypoints is not None
+    xy, score = keypoints[:, :, :2], keypoints[:, :, 2]
+    return Poses(xy, score, **columns, skeleton=skeleton, error_model=error_model)  # type: ignore[arg-type]
+
+
+def _pose_columns(rows: Rows, count: int, image: IdColumn | None, annotation: IdColumn | None) -> _Columns:
+    """Return the columns of `Poses`, with x, y, score in one, `keypoints` (N, K, 3); `image` and `annotation` read ids
+    that may be texts. Raises InputError."""
     table = keypoint_table(rows, count, "score")
     assert table is not None
     keypoints = table.reshape(-1, count, 3)
@@ -237,9 +258,8 @@ def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotat
             row = int(np.argmax(((column < 0) | (column > 1)).reshape(len(rows), -1).any(axis=1)))
             value = next(v for v in np.atleast_1d(column[row]) if not 0 <= v <= 1)
             raise rows.fail(row, name, "numbers from 0 to 1", float(value))
-    return Poses(
-        xy=keypoints[:, :, :2],
-        score=keypoints[:, :, 2],
+    return dict(
+        keypoints=keypoints,
         pose_score=rows.numbers("pose_score", optional=True),
         quality=quality,
         visibility=_read_visibility(rows, count),

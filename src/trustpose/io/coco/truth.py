@@ -1,6 +1,5 @@
 """Read COCO keypoint ground truth files, of one category or of several."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.files import InputError, read_bytes, shown
+from trustpose.files import InputError, read_bytes, sha256_of, shown
 from trustpose.geometry.boxes import xywh_to_xyxy
 from trustpose.images import Images
 from trustpose.io.coco.labels import (
@@ -292,6 +291,7 @@ def read_coco_truth(
     `area` and `box` are None if no annotation has them. Raises InputError.
     """
     content = read_bytes(path)
+    digest = sha256_of(content)
     lists = rows_of_fields(content, str(path), _NOUNS) or _lists(content, path)
     categories, annotations = lists["categories"], lists["annotations"]
     images, image_texts = images_of_rows(lists["images"])
@@ -309,7 +309,7 @@ def read_coco_truth(
         category_id=chosen.category_id,
         category_ids=tuple(chosen.ids.tolist()),
         path=shown(path),
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=digest(),
         notes=notes if has_visibility or chosen.visibility else (*notes, ASSUMED),
         categories=chosen.apart(of_row),
         image_texts=image_texts,
@@ -349,9 +349,9 @@ def images_of_rows(rows: Rows) -> tuple[Images, IdTexts]:
         raise InputError(f"{rows.path}: field 'images': expected at least one image, got an empty list")
     ids, texts = own_ids(rows, "id")
     names = rows.values("file_name")
-    for index, name in enumerate(names):
-        if name is not None and not isinstance(name, str):
-            raise rows.fail(index, "file_name", "a text", name)
+    if rows.kinds("file_name", names) - {str, type(None)}:
+        index = next(index for index, name in enumerate(names) if name is not None and type(name) is not str)
+        raise rows.fail(index, "file_name", "a text", names[index])
     sizes = [rows.integers(side, optional=True) for side in ("width", "height")]
     images = Images(
         ids,
