@@ -6,7 +6,7 @@ give the same columns, and what is wrong with a file is said by the same checks,
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from itertools import compress, cycle
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -119,17 +119,14 @@ def rows_in_blocks(content: bytes, path: str, noun: str, block_bytes: int = BLOC
     may end. If it does not, brackets or quotes are left open and the block is not valid JSON. Raises InputError then,
     as for any other error, but without the right position: parse everything to find it.
     """
-    # two take turns: the values of a block are in use until the next is parsed, and a parser keeps its memory
-    parsers = cycle(() if simdjson is None else (simdjson.Parser(), simdjson.Parser()))
+    # it keeps its memory; a caller that still uses a block's rows when the next is parsed gets others (`_parse`)
+    parser = None if simdjson is None else simdjson.Parser()
     start, is_last, whole = 0, False, memoryview(content)
     while not is_last:
         end = content.rfind(b"},", start, start + block_bytes) + 1
         is_last = end == 0 or start + block_bytes >= len(content)
         pieces = b"" if start == 0 else b"[", whole[start:] if is_last else whole[start:end], b"" if is_last else b"]"
-        rows = _rows_of(b"".join(pieces), path, noun, next(parsers, None))
-        if start > 0 and not len(rows):
-            raise InputError(f"{path}: is not valid JSON (a comma without a {noun} after it)")
-        yield rows
+        yield _rows_of(b"".join(pieces), path, noun, parser, is_first=start == 0)
         start = end + 1
 
 
@@ -150,12 +147,16 @@ def rows_of_fields(content: bytes, path: str, nouns: Mapping[str, str]) -> dict[
     return {field: _columns(rows, path, nouns[field]) for field, rows in lists.items()}
 
 
-def _rows_of(content: bytes, path: str, noun: str, parser: Any) -> Rows:
-    """Return the rows of a JSON list of objects. Raises InputError."""
+def _rows_of(content: bytes, path: str, noun: str, parser: Any, *, is_first: bool) -> Rows:
+    """Return the rows of a JSON list of objects, of which only the first block may have none. Raises InputError."""
     value = None if parser is None else _parse(content, parser)
     if value is None or type(value) is not simdjson.Array:
-        return Rows.of(parse_json(content, path), path, noun)
-    return _columns(value, path, noun)
+        rows = Rows.of(parse_json(content, path), path, noun)
+    else:
+        rows = _columns(value, path, noun)
+    if not is_first and not len(rows):
+        raise InputError(f"{path}: is not valid JSON (a comma without a {noun} after it)")
+    return rows
 
 
 def _columns(rows: Any, path: str, noun: str) -> Rows:
@@ -174,14 +175,14 @@ def _columns(rows: Any, path: str, noun: str) -> Rows:
 
 def _parse(content: bytes, parser: Any) -> Any:
     """Return pysimdjson's value of a text; None for invalid JSON, of which orjson names the place."""
-    for parser_or_new in (parser, simdjson.Parser()):
+    text = content.removeprefix(BOM)
+    try:
         try:
-            return parser_or_new.parse(content.removeprefix(BOM))
+            return parser.parse(text)
         except RuntimeError:  # values of an earlier text are still in use
-            continue
-        except ValueError:
-            return None
-    return None
+            return simdjson.Parser().parse(text)
+    except ValueError:
+        return None
 
 
 def _as_python(value: Any) -> Any:

@@ -21,9 +21,11 @@ from jaxtyping import Float, Int
 
 from trustpose.files import InputError, atomic_write, json_bytes, new_folder, write_json
 from trustpose.images import Images
+from trustpose.io.columns import Rows
 from trustpose.io.companions import write_errors
 from trustpose.io.csv_rows import read_table
 from trustpose.io.parquet import is_table
+from trustpose.io.table_rows import TableRows
 from trustpose.names import expected_one_of
 from trustpose.poses import Poses
 from trustpose.poses.poses import Texts
@@ -83,21 +85,33 @@ def write_table(
 def read_rows(content: bytes, path: str | Path) -> list[dict[str, Any]] | None:
     """Return the rows of a table written by `write_table`, recognised by suffix; None for other files. Raises
     InputError."""
+    table = read_columns(content, path)
+    return None if table is None else table.rows
+
+
+def read_columns(content: bytes, path: str | Path) -> Rows | None:
+    """Return the rows that `read_rows` returns; those of Parquet stay Arrow's columns. Raises InputError."""
     suffix = Path(path).suffix.lower()
     if suffix == ".parquet":
         try:
-            rows = _parquet().read_table(io.BytesIO(content)).to_pylist()
+            table = _parquet().read_table(io.BytesIO(content))
         except (OSError, ValueError, MemoryError, KeyError, TypeError, NotImplementedError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: is not a readable Parquet file ({str(error).splitlines()[0]})") from None
+        names = table.column_names
+        twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
+        if twice is not None:
+            raise InputError(f"{path}: column {twice[:40]!r} occurs twice, expected each once")
+        rows = TableRows(str(path), "result", table, ((0, str(path), 0),))
     elif suffix == ".csv":
-        rows = _rows_of_csv(content, path)
+        names, cells = _rows_of_csv(content, path)
+        rows = Rows.of(cells, str(path), "result")
     else:
         return None
-    if rows and "keypoints" not in rows[0]:
+    if len(rows) and "keypoints" not in names:
         raise InputError(f"{path}: column 'keypoints' is missing, expected one row per pose (not --tidy)")
-    return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
+    return rows
 
 
 def is_results_table(path: str | Path) -> bool:
@@ -126,10 +140,11 @@ def _cell(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _rows_of_csv(content: bytes, path: str | Path) -> list[dict[str, Any]]:
+def _rows_of_csv(content: bytes, path: str | Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the columns' names, and the rows without empty cells."""
     csv.field_size_limit(_LARGEST_CELL)
     names, lines = read_table(content, path)
-    return [{name: _value(cell) for name, cell in zip(names, line, strict=True) if cell} for line in lines]
+    return names, [{name: _value(cell) for name, cell in zip(names, line, strict=True) if cell} for line in lines]
 
 
 def _value(cell: str) -> Any:

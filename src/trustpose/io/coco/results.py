@@ -30,7 +30,7 @@ from trustpose.io.columns import (
 )
 from trustpose.io.companions import read_errors
 from trustpose.io.json_rows import BLOCK_BYTES, rows_in_blocks
-from trustpose.io.tables import read_rows
+from trustpose.io.tables import read_columns
 from trustpose.poses import MISSING_ID, ErrorModel, Poses, Truth, find_missing
 from trustpose.skeletons import COCO_WHOLEBODY_133, Skeleton
 
@@ -93,12 +93,13 @@ def read_results(
     count = truth.truth.keypoint_count if truth is not None else keypoint_count
     count = len(skeleton) if count is None and skeleton is not None else count
     ids = _Ids()
-    table = read_rows(content, path)
+    table = read_columns(content, path)
     is_large = table is None and len(content) > BLOCK_BYTES
     columns = _columns_by_block(content, str(path), count, score_field, ids) if is_large else None
     if columns is None:
-        ids, value = _Ids(), parse_finite_json(content, path) if table is None else table
-        columns = _columns(Rows.of(value, str(path), "result"), count, score_field, ids)
+        ids = _Ids()
+        rows = Rows.of(parse_finite_json(content, path), str(path), "result") if table is None else table
+        columns = _columns(rows, count, score_field, ids)
     error_model = read_errors(path, digest())
     results = _results_file(columns, ids, str(path), truth, skeleton, digest(), error_model)
     rows = Rows(str(path), "result", [])
@@ -209,6 +210,7 @@ def _columns_by_block(content: bytes, path: str, count: int | None, score_field:
             # as many rows as of the first block's length, and one in 64 more
             columns.append(block, expected_rows=1 + len(rows) * len(content) * 65 // (64 * BLOCK_BYTES))
             count = keypoints.shape[1]
+            del rows  # before the parser's next block
     except InputError:
         return None
     return columns.arrays()  # type: ignore[return-value]
