@@ -32,6 +32,7 @@ from trustpose.skeletons import COCO_17
 SPREAD = 0.1  # of a keypoint's level around its pose's
 COPIES_A_PART = 40  # some 230,000 rows a file
 UNKNOWN_SIZE = (640, 480)
+TRAIN2017 = DATA / "coco" / "labels_train2017.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,11 +167,9 @@ def _table(schema: Any, columns: dict[str, np.ndarray]) -> Any:
     return pyarrow.Table.from_arrays(arrays, schema=schema)
 
 
-def simulated(count: int, seed: int = 0) -> tuple[TruthFile, ResultsFile]:
-    """Return the first `count` people of train2017, and a result for each; unlabelled joints are somewhere in the box,
-    with a low score."""
-    path = DATA / "coco" / "labels_train2017.npz"
-    with np.load(path, allow_pickle=False) as file:
+def people_of_train2017(count: int) -> tuple[Truth, Images]:
+    """Return the first `count` people of train2017, and their photos."""
+    with np.load(TRAIN2017, allow_pickle=False) as file:
         size = np.where(file["wh"][:count] > 0, file["wh"][:count], UNKNOWN_SIZE).astype(np.float64)
         keypoints = file["kpts_norm"][:count].astype(np.float64)
         centre, extent = np.split(file["bbox_cxcywh_norm"][:count].astype(np.float64) * np.tile(size, 2), 2, axis=1)
@@ -183,7 +182,16 @@ def simulated(count: int, seed: int = 0) -> tuple[TruthFile, ResultsFile]:
         image_id=image_id,
         annotation_id=np.arange(len(image_id)) + 1,
     )
-    truth = TruthFile(people, Images(np.unique(image_id)), COCO_17, COCO_17.keypoints, 1, (1,), str(path), "")
+    photos, first = np.unique(image_id, return_index=True)
+    return people, Images(photos, width=size[first, 0].astype(np.int64), height=size[first, 1].astype(np.int64))
+
+
+def simulated(count: int, seed: int = 0) -> tuple[TruthFile, ResultsFile]:
+    """Return the first `count` people of train2017, and a result for each; unlabelled joints are somewhere in the box,
+    with a low score."""
+    people, images = people_of_train2017(count)
+    image_id = people.image_id
+    truth = TruthFile(people, images, COCO_17, COCO_17.keypoints, 1, (1,), str(TRAIN2017), "")
     random = np.random.default_rng(seed)
     n, k = people.v.shape
     wrong = random.gamma(1.2, 0.05, (n, 1)) * random.gamma(1.0, 1.0, (n, k))  # in units of √area

@@ -175,14 +175,14 @@ def _columns(rows: Any, path: str, noun: str) -> Rows:
 
 def _parse(content: bytes, parser: Any) -> Any:
     """Return pysimdjson's value of a text; None for invalid JSON, of which orjson names the place."""
-    text = content.removeprefix(BOM)
-    try:
+    for free_parser in (lambda: parser, simdjson.Parser):
         try:
-            return parser.parse(text)
-        except RuntimeError:  # values of an earlier text are still in use
-            return simdjson.Parser().parse(text)
-    except ValueError:
-        return None
+            return free_parser().parse(content.removeprefix(BOM))
+        except RuntimeError:  # values of an earlier text are still in use, or an integer has more than 64 bits
+            continue
+        except ValueError:
+            return None
+    return None
 
 
 def _as_python(value: Any) -> Any:
