@@ -182,7 +182,8 @@ def main(options):
     for name in PEERS:
         if importlib.util.find_spec(name) is None:
             print(f"{name} is not installed")
-    cores = sorted(os.sched_getaffinity(0))[: options.cores]
+    all_cores = sorted(os.sched_getaffinity(0))
+    cores = all_cores[: options.cores]
     os.sched_setaffinity(0, cores)  # before the tools start threads
     title = f"{len(cores)} cores, {options.gt.name} × {options.results.name}"
     with tempfile.TemporaryDirectory() as folder:
@@ -195,6 +196,7 @@ def main(options):
             title = f"{LARGE_PEOPLE:,} people × {LARGE_RESULTS:,} results"
             record["large_files"], difference = compare(title, *large, max(1, options.runs // 3))
             differences.append(difference)
+    os.sched_setaffinity(0, all_cores)
     write({"cores": len(cores), **record})
     raise SystemExit(0 if max(differences) < 1e-12 else 1)
 

@@ -45,7 +45,7 @@ def test_evaluation_beside_peers_on_made_up_files(run_benchmark, made_up, capsys
         run_benchmark("evaluation", *made_up, "--runs", 1, "--photos", 3)
     assert ended.value.code == 0  # the ten numbers are the same
     record = last_line(capsys)
-    assert set(record) == {"files", "small_files"}
+    assert set(record) == {"cores", "files", "small_files"}
     assert set(record["files"]["clock"]) == set(record["files"]["processor"]) == {"loading", "evaluation", "both"}
     assert record["files"]["clock"]["both"]["pycocotools"] > 0
 
