@@ -12,8 +12,9 @@ The code uses the array API: the arguments of a call are all numpy arrays, or al
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from jaxtyping import Bool, Float
+
+from trustpose.geometry.array_api import namespace_of
 
 Array = Any  # a numpy array or a torch tensor, the same kind within a call
 
@@ -37,7 +38,7 @@ def opks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array) -> Ar
     Source:
         HPCVNet poster.
     """
-    xp = array_namespace(xy, truth_xy)
+    xp = namespace_of(xy, truth_xy)
     dx = xy[..., 0] - truth_xy[..., 0]  # (…, K)
     dy = xy[..., 1] - truth_xy[..., 1]
     similarity = similarity_at(dx, dy, area, sigmas)
@@ -56,7 +57,7 @@ def oks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array, box: A
     Returns:
         (…), 0–1; without `box` NaN for people without labelled keypoints. Gradients of the others stay finite.
     """
-    xp = array_namespace(xy, truth_xy)
+    xp = namespace_of(xy, truth_xy)
     terms = opks(xy, truth_xy, v, area, sigmas)  # (…, K)
     labels = xp.sum(xp.astype(v > 0, terms.dtype), axis=-1)  # (…)
     has_labels = labels > 0
@@ -122,7 +123,7 @@ def similarity_at(dx: Array, dy: Array, area: Array, sigmas: Array) -> Array:
 
 def _oks_to_enlarged_box(xy: Array, box: Array, area: Array, sigmas: Array) -> Array:
     """Compute the mean (…) over K of each keypoint's similarity to the box of three times the size; 1 inside it."""
-    xp = array_namespace(xy, box)
+    xp = namespace_of(xy, box)
     size = box[..., 2:] - box[..., :2]  # (…, 2)
     low = (box[..., :2] - size)[..., None, :]  # (…, 1, 2)
     high = (box[..., :2] + size * 2)[..., None, :]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from trustpose.grouping.groups import Groups
 
@@ -63,6 +62,8 @@ class TagGrouping:
 
     def _assign(self, distance: Float[np.ndarray, "n P"], score: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         """Return the person of each of a joint's candidates, -1 for a new one."""
+        from scipy.optimize import linear_sum_assignment
+
         candidates, people = distance.shape
         cost = np.rint(distance) * 100 - score[:, None] + _TIE * np.sqrt(distance)
         spare = np.zeros(

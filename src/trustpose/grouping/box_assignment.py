@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from trustpose.grouping.box_grids import BoxGrid
 from trustpose.grouping.groups import Groups
@@ -119,6 +118,8 @@ def chosen_groups(
 
 
 def _optimal(table: Float[np.ndarray, "P n"]) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.optimize import linear_sum_assignment
+
     boxes, columns = linear_sum_assignment(table, maximize=True)
     is_near = table[boxes, columns] > 0
     return boxes[is_near], columns[is_near]

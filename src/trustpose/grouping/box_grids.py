@@ -13,7 +13,6 @@ from typing import Annotated
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import gaussian_filter1d
 
 from trustpose.json_records import Count, within
 
@@ -86,4 +85,6 @@ class BoxGrid:
 
 def _blur(cells: int, sigma: float, edge: str) -> Float[np.ndarray, "n n"]:
     """Return the matrix that convolves a line of cells with a Gaussian."""
+    from scipy.ndimage import gaussian_filter1d
+
     return gaussian_filter1d(np.eye(cells), sigma, axis=0, mode=edge).astype(np.float32)

@@ -17,9 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from trustpose.grouping.suppression import suppress
 from trustpose.poses import Poses
@@ -92,6 +89,9 @@ def merge_joints(
 
     xy, size u: image pixels; joint: 0 … K − 1; deviation δ: of each joint, in units of u.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     links = []
     for k in range(len(deviation)):
         rows = np.flatnonzero(joint == k)
@@ -121,6 +121,8 @@ def associate(
     score: of each candidate; those of 0 or less are never chosen. person: the box that each comes from, 0 … M − 1. The
     candidate is the person's own, the best where it has several in the node.
     """
+    from scipy.optimize import linear_sum_assignment
+
     chosen = np.full((people, keypoints), -1)
     if not len(score):
         return chosen

@@ -19,17 +19,19 @@ import time
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
-from scipy.sparse import coo_array, csr_array, vstack
 
 from trustpose.grouping.crowdpose import JointCandidates, merge_joints, without_duplicates
 from trustpose.grouping.deepcut_terms import PairwiseTerms, shipped_terms
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+    from scipy.sparse import csr_array
 
 CERTAIN = 1e-6  # probabilities are clipped this far from 0 and 1, except 0 for a class that is not possible
 SLACK = 1e-6  # of a transitivity constraint, below HiGHS's own
@@ -194,7 +196,9 @@ class _Programme:
         self.cuts = 0
         self.rows, self.high, self.low = self._rows()
 
-    def run(self, seconds: float, relaxed: bool) -> OptimizeResult:
+    def run(self, seconds: float, relaxed: bool) -> "OptimizeResult":
+        from scipy.optimize import Bounds, LinearConstraint, milp
+
         integral = np.zeros(len(self.cost))
         if not relaxed:
             integral[: self.classes + len(self.pair_first)] = 1
@@ -203,7 +207,7 @@ class _Programme:
         return milp(self.cost, integrality=integral, bounds=Bounds(0, 1), constraints=within, options=options)
 
     @staticmethod
-    def bound_of(solution: OptimizeResult, relaxed: bool) -> float:
+    def bound_of(solution: "OptimizeResult", relaxed: bool) -> float:
         """Return a lower bound of the cost that a programme gives: dual, or its optimum."""
         if solution.status == 0 and relaxed:
             return float(solution.fun)
@@ -237,8 +241,10 @@ class _Programme:
         linked = solution[self.classes :][: len(self.pair_first)] > 0.5
         return part, _connected(part >= 0, self.pair_first[linked], self.pair_second[linked])
 
-    def _rows(self) -> tuple[csr_array, np.ndarray, np.ndarray]:
+    def _rows(self) -> tuple["csr_array", np.ndarray, np.ndarray]:
         """Build uniqueness, coupling with products, and the single person's constraints."""
+        from scipy.sparse import csr_array
+
         x, pairs, z = self.classes, len(self.pair_first), len(self.first)
         self.rows, self.high, self.low = csr_array((0, x + pairs + z)), np.zeros(0), np.zeros(0)
         count, at_z, ones = len(self.problem.part), x + pairs + np.arange(z), np.ones(z)
@@ -264,6 +270,8 @@ class _Programme:
     def _add(
         self, columns: np.ndarray, values: np.ndarray, row: np.ndarray, count: int, high: float, low: float = -np.inf
     ) -> None:
+        from scipy.sparse import coo_array, csr_array, vstack
+
         new = coo_array((values, (row, columns)), shape=(count, len(self.cost)))
         self.rows = csr_array(vstack([self.rows, new]))
         self.high = np.concatenate([self.high, np.full(count, high)])

@@ -14,7 +14,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import expit
 
 from trustpose.files import InputError
 from trustpose.skeletons import Skeleton
@@ -54,6 +53,8 @@ class PairwiseTerms:
 
     def together(self, xy: Float[np.ndarray, "D 2"], scale: Float[np.ndarray, " D"]) -> Float[np.ndarray, "D D C C"]:
         """Return p_dd'cc' of candidates in a photo: xy and scale in pixels, as in `fit_pairwise`."""
+        from scipy.special import expit
+
         classes = len(self.bias)
         values = pair_features(xy[:, None], xy[None], np.sqrt(scale[:, None] * scale[None]))  # (D, D, F): from d to e
         upper = np.triu(np.ones((classes, classes), dtype=bool))

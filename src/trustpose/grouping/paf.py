@@ -10,7 +10,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from trustpose.grouping.groups import Groups
 
@@ -103,6 +102,8 @@ def optimal_matches(
     links: Int[np.ndarray, "M 2"], limb: Int[np.ndarray, " M"], score: Float[np.ndarray, " M"]
 ) -> Int[np.ndarray, " m"]:
     """Return the links of each limb with the highest sum of scores, each candidate at most once; scores above 0."""
+    from scipy.optimize import linear_sum_assignment
+
     chosen_links = [np.zeros(0, np.int64)]
     for limb_index in np.unique(limb):
         rows = np.flatnonzero(limb == limb_index)

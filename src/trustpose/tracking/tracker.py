@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.optimize import linear_sum_assignment
 
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.crops import grow_box
@@ -439,6 +438,8 @@ def match(
     gain = np.where(is_near, max_distance - distance + 1e-9, 0.0)
     gain = gain if weight is None else gain * weight
     if matching == "hungarian":
+        from scipy.optimize import linear_sum_assignment
+
         rows, columns = linear_sum_assignment(gain, maximize=True)
         is_match = is_near[rows, columns]
         row_of_column[columns[is_match]] = rows[is_match]
