@@ -13,6 +13,8 @@ cross-validated by photo, in the folds of `tools/fit_presence.py`, whose functio
               recall among labelled ones
   min_score   what `predict --min-score` saves: crops that the network need not see, who is then shown at the default
               threshold, and AP of those shown and of everybody
+  skipped     the same for boxes that prediction skips if it is asked for those shown alone, and which count as doubles
+              of others (least_box_score of the model's presence); also on `dev`
   expected    mean expected OKS and OPKS less the true ones, before they are corrected for detected boxes
   somebody    what would be nearer to who is there than to whom the labellers boxed: slope and offset of the logit of
               the shipped presence, fitted where another detector (DATA/train_detections.json) is as sure as LEVEL that
@@ -56,6 +58,7 @@ from tools.fit_presence import cleared, corrections, presence_inputs
 
 CACHE = Path("out") / "presence_fit"  # git ignores it
 MIN_SCORES = (0.25, 0.26, 0.27, 0.28, 0.3, 0.35)
+LEAST_SCORES = (0.25, 0.28, 0.3, 0.33, 0.36, 0.38, 0.4)
 LEVELS = (0.95, 0.9, 0.7, 0.5)  # scores from which the other detector is believed
 BEFORE_PRESENCE = 0.2  # P(person) below which the version before left a box out
 FEWER = ("box score", "quality", "person", "overlap", "similarity")
@@ -201,6 +204,28 @@ def somebody_table(train: TruthFile, poses: Poses, dev: TruthFile, dev_poses: Po
     return rows
 
 
+def with_presence(poses: Poses, least: float, trust: TrustOutput) -> Poses:
+    """Poses in boxes from the score `least` on, with the presence that prediction gives where it skips the others."""
+    parts = []
+    for _, photo in poses.by_image():
+        is_kept = photo.box_score >= least
+        kept = photo[np.flatnonzero(is_kept)]
+        parts.append(replace(kept, presence=trust.presence(kept, kept.presence, photo.box[~is_kept])))
+    return Poses.concatenate(parts)
+
+
+def skipped_table(truth: TruthFile, poses: Poses, trust: TrustOutput) -> dict[str, Row]:
+    """Who is shown if boxes below a score are skipped; `presence` of the poses is the head's P(person)."""
+    rows = {}
+    for least in LEAST_SCORES:
+        boxed = with_presence(poses, least, trust)
+        shown, _, row = shown_at(truth, boxed, trust.presence.min_presence)
+        row = {"crops saved": 1 - len(boxed) / len(poses)} | row
+        row["AP of those shown"] = float(ap_of(shown, shown.ranking_score, truth.truth))
+        rows[f"{least:.2f}"] = row
+    return rows
+
+
 def min_score_table(truth: TruthFile, poses: Poses, trust: TrustOutput) -> dict[str, Row]:
     """What is left if boxes below a score are not looked at; `presence` of the poses is the head's P(person)."""
     rows = {}
@@ -261,6 +286,8 @@ def main(options):
     ]
     shipped = [replace(part, presence=trust.presence(part, part.presence)) for part in corrected]
     result["min_score"] = min_score_table(train, corrected[0], trust)
+    result["skipped"] = skipped_table(train, corrected[0], trust)
+    result["skipped, dev"] = skipped_table(dev, corrected[1], trust)
     result["somebody"] = somebody_table(train, shipped[0], dev, shipped[1])
     result["before"] = {"train": before_row(train, raw), "dev": before_row(dev, raw_dev)}
     print(

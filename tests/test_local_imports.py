@@ -1,6 +1,7 @@
 """Modules of ours are imported inside functions only where that saves the time of a slow library or an extra."""
 
 import ast
+import subprocess
 import sys
 from functools import cache
 
@@ -62,3 +63,16 @@ def test_imports_inside_functions_save_a_slow_library() -> None:
                     if not is_listed and not slow_libraries(target) - own and name not in loaded_by(target):
                         needless.append(f"{name}:{statement.lineno}: {target}")
     assert needless == []
+
+
+def test_help_and_prediction_leave_rare_libraries_alone() -> None:
+    heavy = "{'scipy', 'numpy', 'cv2', 'onnxruntime', 'matplotlib', 'lightgbm', 'jaxtyping'}"
+    rare = "{'scipy', 'numpy.f2py', 'numpy.testing', 'matplotlib', 'lightgbm', 'pandas', 'pyarrow', 'torch'}"
+    for code, unwanted in (
+        ("from trustpose.cli import main; import trustpose.cli.predict", heavy),
+        ("import trustpose as tp; tp.load('default')(numpy.zeros((64, 64, 3), numpy.uint8))", rare),
+    ):
+        imported = "import sys" + (", numpy; " if "numpy" in code else "; ")
+        line = f"{imported}{code}; print(*({unwanted} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [], code

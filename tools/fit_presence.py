@@ -128,6 +128,7 @@ def run() -> None:
     given = parser.parse_args()
     path = given.model / MODEL_JSON
     spec: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    least_box_score = spec["trust"].get("presence", {}).get("least_box_score", 0.0)  # benchmarks/presence_fit.py tells
     spec = cleared(spec)
     if not given.clear:
         if None in (given.gt, given.results, given.flip):
@@ -146,7 +147,8 @@ def run() -> None:
             replace(poses, **on_lines({"pose_quality": poses.pose_quality}, lines[name]))
             for poses, name in ((plain, "detected"), (flipped, "detected_flip"))
         ]
-        spec["trust"] |= {"presence": presence(corrected, truth, given.fold).to_json(), **lines}
+        model = replace(presence(corrected, truth, given.fold), least_box_score=least_box_score)
+        spec["trust"] |= {"presence": model.to_json(), **lines}
         print(json.dumps({name: spec["trust"][name] for name in FIELDS}, indent=1))
     path.write_text(json.dumps(spec, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     ModelSpec.read(given.model)  # as it will be read

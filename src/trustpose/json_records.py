@@ -261,6 +261,11 @@ def _converted(kind: Any, value: Any, name: str) -> Any:
     if _is_simple(kind):
         with suppress(msgspec.ValidationError):  # a part of it is named below
             return msgspec.convert(value, kind)
+    if _is_of_floats(kind):
+        with suppress(msgspec.ValidationError):
+            numbers = msgspec.convert(value, kind)
+            if _are_finite(numbers):
+                return numbers
     if origin is Annotated and arguments[1].min_length is not None and isinstance(value, list):
         if not arguments[1].min_length <= len(value) <= (arguments[1].max_length or len(value)):
             raise _WrongField(name, f"expected {_expected(kind)}, got a list of {len(value)}")
@@ -310,6 +315,17 @@ def _is_simple(kind: Any) -> bool:
         kinds = set(arguments) - {Ellipsis, types.NoneType}
         return (origin not in _UNIONS or len(kinds) == 1) and all(map(_is_simple, kinds))
     return kind in (int, str, bool, Any)
+
+
+@cache
+def _is_of_floats(kind: Any) -> bool:
+    """Whether a type is a list of floats, or of lists of them: msgspec converts it at once, but takes NaN."""
+    is_list = get_origin(kind) in (tuple, list)
+    return is_list and all(part is float or _is_of_floats(part) for part in set(get_args(kind)) - {Ellipsis})
+
+
+def _are_finite(numbers: Any) -> bool:
+    return all(map(_are_finite, numbers)) if isinstance(numbers, tuple | list) else math.isfinite(numbers)
 
 
 def _one_of_types(kind: Any, kinds: Sequence[Any], value: Any, name: str) -> Any:

@@ -89,6 +89,10 @@ def test_features_by_hand() -> None:
     np.testing.assert_allclose(features["size"], np.log([800 / 3200, 400 / 3200, 1]))
     assert features["overlap"].tolist() == [0, 0.5, 0]
     np.testing.assert_allclose([features["similarity"], features["double"]], [[0, 1, 0], [1, 0, 0]])
+    model = PresenceModel({"double": 2.0}, 0.0, 0.5, least_box_score=0.4)
+    skipped = np.array([[500.0, 500, 540, 540], [0, 0, 1, 1]])  # half of the last box, a little of the others
+    np.testing.assert_allclose(model(poses, skipped=skipped), 1 / (1 + np.exp([-2, -2 / 400, -1])))
+    assert PresenceModel(**model.to_json()) == model
 
 
 def test_scores_on_another_scale_and_poses_without_trust_are_refused() -> None:
@@ -110,7 +114,11 @@ def test_scores_on_another_scale_and_poses_without_trust_are_refused() -> None:
         ({"slopes": {"rank": "1"}}, "slopes.rank: expected a number, got '1'"),
         ({"slopes": {"rank": 1e999}}, "slopes.rank: expected a finite number"),
         ({"min_presence": 1.5}, "min_presence: expected 0 to 1, got 1.5"),
-        ({"minimum": 1}, "minimum is unknown, expected one of slopes, offset, min_presence, fitted_on"),
+        ({"least_box_score": -1}, "least_box_score: expected 0 to 1, got -1"),
+        (
+            {"minimum": 1},
+            "minimum is unknown, expected one of slopes, offset, min_presence, fitted_on, least_box_score",
+        ),
     ],
 )
 def test_what_is_no_model_is_refused(value: dict, message: str) -> None:

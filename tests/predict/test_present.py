@@ -2,11 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 import trustpose as tp
+from trustpose.codecs import Outputs
+from trustpose.models.outputs.trust import TrustArrays
+from trustpose.models.runtime.backends import Runtime
 from trustpose.poses import Poses
 from trustpose.predict.base_predictor import present_people
 from trustpose.predict.boxes import Boxes
@@ -81,3 +86,36 @@ def test_presence_is_for_detected_boxes_alone(photo: Path) -> None:
     assert poses.presence is None
     assert ((detected.presence > 0) & (detected.presence < 1)).all()
     np.testing.assert_array_equal(poses.xy, detected.xy)
+
+
+class _CountingRuntime:
+    """A network that counts the crops it runs on."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime, self.spec, self.crops = runtime, runtime.spec, 0
+        self.reads_positions = runtime.reads_positions
+
+    def with_trust(self, pixels: np.ndarray, *further: np.ndarray | None) -> tuple[Outputs, TrustArrays]:
+        self.crops += len(pixels)
+        return self.runtime.with_trust(pixels, *further)
+
+
+def test_the_network_runs_once_for_each_box_whose_person_may_be_shown(photo: Path) -> None:
+    everybody = tp.load("default", min_presence=0)(photo)
+    predictor = tp.load("default")
+    least = predictor.spec.trust.presence.least_box_score
+    counting = predictor.runtime = _CountingRuntime(predictor.runtime)
+    shown, left_out = next((each.poses, each.left_out) for each in predictor.stream(photo))
+    assert counting.crops == (everybody.box_score >= least).sum() < len(everybody)
+    assert len(shown) + left_out == len(everybody)
+    is_shown = everybody.presence >= predictor.min_presence
+    np.testing.assert_array_equal(shown.xy, everybody.xy[is_shown])
+    np.testing.assert_allclose(shown.presence, everybody.presence[is_shown], atol=0.02)
+
+
+@pytest.mark.parametrize("options", [{"min_presence": 0.2}, {"min_box_score": 0.1}, {"suppression": "oks-nms"}])
+def test_no_box_is_skipped_that_an_option_needs(photo: Path, options: dict[str, Any]) -> None:
+    predictor = tp.load("default", **options)
+    counting = predictor.runtime = _CountingRuntime(predictor.runtime)
+    predictor(photo)
+    assert counting.crops == len(predictor.detector(cv2.imread(str(photo))[..., ::-1]))

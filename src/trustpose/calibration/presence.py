@@ -60,14 +60,17 @@ class PresenceTargets:
 class PresenceModel:
     """Slopes of the features that it reads, by name, and the offset, of the logit of presence.
 
-    `min_presence` is the threshold with the best F1 of people shown, on people the fit has not seen. `fitted_on`
-    describes the data, texts and numbers by name. Raises ValueError for an unknown feature or a number out of range.
+    `min_presence` is the threshold with the best F1 of people shown, on people the fit has not seen. Boxes of the
+    model's own detector below `least_box_score` are hardly ever shown at that threshold, and prediction skips them;
+    0: none. `fitted_on` describes the data, texts and numbers by name. Raises ValueError for an unknown feature or a
+    number out of range.
     """
 
     slopes: Mapping[str, float]
     offset: float
     min_presence: float
     fitted_on: Mapping[str, NumberOrText] = field(default_factory=dict)
+    least_box_score: float = 0.0
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.slopes if name not in FEATURES]
@@ -77,14 +80,26 @@ class PresenceModel:
             raise ValueError("slopes: expected finite numbers, and an offset that is one")
         if not 0 <= self.min_presence <= 1:
             raise ValueError(f"min_presence: expected 0 to 1, got {self.min_presence}")
+        if not 0 <= self.least_box_score <= 1:
+            raise ValueError(f"least_box_score: expected 0 to 1, got {self.least_box_score}")
 
-    def __call__(self, poses: Poses, person: Float[np.ndarray, " N"] | None = None) -> Float[np.ndarray, " N"]:
+    def __call__(
+        self,
+        poses: Poses,
+        person: Float[np.ndarray, " N"] | None = None,
+        skipped: Float[np.ndarray, "S 4"] | None = None,
+    ) -> Float[np.ndarray, " N"]:
         """Return the presence (N,) of poses of whole photos with `pose_quality`; without `image_id` all are of one.
 
-        person: a trust head's P(the box holds a person) (N,), for a model that reads it. Raises ValueError if poses
-        lack what it reads.
+        person: a trust head's P(the box holds a person) (N,), for a model that reads it. skipped: boxes (S, 4), xyxy,
+        below `least_box_score` in the poses' photo, which is then only one. A double in such a box has no pose: its OKS
+        is taken to be the IoU of the boxes, near which it is in the mean. Raises ValueError if poses lack what it
+        reads.
         """
         features = presence_features(poses, person)
+        if skipped is not None and len(skipped) and "double" in features:
+            overlap = np.nan_to_num(paired_iou(poses.person_box()[:, None].astype(np.float64), skipped[None]))
+            features["double"] = np.maximum(features["double"], overlap.max(axis=1))
         lacking = [name for name in self.slopes if name not in features]
         if lacking:
             raise ValueError(f"presence reads {lacking[0]!r}, which these poses do not have")
@@ -117,7 +132,8 @@ class PresenceModel:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that `read_record` reads."""
         numbers = {"slopes": dict(self.slopes), "offset": self.offset, "min_presence": self.min_presence}
-        return numbers | {"fitted_on": dict(self.fitted_on)}
+        skipped = {"least_box_score": self.least_box_score} if self.least_box_score else {}
+        return numbers | skipped | {"fitted_on": dict(self.fitted_on)}
 
 
 def fit_presence(

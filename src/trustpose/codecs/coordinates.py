@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
+from array_api_compat import array_namespace, device
 from jaxtyping import Bool, Float, Int
 
 from trustpose.codecs import DecodedKeypoints, Outputs
-from trustpose.geometry.array_api import namespace_of
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def soft_argmax(maps: Float[Any, "B K *sides"], temperature: float = 1.0) -> Flo
 
     Temperature 1 is the paper's, for networks trained through this function.
     """
-    xp = namespace_of(maps)
+    xp = array_namespace(maps)
     axes = tuple(range(-1, 1 - maps.ndim, -1))  # x is the last axis, y the one before
     level = maps / temperature
     weight = xp.exp(level - xp.max(level, axis=axes, keepdims=True))
@@ -116,7 +115,7 @@ def gaussian_mean(maps: Float[np.ndarray, "B K *sides"], sigma: float) -> Float[
 
 def gaussian_bumps(centre: Float[Any, "*N"], length: int, sigma: float) -> Float[Any, "*N length"]:
     """Return Gaussians of height 1 and `sigma` pixels about `centre`, at pixels 0 … length − 1, for numpy and torch."""
-    xp = namespace_of(centre)
+    xp = array_namespace(centre)
     return xp.exp(-((_pixels(xp, length, centre) - centre[..., None]) ** 2) / (2 * sigma**2))
 
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+from array_api_compat import array_namespace
 from jaxtyping import Bool, Float, Int
 
 from trustpose.codecs import DecodedKeypoints, Outputs
 from trustpose.codecs.coordinates import LOWEST, gaussian_bumps, gaussian_mean, soft_argmax
 from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
 from trustpose.codecs.peaks import highest_pixels
-from trustpose.geometry.array_api import namespace_of
 
 VolumeDecoding = Literal["argmax", "integral"]
 VOLUME_DECODINGS: tuple[VolumeDecoding, ...] = get_args(VolumeDecoding)
@@ -73,7 +73,7 @@ class VolumeCodec:
         """Convert keypoints to positions in voxels, for numpy and torch."""
         x, y, z = (xyz[..., axis] for axis in range(3))
         depth = (z / self.extent + 0.5) * self.depth
-        return namespace_of(xyz).stack([x / self.stride, y / self.stride, depth], axis=-1)
+        return array_namespace(xyz).stack([x / self.stride, y / self.stride, depth], axis=-1)
 
     def positions(self, voxels: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "*N 3"]:
         """Convert positions in voxels to keypoints. The inverse of `voxels`."""
@@ -87,7 +87,7 @@ class VolumeCodec:
     def encode(self, xyz: Float[Any, "B K 3"], labelled: Bool[Any, "B K"] | None = None) -> Float[Any, "B K D h w"]:
         """Return targets (B, K, D, h, w): a Gaussian of height 1 at each keypoint, zeros for those that are not
         labelled, whose coordinates may be NaN. For numpy and torch."""
-        xp = namespace_of(xyz)
+        xp = array_namespace(xyz)
         voxels = self.voxels(xyz)
         if labelled is not None:  # a Gaussian infinitely far away: zeros
             voxels = xp.where(labelled[..., None], voxels, xp.full_like(voxels, xp.inf))

@@ -12,14 +12,21 @@ The code uses the array API: the arguments of a call are all numpy arrays, or al
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from jaxtyping import Bool, Float
-
-from trustpose.geometry.array_api import namespace_of
 
 Array = Any  # a numpy array or a torch tensor, the same kind within a call
 
 _TERMS_AT_A_TIME = 2**18  # of OKS of all pairs, so that intermediate arrays have some megabytes for any crowd
 _EPSILON = float(np.spacing(1))  # pycocotools adds it to every area
+
+
+def _namespace_of(*arrays: Array) -> Any:
+    """Return the module with the array API's functions for these arrays.
+
+    numpy is such a module itself; array_api_compat's for numpy imports all parts of numpy, twice the time of numpy.
+    """
+    return np if all(isinstance(array, np.ndarray) for array in arrays) else array_namespace(*arrays)
 
 
 def opks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array) -> Array:
@@ -38,7 +45,7 @@ def opks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array) -> Ar
     Source:
         HPCVNet poster.
     """
-    xp = namespace_of(xy, truth_xy)
+    xp = _namespace_of(xy, truth_xy)
     dx = xy[..., 0] - truth_xy[..., 0]  # (…, K)
     dy = xy[..., 1] - truth_xy[..., 1]
     similarity = similarity_at(dx, dy, area, sigmas)
@@ -57,7 +64,7 @@ def oks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array, box: A
     Returns:
         (…), 0–1; without `box` NaN for people without labelled keypoints. Gradients of the others stay finite.
     """
-    xp = namespace_of(xy, truth_xy)
+    xp = _namespace_of(xy, truth_xy)
     terms = opks(xy, truth_xy, v, area, sigmas)  # (…, K)
     labels = xp.sum(xp.astype(v > 0, terms.dtype), axis=-1)  # (…)
     has_labels = labels > 0
@@ -123,7 +130,7 @@ def similarity_at(dx: Array, dy: Array, area: Array, sigmas: Array) -> Array:
 
 def _oks_to_enlarged_box(xy: Array, box: Array, area: Array, sigmas: Array) -> Array:
     """Compute the mean (…) over K of each keypoint's similarity to the box of three times the size; 1 inside it."""
-    xp = namespace_of(xy, box)
+    xp = _namespace_of(xy, box)
     size = box[..., 2:] - box[..., :2]  # (…, 2)
     low = (box[..., :2] - size)[..., None, :]  # (…, 1, 2)
     high = (box[..., :2] + size * 2)[..., None, :]

@@ -236,7 +236,7 @@ class BasePredictor(ABC):
                 prediction = replace(prediction, poses=suppress_poses(prediction.poses, suppress))
             poses = present_people(prediction.poses, self.min_presence)
             origins = {prediction.photo.image_id: origin_of(prediction.photo)}
-            left_out = len(prediction.poses) - len(poses)
+            left_out = prediction.left_out + len(prediction.poses) - len(poses)
             yield replace(prediction, poses=replace(poses, photos=origins), left_out=left_out)
 
     @property

@@ -47,6 +47,8 @@ _OF_ADAPTERS = (
     "threads",
 )
 _ONE_AT_A_TIME = ("second_crop", "codec", "backend", "precision")
+_READS_ALL_BOXES = ("detector", "min_box_score", "suppression", "calibrator", "association")
+"""Options with which low-scoring boxes matter, or have another detector's scores."""
 _OF_HUB = ("local_files_only", "cache_dir", "token")
 BATCH, BATCH_OF_GPU = 16, 64  # people per batch, if none is given
 
@@ -103,6 +105,8 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **change
         predictor.suppress = suppressor(*suppression, predictor.skeleton, distance=options.suppression_distance)
     predictor.calibrate = _calibrated(predictor)
     predictor.min_presence = _min_presence(predictor)
+    if isinstance(predictor, Predictor):
+        predictor.skips_boxes = all(getattr(options, name) is None for name in _READS_ALL_BOXES)
     parts = [None if part is None else _part(part, options) for part in (options.hands, options.face)]
     return predictor if parts == [None, None] else WholeBody(predictor, *parts)
 

@@ -89,6 +89,7 @@ class Job:
         pending_crops: number of crops that have not run yet.
         pixels: of the photo, RGB; None if it could not be read.
         error: why not.
+        skipped: boxes without crops, as their people would be left out.
         candidates: for association, the candidates of some boxes with the number of the first of them, in any order.
     """
 
@@ -102,6 +103,7 @@ class Job:
     pending_crops: int
     pixels: np.ndarray | None = None
     error: InputError | None = None
+    skipped: Boxes = NO_BOXES
     candidates: list[tuple[int, JointCandidates]] = field(default_factory=list)
 
 
@@ -176,6 +178,9 @@ class Predictor(BasePredictor):
         self._runners = worker_threads(2, "trustpose-batch")  # two, so that CPUs are never idle
         self.detector = None if detector is None else load_detector(detector)
         self.min_presence = 0.0 if trust is None or trust.presence is None else trust.presence.min_presence
+        self.skips_boxes = False
+        """Whether people whom `min_presence` would leave out are left out by their boxes' scores already: for the
+        detector that the model's presence was fitted with, and where no other person's result depends on theirs."""
 
     @cached_property
     def network(self) -> Any:
@@ -271,6 +276,8 @@ class Predictor(BasePredictor):
             error = read_error
         if boxes is None or error is not None:
             boxes = NO_BOXES
+        is_skipped = self._is_skipped(photo, boxes)
+        boxes, skipped = boxes[~is_skipped], boxes[is_skipped]
         keypoints = None if photo.keypoints is None else photo.keypoints[: len(boxes)]
         crops = self._cut(pixels, boxes, self.paddings, keypoints)
         mirrored = crops
@@ -288,7 +295,16 @@ class Predictor(BasePredictor):
             pending_crops=count,
             pixels=pixels,
             error=error,
+            skipped=skipped,
         )
+
+    def _is_skipped(self, photo: Image, boxes: Boxes) -> np.ndarray:
+        """Return which of a photo's boxes (N,) are skipped: detected ones below the model's `least_box_score`."""
+        presence = None if self.spec.trust is None else self.spec.trust.presence
+        is_detected = photo.boxes is None and boxes.score is not None
+        if presence is None or not self.skips_boxes or not is_detected or self.min_presence < presence.min_presence:
+            return np.zeros(len(boxes), bool)
+        return boxes.score < presence.least_box_score
 
     def _cut(
         self, pixels: np.ndarray | None, boxes: Boxes, paddings: Sequence[Padding], keypoints: np.ndarray | None
@@ -391,12 +407,13 @@ class Predictor(BasePredictor):
             **trust,
         )
         if detected_trust is not None and detected_trust.presence is not None:
-            poses = replace(poses, presence=detected_trust.presence(poses, poses.presence))
+            presence = detected_trust.presence(poses, poses.presence, job.skipped.xyxy)
+            poses = replace(poses, presence=presence)
         if self.association is not None:  # it moves keypoints, and the head's trust is for where they were
             is_person = None if poses.presence is None else poses.presence >= self.min_presence
             poses = replace(poses, quality=None, visibility=None, pose_quality=None)
             poses = self.association.apply(poses, _joined_candidates(job.candidates), self.skeleton, is_person)
-        return Prediction(job.photo, poses, job.pixels, job.error)
+        return Prediction(job.photo, poses, job.pixels, job.error, left_out=len(job.skipped))
 
 
 def _batches(jobs: Iterable[Job], pending: deque[Job], size: int) -> Iterator[Batch]:
