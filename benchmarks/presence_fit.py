@@ -204,25 +204,25 @@ def somebody_table(train: TruthFile, poses: Poses, dev: TruthFile, dev_poses: Po
     return rows
 
 
-def with_presence(poses: Poses, least: float, trust: TrustOutput) -> Poses:
-    """Poses in boxes from the score `least` on, with the presence that prediction gives where it skips the others."""
+def with_presence(poses: Poses, score: float, trust: TrustOutput) -> Poses:
+    """Poses in boxes from a score on, with the presence that prediction gives where it skips the others."""
     parts = []
     for _, photo in poses.by_image():
-        is_kept = photo.box_score >= least
-        kept = photo[np.flatnonzero(is_kept)]
-        parts.append(replace(kept, presence=trust.presence(kept, kept.presence, photo.box[~is_kept])))
+        is_skipped = photo.box_score < score
+        people = photo[np.flatnonzero(~is_skipped)]
+        parts.append(replace(people, presence=trust.presence(people, people.presence, photo.box[is_skipped])))
     return Poses.concatenate(parts)
 
 
 def skipped_table(truth: TruthFile, poses: Poses, trust: TrustOutput) -> dict[str, Row]:
     """Who is shown if boxes below a score are skipped; `presence` of the poses is the head's P(person)."""
     rows = {}
-    for least in LEAST_SCORES:
-        boxed = with_presence(poses, least, trust)
+    for score in LEAST_SCORES:
+        boxed = with_presence(poses, score, trust)
         shown, _, row = shown_at(truth, boxed, trust.presence.min_presence)
         row = {"crops saved": 1 - len(boxed) / len(poses)} | row
         row["AP of those shown"] = float(ap_of(shown, shown.ranking_score, truth.truth))
-        rows[f"{least:.2f}"] = row
+        rows[f"{score:.2f}"] = row
     return rows
 
 
