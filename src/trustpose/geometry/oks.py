@@ -123,7 +123,7 @@ def similarity_at(dx: Array, dy: Array, area: Array, sigmas: Array) -> Array:
     Returns:
         (…, K), 0–1.
     """
-    xp = namespace_of(dx, dy)
+    xp = _namespace_of(dx, dy)
     variances = (sigmas * 2) ** 2
     return xp.exp(-((dx**2 + dy**2) / variances / (area[..., None] + _EPSILON) / 2))
 
