@@ -300,11 +300,10 @@ class Predictor(BasePredictor):
 
     def _is_skipped(self, photo: Image, boxes: Boxes) -> np.ndarray:
         """Return which of a photo's boxes (N,) are skipped: detected ones below the model's `least_box_score`."""
-        presence = None if self.spec.trust is None else self.spec.trust.presence
-        is_detected = photo.boxes is None and boxes.score is not None
-        if presence is None or not self.skips_boxes or not is_detected or self.min_presence < presence.min_presence:
-            return np.zeros(len(boxes), bool)
-        return boxes.score < presence.least_box_score
+        presence, score = None if self.spec.trust is None else self.spec.trust.presence, boxes.score
+        if presence is None or score is None or photo.boxes is not None or not self.skips_boxes:
+            return np.zeros(len(boxes), np.bool_)
+        return (score < presence.least_box_score) & (self.min_presence >= presence.min_presence)
 
     def _cut(
         self, pixels: np.ndarray | None, boxes: Boxes, paddings: Sequence[Padding], keypoints: np.ndarray | None
