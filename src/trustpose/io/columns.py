@@ -152,6 +152,7 @@ class Rows:
             raise self.fail(missing[0], field, expected, None)
         if missing and len(missing) == len(values):
             return None
+        values = list(values) if missing else values  # which may be the column itself, for all further reads
         for row in missing:
             values[row] = np.nan if length is None else [np.nan] * length
         kinds.discard(type(None))
