@@ -8,7 +8,7 @@ from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.files import InputError
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.load import load
-from trustpose.predict.predictor import NEAR, merge_crops
+from trustpose.predict.second_crop import NEAR, merge_crops
 
 
 def test_means_of_what_two_predictors_give(tmp_path):

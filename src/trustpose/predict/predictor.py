@@ -2,13 +2,13 @@
 
 The way of a photo: `_prepare` reads it and cuts its people out, as a `Job`; `_batches` fills batches with the crops of
 several photos; `_run` runs the network on a batch and decodes its output; `_finish` makes `Poses` of a photo whose
-crops have all run. Threads prepare photos and run batches at the same time. Below the class: what a second crop of each
-person and the association of joints add.
+crops have all run. Threads prepare photos and run batches at the same time. Below the class: what the association
+of joints adds.
 """
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -46,12 +46,10 @@ from trustpose.predict.base_predictor import BasePredictor
 from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.photos import Image, Prediction, open_photo, prefetch
+from trustpose.predict.second_crop import merge_crops
 from trustpose.predict.sources import ReadOptions, images_of
 
 LEAST_PADDING, MOST_PADDING = 0.5, 5.0  # of a second crop
-NEAR = 1 / 64
-"""Of the crop's height: how far apart both crops' positions of a keypoint may be for their mean to be used. One heatmap
-pixel of usual networks; one to four are about as good (docs/benchmarks/default-model.md)."""
 _MULTI_PEAK_DECODINGS = ("argmax-quarter", "dark", "udp")
 _PHOTOS_BETWEEN_BATCHES = 32  # limits photos in memory; a batch may then run partly filled
 
@@ -436,37 +434,6 @@ def _batches(jobs: Iterable[Job], pending: deque[Job], size: int) -> Iterator[Ba
             batch, free, photos = [], size, 0
     if batch:
         yield batch
-
-
-def merge_crops(
-    xy: Float[np.ndarray, "M K 2"],
-    score: Float[np.ndarray, "M K"],
-    trust: Mapping[str, Float[np.ndarray, "M ..."]],
-    height: Float[np.ndarray, " N"],
-) -> tuple[Float[np.ndarray, "N K 2"], Float[np.ndarray, "N K"], dict[str, Float[np.ndarray, "N ..."]]]:
-    """Merge what two crops of each of N people gave.
-
-    Positions are averaged where they are near to each other, else that with the higher score is used. Scores and trust
-    are averaged.
-
-    Args:
-        xy: (2 N, K, 2), image pixels: from the first crops of all people, then from the second.
-        score: (2 N, K), in the same order, as is trust.
-        trust: (2 N, …), by field.
-        height: (N,), of the first crops, image pixels.
-
-    Returns:
-        xy (N, K, 2), score (N, K) and trust (N, …).
-    """
-    first, second = np.split(xy, 2)
-    is_near = np.hypot(*np.moveaxis(first - second, 2, 0)) < NEAR * height[:, None]
-    is_first = np.greater_equal(*np.split(score, 2))
-    merged = np.where(is_near[..., None], (first + second) / 2, np.where(is_first[..., None], first, second))
-    return merged, _mean_of_halves(score), {name: _mean_of_halves(values) for name, values in trust.items()}
-
-
-def _mean_of_halves(values: Float[np.ndarray, "M ..."]) -> Float[np.ndarray, "N ..."]:
-    return np.add(*np.split(values, 2)) / 2
 
 
 def _association_codec(spec: ModelSpec, second_crop: float | None) -> HeatmapCodec:
