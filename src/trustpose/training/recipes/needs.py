@@ -23,6 +23,7 @@ _MEASURED = {  # processor time by pattern of names, the first that fits, as doc
     "pose-residual": "30 min",
     "simplepose-trust": "3 min",
     "dense-pose-small": "6 min",
+    "dense-pose-regions-small": "6 min",
 }
 
 
