@@ -128,7 +128,7 @@ def predicted(
 ) -> ResultsFile:
     """The network's results on some photos of one part, without flip, as `trustpose predict` gives them."""
     options = {"skeleton": "coco17"} if source.model.startswith("mediapipe") else {}
-    options |= {"min_score": 0.0} if source.run == WHOLE else {}  # presence learns from all that the network gives
+    options |= {"min_box_score": 0.0} if source.run == WHOLE else {}  # presence learns from all that the network gives
     predictor = load(model, **options)
     assert truth.images.file_name is not None
     wanted = set(ids.tolist())
