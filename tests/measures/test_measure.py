@@ -120,6 +120,31 @@ def _written(source: Path) -> list[dict[str, str]]:
     return table(out)
 
 
+def test_a_calibrator_sees_whole_photos_in_any_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A calibrator's features count the people of a photo, so batches of Parquet may not cut one."""
+    monkeypatch.setattr("trustpose.io.parquet.ROWS", 5)
+    rows = [row | {"bbox": _box_of(row["keypoints"])} for row in _plain_rows()]
+    for row in rows:
+        row["image_id"] = 1 + row["image_id"] % 4  # ten people a photo, who overlap
+    np.random.default_rng(1).shuffle(rows)
+    results = tmp_path / "plain.json"
+    results.write_text(json.dumps(rows))
+    expected = _calibrated_lines(results)
+    assert len(expected) == 1 + 40 * 35
+    assert _calibrated_lines(write_parts(tmp_path / "parts", rows, np.random.default_rng(0))) == expected
+
+
+def _box_of(keypoints: list[float]) -> list[float]:
+    xy = np.array(keypoints).reshape(-1, 3)[:, :2]
+    return [*xy.min(axis=0), *(xy.max(axis=0) - xy.min(axis=0))]
+
+
+def _calibrated_lines(source: Path) -> list[str]:
+    out = source.parent / "calibrated.csv"
+    assert run("measure", source, "--calibrator", "shipped:simplepose", "--out", out) == 0
+    return sorted(out.read_text().splitlines())
+
+
 def test_ones_own_measures(results: Path, tmp_path: Path) -> None:
     own = {
         "knee": {"angle": ["left_hip", "left_knee", "left_ankle"]},
@@ -165,11 +190,11 @@ def test_results_without_trust_are_refused_or_give_values_alone(
     results, out = tmp_path / "plain.json", tmp_path / "angles.csv"
     results.write_text(json.dumps(rows))
     assert run("measure", results, "--out", out) == 2
-    assert f"{results}: have no trust (keypoint_quality)" in capsys.readouterr().err and not out.exists()
+    assert f"{results}: no trust (keypoint_quality)" in capsys.readouterr().err and not out.exists()
     assert run("measure", results, "--no-intervals", "--out", out) == 0
     written = table(out)
     assert written[0]["value"] and not written[0]["low_90"] and not written[0]["sd"]
-    with pytest.raises(InputError, match="poses: have no trust"):
+    with pytest.raises(InputError, match="poses: no trust"):
         tp.measure(results)
 
 

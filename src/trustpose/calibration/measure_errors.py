@@ -29,7 +29,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.calibration.trees import STEADY, TreeTables, lightgbm
-from trustpose.geometry.expected_error import area_of_person, expected_error, quality_if_labelled
+from trustpose.geometry.expected_error import area_of_person, conformal_quantiles, expected_error, quality_if_labelled
 from trustpose.geometry.measures import Measure, Reading, fitted_measures, read
 from trustpose.images import fold_of
 from trustpose.poses import ExpectedError, Poses, Truth
@@ -37,6 +37,7 @@ from trustpose.poses.measure_errors import LARGEST_QUANTILE, Forest, MeasureErro
 from trustpose.skeletons import Skeleton
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6827, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99)
+_ENDS = tuple((1 + share) / 2 for share in SHARES)  # below each end of a central interval
 FOLDS = 5
 MIN_READINGS = 200  # of a family, below which it is not fitted
 MAX_READINGS = 100_000  # that the forests read
@@ -196,8 +197,8 @@ def fit_measure_errors(
         cell = np.searchsorted(inner, expected[of_family], side="right")
         cells = [normalised[of_family][cell == number] for number in range(len(inner) + 1)]
         borders.append(inner)
-        upper.append(tuple(_quantiles(numbers) for numbers in cells))
-        lower.append(tuple(_quantiles(-numbers) for numbers in cells))
+        upper.append(tuple(conformal_quantiles(numbers, _ENDS, LARGEST_QUANTILE) for numbers in cells))
+        lower.append(tuple(conformal_quantiles(-numbers, _ENDS, LARGEST_QUANTILE) for numbers in cells))
     other_borders, other = _propagated_quantiles(readings)
     return MeasureErrors(
         families,
@@ -394,20 +395,12 @@ def _borders(numbers: np.ndarray) -> tuple[float, ...]:
     return tuple(np.unique(inner).tolist())
 
 
-def _quantiles(numbers: np.ndarray, *, is_central: bool = True) -> tuple[float, ...]:
-    """Return the ⌈(n + 1) s⌉-th smallest number for each share p, s = (1 + p) / 2 or, not central, p."""
-    shares = (1 + np.array(SHARES)) / 2 if is_central else np.array(SHARES)
-    rank = np.ceil((len(numbers) + 1) * shares - 1e-9).astype(int)
-    ordered = np.append(np.sort(numbers), np.inf)[np.minimum(rank, len(numbers) + 1) - 1]
-    return tuple(np.clip(np.ceil(ordered * 1e4) / 1e4, -LARGEST_QUANTILE, LARGEST_QUANTILE).tolist())
-
-
 def _propagated_quantiles(readings: _Readings) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]:
     borders = _borders(readings.gross)
     cell = np.searchsorted(borders, readings.gross, side="right")
     relative = np.abs(readings.error) / np.maximum(readings.propagated, 1e-9)
     cells = [relative[cell == number] for number in range(len(borders) + 1)]
-    return borders, tuple(_quantiles(numbers, is_central=False) for numbers in cells)
+    return borders, tuple(conformal_quantiles(numbers, SHARES, LARGEST_QUANTILE) for numbers in cells)
 
 
 class MeasureIntervals:

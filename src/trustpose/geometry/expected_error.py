@@ -26,6 +26,7 @@ network. Which discs really hold their share, for one estimator's trust, is an `
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -234,7 +235,8 @@ def fit_error_model(
         range_of_quality = np.searchsorted(borders, errors.quality[rows], side="right")
         joints.append(tuple(name for name, of in zip(skeleton.names, kind, strict=True) if of == group))
         quality.append(borders)
-        depths.append(tuple(_depths(depth[rows[range_of_quality == number]]) for number in range(len(borders) + 1)))
+        cells = [depth[rows[range_of_quality == number]] for number in range(len(borders) + 1)]
+        depths.append(tuple(conformal_quantiles(numbers, SHARES, DEEPEST) for numbers in cells))
     if not joints:
         return None
     people = len(np.unique(errors.person))
@@ -246,11 +248,15 @@ def _borders(quality: np.ndarray, cells: int) -> tuple[float, ...]:
     return tuple(np.unique(inner[inner > quality.min()]).tolist())
 
 
-def _depths(depth: np.ndarray) -> tuple[float, ...]:
-    """Return the ⌈(n + 1) p⌉-th smallest depth for each share p, at most the deepest that a model holds."""
-    rank = np.ceil((len(depth) + 1) * np.array(SHARES) - 1e-9).astype(int)
-    ordered = np.append(np.sort(depth), np.inf)[np.minimum(rank, len(depth) + 1) - 1]
-    return tuple(np.minimum(np.ceil(ordered * 10**_DECIMALS) / 10**_DECIMALS, DEEPEST).tolist())
+def conformal_quantiles(numbers: Float[np.ndarray, " n"], shares: Sequence[float], largest: float) -> tuple[float, ...]:
+    """Return the ⌈(n + 1) p⌉-th smallest number for each share p, rounded up, from −largest to largest: a further
+    number, exchangeable with these n, is at most that with a probability of at least p.
+
+    Source: Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World, 2005 (split conformal prediction).
+    """
+    rank = np.ceil((len(numbers) + 1) * np.asarray(shares) - 1e-9).astype(int)
+    ordered = np.append(np.sort(numbers), np.inf)[np.minimum(rank, len(numbers) + 1) - 1]
+    return tuple(np.clip(np.ceil(ordered * 10**_DECIMALS) / 10**_DECIMALS, -largest, largest).tolist())
 
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}

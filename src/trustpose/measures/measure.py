@@ -87,13 +87,13 @@ def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(set(levels)))
 
 
-def skeleton_of_poses(poses: Poses) -> Skeleton:
-    """Return the poses' skeleton, COCO's for 17 keypoints that nothing names. Raises InputError if joints have no
-    names."""
+def skeleton_of_poses(poses: Poses, source: str | Path = "poses") -> Skeleton:
+    """Return the poses' skeleton, COCO's for 17 keypoints that nothing names. Raises InputError, naming the source, if
+    joints have no names."""
     if poses.skeleton is not None:
         return poses.skeleton
     if poses.keypoint_count != len(COCO_17):
-        raise InputError(f"poses: {poses.keypoint_count} keypoints without names, expected a skeleton (--skeleton)")
+        raise InputError(f"{source}: {poses.keypoint_count} keypoints without names, expected a skeleton (--skeleton)")
     return COCO_17
 
 
@@ -105,12 +105,19 @@ class MeasureReader:
         skeleton: of the poses.
         levels: of the intervals.
         intervals: whether there are any.
+        source: of the poses, for messages.
     """
 
     def __init__(
-        self, measures: tuple[Measure, ...], skeleton: Skeleton, levels: tuple[float, ...], *, intervals: bool = True
+        self,
+        measures: tuple[Measure, ...],
+        skeleton: Skeleton,
+        levels: tuple[float, ...],
+        *,
+        intervals: bool = True,
+        source: str | Path = "poses",
     ) -> None:
-        self.measures, self._skeleton = measures, skeleton
+        self.measures, self._skeleton, self._source = measures, skeleton, source
         self._levels, self._has_intervals = levels, intervals
         self._intervals: MeasureIntervals | None = None
 
@@ -129,13 +136,13 @@ class MeasureReader:
         """
         if self._has_intervals and poses.quality is None:
             raise InputError(
-                "poses: have no trust (keypoint_quality), expected results of `trustpose predict` or `calibrate apply`,"
-                " or a calibrator; intervals=False (--no-intervals) gives values alone"
+                f"{self._source}: no trust (keypoint_quality), expected results of `trustpose predict` or "
+                "`calibrate apply`, or a calibrator; intervals=False (--no-intervals) gives values alone"
             )
         if self._has_intervals and not self._skeleton.has_sigmas:
             raise InputError(
-                f"poses: the skeleton {self._skeleton.name} has no sigmas, from which errors in pixels follow; "
-                "intervals=False (--no-intervals) gives values alone"
+                f"{self._source}: the skeleton {self._skeleton.name} has no sigmas, from which errors in pixels "
+                "follow; intervals=False (--no-intervals) gives values alone"
             )
         if self._intervals is None:
             model = None if poses.error_model is None else poses.error_model.measures

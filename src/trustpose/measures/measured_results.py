@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from trustpose.calibration.calibrator import Calibrator
+from trustpose.calibration.calibrator import Calibrator, CalibratorStream
 from trustpose.files import InputError
 from trustpose.io.coco.truth import read_images
 from trustpose.io.row_stream import RowStream, open_rows
 from trustpose.measures.definitions import find_measures
 from trustpose.measures.measure import MeasureReader, checked_levels, skeleton_of_poses, times_of
-from trustpose.measures.measurements import LEVELS, measurement_writer, table_suffix
+from trustpose.measures.measurements import LEVELS, MeasurementWriter, table_suffix
+from trustpose.poses import Poses
 from trustpose.skeletons import skeleton_of
 
 
@@ -41,6 +42,8 @@ def measure_results(
 ) -> MeasuredResults:
     """Measure the people of a results file and write a table, one row per person and measure.
 
+    With a calibrator, which counts the people of a photo, Parquet is sorted by photo first, and the table with it.
+
     Args:
         results: COCO results: JSON, CSV, Parquet, or a folder of Parquet parts, which are read in batches.
         out: the table, CSV or Parquet by its suffix.
@@ -60,37 +63,49 @@ def measure_results(
     """
     table_suffix(out)
     levels = checked_levels(levels)
-    stream = open_rows(results, skeleton=None if skeleton is None else skeleton_of(skeleton), whole_photos=False)
+    named = None if skeleton is None else skeleton_of(skeleton)
+    stream = open_rows(results, skeleton=named, whole_photos=calibrator is not None)  # which counts a photo's people
     listed, texts = (None, None) if images is None else read_images(images)
     times = None if listed is None or images is None else times_of(listed, images)
     if times is not None and (stream.has_text_ids or (texts is not None and len(texts))):
         raise InputError(f"{images}: times are found by whole-number image ids, {results} has texts")
     apply = None if calibrator is None else calibrator.stream(stream.count)
     reader, people, readable, notes = None, 0, 0, dict[str, None]()
-    with measurement_writer(out, _texts(stream), levels) as write:
+    with MeasurementWriter(out, _texts(stream), levels) as write:
         for batch in stream.batches():
             poses, position = batch.results.poses, batch.position
             notes |= dict.fromkeys(batch.results.notes)
             if apply is not None:
-                poses = apply(poses)
+                poses = _calibrated(apply, poses, results)
             if (np.diff(position) < 0).any():
                 order = np.argsort(position, kind="stable")
                 poses, position = poses[order], position[order]
-            try:
-                if reader is None:
-                    joints = skeleton_of_poses(poses)
-                    reader = MeasureReader(find_measures(measures, joints), joints, levels, intervals=intervals)
-                measured = reader(poses, position, times)
-            except InputError as error:
-                message = str(error)
-                raise InputError(message.replace("poses:", f"{results}:", 1)) from None
+            if reader is None:
+                joints = skeleton_of_poses(poses, results)
+                definitions = find_measures(measures, joints)
+                reader = MeasureReader(definitions, joints, levels, intervals=intervals, source=results)
+            measured = reader(poses, position, times)
             write(measured)
             notes |= dict.fromkeys(measured.notes)
             people, readable = people + len(poses), readable + int(measured.readable.sum())
             tell(people, stream.count)
-        warnings = () if apply is None else apply.warnings()
+        warnings = () if apply is None else _warnings(apply, results)
     count = 0 if reader is None else len(reader.measures)
     return MeasuredResults(people, count, readable, tuple(notes), warnings)
+
+
+def _calibrated(apply: CalibratorStream, poses: Poses, results: Path) -> Poses:
+    try:
+        return apply(poses)
+    except InputError as error:
+        raise InputError(f"{results}: {error}") from None
+
+
+def _warnings(apply: CalibratorStream, results: Path) -> tuple[str, ...]:
+    try:
+        return apply.warnings()
+    except InputError as error:
+        raise InputError(f"{results}: {error}") from None
 
 
 def _texts(stream: RowStream) -> Mapping[int, str] | None:

@@ -122,7 +122,7 @@ class Measurements:
         Raises:
             InputError: for another suffix, or if the file cannot be written.
         """
-        with measurement_writer(path, levels=self.levels) as write:
+        with MeasurementWriter(path, levels=self.levels) as write:
             write(self)
 
     def _columns(self, image_texts: Mapping[int, str] | None = None) -> dict[str, Any]:
@@ -185,8 +185,8 @@ class Measured:
     reason: Shaped[np.ndarray, " N"]
 
 
-class measurement_writer:
-    """Write measurements block by block to a CSV or Parquet file, which appears at once at the end.
+class MeasurementWriter:
+    """Writes measurements block by block to a CSV or Parquet file, which appears at once at the end.
 
     Args:
         path: the file.
@@ -204,7 +204,7 @@ class measurement_writer:
         self._is_parquet = table_suffix(path) == ".parquet"
         self._parquet: Any = None
 
-    def __enter__(self) -> "measurement_writer":
+    def __enter__(self) -> "MeasurementWriter":
         self._opened = atomic_write(self._path)
         self._file = self._opened.__enter__()
         if not self._is_parquet:

@@ -5,6 +5,9 @@ threshold is the highest precision from where the recall is reached on. Every po
 at for that; but sums of blocks of poses bound the precision within each, and nearly all blocks lie below what others
 are known to reach. Only the poses of the rest are looked at, about one block for each threshold, and the results are
 the same to the last bit.
+
+Of few poses all are looked at instead (`_Runs`), as sums of blocks cost more than they save: 19,000 poses take three
+times as long in blocks (`_Blocks`), 300,000 half as long again without.
 """
 
 from collections.abc import Callable, Iterable

@@ -23,7 +23,6 @@ the finite-sample term is approximate. Sources: Vovk, Gammerman, Shafer, Algorit
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.json_records import naming, read_record, short
-from trustpose.poses.measure_errors import MeasureErrors
+from trustpose.poses.measure_errors import MeasureErrors, is_ascending, is_rising
 
 VERSION = 1
 DEEPEST = 1e4  # of a stored depth: 140 standard deviations
@@ -70,7 +69,7 @@ class ErrorModel:
     measures: MeasureErrors | None = None
 
     def __post_init__(self) -> None:
-        if not self.shares or not _is_ascending((0.0, *self.shares, 1.0)):
+        if not self.shares or not is_ascending((0.0, *self.shares, 1.0)):
             raise ValueError("shares: expected ascending numbers between 0 and 1")
         names = [name for group in self.joints for name in group]
         if len(set(names)) < len(names):
@@ -78,11 +77,11 @@ class ErrorModel:
         if not len(self.joints) == len(self.quality) == len(self.depths):
             raise ValueError("expected joints, quality and depths of the same number of groups")
         for borders, cells in zip(self.quality, self.depths, strict=True):
-            if not _is_ascending(borders):
+            if not is_ascending(borders):
                 raise ValueError("quality: expected ascending borders of each group")
             if len(cells) != len(borders) + 1 or any(len(depth) != len(self.shares) for depth in cells):
                 raise ValueError("depths: expected a number for each share in each cell of each group")
-            if not all(_is_rising((0.0, *depth, DEEPEST)) for depth in cells):
+            if not all(is_rising((0.0, *depth, DEEPEST)) for depth in cells):
                 raise ValueError(f"depths: expected numbers from 0 to {DEEPEST:g} that never fall")
 
     @cached_property
@@ -133,14 +132,6 @@ class ErrorModel:
             if version != VERSION:
                 raise ValueError(f"version: expected {VERSION}, got {short(version)}")
         return read_record(cls, {name: item for name, item in value.items() if name != "version"}, path, field)
-
-
-def _is_ascending(numbers: Sequence[float]) -> bool:
-    return all(low < high for low, high in pairwise(numbers)) and not np.isnan(numbers).any()
-
-
-def _is_rising(numbers: Sequence[float]) -> bool:
-    return all(low <= high for low, high in pairwise(numbers)) and not np.isnan(numbers).any()
 
 
 _HALVINGS = 24  # of the interval from good to gross: to a millionth of it

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 LARGEST_QUANTILE = 1e4  # in units of the expected error: stands for an interval without an end
 
 
@@ -92,7 +94,7 @@ class MeasureErrors:
     readings: int
 
     def __post_init__(self) -> None:
-        if not self.shares or not _is_ascending((0.0, *self.shares, 1.0)):
+        if not self.shares or not is_ascending((0.0, *self.shares, 1.0)):
             raise ValueError("shares: expected ascending numbers between 0 and 1")
         if not len(self.families) == len(self.borders) == len(self.upper) == len(self.lower):
             raise ValueError("families: expected as many as borders, upper and lower have")
@@ -107,16 +109,22 @@ class MeasureErrors:
 
 
 def _check_cells(name: str, borders: Sequence[float], cells: Sequence[Sequence[float]], count: int) -> None:
-    if not _is_ascending(borders):
+    if not is_ascending(borders):
         raise ValueError(f"{name}: expected ascending borders")
     if len(cells) != len(borders) + 1 or any(len(quantiles) != count for quantiles in cells):
         raise ValueError(f"{name}: expected a number for each share in each cell")
     for quantiles in cells:
-        if any(low > high for low, high in pairwise(quantiles)):
+        if not is_rising(quantiles):
             raise ValueError(f"{name}: expected numbers that never fall")
         if not all(abs(number) <= LARGEST_QUANTILE for number in quantiles):
             raise ValueError(f"{name}: expected numbers of at most {LARGEST_QUANTILE:g}")
 
 
-def _is_ascending(numbers: Sequence[float]) -> bool:
-    return all(low < high for low, high in pairwise(numbers))
+def is_ascending(numbers: Sequence[float]) -> bool:
+    """Return whether each number is larger than the one before, and none is NaN."""
+    return all(low < high for low, high in pairwise(numbers)) and not np.isnan(numbers).any()
+
+
+def is_rising(numbers: Sequence[float]) -> bool:
+    """Return whether no number is smaller than the one before, and none is NaN."""
+    return all(low <= high for low, high in pairwise(numbers)) and not np.isnan(numbers).any()

@@ -34,7 +34,6 @@ from trustpose.poses.rows import (
 from trustpose.skeletons.skeleton import Skeleton
 
 Texts = Mapping[str, Mapping[int, str]]  # by field: the text of each text id
-_BOXES_AT_A_TIME = 2**15  # rows at a time, to keep intermediate arrays small
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,16 +193,7 @@ class Poses(PersonRows, PosesDisplay):
     def keypoint_box(self) -> Float[np.ndarray, "N 4"]:
         """Return the tight xyxy box around the keypoints of each pose that are not missing, image pixels; NaN without
         any."""
-        if self.missing is None:
-            return np.ascontiguousarray(extent(self.xy).T)
-        if len(self) > _BOXES_AT_A_TIME:
-            starts = range(0, len(self), _BOXES_AT_A_TIME)
-            return np.concatenate([self[start : start + _BOXES_AT_A_TIME].keypoint_box() for start in starts])
-        by_keypoint = np.ascontiguousarray(self.xy.swapaxes(0, 1))  # (K, N, 2): reduces ten times faster than (N, K, 2)
-        has_position = ~self.missing.T[..., None]  # (K, N, 1)
-        low = by_keypoint.min(axis=0, where=has_position, initial=np.inf)
-        high = by_keypoint.max(axis=0, where=has_position, initial=-np.inf)
-        return np.where(np.all(self.missing, axis=1)[:, None], np.nan, np.concatenate([low, high], axis=1))
+        return np.ascontiguousarray(extent(self.xy, self.missing).T)
 
     def person_box(self) -> Float[np.ndarray, "N 4"]:
         """Return `box`, or `keypoint_box` for a row without one."""

@@ -40,15 +40,18 @@ def box_size(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 2"]:
 _BOXES_AT_A_TIME = 2**10  # whose keypoints fit into the processor's cache
 
 
-def extent(xy: Float[np.ndarray, "N K 2"]) -> Float[np.ndarray, "4 N"]:
-    """Return the tight boxes around keypoints, x0, y0, x1, y1."""
+def extent(xy: Float[np.ndarray, "N K 2"], missing: Bool[np.ndarray, "N K"] | None = None) -> Float[np.ndarray, "4 N"]:
+    """Return the tight boxes around keypoints that are not missing, x0, y0, x1, y1; NaN where all are."""
     people, keypoints = xy.shape[:2]
     box = np.empty((4, people), xy.dtype)
     for start in range(0, people, _BOXES_AT_A_TIME):
         rows = slice(start, start + _BOXES_AT_A_TIME)
         by_keypoint = np.ascontiguousarray(xy[rows].reshape(-1, 2 * keypoints).T).reshape(keypoints, 2, -1)
-        by_keypoint.min(axis=0, out=box[:2, rows])  # reduces ten times faster than the last axes
-        by_keypoint.max(axis=0, out=box[2:, rows])
+        counts = True if missing is None else ~missing[rows].T[:, None]  # (K, 1, n)
+        by_keypoint.min(axis=0, out=box[:2, rows], where=counts, initial=np.inf)  # ten times faster than the last axes
+        by_keypoint.max(axis=0, out=box[2:, rows], where=counts, initial=-np.inf)
+    if missing is not None:
+        box[:, missing.all(axis=1)] = np.nan
     return box
 
 
