@@ -105,6 +105,12 @@ def of_photos(truth: Truth, image_ids: Sequence[int] | np.ndarray) -> Truth:
     return truth[np.flatnonzero(np.isin(truth.image_id, image_ids))]
 
 
+def in_photos(truth: TruthFile, images: np.ndarray) -> TruthFile:
+    """Return the ground truth of some photos alone."""
+    photos = truth.images[np.isin(truth.images.id, images)]
+    return replace(truth, truth=of_photos(truth.truth, images), images=photos)
+
+
 def spread(image_ids: np.ndarray, count: int | None) -> np.ndarray:
     """Return so many ids at equal distances, or all."""
     return image_ids if count is None else image_ids[np.unique(np.linspace(0, len(image_ids) - 1, count).astype(int))]

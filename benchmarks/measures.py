@@ -1,18 +1,22 @@
 """Intervals of joint angles and inclinations: what they hold, how wide they are, and whether their width says which
 readings are off; beside plain propagation, one width a measure, width by the lowest score, quantile regression trees.
 
-    python benchmarks/measures.py [--results NAME TRAIN DEV …] [--own NAME DEV …]
+    python benchmarks/measures.py [--results NAME TRAIN DEV …] [--own NAME DEV …] [--lspet N]
 
 --results are an estimator's results on `train` and `dev` (default: those of TRUSTPOSE_DATA). A calibrator is fitted to
 those on val2017's photos of `train`. "train": readings of people whose trust, errors and intervals come from photos of
 other folds; "dev": by the calibrator fitted to `train`, which has not seen these photos. --own are results on `dev`
-with trust of their own whose intervals are measured as they are.
+with trust of their own whose intervals are measured as they are; a person found in a whole photo counts if a labelled
+one is near. --lspet N measures the first N cleaned people of Leeds Sports Pose Extended, in labelled boxes: the bundled
+default, and the networks of TRUSTPOSE_DATA with the calibrators that were fitted to COCO.
 
 The measures are the eight joint angles, and the inclinations of trunk, neck and thighs. A cell is a measure and a level
 (.5 .8 .9 .95); "outside": cells whose coverage differs from the level by more than photos drawn anew explain, after
 Holm's correction at 5 %. The interval score (Gneiting and Raftery 2007), in degrees, is the mean over measures and
 levels: lower is better. "r": Spearman's correlation of the 80 % interval's width with the error, mean over the angles,
-and by how much it is above that of the lowest score of the reading's joints.
+and by how much it is above that of the lowest score of the reading's joints. "halves": coverage in the half of each
+measure's readings with the shorter and the longer limbs (the shortest of the reading, in proportion to the person), and
+with the lower and the higher expected OPKS (the lowest of the joints).
 """
 
 from collections.abc import Callable
@@ -20,7 +24,8 @@ from dataclasses import dataclass, replace
 
 import lightgbm
 import numpy as np
-from coco_photos import ground_truth, results_files
+from calibration import lspet
+from coco_photos import ground_truth, predict_all, results_files
 from harness import COMMON, Cell, parser, run, table
 from scipy.stats import norm, spearmanr
 
@@ -36,9 +41,15 @@ from trustpose.measures.measure import measure
 from trustpose.metrics.bootstrap import resample_counts
 from trustpose.metrics.matching import pair_with_people
 from trustpose.poses import Poses, Truth
+from trustpose.predict.load import load
 from trustpose.skeletons import COCO_17
 
 ESTIMATORS = {"SimplePose": "simplepose", "MoveNet thunder": "movenet-thunder"}
+NETWORKS = {
+    "default": "default",
+    "SimplePose": "networks/simplepose.onnx",
+    "MoveNet thunder": "networks/movenet-thunder.onnx",
+}
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 FOLDS = 5
 INCLINATIONS = ("trunk", "neck", "left_thigh", "right_thigh")
@@ -51,13 +62,16 @@ _TREES = {"learning_rate": 0.05, "num_leaves": 8, "min_data_in_leaf": 40, "verbo
 @dataclass(frozen=True, eq=False)
 class Readings:
     """R labelled readings of one measure: low and high of each level (4, R) by method, the read and the labelled value
-    (the labelled one in the turn of the read one), the lowest score of the joints, the photo, whether readable."""
+    (the labelled one in the turn of the read one), the lowest score of the joints, the shortest limb in proportion to
+    the person, the lowest expected OPKS of the joints, the photo, whether readable."""
 
     measure: Measure
     ends: dict[str, tuple[np.ndarray, np.ndarray]]
     value: np.ndarray
     labelled: np.ndarray
     lowest: np.ndarray
+    limb: np.ndarray
+    quality: np.ndarray
     photo: np.ndarray
     readable: np.ndarray
 
@@ -95,6 +109,8 @@ def readings_of(poses: Poses, truth: Truth, *, is_out_of_fold: bool) -> list[Rea
     for column, item in enumerate(MEASURES):
         reading, label = read(item, COCO_17, poses.xy), read(item, COCO_17, truth.xy)
         rows = np.flatnonzero((truth.v[:, reading.joints] > 0).all(axis=1) & np.isfinite(label.value + reading.value))
+        if not len(rows):  # LSPET labels no faces, and so no necks
+            continue
         labelled = reading.value + item.difference(label.value, reading.value)
         ends = {"ours": ours[column], "plain propagation": plain(item, reading, errors, LEVELS)}
         lowest = poses.score[:, reading.joints].min(axis=1)
@@ -108,6 +124,8 @@ def readings_of(poses: Poses, truth: Truth, *, is_out_of_fold: bool) -> list[Rea
                 reading.value[rows],
                 labelled[rows],
                 lowest[rows],
+                (reading.shortest / errors.size)[rows],
+                errors.quality[np.ix_(rows, reading.joints)].min(axis=1),
                 poses.image_id[rows],
                 readable[rows, column],
             )
@@ -206,7 +224,33 @@ def report(title: str, parts: list[Readings], draws: int) -> dict[str, dict[str,
         "error, highest scores": round(scored, 1),
     }
     table(title, {"readings that are labelled": numbers})
-    return rows | {"all": numbers}
+    halves = coverage_of_halves(parts, draws)
+    table(f"{title}, halves", halves)
+    return rows | {"all": numbers} | halves
+
+
+def coverage_of_halves(parts: list[Readings], draws: int) -> dict[str, dict[str, Cell]]:
+    """Return the coverage of our intervals, mean over measures, in halves by limb and by quality."""
+    rows: dict[str, dict[str, Cell]] = {}
+    for name, column in (("limbs", "limb"), ("expected OPKS", "quality")):
+        for side in ("lower", "upper"):
+            by_measure = [coverage(half(part, column, is_upper=side == "upper"), "ours", draws) for part in parts]
+            shares, deviations = (np.stack([row[index] for row in by_measure]) for index in (0, 1))
+            means = {f"{level:g}": float(mean) for level, mean in zip(LEVELS, shares.mean(axis=0), strict=True)}
+            rows[f"{name}, {side} half"] = means | {"outside": f"{outside(shares, deviations)} of {shares.size}"}
+    return rows
+
+
+def half(readings: Readings, column: str, *, is_upper: bool) -> Readings:
+    """Return the half of the readings with the lower or the upper values of a column."""
+    values = getattr(readings, column)
+    rows = np.argsort(values, kind="stable")
+    rows = np.sort(rows[len(rows) // 2 :] if is_upper else rows[: len(rows) // 2])
+    low, high = readings.ends["ours"]
+    columns = {
+        name: getattr(readings, name)[rows] for name in ("value", "labelled", "lowest", "limb", "quality", "photo")
+    }
+    return replace(readings, **columns, ends={"ours": (low[:, rows], high[:, rows])}, readable=readings.readable[rows])
 
 
 def trusted_half(parts: list[Readings]) -> tuple[float, float]:
@@ -225,7 +269,7 @@ def trusted_half(parts: list[Readings]) -> tuple[float, float]:
 def main(options):
     truth = {split: ground_truth(options.data, split) for split in ("train", "dev")}
     unseen = np.intersect1d(truth["train"].images.id, ground_truth(options.data, "val2017").images.id)
-    record = {}
+    record, calibrators = {}, {}
     for name, train, dev in results_files(options, ESTIMATORS) if options.results or not options.own else []:
         files = of_photos(truth["train"], read_results(train, truth=truth["train"]), unseen)[:2]
         fitted = fit(*files, FitOptions())
@@ -234,10 +278,24 @@ def main(options):
         poses = Calibrator.of(fitted.parts)(read_results(dev, truth=truth["dev"]).poses)
         parts = readings_of(*matched(poses, truth["dev"]), is_out_of_fold=False)
         record[f"{name}, dev"] = report(f"{name}, dev", parts, options.draws)
+        calibrators[name] = Calibrator.of(fitted.parts)
     for name, dev in options.own or ():
         poses = read_results(dev, truth=truth["dev"]).poses
         parts = readings_of(*matched(poses, truth["dev"]), is_out_of_fold=False)
         record[f"{name}, dev"] = report(f"{name}, dev", parts, options.draws)
+    if options.lspet:
+        people, photos, _ = lspet(options.data / "lspet", options.lspet, options.draws)
+        of_coco = people.truth.truth.take_keypoints(people.truth.skeleton.index_in(COCO_17, "mark"), COCO_17)
+        labelled = replace(people.truth, truth=of_coco, skeleton=COCO_17)
+        for name, network in NETWORKS.items():
+            if name != "default" and name not in calibrators:
+                continue
+            poses = predict_all(load(network if name == "default" else options.data / network), photos)
+            if name != "default":
+                print(*calibrators[name].warnings(poses), sep="\n")
+                poses = calibrators[name](poses)
+            parts = readings_of(*matched(poses, labelled), is_out_of_fold=False)
+            record[f"{name}, LSPET"] = report(f"{name}, LSPET", parts, options.draws)
     return record
 
 
@@ -247,4 +305,5 @@ if __name__ == "__main__":
     options_parser.add_argument(
         "--own", nargs=2, action="append", metavar=("NAME", "DEV"), help="results on dev with trust of their own"
     )
+    options_parser.add_argument("--lspet", type=int, default=0, metavar="N", help="people of LSPET")
     run(main, options_parser)

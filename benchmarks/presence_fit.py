@@ -33,7 +33,7 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
-from coco_photos import ap_of, ground_truth, of_photos, photos_of, predict_all, results_of
+from coco_photos import ap_of, ground_truth, in_photos, photos_of, predict_all, results_of
 from harness import DATA, parser, run, table
 from presence import Row, judged, shown_at
 
@@ -79,12 +79,6 @@ def predicted(file: Path, part: str, truth: TruthFile) -> Poses:
             photos = photos_of(truth, DATA / "coco" / part)
             predict_all(tp.load(model, min_presence=0), photos).save(file)
     return replace(read_results(file, truth=truth).poses, skeleton=truth.skeleton)
-
-
-def in_photos(truth: TruthFile, images: np.ndarray) -> TruthFile:
-    """The ground truth of some photos alone."""
-    people, photos = of_photos(truth.truth, images), truth.images[np.isin(truth.images.id, images)]
-    return replace(truth, truth=people, images=photos)
 
 
 def out_of_fold(inputs: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:

@@ -248,10 +248,9 @@ def _labelled_readings(
             continue
         family, rows = families.index(measure.family), np.flatnonzero(is_labelled)
         features = _features(measure, reading, errors, skeleton, family, correlation)[:, rows]
-        unit = _unit(measure, errors)
-        error, total = error / unit, _total(errors, reading, correlation) / unit
-        gross = _gross(errors, reading)
-        parts.append((features, error[rows], np.full(len(rows), family), fold[rows], total[rows], gross[rows]))
+        unit = np.broadcast_to(_unit(measure, errors), error.shape)[rows]  # 0 where a person has no area
+        total, gross = _total(errors, reading, correlation)[rows] / unit, _gross(errors, reading)[rows]
+        parts.append((features, error[rows] / unit, np.full(len(rows), family), fold[rows], total, gross))
         people[rows] = True
     if not parts:
         return None
