@@ -15,6 +15,7 @@ cross-fitted copies have not seen the people either (docs/benchmarks/pixel-error
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -113,8 +114,14 @@ def ship(folder: Path, name: str) -> int:
     (out / MODEL_ONNX).write_bytes(model.SerializeToString())
     save_file(weights, beside / MODEL_WEIGHTS)
     (beside / MODEL_WEIGHTS).chmod(0o644)
-    (out / MODEL_JSON).write_text(json.dumps(spec, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    (out / MODEL_JSON).write_text(_lines(spec), encoding="utf-8")
     return sum(path.stat().st_size for path in out.iterdir())
+
+
+def _lines(spec: dict[str, Any]) -> str:
+    """JSON for a text file under version control: a field a line, and a list of numbers a line."""
+    text = json.dumps(spec, ensure_ascii=False, indent=1)
+    return re.sub(r"\[[-+.\deE,\s]+\]", lambda numbers: " ".join(numbers[0].split()), text) + "\n"
 
 
 def write_measured(result: dict[str, Any]) -> None:
@@ -127,7 +134,7 @@ def write_measured(result: dict[str, Any]) -> None:
         spec = json.loads(path.read_text()) | {"measured": numbers}
         if "fast" in spec:
             spec["fast"]["costs"] = fast_costs(result)
-        path.write_text(json.dumps(spec, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        path.write_text(_lines(spec), encoding="utf-8")
 
 
 def write_errors(trust: Path) -> None:
@@ -142,7 +149,7 @@ def write_errors(trust: Path) -> None:
         if model is not None:
             fitted_on = f"{model.fitted_on}, in another training of it ({fitted.fitted_on['recipe']})"
             spec["trust"][name] = replace(model, fitted_on=fitted_on).to_json()
-    path.write_text(json.dumps(spec, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    path.write_text(_lines(spec), encoding="utf-8")
 
 
 def fast_costs(result: dict[str, Any]) -> dict[str, str]:
