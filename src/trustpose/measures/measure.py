@@ -18,7 +18,7 @@ from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17, Skeleton
 
 ONE_SIGMA = 0.6827  # of a Gaussian within one standard deviation
-_ABSENT = 0.7  # probability above which a joint counts as absent
+_ABSENT = 0.8  # probability above which a joint counts as absent
 _SHORT = 0.5  # of its joints' largest median error, below which a limb's direction cannot be read
 _PEOPLE = 8192  # at a time, whose arrays fit into the processor's cache
 
