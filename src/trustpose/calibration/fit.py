@@ -13,6 +13,7 @@ from typing import cast
 
 import numpy as np
 
+from trustpose.calibration.accuracy import fit_accuracy
 from trustpose.calibration.card import CalibratorParts, Card, FittedOn
 from trustpose.calibration.decisions import GOALS, Decision, Goal, decide
 from trustpose.calibration.features import FeatureInputs, pose_features, read_people
@@ -56,6 +57,7 @@ from trustpose.io.read_poses import results_file_of
 from trustpose.metrics.matching import pair_with_people
 from trustpose.names import expected_one_of
 from trustpose.poses import Area, ErrorModel, Poses
+from trustpose.poses.accuracy_errors import AccuracyErrors
 from trustpose.skeletons import Skeleton, difference, parse_sigmas
 
 
@@ -237,7 +239,21 @@ def _errors(task: Task, out_of_fold: Poses) -> ErrorModel | None:
     person = pair_with_people(poses, labelled)
     errors = LabelledErrors.of_poses(poses, labelled, person, task.skeleton.sigmas)
     model = fit_error_model(errors, task.skeleton, f"people of {Path(task.truth.path).name}, out of fold")
-    return model and replace(model, measures=fit_measure_errors(poses, labelled, person, task.skeleton))
+    return model and replace(
+        model,
+        measures=fit_measure_errors(poses, labelled, person, task.skeleton),
+        accuracy=_accuracy(task, out_of_fold),
+    )
+
+
+def _accuracy(task: Task, out_of_fold: Poses) -> AccuracyErrors | None:
+    """Return how OKS lay around what the out-of-fold trust expected of the matched people."""
+    targets, truth = task.targets, task.truth.truth
+    assert truth.image_id is not None and out_of_fold.image_id is not None
+    is_labelled = (truth.v > 0).any(axis=1) & np.isin(truth.image_id, out_of_fold.image_id)
+    recall = min(1.0, len(targets.rows) / max(1, int(is_labelled.sum())))
+    people = out_of_fold[targets.rows]
+    return fit_accuracy(people, targets.oks, targets.opks.T, targets.v.T, task.skeleton, recall=round(recall, 4))
 
 
 def _image_ids(task: Task) -> np.ndarray:

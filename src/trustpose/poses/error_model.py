@@ -30,6 +30,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.json_records import naming, read_record, short
+from trustpose.poses.accuracy_errors import AccuracyErrors
 from trustpose.poses.measure_errors import MeasureErrors, is_ascending, is_rising
 
 VERSION = 1
@@ -54,6 +55,7 @@ class ErrorModel:
         keypoints: number of their keypoints.
         fitted_on: what they are, such as the names of the files.
         measures: how far joint angles and inclinations are off (`tp.measure`); None: nothing was learnt of them.
+        accuracy: how far means of expected OKS and OPKS are off (`tp.estimate`); None: nothing was learnt of them.
 
     Raises:
         ValueError: naming the field that is wrong.
@@ -67,6 +69,7 @@ class ErrorModel:
     keypoints: int
     fitted_on: str = ""
     measures: MeasureErrors | None = None
+    accuracy: AccuracyErrors | None = None
 
     def __post_init__(self) -> None:
         if not self.shares or not is_ascending((0.0, *self.shares, 1.0)):
@@ -121,8 +124,9 @@ class ErrorModel:
         """Return the JSON that `of_json` reads."""
         groups = {"joints": self.joints, "quality": self.quality, "depths": self.depths}
         counts = {"people": self.people, "keypoints": self.keypoints, "fitted_on": self.fitted_on}
-        measures = {} if self.measures is None else {"measures": asdict(self.measures)}
-        return {"version": VERSION, "shares": self.shares, **groups, **counts, **measures}
+        records = {"measures": self.measures, "accuracy": self.accuracy}
+        filled = {name: asdict(record) for name, record in records.items() if record is not None}
+        return {"version": VERSION, "shares": self.shares, **groups, **counts, **filled}
 
     @classmethod
     def of_json(cls, value: Any, path: str | Path = "", field: str = "errors") -> "ErrorModel":

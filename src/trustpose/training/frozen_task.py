@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trustpose.calibration.accuracy import fit_accuracy
 from trustpose.calibration.measure_errors import fit_measure_errors
 from trustpose.datasets.augment import TrainingCrops
 from trustpose.datasets.dataset_ops import subset
@@ -17,6 +18,7 @@ from trustpose.export.trust_folder import Fitted, save_trust_folder
 from trustpose.files import InputError
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.geometry.expected_error import AREA_OF_BOX, LabelledErrors, fit_error_model
+from trustpose.geometry.oks import oks, opks
 from trustpose.heads.heads import Tensors, Trust, TrustHead, average_flipped
 from trustpose.heads.keypoint_tokens import KeypointTokens
 from trustpose.heads.network import HEADS, new_head
@@ -141,7 +143,11 @@ def _error_model(
     )
     v = np.where(columns["is_known"], columns["v"], 0)
     truth = Truth(xy=columns["xy"].astype(np.float64), v=v, image_id=columns["image_id"], skeleton=skeleton)
-    return replace(model, measures=fit_measure_errors(poses, truth, np.arange(len(poses)), skeleton))
+    measured = (poses.xy, truth.xy, v, AREA_OF_BOX * sides.prod(axis=1), skeleton.sigmas)
+    rows = np.flatnonzero((v > 0).any(axis=1))
+    accuracy = fit_accuracy(poses[rows], oks(*measured)[rows], opks(*measured)[rows], v[rows], skeleton)
+    measures = fit_measure_errors(poses, truth, np.arange(len(poses)), skeleton)
+    return replace(model, measures=measures, accuracy=accuracy)
 
 
 def _flip_test(task: HeldOutPeople, head: KeypointTokens) -> tuple[Trust, dict[str, Any]]:
