@@ -17,6 +17,7 @@
     tracked = tp.track(poses)                             # track_id, for the frames of clips
     smooth = tp.smooth(tracked).poses                     # with gaps filled
     angles = tp.measure(trusted)                          # joint angles, inclinations, lengths, with intervals
+    accuracy = tp.estimate(trusted)                       # mean OKS, AP and OPKS without labels, with intervals
     world = tp.triangulate(["left.json", "right.json"], tp.read_cameras("cameras.toml"))    # Poses3D, metres
 
 Whatever takes a record takes the path of its file too. Wrong input raises `InputError`, one line that names the file,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from trustpose.predict.predictor import Predictor
     from trustpose.report.drawn_run import run
     from trustpose.report.poses_output import draw
+    from trustpose.review import estimate
     from trustpose.skeletons import SKELETONS, Skeleton
     from trustpose.tracking import smooth, track
     from trustpose.training.recipe import Recipe
@@ -69,6 +71,7 @@ _MODULES = {
     "audit": "evaluation.audit",
     "compare": "evaluation.comparison",
     "draw": "report.poses_output",
+    "estimate": "review",
     "load": "predict.load",
     "measure": "measures",
     "read_cameras": "io.cameras",
@@ -98,6 +101,7 @@ __all__ = [
     "audit",
     "compare",
     "draw",
+    "estimate",
     "load",
     "measure",
     "read_cameras",
