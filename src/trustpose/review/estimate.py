@@ -136,7 +136,8 @@ def accuracy_of(poses: Poses, source: str | Path, calibrator: Calibrator | None 
     if errors is None:
         raise InputError(
             f"{source}: nothing is known of how far its expected OKS is off on the whole, expected the "
-            "NAME.errors.json that `trustpose predict` and `calibrate apply` write beside results, or a calibrator (--calibrator)"
+            "NAME.errors.json that `trustpose predict` and `calibrate apply` write beside results, or a calibrator "
+            "(--calibrator)"
         )
     skeleton = skeleton_of_poses(poses, source)
     missing = [name for name in errors.joints if name not in skeleton.keypoints]
