@@ -49,7 +49,7 @@ from trustpose.skeletons import COCO_17
 SIZES = (50, 200)
 FITTED = ("SimplePose", "MoveNet thunder")
 ZERO = {"mean OKS": 0.0, "AP": 0.0}
-TAIL = 1.3  # of few kinds of shift; chosen on `train`
+TAIL = 1.8  # of few kinds of shift, so that the worst kinds that are left out hold about nine tenths; chosen on `train`
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,8 @@ def _several_cameras(folder: Path, seed: int) -> None:
     """Four cameras around two people who walk, 30 frames, with scores and expected OPKS."""
     rng, cameras = np.random.default_rng(seed), ring(4)
     write_cameras(cameras, folder / "cameras.json")
-    body = np.c_[_STANDING[:, 0] - 0.5, np.zeros(17), 1.8 - 1.8 * _STANDING[:, 1]]
+    depth = rng.uniform(-0.2, 0.2, 17)  # a flat body seen from its side has no size
+    body = np.c_[_STANDING[:, 0] - 0.5, depth, 1.8 - 1.8 * _STANDING[:, 1]]
     step = np.linspace(-0.5, 0.5, 30)
     position = np.stack([np.c_[step, 0 * step - 0.6, 0 * step], np.c_[-step, 0 * step + 0.6, 0 * step]])
     xyz = body + position[:, :, None]  # (2, 30, 17, 3)
@@ -153,6 +154,22 @@ def _several_cameras(folder: Path, seed: int) -> None:
         _write(folder / f"cam{index + 1}.json", rows)
 
 
+def _write_angles(folder: Path) -> None:
+    """A knee over time: by markers, and as `trustpose measure` writes it."""
+    time = np.arange(0, 12, 0.02)
+    flexion = 30 + 25 * np.sin(2 * np.pi * time / 1.2)
+    header = f"knee\nversion=1\nnRows={len(time)}\nnColumns=2\ninDegrees=yes\nendheader\ntime\tknee_angle_l\n"
+    rows = (f"{seconds:.3f}\t{angle:.4f}\n" for seconds, angle in zip(time, flexion, strict=True))
+    (folder / "lab.mot").write_text(header + "".join(rows))
+    measured = flexion + np.random.default_rng(0).normal(2, 3, len(time))
+    with (folder / "angles.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["image_id", "track_id", "person", "time", "measure", "value", "low_90", "high_90", "unit"])
+        for number, (seconds, angle) in enumerate(zip(time.tolist(), measured.tolist(), strict=True)):
+            ids = (number + 1, 1, number, round(seconds, 3))
+            table.writerow([*ids, "left_knee_flexion", angle, angle - 5, angle + 5, "degrees"])
+
+
 def write_files(folder: Path) -> None:
     """Write every file that a guide names."""
     _several_cameras(folder, 7)
@@ -166,6 +183,7 @@ def write_files(folder: Path) -> None:
     for _ in range(5):
         clip.write(small)
     clip.release()
+    _write_angles(folder)
     _write(folder / "gt.json", ground_truth(0))
     _write(folder / "results.json", results(0))
     _write(folder / "new_version.json", results(0, noise=0.02))

@@ -160,7 +160,7 @@ def row_of(item: MeasureAgreement) -> list[str]:
     return [
         f"{numbers.count:,}",
         f"{numbers.bias:+.3g}",
-        f"{numbers.limits[0]:.3g} to {numbers.limits[1]:.3g}",
+        f"{numbers.limits[0]:.1f}, {numbers.limits[1]:.1f}",
         f"{numbers.rmse:.3g}",
         f"{numbers.mae:.3g}",
         f"{numbers.large:.1%}",

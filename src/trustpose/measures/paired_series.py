@@ -163,9 +163,11 @@ def paired_values(pair: SeriesPair, late: float) -> PairedValues:
         inside[:], values = False, np.zeros(0)
     levels = sorted(level for level in measured.low if level in measured.high)
     ends = {level: np.stack([measured.low[level][inside], measured.high[level][inside]]) for level in levels}
-    return PairedValues(
-        measured.measure, measured.person, measured.unit, time[inside], values, measured.value[inside], ends
-    )
+    ours = measured.value[inside]
+    if measured.unit == "degrees":  # 179 and −179 are 2 apart
+        turns = 360 * np.round((values - ours) / 360)
+        ours, ends = ours + turns, {level: both + turns for level, both in ends.items()}
+    return PairedValues(measured.measure, measured.person, measured.unit, time[inside], values, ours, ends)
 
 
 def with_cycles(clip: list[PairedValues], measure: str, path: str | Path) -> list[PairedValues]:

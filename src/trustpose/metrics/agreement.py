@@ -16,7 +16,7 @@ from scipy.stats import f as f_distribution
 from trustpose.metrics import bootstrap
 
 _METHODS = 2
-_LIMITS = 1.96  # standard deviations of Bland and Altman's limits
+_LIMITS = 1.959964  # standard deviations of Bland and Altman's limits: a Gaussian's 95 %
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,8 @@ def intraclass_correlation(
     high = ratio * f_distribution.ppf(0.975, degrees, n - 1)
     consistent = (consistency, (low - 1) / (low + k - 1), (high - 1) / (high + k - 1))
     agreement = (rows - error) / (rows + (k - 1) * error + k / n * (columns - error))
+    if 1 - agreement < 1e-12:
+        return (float(agreement), np.nan, np.nan), tuple(map(float, consistent))  # type: ignore[return-value]
     a, b = k * agreement / (n * (1 - agreement)), 1 + k * agreement * (n - 1) / (n * (1 - agreement))
     free = (a * columns + b * error) ** 2 / ((a * columns) ** 2 / (k - 1) + (b * error) ** 2 / degrees)
     lower, upper = f_distribution.ppf(0.975, n - 1, free), f_distribution.ppf(0.975, free, n - 1)
