@@ -18,7 +18,6 @@
     smooth = tp.smooth(tracked).poses                     # with gaps filled
     angles = tp.measure(trusted)                          # joint angles, inclinations, lengths, with intervals
     accuracy = tp.estimate(trusted)                       # mean OKS, AP and OPKS without labels, with intervals
-    agreement = tp.agree("markers.csv", "angles.csv")     # bias, limits, ICC, and whether the intervals hold
     world = tp.triangulate(["left.json", "right.json"], tp.read_cameras("cameras.toml"))    # Poses3D, metres
 
 Whatever takes a record takes the path of its file too. Wrong input raises `InputError`, one line that names the file,
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from trustpose.images import Images
     from trustpose.io.cameras import read_cameras
     from trustpose.io.read_poses import read_poses
-    from trustpose.measures import agree, measure
+    from trustpose.measures import measure
     from trustpose.multiview.people import triangulate
     from trustpose.poses import Poses, Poses3D, Truth, Visibility
     from trustpose.predict.load import load
@@ -69,7 +68,6 @@ _MODULES = {
     "Skeleton": "skeletons",
     "Truth": "poses",
     "Visibility": "poses",
-    "agree": "measures",
     "audit": "evaluation.audit",
     "compare": "evaluation.comparison",
     "draw": "report.poses_output",
@@ -100,7 +98,6 @@ __all__ = [
     "Skeleton",
     "Truth",
     "Visibility",
-    "agree",
     "audit",
     "compare",
     "draw",

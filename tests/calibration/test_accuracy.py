@@ -147,5 +147,5 @@ def test_the_record_is_checked_and_survives_json() -> None:
 
 
 def test_few_people_say_nothing() -> None:
-    poses, similarity, opks, v = sampled(0, 20)
+    poses, similarity, opks, v = sampled(0, 5)
     assert fit_accuracy(poses, similarity, opks, v, COCO_17) is None

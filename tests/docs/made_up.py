@@ -154,22 +154,6 @@ def _several_cameras(folder: Path, seed: int) -> None:
         _write(folder / f"cam{index + 1}.json", rows)
 
 
-def _write_angles(folder: Path) -> None:
-    """A knee over time: by markers, and as `trustpose measure` writes it."""
-    time = np.arange(0, 12, 0.02)
-    flexion = 30 + 25 * np.sin(2 * np.pi * time / 1.2)
-    header = f"knee\nversion=1\nnRows={len(time)}\nnColumns=2\ninDegrees=yes\nendheader\ntime\tknee_angle_l\n"
-    rows = (f"{seconds:.3f}\t{angle:.4f}\n" for seconds, angle in zip(time, flexion, strict=True))
-    (folder / "lab.mot").write_text(header + "".join(rows))
-    measured = flexion + np.random.default_rng(0).normal(2, 3, len(time))
-    with (folder / "angles.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["image_id", "track_id", "person", "time", "measure", "value", "low_90", "high_90", "unit"])
-        for number, (seconds, angle) in enumerate(zip(time.tolist(), measured.tolist(), strict=True)):
-            ids = (number + 1, 1, number, round(seconds, 3))
-            table.writerow([*ids, "left_knee_flexion", angle, angle - 5, angle + 5, "degrees"])
-
-
 def write_files(folder: Path) -> None:
     """Write every file that a guide names."""
     _several_cameras(folder, 7)
@@ -183,7 +167,6 @@ def write_files(folder: Path) -> None:
     for _ in range(5):
         clip.write(small)
     clip.release()
-    _write_angles(folder)
     _write(folder / "gt.json", ground_truth(0))
     _write(folder / "results.json", results(0))
     _write(folder / "new_version.json", results(0, noise=0.02))

@@ -27,7 +27,7 @@ from trustpose.poses import Poses
 from trustpose.poses.accuracy_errors import AccuracyErrors
 from trustpose.skeletons import Skeleton
 
-MIN_PEOPLE = 100  # to fit on
+MIN_PEOPLE = 30  # to fit on
 _RANGE = 150  # people in a range of expected OKS, at least
 _MAX_RANGES = 16
 _SHARES = (np.arange(20) + 0.5) / 20  # of the quantiles of OKS

@@ -12,7 +12,7 @@ and `fisheye` (Kannala and Brandt 2006), which do the computing.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import cv2
 import numpy as np
@@ -27,6 +27,13 @@ _COEFFICIENTS = {"pinhole": (0, 4, 5, 8, 12, 14), "fisheye": (4,)}  # as many as
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)  # of undoing the distortion
 _MOST_NAMED = 8  # cameras in a line
 _NEAREST = 1e-6  # metres in front of the camera; nothing nearer has a place in the image
+
+
+def _undistort_points(points: np.ndarray, matrix: np.ndarray, distortion: np.ndarray, criteria: Any) -> np.ndarray:
+    """Return `cv2.undistortPoints` with a criterion for its steps, which OpenCV 4 has under another name."""
+    if hasattr(cv2, "undistortPointsIter"):
+        return cv2.undistortPointsIter(points, matrix, distortion, None, None, criteria)
+    return cv2.undistortPoints(points, matrix, distortion, criteria=criteria)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -148,7 +155,7 @@ class Camera:
         plane = self._to_plane(xy).reshape(-1, 1, 2)
         is_finite = np.isfinite(plane).all(axis=(1, 2))
         if is_finite.any():
-            undo = cv2.fisheye.undistortPoints if self.lens == "fisheye" else cv2.undistortPoints
+            undo = cv2.fisheye.undistortPoints if self.lens == "fisheye" else _undistort_points
             plane[is_finite] = undo(plane[is_finite], np.eye(3), self.distortion, criteria=_STEPS)
         plane[~is_finite] = np.nan
         return self._to_pixels(plane).reshape(xy.shape)
