@@ -10,7 +10,7 @@ of 50 and of 200 of the others, with and without faults (`photo_shifts.py`), for
 split's sets are drawn from its other half. What a distance from the fitted people does to a mean is learnt from the
 faults of the other kinds: a row's own is left out, mild and strong, of both networks.
 
---dev: the bundled default with its trust, and both networks with calibrators of all these photos, on all of `dev`, once.
+--dev: the bundled default with its trust, and both networks with calibrators of all these photos, once on all of `dev`.
 
   held        share of sets whose true number lies within the 95 % interval
   width       mean width of the interval
