@@ -121,6 +121,7 @@ def fit_accuracy(
     quality = quality_if_labelled(poses)
     if quality is None or poses.pose_quality is None or poses.image_id is None or len(poses) < MIN_PEOPLE:
         return None
+    quality = np.nan_to_num(quality)  # of joints that the poses lack
     expected, people = poses.pose_quality, len(poses)
     inner = np.quantile(expected, np.arange(1, ranges := _ranges(people)) / ranges).round(4) if people else []
     borders = tuple(np.unique(inner).tolist())
@@ -174,7 +175,7 @@ def compared_columns(poses: Poses, skeleton: Skeleton) -> dict[str, Float[np.nda
     for number, joint in enumerate(skeleton.keypoints):
         columns[f"{joint}.x"], columns[f"{joint}.y"] = inside[:, number].T
     for number, joint in enumerate(skeleton.keypoints):
-        columns[f"{joint}.quality"] = quality[:, number]
+        columns[f"{joint}.quality"] = np.nan_to_num(quality[:, number])
     return columns
 
 
