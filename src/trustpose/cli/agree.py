@@ -203,11 +203,11 @@ def _cells(measure: "MeasureAgreement") -> list[str]:
     large = measure["large_share"]
     return [
         f"{len(measure.pairs):,}",
-        f"{measure['bias']:+.3g}",
-        f"{measure['low_limit']:.3g} to {measure['high_limit']:.3g}",
-        f"{low:.3g} to {high:.3g}",
-        f"{measure['rmse']:.3g}",
-        f"{measure['mae']:.3g}",
+        f"{measure['bias']:+#.3g}",
+        f"{measure['low_limit']:#.3g} to {measure['high_limit']:#.3g}",
+        f"{low:#.3g} to {high:#.3g}",
+        f"{measure['rmse']:#.3g}",
+        f"{measure['mae']:#.3g}",
         "–" if large != large else f"{large:.1%}",
         *(f"{measure[name]:.3f}" for name in ("icc_a1", "icc_c1", "ccc", "slope")),
     ]

@@ -286,8 +286,8 @@ def _notes(
             )
     if not clustered_by:
         notes.append(
-            "one recording: no 95 % intervals, since its frames are not independent; cycles (--cycles) or several clips "
-            "give some"
+            "one recording: no 95 % intervals, since its frames are not independent; cycles (--cycles) or several "
+            "clips give some"
         )
     elif clusters < _FEW_CLUSTERS and clustered_by != "row":
         notes.append(f"95 % intervals draw only {clusters} clusters ({clustered_by}): they are too narrow")

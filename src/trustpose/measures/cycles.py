@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -88,7 +89,7 @@ def cut(pairs: PairedReadings, starts: Starts) -> Cycles:
     share = np.linspace(0, 1, POINTS)
     for number, seconds in starts.items():
         rows = pairs.series == number
-        for start, end in zip(seconds, seconds[1:], strict=False):
+        for start, end in pairwise(seconds):
             at = start + share * (end - start)
             curves = [
                 interpolated(pairs.time[rows], value[rows], at, None) for value in (pairs.reference, pairs.measured)

@@ -293,6 +293,14 @@ def joined(parts: Sequence[PairedReadings]) -> PairedReadings:
             raise InputError(f"{first.name}: expected one unit in all files, got {first.unit} and {part.unit}")
         if part.levels != first.levels:
             raise InputError(f"{first.name}: expected intervals of the same levels in all measured files")
-    names = ("reference", "measured", "low", "high", "time", "series", "person")
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return replace(first, **columns, missing=sum(part.missing for part in parts))
+    return replace(
+        first,
+        reference=np.concatenate([part.reference for part in parts]),
+        measured=np.concatenate([part.measured for part in parts]),
+        low=np.concatenate([part.low for part in parts]),
+        high=np.concatenate([part.high for part in parts]),
+        time=np.concatenate([part.time for part in parts]),
+        series=np.concatenate([part.series for part in parts]),
+        person=np.concatenate([part.person for part in parts]),
+        missing=sum(part.missing for part in parts),
+    )

@@ -56,7 +56,7 @@ def agreement_of(sums: Float[np.ndarray, "*B 9"]) -> dict[str, Float[np.ndarray,
         sd = np.sqrt(variance)
         people, methods, error = _mean_squares(n, variance_x, variance_y, covariance, bias)
         slope = covariance / np.where(variance_x > 0, variance_x, np.nan)
-        return {
+        numbers = {
             "bias": bias,
             "sd": sd,
             "low_limit": bias - NORMAL_95 * sd,
@@ -71,6 +71,7 @@ def agreement_of(sums: Float[np.ndarray, "*B 9"]) -> dict[str, Float[np.ndarray,
             "intercept": mean_y - slope * mean_x,
             "pearson": covariance / np.sqrt(variance_x * variance_y),
         }
+    return {name: np.asarray(number) for name, number in numbers.items()}
 
 
 def _mean_squares(
@@ -94,8 +95,8 @@ def icc_intervals(
     nothing = (float("nan"), float("nan"))
     if n < 3:
         return {"icc_a1": nothing, "icc_c1": nothing}
-    variance_x, variance_y = np.var(reference), np.var(measured)
-    covariance = np.mean((reference - reference.mean()) * (measured - measured.mean()))
+    variance_x, variance_y = np.asarray(np.var(reference)), np.asarray(np.var(measured))
+    covariance = np.asarray(np.mean((reference - reference.mean()) * (measured - measured.mean())))
     bias = np.asarray(measured.mean() - reference.mean())
     people, methods, error = map(float, _mean_squares(np.asarray(n), variance_x, variance_y, covariance, bias))
     if error <= 0:

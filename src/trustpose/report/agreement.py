@@ -22,7 +22,7 @@ _NUMBERS = (  # name, title, whether it is in the measure's unit
     ("ccc", "CCC", False),
     ("slope", "Slope", False),
 )
-_CURVE_SIZE, _SQUARE_SIZE, _COVERAGE_SIZE = (330, 236), (330, 236), (236, 220)
+_SIZE = (330, 236)  # of a plot, CSS pixels
 _MOST_READINGS = 600  # of a curve over time
 _MOST_DOTS = 1200  # of a Bland–Altman plot
 _LEVEL = 0.9  # of the interval drawn around a measured curve, or the one that is nearest
@@ -39,15 +39,15 @@ def agreement_page(agreement: Agreement) -> str:
         >>> Path("page.html").write_text(agreement_page(tp.agree("mocap.mot", "video.mot")))
     """
     measures = [_section(name, measure, index) for index, (name, measure) in enumerate(agreement.measures.items())]
-    covered = [measure.coverage for measure in agreement.measures.values() if measure.coverage]
     return TEMPLATES.get_template("agreement.html.jinja").render(
         version=__version__,
         agreement=agreement,
         sentences=_sentences(agreement),
+        large_errors=" or ".join(
+            dict.fromkeys(text for measure in agreement.measures.values() for text in _large(measure))
+        ),
         titles=[title for _, title, _ in _NUMBERS],
         measures=measures,
-        cycles_of=next((m.cycles for m in agreement.measures.values() if m.cycles is not None), None),
-        has_coverage=bool(covered),
         regression=REGRESSION,
         offsets=[
             {"file": agreement.inputs[clip][1], "text": _offset_text(offset)}
@@ -80,7 +80,7 @@ def _sentences(agreement: Agreement) -> list[str]:
         else:
             middle = float(np.median([error for error, _ in rows]))
             sentences.append(
-                f"{len(rows)} measures are off by {_with_unit(middle, unit)} in the middle (RMSE): {best} least, by "
+                f"The median RMSE of {len(rows)} measures is {_with_unit(middle, unit)}: {best} is off least, by "
                 f"{_with_unit(least, unit)}, {worst} most, by {_with_unit(most, unit)}."
             )
     rows = [row for measure in agreement.measures.values() for row in measure.coverage]
@@ -133,7 +133,6 @@ def _section(name: str, measure: MeasureAgreement, index: int) -> dict[str, Any]
             for key, number in measure.cycles.numbers.items()
         },
         "level": f"{_drawn_level(measure.pairs):.0%}".replace("%", "\u00a0%") if measure.coverage else "",
-        "large": None if measure.large is None else f"{measure.large:.3g}",
     }
 
 
@@ -143,6 +142,11 @@ def _text(value: float, sign: bool, is_in_unit: bool) -> str:
         return "–"
     decimals = 3 if not is_in_unit or abs(value) < 1 else 2 if abs(value) < 10 else 1
     return (f"{value:+.{decimals}f}" if sign else f"{value:.{decimals}f}").replace("-", "−")
+
+
+def _large(measure: MeasureAgreement) -> list[str]:
+    """Return from where on an error of this measure counts as large, none if nothing was named."""
+    return [] if measure.large is None else [_with_unit(measure.large, measure.pairs.unit)]
 
 
 def _share(value: float) -> str:
@@ -161,7 +165,7 @@ def _axis(unit: str) -> str:
 def _cycle_curves(measure: MeasureAgreement, index: int) -> Markup:
     """Plot the mean curves over 0–100 % of a cycle, each in a band of one standard deviation."""
     assert measure.cycles is not None
-    figure, plot = axes(*_CURVE_SIZE, left=50)
+    figure, plot = axes(*_SIZE, left=50)
     share = np.linspace(0, 100, 101)
     styles = ((COLOURS["ink"], (None, None)), (colour(0), (None, None)))
     for (line, _), mean, sd in zip(styles, measure.cycles.mean(), measure.cycles.sd(), strict=True):
@@ -186,7 +190,7 @@ def _curve_over_time(measure: MeasureAgreement, index: int) -> Markup | None:
         return None
     rows = np.flatnonzero(pairs.series == pairs.series.min())[:_MOST_READINGS]
     time = pairs.time[rows]
-    figure, plot = axes(*_CURVE_SIZE, left=50)
+    figure, plot = axes(*_SIZE, left=50)
     breaks = np.flatnonzero(np.diff(time) > _GAP * np.median(np.diff(time))) + 1 if len(time) > 1 else []
     for part in np.split(np.arange(len(rows)), breaks):
         of = rows[part]
@@ -210,7 +214,7 @@ def _bland_altman(measure: MeasureAgreement, index: int) -> Markup:
     rows = np.unique(np.linspace(0, len(pairs) - 1, min(len(pairs), _MOST_DOTS)).astype(int))
     difference = (pairs.measured - pairs.reference)[rows]
     mean = ((pairs.measured + pairs.reference) / 2)[rows]
-    figure, plot = axes(*_SQUARE_SIZE, left=50)
+    figure, plot = axes(*_SIZE, left=50)
     alpha = float(np.clip(9 / np.sqrt(len(rows)), 0.12, 0.7))
     dots = {"marker": "o", "markersize": 3.4, "markeredgewidth": 0, "linestyle": "none"}
     plot.plot(mean, difference, color=colour(0), alpha=alpha, rasterized=len(rows) > 300, **dots)
@@ -228,7 +232,7 @@ def _coverage(measure: MeasureAgreement, index: int) -> Markup | None:
     """Plot the share that intervals hold over the share that they claim; None without intervals."""
     if not measure.coverage:
         return None
-    figure, plot = axes(*_COVERAGE_SIZE, left=40)
+    figure, plot = axes(*_SIZE, left=50)
     unit_square(plot)
     plot.plot((0, 1), (0, 1), color=COLOURS["muted"], linewidth=1.1, dashes=(4, 3))
     claimed = [row.claimed for row in measure.coverage]
