@@ -48,14 +48,14 @@ def columns_of(path: Path) -> dict[str, list[float]]:
 
 def plain_numbers(reference: Path, measured: Path) -> dict[str, tuple[float, float]]:
     """RMSE and bias of each joint by plain sums: both clocks have a common instant each sixtieth of a second."""
-    known, read, numbers = columns_of(reference), columns_of(measured), {}
-    row_of = {round(second * 120): row for row, second in enumerate(known["Time"])}
-    for name in read:
+    of_reference, of_measured, numbers = columns_of(reference), columns_of(measured), {}
+    row_of = {round(second * 120): row for row, second in enumerate(of_reference["Time"])}
+    for name in of_measured:
         differences = []
-        for row, second in enumerate(read["Time"]):
-            if name == "Time" or round(second * 120) not in row_of or name not in known:
+        for row, second in enumerate(of_measured["Time"]):
+            if name == "Time" or round(second * 120) not in row_of or name not in of_reference:
                 continue
-            difference = read[name][row] - known[name][row_of[round(second * 120)]]
+            difference = of_measured[name][row] - of_reference[name][row_of[round(second * 120)]]
             if not math.isnan(difference):
                 differences.append(difference - 360 * round(difference / 360))
         if differences:
@@ -122,8 +122,10 @@ def carried(data: Path, pairs: dict[tuple[int, str], Any]) -> dict[str, dict[str
                         for number, level in enumerate(LEVELS):
                             if task == fitted:
                                 low, high = measure.pairs.low[rows_of, number], measure.pairs.high[rows_of, number]
-                                known = measure.pairs.reference[rows_of]
-                                shares[number].append(float(((low <= known) & (known <= high)).mean()))
+                                reference_values = measure.pairs.reference[rows_of]
+                                shares[number].append(
+                                    float(((low <= reference_values) & (reference_values <= high)).mean())
+                                )
                             else:
                                 (row,) = [row for row in measure.coverage if math.isclose(row.claimed, level)]
                                 shares[number].append(row.share)

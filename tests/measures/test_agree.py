@@ -33,11 +33,11 @@ def knee(time: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def clips(tmp_path: Path) -> tuple[Path, Path]:
-    known, read = np.arange(0, 10, 1 / 120), np.arange(0.3, 9.5, 1 / HZ)
-    reference = write_wide(tmp_path / "reference.csv", known, knee_in_deg=knee(known))
-    measured = knee(read - 0.1) + 2
+    reference_time, measured_time = np.arange(0, 10, 1 / 120), np.arange(0.3, 9.5, 1 / HZ)
+    reference = write_wide(tmp_path / "reference.csv", reference_time, knee_in_deg=knee(reference_time))
+    measured = knee(measured_time - 0.1) + 2
     ends = {"knee (deg)_low_90": measured - 3, "knee (deg)_high_90": measured + 3}
-    return reference, write_wide(tmp_path / "measured.csv", read, knee_in_deg=measured, **ends)
+    return reference, write_wide(tmp_path / "measured.csv", measured_time, knee_in_deg=measured, **ends)
 
 
 def test_an_offset_is_found_and_applied_on_request(clips: tuple[Path, Path]) -> None:
@@ -177,8 +177,30 @@ def test_names_from_files_are_escaped_on_the_page(tmp_path: Path) -> None:
 def test_real_joint_angles_equal_plain_sums() -> None:
     reference, measured = (DATA / name / "gait.csv" for name in ("markers", "markerless/method1"))
     agreement = tp.agree(reference, measured, reference_unit="rad", measured_unit="rad", unit="deg")
-    known, read = (np.genfromtxt(path, delimiter=",", names=True) for path in (reference, measured))
+    expected, read_off = (np.genfromtxt(path, delimiter=",", names=True) for path in (reference, measured))
     for name in ("RKnee_FE", "RElbow_PS"):
-        difference = np.rad2deg(read[name] - known[name][::2][: len(read)])
+        difference = np.rad2deg(read_off[name] - expected[name][::2][: len(read_off)])
         assert agreement[name]["bias"] == pytest.approx(difference.mean(), abs=1e-9)
         assert agreement[name]["rmse"] == pytest.approx(np.sqrt((difference**2).mean()), abs=1e-9)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs joint_angles of TRUSTPOSE_DATA")
+def test_real_joint_angles_equal_poseaudit() -> None:
+    # poseaudit 0.7.2: audit_values(measured, reference[::2], big_error=10, unit="deg"), RKnee_FE in degrees
+    expected = {
+        "bias": -7.736247609133458,
+        "low_limit": -12.250397099393897,
+        "high_limit": -3.222098118873019,
+        "rmse": 8.071539122490966,
+        "mae": 7.736247609133458,
+        "large_share": 0.15416666666666667,
+        "icc_a1": 0.9383817420021792,
+        "ccc": 0.9383335197528813,
+        "slope": 0.9630404279987964,
+    }
+    reference, measured = (DATA / name / "gait.csv" for name in ("markers", "markerless/method1"))
+    agreement = tp.agree(reference, measured, reference_unit="rad", measured_unit="rad", unit="deg", draws=1)
+    knee = agreement["RKnee_FE"]
+    assert {name: knee[name] for name in expected} == pytest.approx(expected, abs=1e-9)
+    assert knee.percentile_limits == pytest.approx((-10.943781200145368, -2.9736269197188703), abs=1e-9)
+    assert len(knee.pairs) == 1200

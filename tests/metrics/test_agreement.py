@@ -54,7 +54,7 @@ def test_icc_is_pingouins(index: int) -> None:
 def test_poseaudits_numbers() -> None:
     # poseaudit 0.7.2: audit_values(measured, reference, big_error=5, unit="deg", subject=person)
     reference, measured, person = people()
-    values = agreement_of(moments(reference, measured, large=5).sum(axis=0))
+    values = agreement_of(moments(reference, measured, large=5.0).sum(axis=0))
     expected = {
         "bias": 1.849241666666668,
         "rmse": 4.435922240639482,

@@ -260,9 +260,11 @@ def _levels(
             raise InputError(f"{path}: column {names[number]}: expected a percentage between 0 and 100")
         ends[(end, float(percent) / 100, *measure)] = number
     for (end, level, *measure), number in ends.items():
-        other = "high" if end == "low" else "low"
-        if (other, level, *measure) not in ends:
-            raise InputError(f"{path}: column {names[number]}: expected a column of the other end, {other}_…, as well")
+        missing_end = "high" if end == "low" else "low"
+        if (missing_end, level, *measure) not in ends:
+            raise InputError(
+                f"{path}: column {names[number]}: expected a column of the other end, {missing_end}_…, as well"
+            )
     return tuple(sorted({key[1] for key in ends})), ends
 
 

@@ -91,17 +91,17 @@ def agree(
         raise InputError(f"large: expected an error above 0, got {large}")
     parts: dict[str, list[PairedReadings]] = {}
     offsets, series = [], 0
-    for clip, (known, read) in enumerate(zip(references, measurements, strict=True)):
-        pairs, found = pair_tables(
-            known,
-            read,
+    for clip, (reference_table, measured_table) in enumerate(zip(references, measurements, strict=True)):
+        pairs, clock_offset = pair_tables(
+            reference_table,
+            measured_table,
             match=match,
             unit=None if unit is None else unit_named(unit),
             alignment=Alignment(offset, align, max_offset),
             person=people[clip] if people else None,
             first_series=series,
         )
-        offsets.append(found)
+        offsets.append(clock_offset)
         for item in pairs:
             parts.setdefault(item.name, []).append(item)
         series = 1 + max(int(item.series.max(initial=series)) for item in pairs)
@@ -124,7 +124,10 @@ def agree(
         clustered_by,
         tuple(offsets),
         words,
-        tuple((known.path, read.path) for known, read in zip(references, measurements, strict=True)),
+        tuple(
+            (reference_table.path, measured_table.path)
+            for reference_table, measured_table in zip(references, measurements, strict=True)
+        ),
         tuple(_notes(references, measurements, measures, match, offsets, align, clustered_by, count)),
     )
 
@@ -249,8 +252,10 @@ def _per_cycle(pairs: PairedReadings, starts: Starts) -> CurveAgreement | None:
     mean = curves.measured.mean(axis=0) - curves.reference.mean(axis=0)
     numbers = {}
     for name, of in (("maximum", np.max), ("minimum", np.min), ("range", np.ptp)):
-        known, read = of(curves.reference, axis=1), of(curves.measured, axis=1)
-        values = agreement_of(moments(known - known.mean(), read - known.mean()).sum(axis=0))
+        of_reference, of_measured = of(curves.reference, axis=1), of(curves.measured, axis=1)
+        values = agreement_of(
+            moments(of_reference - of_reference.mean(), of_measured - of_reference.mean()).sum(axis=0)
+        )
         names = ("bias", "sd", "low_limit", "high_limit", "rmse", "icc_a1")
         numbers[name] = CycleAgreement(len(curves), *(float(values[key]) for key in names))
     return CurveAgreement(curves, float(np.sqrt((mean**2).mean())), numbers)
@@ -272,17 +277,18 @@ def _notes(
             names = dict.fromkeys(name for table in tables for name in table.columns if name not in measures)
             if names:
                 notes.append(f"without a counterpart in the other file, or without values: {', '.join(names)} ({side})")
-    for table, found in zip(measurements, offsets, strict=True):
-        if found is None or found.seconds is None or align:
+    for table, clock_offset in zip(measurements, offsets, strict=True):
+        if clock_offset is None or clock_offset.seconds is None or align:
             continue
         step = float(np.median(np.diff(table.time))) if table.time is not None and len(table.time) > 1 else 0.0
-        if abs(found.seconds) > _NOTE_OFFSET * step:
-            kind = "late" if found.seconds > 0 else "early"
-            edge = "at least " if found.is_at_edge else ""
+        if abs(clock_offset.seconds) > _NOTE_OFFSET * step:
+            kind = "late" if clock_offset.seconds > 0 else "early"
+            edge = "at least " if clock_offset.is_at_edge else ""
+            unshifted = clock_offset.correlation_unshifted
+            before = "" if unshifted is None else f", unshifted {unshifted:.3f}"
             notes.append(
-                f"{table.path}: {edge}{abs(found.seconds):.3f} s {kind} by cross-correlation (r "
-                f"{found.correlation_unshifted or float('nan'):.3f}, then {found.correlation:.3f}); align (--align) "
-                "moves it back"
+                f"{table.path}: {edge}{abs(clock_offset.seconds):.3f} s {kind} by cross-correlation (r "
+                f"{clock_offset.correlation:.3f}{before}); align (--align) moves it back"
             )
     if not clustered_by:
         notes.append(

@@ -90,9 +90,10 @@ def cut(pairs: PairedReadings, starts: Starts) -> Cycles:
     for number, seconds in starts.items():
         rows = pairs.series == number
         for start, end in pairwise(seconds):
-            at = start + share * (end - start)
+            instants = start + share * (end - start)
             curves = [
-                interpolated(pairs.time[rows], value[rows], at, None) for value in (pairs.reference, pairs.measured)
+                interpolated(pairs.time[rows], value[rows], instants, None)
+                for value in (pairs.reference, pairs.measured)
             ]
             if np.isfinite(curves).all():
                 references.append(curves[0])

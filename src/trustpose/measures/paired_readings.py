@@ -93,13 +93,16 @@ def pair_tables(
     """
     names = _matched(reference, measured, match)
     references = {name: _in_unit(reference, name, reference.columns[name], unit) for name in names}
-    measurements = {name: _in_unit(measured, other, measured.columns[other], unit) for name, other in names.items()}
-    for name, other in names.items():
+    measurements = {
+        name: _in_unit(measured, measured_name, measured.columns[measured_name], unit)
+        for name, measured_name in names.items()
+    }
+    for name, measured_name in names.items():
         units = (references[name].unit, measurements[name].unit)
         if units[0] != units[1]:
             raise InputError(
-                f"{measured.path}: {other} is in {units[1]}, {name} of the reference in {units[0]}; expected the same, "
-                "or a unit (--unit) to convert both to"
+                f"{measured.path}: {measured_name} is in {units[1]}, {name} of the reference in {units[0]}; expected "
+                "the same, or a unit (--unit) to convert both to"
             )
     if {"annotation_id"} <= set(reference.ids) & set(measured.ids):
         return _pair_by_id("annotation_id", reference, measured, references, measurements, person, first_series), None
@@ -114,8 +117,8 @@ def pair_tables(
 
 def _matched(reference: ReadingTable, measured: ReadingTable, match: Mapping[str, str] | None) -> dict[str, str]:
     """Return the measured name of each reference name that both files have."""
-    for name, other in (match or {}).items():
-        for table, column in ((reference, name), (measured, other)):
+    for name, measured_name in (match or {}).items():
+        for table, column in ((reference, name), (measured, measured_name)):
             if column not in table.columns:
                 raise InputError(f"{table.path}: match: no column {column!r}, expected one of {_listed(table.columns)}")
     names = dict(match) if match else {name: name for name in reference.columns if name in measured.columns}
@@ -157,7 +160,7 @@ def _pair_by_id(
         ids, counts = np.unique(table.ids[name_of_id], return_counts=True)
         if (counts > 1).any():
             raise InputError(f"{table.path}: {name_of_id} {ids[counts > 1][0]} occurs twice, expected once")
-    _, rows, others = np.intersect1d(
+    _, rows, measured_rows = np.intersect1d(
         reference.ids[name_of_id], measured.ids[name_of_id], assume_unique=True, return_indices=True
     )
     if not len(rows):
@@ -168,8 +171,13 @@ def _pair_by_id(
         people = np.array([f"{series} {text}" for text in reference.ids[clusters][rows]], dtype=object)
     paired = []
     for name, column in references.items():
-        other = measurements[name]
-        picked = ReadingColumn(other.value[others], other.low[others], other.high[others], other.unit)
+        column_measured = measurements[name]
+        picked = ReadingColumn(
+            column_measured.value[measured_rows],
+            column_measured.low[measured_rows],
+            column_measured.high[measured_rows],
+            column_measured.unit,
+        )
         numbers, nowhere = np.full(len(rows), series), np.full(len(rows), np.nan)
         missing = int(np.isfinite(column.value).sum()) - int(np.isfinite(column.value[rows] + picked.value).sum())
         paired.append(_paired(name, column.value[rows], picked, measured.levels, nowhere, numbers, people, missing))
@@ -195,8 +203,14 @@ def _pair_by_time(
         )
     clock = measured.time - alignment.seconds
     curves = [
-        (reference.time[rows], references[name].value[rows], clock[others], measurements[name].value[others], turn)
-        for rows, others, _ in tracks
+        (
+            reference.time[rows],
+            references[name].value[rows],
+            clock[measured_rows],
+            measurements[name].value[measured_rows],
+            turn,
+        )
+        for rows, measured_rows, _ in tracks
         for name in references
         for turn in (TURNS.get(references[name].unit),)
     ]
@@ -208,15 +222,26 @@ def _pair_by_time(
         offset = replace(offset, applied=alignment.seconds)
     paired = []
     for name, column in references.items():
-        other, parts = measurements[name], []
+        column_measured, parts = measurements[name], []
         turn = TURNS.get(column.unit)
-        for number, (rows, others, label) in enumerate(tracks):
-            at = interpolated(reference.time[rows], column.value[rows], clock[others], turn)
-            picked = ReadingColumn(other.value[others], other.low[others], other.high[others], other.unit)
-            series = np.full(len(others), first_series + number)
-            people = np.full(len(others), f"{measured.path} {label}".strip() if person is None else person, object)
-            missing = int((np.isfinite(at) & ~np.isfinite(picked.value)).sum())
-            parts.append(_paired(name, at, picked, measured.levels, clock[others], series, people, missing))
+        for number, (rows, measured_rows, label) in enumerate(tracks):
+            interpolated_reference = interpolated(reference.time[rows], column.value[rows], clock[measured_rows], turn)
+            picked = ReadingColumn(
+                column_measured.value[measured_rows],
+                column_measured.low[measured_rows],
+                column_measured.high[measured_rows],
+                column_measured.unit,
+            )
+            series = np.full(len(measured_rows), first_series + number)
+            people = np.full(
+                len(measured_rows), f"{measured.path} {label}".strip() if person is None else person, object
+            )
+            missing = int((np.isfinite(interpolated_reference) & ~np.isfinite(picked.value)).sum())
+            parts.append(
+                _paired(
+                    name, interpolated_reference, picked, measured.levels, clock[measured_rows], series, people, missing
+                )
+            )
         paired.append(joined(parts))
     if not any(len(pairs) for pairs in paired):
         raise InputError(f"{measured.path}: no time with a value in both files")
@@ -227,7 +252,7 @@ def _tracks(reference: ReadingTable, measured: ReadingTable) -> list[tuple[np.nd
     """Return the rows of both tables of each person who is in both, in the order of time, and the track's id."""
     both = [table.ids.get("track_id") for table in (reference, measured)]
     for table, ids in zip((reference, measured), both, strict=True):
-        if ids is not None and None in [other for other in both if other is not ids] and len(np.unique(ids)) > 1:
+        if ids is not None and None in [column for column in both if column is not ids] and len(np.unique(ids)) > 1:
             raise InputError(
                 f"{table.path}: has {len(np.unique(ids))} track_ids, the other file none; expected one person"
             )
@@ -242,9 +267,9 @@ def _tracks(reference: ReadingTable, measured: ReadingTable) -> list[tuple[np.nd
         if not chosen:
             raise InputError(f"{measured.path}: no track_id of the reference, expected the same people in both files")
     ordered = []
-    for rows, others, track in chosen:
+    for rows, measured_rows, track in chosen:
         sorted_rows = []
-        for table, numbers in ((reference, rows), (measured, others)):
+        for table, numbers in ((reference, rows), (measured, measured_rows)):
             assert table.time is not None
             order = numbers[np.argsort(table.time[numbers], kind="stable")]
             if (np.diff(table.time[order]) <= 0).any():

@@ -35,25 +35,25 @@ class TimeOffset:
 
 
 def interpolated(
-    time: Float[np.ndarray, " R"], value: Float[np.ndarray, " R"], at: Float[np.ndarray, " N"], turn: float | None
+    time: Float[np.ndarray, " R"], value: Float[np.ndarray, " R"], instants: Float[np.ndarray, " N"], turn: float | None
 ) -> Float[np.ndarray, " N"]:
     """Return values at other times, linearly between neighbours; NaN outside and in gaps of more than three steps.
 
     Args:
         time: (R,) seconds, ascending.
         value: (R,), NaN where there is none.
-        at: (N,) seconds.
+        instants: (N,) seconds.
         turn: of an angle, whose jumps by a turn are undone first; None for other values.
     """
     rows = np.isfinite(value)
     if rows.sum() < 2:
-        return np.full(len(at), np.nan)
+        return np.full(len(instants), np.nan)
     seconds, values = time[rows], value[rows]
     values = values if turn is None else np.unwrap(values, period=turn)
     step = float(np.median(np.diff(time)))
-    inside = np.clip(at, seconds[0], seconds[-1])
+    inside = np.clip(instants, seconds[0], seconds[-1])
     right = np.clip(np.searchsorted(seconds, inside), 1, len(seconds) - 1)
-    is_near = (np.abs(inside - at) <= 0.01 * step) & (seconds[right] - seconds[right - 1] <= _GAP * step)
+    is_near = (np.abs(inside - instants) <= 0.01 * step) & (seconds[right] - seconds[right - 1] <= _GAP * step)
     return np.where(is_near, np.interp(inside, seconds, values), np.nan)
 
 
@@ -89,8 +89,8 @@ def find_time_offset(curves: Sequence[Curve], largest: float) -> TimeOffset:
 
 def _mean_correlation(curves: Sequence[Curve], shift: float) -> float:
     correlations = []
-    for time, reference, at, measured, turn in curves:
-        shifted = interpolated(time, reference, at - shift, turn)
+    for time, reference, instants, measured, turn in curves:
+        shifted = interpolated(time, reference, instants - shift, turn)
         value = measured
         if turn is not None:
             value = measured - turn * np.round((measured - shifted) / turn)
