@@ -22,12 +22,14 @@ class AgreeFiles:
     """What is compared, and what is written."""
 
     reference: Sequence[Path] = option(
+        metavar="FILE",
         help="The reference, taken as right: the table of `trustpose measure`, CSV with a column time, .mot, .sto or "
-        ".trc. Again for each further clip."
+        ".trc. Again for each further clip.",
     )
     measured: Sequence[Path] = option(
+        metavar="FILE",
         help="What is compared with it: a file for each reference, in the same order. Intervals in its columns low_90, "
-        "high_90, … are checked."
+        "high_90, … are checked.",
     )
     report: Path | None = option(
         None, panel="Output", help="Write a self-contained HTML page to this file (-: standard output)."
@@ -65,7 +67,9 @@ class AgreeOptions:
         help="Who is in each clip, with commas between the names: intervals draw people. Default: tracks, or clips.",
     )
     large: float | None = option(
-        None, help="The absolute error from which one counts as large, in the result's unit. Default: 10° for angles."
+        None,
+        metavar="ERROR",
+        help="The absolute error from which one counts as large, in the result's unit. Default: 10° for angles.",
     )
     offset: float = option(
         0.0, metavar="SECONDS", help="The measured times are late by these seconds, and are moved back."
@@ -82,9 +86,9 @@ class AgreeOptions:
 
 
 @command(
-    "trustpose agree --reference mocap.mot --measured video.mot --report page.html",
-    "trustpose agree --reference mocap.csv --measured knee.csv --reference-unit deg --match knee=left_knee_flexion",
-    "trustpose agree --reference a.mot --measured va.mot --reference b.mot --measured vb.mot --people Ann,Ben",
+    "trustpose agree --reference mocap.mot --measured video.mot --report p.html",
+    "trustpose agree --reference a.csv --measured b.csv --reference-unit deg",
+    "trustpose agree --reference a.mot --measured b.csv --match knee_l=left_knee",
 )
 def agree(files: AgreeFiles, options: AgreeOptions) -> None:
     """Compare measured joint angles, lengths and the like with a reference, and check the intervals that they claim.

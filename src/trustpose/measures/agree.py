@@ -73,8 +73,12 @@ def agree(
         InputError: if a file cannot be read; where names, units, people or times do not meet, naming them.
 
     Example:
-        >>> agreement = tp.agree("mocap.csv", "video.csv", reference_unit="rad", measured_unit="rad", unit="deg")
-        >>> agreement["knee"]["bias"], agreement.save("agreement.json")
+        >>> agreement = tp.agree("mocap.mot", "knee.csv", match={"knee_angle_l": "left_knee_flexion"})
+        >>> agreement
+        Agreement(1 measure, 500 pairs of readings)
+        >>> knee = agreement["knee_angle_l"]
+        >>> knee["bias"], knee["rmse"], knee.coverage[0].share
+        (...)
     """
     tables = [
         [_table(source, default) for source in _sources(sources)]

@@ -173,7 +173,8 @@ class Agreement:
     def __repr__(self) -> str:
         """One line: how many measures and readings."""
         readings = sum(len(measure.pairs) for measure in self.measures.values())
-        return f"Agreement({len(self.measures)} measures, {readings:,} pairs of readings)"
+        ending = "" if len(self.measures) == 1 else "s"
+        return f"Agreement({len(self.measures)} measure{ending}, {readings:,} pairs of readings)"
 
     def _repr_html_(self) -> str:
         """Return what notebooks show: the line, and a row for each measure."""
