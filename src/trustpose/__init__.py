@@ -17,6 +17,7 @@
     tracked = tp.track(poses)                             # track_id, for the frames of clips
     smooth = tp.smooth(tracked).poses                     # with gaps filled
     angles = tp.measure(trusted)                          # joint angles, inclinations, lengths, with intervals
+    agreement = tp.agree("mocap.mot", "video.mot")        # bias, limits, ICC, whether intervals hold
     accuracy = tp.estimate(trusted)                       # mean OKS, AP and OPKS without labels, with intervals
     world = tp.triangulate(["left.json", "right.json"], tp.read_cameras("cameras.toml"))    # Poses3D, metres
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from trustpose.images import Images
     from trustpose.io.cameras import read_cameras
     from trustpose.io.read_poses import read_poses
-    from trustpose.measures import measure
+    from trustpose.measures import agree, measure
     from trustpose.multiview.people import triangulate
     from trustpose.poses import Poses, Poses3D, Truth, Visibility
     from trustpose.predict.load import load
@@ -68,6 +69,7 @@ _MODULES = {
     "Skeleton": "skeletons",
     "Truth": "poses",
     "Visibility": "poses",
+    "agree": "measures",
     "audit": "evaluation.audit",
     "compare": "evaluation.comparison",
     "draw": "report.poses_output",
@@ -98,6 +100,7 @@ __all__ = [
     "Skeleton",
     "Truth",
     "Visibility",
+    "agree",
     "audit",
     "compare",
     "draw",

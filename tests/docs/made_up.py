@@ -133,6 +133,28 @@ def _deeplabcut(folder: Path, seed: int) -> None:
             )
 
 
+def _knees(folder: Path, seed: int) -> None:
+    """Ten seconds of a left knee that walks: motion capture, and readings that are late, off by a few degrees, and have
+    intervals; for two people, and as tables in degrees and in radians."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(0, 10, 0.02)
+    for person, measured in (("mocap", "knee"), ("ann", "ann"), ("ben", "ben"), ("goniometer", "app")):
+        angle = 30 - 25 * np.cos(2 * np.pi * time / rng.uniform(1.1, 1.4))
+        value = np.interp(time - 0.06, time, angle) + 2 + rng.normal(0, 2, len(time))
+        head = "Coordinates\nversion=1\ninDegrees=yes\nendheader\ntime\tknee_angle_l\n"
+        cells = "".join(f"{second:.3f}\t{degrees:.4f}\n" for second, degrees in zip(time, angle, strict=True))
+        (folder / f"{person}.mot").write_text(head + cells)
+        with (folder / f"{measured}.csv").open("w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["track_id", "person", "time", "measure", "value", "low_90", "high_90", "unit", "readable"])
+            for row, (second, degrees) in enumerate(zip(time.round(3), value.round(4), strict=True)):
+                name = "left_knee_flexion" if measured == "knee" else "knee_angle_l"
+                rows.writerow([1, row, second, name, degrees, degrees - 4, degrees + 4, "degrees", "true"])
+    for name, table in (("goniometer", angle), ("app", np.deg2rad(value))):
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([("time", "knee"), *zip(time.round(3), table.round(5), strict=True)])
+
+
 def _several_cameras(folder: Path, seed: int) -> None:
     """Four cameras around two people who walk, 30 frames, with scores and expected OPKS."""
     rng, cameras = np.random.default_rng(seed), ring(4)
@@ -157,6 +179,7 @@ def _several_cameras(folder: Path, seed: int) -> None:
 def write_files(folder: Path) -> None:
     """Write every file that a guide names."""
     _several_cameras(folder, 7)
+    _knees(folder, 7)
     shutil.copy(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False), folder / "photo.jpg")
     (folder / "photos").mkdir()
     blank = np.full((HEIGHT, WIDTH, 3), 180, np.uint8)

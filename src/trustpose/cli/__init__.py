@@ -34,6 +34,7 @@ COMMANDS = {  # in the order of --help; each is the function or app of its name 
     "track": ("track", "Track people through the frames of a results file."),
     "smooth": ("smooth", "Smooth the tracks of a results file and fill gaps."),
     "measure": ("measure", "Measure joint angles and lengths, with their errors."),
+    "agree": ("agree", "Compare measurements with a reference."),
     "estimate": ("estimate", "Estimate accuracy without labels."),
     "triangulate": ("triangulate", "Reconstruct people in 3D from calibrated cameras."),
     "cameras": ("cameras", "Calibrate and place cameras, and convert their files."),
