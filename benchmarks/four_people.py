@@ -1,12 +1,13 @@
 """Photos a second on photos of four people: the default model, its fast setting, MoveNet multipose and MediaPipe.
 
-    taskset -c 0,1 python benchmarks/four_people.py [--rounds N] [--mediapipe FILE.task]
+    taskset -c 0,1 python benchmarks/four_people.py [--rounds N] [--mediapipe FILE.task] [--dev N]
 
 From file to poses on all CPUs that the process may use, in turn over several rounds. Detectors run, and the four boxes
 of the highest scores are kept, so that each photo has four people; single-stage models give the people that they find.
 "core ms" is CPU time per photo over all threads, the least of the rounds: unlike photos a second it hardly depends on
 what else runs, and CPUs / core ms is what an idle machine gives at best. Photos are those of `train` in TRUSTPOSE_DATA
-on which four people, and nobody else, are labelled.
+on which four people, and nobody else, are labelled. With `--dev`, instead, as many photos of `dev`, and each model as
+it comes: the people that it finds.
 """
 
 import os
@@ -22,9 +23,9 @@ from harness import in_turns, parser, run, table
 
 import trustpose as tp
 from trustpose.geometry.crops import Boxes
-from trustpose.models.runtime.sessions import cpu_count
 from trustpose.predict.boxes import Detector
 from trustpose.predict.photos import Image
+from trustpose.threads import cpu_count
 
 PEOPLE, MOST_PHOTOS = 4, 24
 LEAST_SCORE = 0.05  # of boxes, so that there are four
@@ -49,6 +50,11 @@ class FourBoxes:
         return Boxes(boxes.xyxy[:PEOPLE], boxes.image_id[:PEOPLE], boxes.score[:PEOPLE])  # sorted by score
 
 
+def first_of_dev(data: Path, count: int) -> list[Image]:
+    truth = ground_truth(data, "dev")
+    return photos_of(truth, data / "coco" / "dev")[:count]
+
+
 def load_default(**options: Any) -> Any:
     predictor = tp.load("default", min_box_score=LEAST_SCORE, **options)
     predictor.detector = FourBoxes(predictor.detector)
@@ -56,8 +62,11 @@ def load_default(**options: Any) -> Any:
 
 
 def main(options):
-    photos = find_photos(options.data)
-    models = {"default": load_default(), "default, fast": load_default(fast=True)}
+    if options.dev:
+        photos, default = first_of_dev(options.data, options.dev), partial(tp.load, "default")
+    else:
+        photos, default = find_photos(options.data), load_default
+    models = {"default": default(), "default, fast": default(fast=True)}
     models["MoveNet multipose"] = tp.load(options.data / "networks" / "movenet-multipose.onnx")
     if options.mediapipe is not None:
         models["MediaPipe"] = tp.load(f"mediapipe:{options.mediapipe}")
@@ -78,4 +87,6 @@ def main(options):
 
 
 if __name__ == "__main__":
-    run(main, parser(__doc__, "rounds", "mediapipe", "data"))
+    options_parser = parser(__doc__, "rounds", "mediapipe", "data")
+    options_parser.add_argument("--dev", type=int, help="so many photos of dev, as the models come")
+    run(main, options_parser)

@@ -32,10 +32,11 @@ import numpy as np
 from coco_photos import boxed_photos, ground_truth
 from harness import in_turns, parser, run, table
 
-from trustpose.models.runtime.sessions import cpu_count, open_session, to_tensor
+from trustpose.models.runtime.sessions import open_session, to_tensor
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image
+from trustpose.threads import cpu_count
 
 BATCH = 16
 ZOO = {"hrnet-w32": "hrnet-w32", "resnet-50": "simple-baseline-r50"}

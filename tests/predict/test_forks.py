@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.tiny_onnx import write_network
-from trustpose.models.runtime.sessions import PerProcess
 from trustpose.predict.load import load
+from trustpose.threads import PerProcess
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,10 @@ from trustpose.metrics.matching import unpaired_on_people
 from trustpose.metrics.spill import Spill
 from trustpose.poses import Area, Poses, describe_counts
 from trustpose.skeletons import COCO_17, Skeleton, difference, parse_sigmas
+from trustpose.threads import worker_threads
 
 UNPAIRED_ON_PEOPLE = 0.05  # share of the results above which the file's boxes or joints are suspect
+_threads = worker_threads(2, "trustpose-sections")  # numpy leaves the other core free otherwise
 _PAIRING = ("results", "unpaired", "on_people", "missing", "keypoints")
 
 
@@ -384,14 +387,16 @@ def _run(
     localisation = JointLocalisation(setup.metrics, header.path)
     score_errors = ScoreErrors() if "scoring-errors" in tables else None
     not_absent = KeypointsNotAbsent(tables["non-0"], header.truth.keypoint_count) if "non-0" in tables else None
-    sections = [inputs, precision, occlusion, crowding, errors, pose, keypoint, visibility, presence, pixels]
+    sections = [inputs, errors, precision, occlusion, crowding, pose, keypoint, visibility, presence, pixels]
     sections += [localisation, tracks, details, *filter(None, (score_errors, not_absent))]
     ids = Spill(np.int64)
     with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OKS is 0
+        counting: list[Future[None]] = []
         for batch in _batches(truth, results, setup, photos, tick):
-            for section in sections:
-                section.add(batch)
+            _wait(counting)  # while the next batch was read
+            counting = [_threads().submit(_add, section, batch) for section in sections]
             ids.append(batch.image_id)
+        _wait(counting)
         findings = Findings(Resampling(ids[:], setup.options.draws, setup.options.seed))
         findings.notes += _notes(truth, inputs, setup)
         further: dict[str, Any] = {"thresholds": precision.thresholds()} if "thresholds" in tables else {}
@@ -427,6 +432,19 @@ def _run(
         tables=further,
         **fields,
     )
+
+
+def _add(section: Any, batch: Batch) -> None:
+    """Count a batch in one section."""
+    with np.errstate(over="ignore"):
+        section.add(batch)
+
+
+def _wait(counting: list[Future[None]]) -> None:
+    """Wait until all sections have counted a batch. Raises what the first of them raised."""
+    wait(counting)
+    for section in counting:
+        section.result()
 
 
 def _run_joints(

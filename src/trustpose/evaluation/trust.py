@@ -161,8 +161,8 @@ class PoseScore:
         sums = self._correlation.sums
         is_on_scale = note_scale(self._calibration.sums, f"pose.ece: '{self._field}'", findings.notes)
         findings.interval("pose.pearson", self._correlation.draws(findings.resampling))
-        draws = [self._pairs.spearman(counts[0]) for _, counts in findings.resampling.blocks(1)]
-        findings.interval("pose.spearman", np.array(draws))
+        counts = (counts[0].copy() for _, counts in findings.resampling.blocks(1))
+        findings.interval("pose.spearman", np.array([*self._pairs.in_draws(counts)]))
         if is_on_scale:
             findings.interval("pose.ece", self._calibration.draws(findings.resampling)[0])
         return PoseTrust(

@@ -142,12 +142,16 @@ def centre_fault(
     if len(rows) < _MIN_PEOPLE:
         return None
     corner, size = box.T[:2, None], box.T[2:, None]  # (2, 1, N)
-    shares = []
-    for low in (corner, corner - size / 2):
+
+    def shares(low: np.ndarray) -> np.ndarray:
         x_inside, y_inside = (points >= low) & (points <= low + size)  # (K, N) each
-        shares.append((x_inside & y_inside & located).sum(axis=0)[rows] / count[rows])
-    as_read, as_centre = shares
-    if as_read.mean() > _MAX_INSIDE or as_centre.mean() < _MIN_INSIDE:
+        return (x_inside & y_inside & located).sum(axis=0)[rows] / count[rows]
+
+    as_read = shares(corner)
+    if as_read.mean() > _MAX_INSIDE:
+        return None
+    as_centre = shares(corner - size / 2)
+    if as_centre.mean() < _MIN_INSIDE:
         return None
     return int(rows[np.argmax(as_centre - as_read)]), (
         f"{as_read.mean():.0%} of the people's keypoints lie in their boxes, {as_centre.mean():.0%} if x, y is the "

@@ -25,7 +25,7 @@ from trustpose.poses import MISSING_ID
 
 _NUMBERS = {int, float}
 _INT64 = np.iinfo(np.int64)
-_EXACT = 2**53  # up to which floats hold every whole number
+EXACT = 2**53  # up to which floats hold every whole number
 _NUMERAL = re.compile("-?[0-9]{1,18}")
 LARGEST = 1e12  # absolute value of any number in a file of poses: squares and sums stay finite in float32
 
@@ -64,9 +64,17 @@ class Rows:
         """Return a field's value in each row, None where it is absent."""
         return [row.get(field) for row in self.rows]
 
-    def kinds(self, field: str, values: list[Any]) -> set[type]:  # noqa: ARG002 a column may know them
-        """Return the types of a field's values."""
-        return set(map(type, values))
+    def kinds(self, field: str, values: list[Any] | None = None) -> set[type]:
+        """Return the types of a field's values, which a caller may have."""
+        return set(map(type, self.values(field) if values is None else values))
+
+    def value(self, field: str, row: int) -> Any:
+        """Return a field's value in a row, None if it is absent."""
+        return self.values(field)[row]
+
+    def first(self, field: str) -> Any:
+        """Return the first value of a field that is not None; None if there is none."""
+        return next((value for value in self.values(field) if value is not None), None)
 
     def texts(self, field: str, default: str) -> np.ndarray:
         """Return a field as texts (N,), objects of which equal ones are the same; `default` where it is absent."""
@@ -276,7 +284,7 @@ def parse_finite_json(content: bytes, path: str | Path) -> Any:
 
 def _whole(value: Any, numerals: bool) -> int | None:
     """Return a JSON value as the whole number that it is, None if it is none."""
-    is_whole = type(value) is float and value.is_integer() and abs(value) <= _EXACT
+    is_whole = type(value) is float and value.is_integer() and abs(value) <= EXACT
     if is_whole or (numerals and type(value) is str and _NUMERAL.fullmatch(value)):
         return int(value)
     return value if type(value) is int else None
@@ -391,14 +399,12 @@ class IdColumn:
         Raises InputError if they are neither numbers nor texts, or a mixture.
         """
         field = self.field
-        values = rows.values(field)
-        first = next((value for value in values if value is not None), None)
-        if first is None:
-            return rows.integers(field, optional=optional)
-        if self._is_text is None:
+        first = rows.first(field)
+        if self._is_text is None and first is not None:
             self._is_text = type(first) is str
-        if not self._is_text:
+        if first is None or not self._is_text:
             return rows.integers(field, optional=optional)
+        values = rows.values(field)
         indices = np.full(len(values), MISSING_ID, dtype=np.int64)
         for row, value in enumerate(values):
             if type(value) is str:

@@ -10,6 +10,7 @@ from itertools import compress
 from typing import Any
 
 import numpy as np
+import orjson
 
 from trustpose.files import BOM, InputError, parse_json
 from trustpose.io.columns import LARGEST, Rows
@@ -65,7 +66,7 @@ class ColumnRows(Rows):
             return column
         return [_as_python(value) for value in column]
 
-    def kinds(self, field: str, values: list[Any]) -> set[type]:
+    def kinds(self, field: str, values: list[Any] | None = None) -> set[type]:
         """See `Rows.kinds`."""
         kinds = self._kinds_of(field)
         return set(kinds) if kinds.isdisjoint((simdjson.Array, simdjson.Object)) else super().kinds(field, values)
@@ -145,6 +146,21 @@ def rows_of_fields(content: bytes, path: str, nouns: Mapping[str, str]) -> dict[
     if any(type(rows) is not simdjson.Array for rows in lists.values()):
         return None
     return {field: _columns(rows, path, nouns[field]) for field, rows in lists.items()}
+
+
+def numbers_of(text: bytearray) -> np.ndarray | None:
+    """Return the numbers of a list; None if it holds anything else."""
+    if simdjson is None:
+        if not text.isascii() or any(letter in text for letter in (b"t", b"f", b"n")):
+            return None
+        try:
+            return np.array(orjson.loads(text), np.float64)
+        except (orjson.JSONDecodeError, OverflowError, TypeError, ValueError):
+            return None
+    try:
+        return np.frombuffer(simdjson.Parser().parse(text).as_buffer(of_type="d"))
+    except (RuntimeError, TypeError, ValueError):
+        return None
 
 
 def _rows_of(content: bytes, path: str, noun: str, parser: Any, *, is_first: bool) -> Rows:

@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 
 from trustpose.files import InputError, atomic_write, json_bytes, new_folder, write_json
 from trustpose.images import Images
+from trustpose.io.cell_rows import CellRows
 from trustpose.io.columns import Rows
 from trustpose.io.companions import write_errors
 from trustpose.io.csv_rows import read_table
@@ -90,7 +91,7 @@ def read_rows(content: bytes, path: str | Path) -> list[dict[str, Any]] | None:
 
 
 def read_columns(content: bytes, path: str | Path) -> Rows | None:
-    """Return the rows that `read_rows` returns; those of Parquet stay Arrow's columns. Raises InputError."""
+    """Return the rows that `read_rows` returns, as columns until they are needed as objects. Raises InputError."""
     suffix = Path(path).suffix.lower()
     if suffix == ".parquet":
         try:
@@ -105,8 +106,9 @@ def read_columns(content: bytes, path: str | Path) -> Rows | None:
             raise InputError(f"{path}: column {twice[:40]!r} occurs twice, expected each once")
         rows = TableRows(str(path), "result", table, ((0, str(path), 0),))
     elif suffix == ".csv":
-        names, cells = _rows_of_csv(content, path)
-        rows = Rows.of(cells, str(path), "result")
+        csv.field_size_limit(_LARGEST_CELL)
+        names, lines = read_table(content, path)
+        rows = CellRows(str(path), "result", names, lines)
     else:
         return None
     if len(rows) and "keypoints" not in names:
@@ -138,21 +140,6 @@ def _cell(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return orjson.dumps(value).decode()
-
-
-def _rows_of_csv(content: bytes, path: str | Path) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the columns' names, and the rows without empty cells."""
-    csv.field_size_limit(_LARGEST_CELL)
-    names, lines = read_table(content, path)
-    return names, [{name: _value(cell) for name, cell in zip(names, line, strict=True) if cell} for line in lines]
-
-
-def _value(cell: str) -> Any:
-    """Parse a cell as JSON, else return it as text."""
-    try:
-        return orjson.loads(cell)
-    except orjson.JSONDecodeError:
-        return cell
 
 
 def _parquet() -> Any:

@@ -1,12 +1,17 @@
 """Spearman's correlation of pairs in many draws: sorted once, and then linear in the number of rows."""
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.metrics.spill import SortedRows, Spill
+from trustpose.threads import in_order, worker_threads
 
 _ROWS = 2**17  # read at a time
 _PAIRED = 2**20  # rows in order of x that are paired with the ranks of y at a time
+_THREADS = 2
+_threads = worker_threads(_THREADS, "trustpose-ranks")
 _SMALL = 2**16  # whose cube is a number of 64 bits
 
 
@@ -49,6 +54,12 @@ class RankedPairs:
                 product *= np.take(rank_y, self._level_y[part])
                 sum_xy += sum(np.add.reduceat(product, np.arange(0, len(product), size)).tolist())
         return float(np.clip(sum_xy / (np.sqrt(float(sum_xx)) * np.sqrt(float(sum_yy))), -1, 1))
+
+    def in_draws(self, weights: Iterable[Int[np.ndarray, " G"]]) -> Iterator[float]:
+        """Yield ρ with each of some weights, such as those of draws, on two threads. No rows may follow."""
+        if len(self._rows):
+            self._sort()
+        yield from in_order(_threads(), self.spearman, weights, 2 * _THREADS)
 
     def _sort(self) -> None:
         """Sort all rows by y, which numbers the distinct y, and then by x."""

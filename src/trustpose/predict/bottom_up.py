@@ -22,9 +22,10 @@ from trustpose.models.outputs.kinds import PHOTO_MAPS
 from trustpose.models.outputs.parts import PartOutput
 from trustpose.models.outputs.trust import TrustArrays, TrustOutput, pose_fields, trust_shape
 from trustpose.models.runtime.backends import PhotoNetwork
-from trustpose.models.runtime.sessions import PerProcess, open_session, output_names, run_tensors, trust_names
+from trustpose.models.runtime.sessions import open_session, output_names, run_tensors, trust_names
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
+from trustpose.threads import PerProcess
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,7 +39,6 @@ from trustpose.io.photos import MAX_PIXELS
 from trustpose.models.flip_test import average_flipped
 from trustpose.models.outputs.trust import READ_FIELDS, TrustArrays, on_lines, pose_fields, trust_shape
 from trustpose.models.runtime.backends import Runtime, module_of
-from trustpose.models.runtime.sessions import cpu_count, worker_threads
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.poses import ErrorModel, Poses, box_size
 from trustpose.predict.base_predictor import BasePredictor
@@ -48,6 +47,7 @@ from trustpose.predict.detectors import load_detector
 from trustpose.predict.photos import Image, Prediction, open_photo, prefetch
 from trustpose.predict.second_crop import merge_crops
 from trustpose.predict.sources import ReadOptions, images_of
+from trustpose.threads import cpu_count, worker_threads
 
 LEAST_PADDING, MOST_PADDING = 0.5, 5.0  # of a second crop
 _MULTI_PEAK_DECODINGS = ("argmax-quarter", "dark", "udp")

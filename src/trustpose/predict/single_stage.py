@@ -9,12 +9,12 @@ from jaxtyping import UInt8
 
 from trustpose.files import InputError
 from trustpose.io.photos import MAX_PIXELS
-from trustpose.models.runtime.sessions import cpu_count, worker_threads
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
 from trustpose.predict.base_predictor import BasePredictor
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.photos import Image, Prediction, open_photo, prefetch
+from trustpose.threads import cpu_count, worker_threads
 
 
 class PhotoPeople(Protocol):

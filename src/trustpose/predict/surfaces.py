@@ -13,12 +13,13 @@ from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box, of_pixel
 from trustpose.io.photos import MAX_PIXELS
 from trustpose.io.surface_mirror import read_uv_mirror
 from trustpose.models.outputs.surfaces import SurfaceOutput
-from trustpose.models.runtime.sessions import cpu_count, onnx_device, open_session, output_names, run_session, to_tensor
+from trustpose.models.runtime.sessions import onnx_device, open_session, output_names, run_session, to_tensor
 from trustpose.models.spec import DEFAULT, ModelSpec
 from trustpose.poses.surfaces import Surfaces
 from trustpose.predict.boxes import Detector
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.photos import read_pixels
+from trustpose.threads import cpu_count
 
 
 class SurfacePredictor:

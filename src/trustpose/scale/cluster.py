@@ -12,8 +12,8 @@ from typing import Any
 
 from trustpose.extras import not_installed
 from trustpose.files import InputError
-from trustpose.models.runtime.sessions import cpu_count
 from trustpose.scale.options import LOCAL
+from trustpose.threads import cpu_count
 
 _CPUS = 4  # of a worker without a GPU, where its machine has as many
 _LOOK = 2.0  # seconds between looks at the cluster's machines

@@ -26,10 +26,11 @@ from trustpose.files import InputError, cannot_write, read_json, write_json
 from trustpose.heads.heads import Tensors
 from trustpose.json_records import FileName, read_record, within
 from trustpose.models.flip_test import average_flipped
-from trustpose.models.runtime.sessions import cpu_count, run_session, session_of, to_tensor
+from trustpose.models.runtime.sessions import run_session, session_of, to_tensor
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.poses import Area
 from trustpose.predict.photos import prefetch
+from trustpose.threads import cpu_count
 from trustpose.training.crops import labels_of
 
 INDEX = "index.json"

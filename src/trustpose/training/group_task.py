@@ -31,12 +31,12 @@ from trustpose.io.coco.truth import TruthFile, read_coco_truth
 from trustpose.metrics.classification import binary_ranking
 from trustpose.metrics.reliability import pearson
 from trustpose.models.outputs.kinds import PHOTO_MAPS
-from trustpose.models.runtime.sessions import cpu_count
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Area, Poses, Truth
 from trustpose.predict.bottom_up import BottomUpNetwork, GroupedPeople
 from trustpose.predict.photos import prefetch
 from trustpose.skeletons import Skeleton
+from trustpose.threads import cpu_count
 from trustpose.training import distributed
 from trustpose.training.logs import progress
 from trustpose.training.losses import plain

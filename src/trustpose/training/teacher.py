@@ -25,13 +25,13 @@ from trustpose.datasets.people import People, PersonSample
 from trustpose.files import InputError, atomic_write
 from trustpose.geometry.oks import opks
 from trustpose.io.arrays import read_npz
-from trustpose.models.runtime.sessions import cpu_count
 from trustpose.poses import box_size
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image, prefetch
 from trustpose.predict.predictor import Predictor
 from trustpose.skeletons import Skeleton
+from trustpose.threads import cpu_count
 from trustpose.training import distributed
 from trustpose.training.logs import progress
 

@@ -57,9 +57,9 @@ def read_labels(rows: Rows, names: tuple[str, ...], skeleton_override: Skeleton 
     if _in_parts(rows, count):
         keypoints[..., 2] = np.ceil(keypoints[..., 2])  # its authors count any v above 0, even fractions, as labelled
     v = keypoints[:, :, 2]
-    wrong = ~((v == 0) | (v == 1) | (v == 2)).all(axis=1)
-    if wrong.any():
-        row = int(np.argmax(wrong))
+    is_valid = (v == 0) | (v == 1) | (v == 2)
+    if not is_valid.all():
+        row = int(np.argmin(is_valid.all(axis=1)))
         value = next(v for v in keypoints[row, :, 2] if v not in (0, 1, 2))
         raise rows.fail(row, field, "v in 0, 1, 2", float(value))
     return Labels(keypoints, names, skeleton, _num_keypoints(rows, counted, keypoints), note)

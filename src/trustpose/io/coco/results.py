@@ -222,7 +222,7 @@ def _columns(rows: Rows, count: int | None, score_field: str, ids: _Ids) -> _Col
     if not len(rows):
         raise InputError(f"{rows.path}: holds no results (an empty list)")
     if count is None:
-        first = rows.values("keypoints")[0]
+        first = rows.value("keypoints", 0)
         if not isinstance(first, list) or not first or len(first) % 3:
             raise rows.fail(0, "keypoints", "a list of x, y, score for each keypoint", first)
         count = len(first) // 3

@@ -440,6 +440,8 @@ def read_annotations(
 def _track_ids(rows: Rows) -> np.ndarray | None:
     """Return track ids (N,), -1 for rows without; None if no row has one, or one is no number, as other data sets
     have them."""
+    if not rows.has("track_id"):
+        return None
     track_ids = rows.values("track_id")
     if any(type(track_id) is not int or not 0 <= track_id < 2**63 for track_id in track_ids if track_id is not None):
         return None
@@ -448,8 +450,8 @@ def _track_ids(rows: Rows) -> np.ndarray | None:
 
 def _crowds(rows: Rows) -> np.ndarray | None:
     """Return which rows (N,) are crowds; `iscrowd` may be a boolean (PoseTrack). None if no row has it."""
-    values = rows.values("iscrowd")
-    if bool in set(map(type, values)):
+    if bool in rows.kinds("iscrowd"):
+        values = rows.values("iscrowd")
         plain = [{"iscrowd": int(value) if isinstance(value, bool) else value} for value in values]
         rows = Rows(rows.path, rows.noun, plain)
     iscrowd = rows.integers("iscrowd", optional=True)

@@ -18,9 +18,7 @@ from trustpose.models.outputs.kinds import Output
 from trustpose.models.outputs.trust import TrustArrays, head_inputs
 from trustpose.models.runtime.sessions import (
     AUTO,
-    PerProcess,
     check_shapes,
-    cpu_count,
     onnx_device,
     open_session,
     output_names,
@@ -28,10 +26,10 @@ from trustpose.models.runtime.sessions import (
     to_tensor,
     trust_names,
     unused_head_inputs,
-    worker_threads,
 )
 from trustpose.models.spec import BoxListOutput, BoxOutput, ModelSpec, PeopleOutput
 from trustpose.poses import Poses
+from trustpose.threads import PerProcess, cpu_count, worker_threads
 
 Pixels = UInt8[np.ndarray, "H W 3"]  # a photo
 _PART = 4  # crops per run of one CPU: enough to reuse cached weights, few enough to divide

@@ -1,12 +1,10 @@
 """Open onnxruntime sessions, check them against the spec, and run them; errors become one line."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -35,8 +33,6 @@ _BY_ITSELF = ("cuda", "directml")
 """Devices that "auto" chooses: GPUs. CoreML and OpenVINO are faster for some networks and slower for others."""
 _LARGEST = 1e12
 
-T = TypeVar("T")
-
 # onnxruntime's errors have no common base class
 _ERRORS = (
     states.EPFail,
@@ -53,29 +49,6 @@ _ERRORS = (
 )
 
 
-class PerProcess(Generic[T]):
-    """An object that does not survive a fork, such as a session or threads: created again in each forked process."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._built: tuple[int, T] | None = None
-
-    def __call__(self) -> T:
-        """Return this process's own object."""
-        if self._built is None or self._built[0] != os.getpid():
-            self._built = (os.getpid(), self._make())
-        return self._built[1]
-
-
-def worker_threads(count: int, name: str) -> PerProcess[ThreadPoolExecutor]:
-    """Return up to `count` threads, which stay from call to call.
-
-    They stay because a thread that ends holds one of OpenCV's locks for a moment: a process forked just then would wait
-    for that lock for ever.
-    """
-    return PerProcess(lambda: ThreadPoolExecutor(count, name))
-
-
 def _stop_opencv_threads() -> None:
     """Stop OpenCV's own threads before a fork; the parent may start them again afterwards.
 
@@ -89,13 +62,6 @@ def _stop_opencv_threads() -> None:
 _stopped: list[int] = []
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_stop_opencv_threads, after_in_parent=lambda: cv2.setNumThreads(_stopped.pop()))
-
-
-def cpu_count() -> int:
-    """Return the number of CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def onnx_device(name: str | None) -> str:

@@ -13,13 +13,13 @@ from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.io.photos import MAX_PIXELS
 from trustpose.models.outputs.crops import PeopleFrom
-from trustpose.models.runtime.sessions import worker_threads
 from trustpose.poses import Poses
 from trustpose.predict.base_predictor import BasePredictor
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.photos import Image, Prediction, open_photo, prefetch
 from trustpose.skeletons import Skeleton, skeleton_of
+from trustpose.threads import worker_threads
 
 
 @runtime_checkable
