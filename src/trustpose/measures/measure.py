@@ -16,11 +16,13 @@ from trustpose.measures.definitions import MeasuresSource, find_measures
 from trustpose.measures.measurements import LEVELS, Measurements
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17, Skeleton
+from trustpose.threads import in_order, worker_threads
 
 ONE_SIGMA = 0.6827  # of a Gaussian within one standard deviation
 _ABSENT = 0.8  # probability above which a joint counts as absent
 _SHORT = 0.5  # of its joints' largest median error, below which a limb's direction cannot be read
 _PEOPLE = 8192  # at a time, whose arrays fit into the processor's cache
+_threads = worker_threads(2, "trustpose-measures")
 
 
 def measure(
@@ -151,7 +153,9 @@ class MeasureReader:
         value, sd = np.full(shape, np.nan), np.full(shape, np.nan)
         low, high = np.full((*shape, levels), np.nan), np.full((*shape, levels), np.nan)
         reason = np.full(shape, "", dtype=object)
-        for start in range(0, len(poses), _PEOPLE):
+        intervals = self._intervals
+
+        def read_block(start: int) -> None:
             rows = slice(start, start + _PEOPLE)
             block = poses[rows]
             errors = PoseErrors.of(block, self._skeleton) if self._has_intervals else None
@@ -161,10 +165,13 @@ class MeasureReader:
                 value[rows, column] = np.where(is_empty, np.nan, reading.value)
                 if errors is None:
                     continue
-                ends = self._intervals(measure, reading, errors, (*self._levels, ONE_SIGMA))  # (P + 1, 2, N)
+                ends = intervals(measure, reading, errors, (*self._levels, ONE_SIGMA))  # (P + 1, 2, N)
                 ends = np.where(is_empty, np.nan, ends)
                 sd[rows, column] = (ends[-1, 1] - ends[-1, 0]) / 2
                 low[rows, column], high[rows, column] = ends[:-1, 0].T, ends[:-1, 1].T
+
+        for _ in in_order(_threads(), read_block, range(0, len(poses), _PEOPLE), 4):
+            pass
         return Measurements(
             self.measures,
             self._levels,

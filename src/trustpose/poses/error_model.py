@@ -181,7 +181,7 @@ class ExpectedError:
         cell = None if self.cell is None else self.cell[keypoints]
         return ExpectedError(self.std[keypoints], self.gross[keypoints], self.gross_std[keypoints], self.model, cell)
 
-    @property
+    @cached_property
     def median(self) -> Float[np.ndarray, "*N K"]:
         """The radius that the error exceeds in half of all cases, pixels."""
         return self.radius(0.5)
