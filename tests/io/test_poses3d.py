@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trustpose.files import InputError
-from trustpose.io.poses3d import read_poses3d, write_poses3d
+from trustpose.io.poses3d import read_poses3d, trc, write_poses3d
 from trustpose.poses import Poses3D
 from trustpose.skeletons import COCO_17, Skeleton
 
@@ -66,13 +66,35 @@ def test_trc_has_all_frames_and_a_file_for_each_person(tmp_path):
     lines = files[0].read_text().splitlines()
     assert lines[0] == "PathFileType\t4\t(X/Y/Z)\trun_1.trc"
     assert lines[2].split("\t")[:5] == ["60", "60", "11", "17", "m"]
-    assert lines[3].split("\t")[:6] == ["Frame#", "Time", "nose", "", "", "left_eye"]
+    assert lines[3].split("\t")[:6] == ["Frame#", "Time", "Nose", "", "", "LEye"]
     assert len(lines) == 6 + 11  # frames 4 to 14, every second one empty
     again = read_poses3d(files[0])
     assert again.skeleton == COCO_17
     np.testing.assert_array_equal(again.frame, np.arange(4, 15))
     np.testing.assert_allclose(again.xyz[::2], poses.xyz[:6], atol=1e-6)
     assert np.isnan(again.xyz[1::2]).all()
+
+
+def test_trc_is_what_opensim_and_pose2sim_read(tmp_path):
+    """A last marker that is missing, and the header's tabs: their own readers, where they are installed."""
+    poses = some()
+    poses.xyz[2, -1] = np.nan  # right_ankle, whose empty cells would end the line
+    (file,) = write_poses3d(tmp_path / "run.trc", poses)
+    lines = file.read_text().split("\n")
+    assert lines[3].endswith("RAnkle\t\t\t") and lines[4].endswith("Z17\t")
+    assert all(len(line.split("\t")) == 2 + 3 * 17 and line.strip() == line for line in lines[6:-1])
+    opensim = pytest.importorskip("opensim", reason="OpenSim is not installed: pip install opensim")
+    table = opensim.TimeSeriesTableVec3(str(file))
+    assert table.getNumColumns() == 17 and table.getNumRows() == 11
+    assert list(table.getColumnLabels())[-1] == "RAnkle"
+    hip = table.getDependentColumn("RHip")
+    assert [hip[0][axis] for axis in range(3)] == pytest.approx(poses.xyz[0, 12], abs=1e-6)
+
+
+def test_markers_are_named_as_pose2sim_names_them():
+    names = {"right_hip": "RHip", "left_big_toe": "LBigToe", "left_heel": "LHeel", "nose": "Nose", "neck": "Neck"}
+    assert {joint: trc.marker_of(joint) for joint in names} == names
+    assert trc.marker_of("keypoint_3") == "keypoint_3"
 
 
 def test_trc_with_commas_is_read(tmp_path):

@@ -2,7 +2,9 @@
 
 Format: OpenSim's documentation, "Marker (.trc) Files". Three lines of header (path, fields, values), a line of marker
 names, one of their coordinates, an empty one, then number, time and x, y, z of each marker. A marker without a position
-is empty. The format has neither people nor trust.
+is nan: OpenSim drops empty cells at the end of a line, and then counts too few. The header's tabs are Pose2Sim's, as
+are the names of markers, RHip for right_hip, which its filters and models look for. The format has neither people nor
+trust.
 """
 
 import re
@@ -15,9 +17,23 @@ from trustpose.files import InputError, atomic_write, read_bytes
 from trustpose.geometry.expected_error import metres_of
 from trustpose.io.poses3d.columns import skeleton_named, whole_numbers
 from trustpose.poses import Poses3D
+from trustpose.skeletons import SKELETONS
 
 _FIELDS = ("DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate", "OrigDataStartFrame")
 _FIELDS = (*_FIELDS, "OrigNumFrames")
+
+
+def marker_of(joint: str) -> str:
+    """Return a joint's name as a marker: RHip for right_hip, LBigToe for left_big_toe, Nose for nose."""
+    if joint.startswith("keypoint_"):
+        return joint
+    side, _, rest = joint.partition("_")
+    words = rest.split("_") if side in _SIDES else joint.replace("\t", " ").split("_")
+    return _SIDES.get(side, "") + "".join(word[:1].upper() + word[1:] for word in words)
+
+
+_SIDES = {"left": "L", "right": "R"}
+_JOINTS = {marker_of(joint): joint for skeleton in SKELETONS.values() for joint in skeleton.keypoints}
 
 
 def write(
@@ -35,12 +51,12 @@ def write(
         f"PathFileType\t4\t(X/Y/Z)\t{Path(path).name}",
         "\t".join(_FIELDS),
         "\t".join(values),
-        "Frame#\tTime\t" + "\t\t\t".join(name.replace("\t", " ") for name in names) + "\t\t",
-        "\t\t" + "\t".join(f"X{number}\tY{number}\tZ{number}" for number in range(1, k + 1)),
+        "Frame#\tTime\t" + "".join(f"{marker_of(name)}\t\t\t" for name in names),
+        "\t\t" + "".join(f"X{number}\tY{number}\tZ{number}\t" for number in range(1, k + 1)),
         "",
     ]
     for number, seconds, points in zip(frame.tolist(), time.tolist(), xyz.reshape(count, -1).tolist(), strict=True):
-        cells = ("" if value != value else f"{value:.6f}" for value in points)
+        cells = (f"{value:.6f}" for value in points)
         lines.append(f"{number}\t{seconds:.6f}\t" + "\t".join(cells))
     with atomic_write(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
@@ -72,7 +88,7 @@ def read(path: str | Path) -> Poses3D:
     if np.isnan(table[:, :2]).any():
         raise InputError(f"{path}: expected a number and a time in every row")
     try:
-        skeleton = skeleton_named(names)
+        skeleton = skeleton_named([_JOINTS.get(name, name) for name in names])
     except ValueError as error:
         raise InputError(f"{path}: markers: {error}") from None
     xyz = table[:, 2:].reshape(-1, k, 3) * metres
