@@ -4,13 +4,15 @@
     python tools/fit_presence.py --model src/trustpose/models/default …         # people in a detector's boxes
     python benchmarks/default_model.py > measured.txt
     python tools/ship_default.py --measured measured.txt
+    python tools/ship_default.py --errors FOLDER --recall out/results.json unseen.json
 
 --network is the published network with its JSON, or a model folder of a zoo network; --trust is of `trustpose train
 default-trust` on that, --detector of `trustpose train default-detector`. Graphs and specs go into the package, weights
 to train on into weights/ of the checkout. What is there is replaced; cards (README.md) stay. --measured writes the
 numbers of the benchmark's last line into the specs. --errors FOLDER writes only the error models of a `trustpose train
 default-trust` into the default's spec: those of a shorter training of the same head on the same network, whose
-cross-fitted copies have not seen the people either (docs/benchmarks/pixel-error.md).
+cross-fitted copies have not seen the people either (docs/benchmarks/pixel-error.md). --recall are results of `trustpose
+predict DATA/coco/train` and the labels of unseen photos: by how much their AP is below what is expected.
 """
 
 import argparse
@@ -29,10 +31,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from trustpose.calibration.accuracy import ExpectedAccuracy
 from trustpose.export.onnx import with_half_weights
 from trustpose.export.trust_folder import Fitted, save_trust_network
 from trustpose.files import InputError
 from trustpose.heads.network import attach
+from trustpose.io.coco.results import read_results
+from trustpose.io.coco.truth import read_coco_truth
+from trustpose.metrics.average_precision import evaluate
 from trustpose.models.outputs.trust import ERROR_FIELDS
 from trustpose.models.runtime.backends import open_runtime
 from trustpose.models.runtime.weights import load_module
@@ -40,6 +46,7 @@ from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSp
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.zoo import build
+from trustpose.skeletons import COCO_17
 
 ROOT = Path(__file__).parents[1]
 MODELS, WEIGHTS = ROOT / "src" / "trustpose" / "models", ROOT / "weights"
@@ -137,8 +144,19 @@ def write_measured(result: dict[str, Any]) -> None:
         path.write_text(_lines(spec), encoding="utf-8")
 
 
-def write_errors(trust: Path) -> None:
-    """The error models of a trained head into the default's spec. Raises InputError if it has none."""
+def recall_of(results: Path, gt: Path) -> float:
+    """The share of the people that are expected to be there whom AP counts as found: by how much the AP of the
+    default's results on whole photos is below what their trust alone expects."""
+    truth = read_coco_truth(gt)
+    poses = read_results(results, truth=truth, common=True).poses
+    measured = evaluate(poses, truth.truth, poses.ranking_score, sigmas=COCO_17.sigmas, area="file").summary().AP
+    accuracy = ExpectedAccuracy(poses.error_model.accuracy, poses, COCO_17, poses.presence)
+    return round(min(1.0, measured / accuracy.average_precision(poses.ranking_score, poses.image_id).value), 3)
+
+
+def write_errors(trust: Path, recall: float) -> None:
+    """The error models of a trained head into the default's spec, with the recall of its detector. Raises InputError
+    if there are none."""
     fitted = ModelSpec.read(trust).trust
     if fitted is None or fitted.errors is None:
         raise InputError(f"{trust}: has no error model, expected a folder of `trustpose train default-trust`")
@@ -147,6 +165,8 @@ def write_errors(trust: Path) -> None:
     for name in ERROR_FIELDS:
         model = getattr(fitted, name)
         if model is not None:
+            accuracy = model.accuracy and replace(model.accuracy, recall=recall)
+            model = replace(model, accuracy=accuracy)
             fitted_on = f"{model.fitted_on}, in another training of it ({fitted.fitted_on['recipe']})"
             spec["trust"][name] = replace(model, fitted_on=fitted_on).to_json()
     path.write_text(_lines(spec), encoding="utf-8")
@@ -173,9 +193,12 @@ def run() -> None:
         parser.add_argument(option, type=Path)
     parser.add_argument("--measured", type=Path, help="what benchmarks/default_model.py printed")
     parser.add_argument("--errors", type=Path, help="a trained head, whose error models go into the default's spec")
+    parser.add_argument(
+        "--recall", type=Path, nargs=2, metavar=("RESULTS", "GT"), help="the default's on photos that it has not seen"
+    )
     given = parser.parse_args()
     if given.errors is not None:
-        write_errors(given.errors)
+        write_errors(given.errors, recall_of(*given.recall) if given.recall else 1.0)
         return
     if given.measured is not None:
         write_measured(json.loads(given.measured.read_text().splitlines()[-1]))

@@ -267,18 +267,19 @@ class ExpectedAccuracy:
         return Expectation(value, self._errors.joint_clustering * (sampling + fitted))
 
     def average_precision(
-        self, score: Float[np.ndarray, " N"], image: Int[np.ndarray, " N"], seed: int = 0
+        self, score: Float[np.ndarray, " N"], image: Int[np.ndarray, " N"], *, recall: float = 1.0, seed: int = 0
     ) -> Expectation:
         """Return COCO's AP of the people, each of whom is right or wrong about a labelled person of its own.
 
         Args:
             score: by which they are ranked.
             image: of each person.
+            recall: share of the people in the photos whom the poses have.
             seed: of the draws.
         """
         order = np.argsort(-score, kind="stable")
         _, photo = np.unique(image, return_inverse=True)
-        people = self._weight.sum() / self._errors.recall
+        people = self._weight.sum() / recall
         draws = int(np.clip(_DRAWN_PEOPLE // max(1, len(order)), *_DRAWS))
         random = np.random.default_rng(seed)
         oks = np.empty((len(order), draws, 3))

@@ -21,7 +21,7 @@ class AccuracyErrors:
         expected: mean expected OKS.
         columns: names of what people are compared by.
         quantiles: of each column, at equally spaced shares from 0 to 1.
-        recall: share of labelled people whom a result matched.
+        recall: share of labelled people that AP is to count as found.
         people: number of people it was fitted on.
         photos: number of their photos.
 

@@ -145,6 +145,7 @@ def accuracy_of(poses: Poses, source: str | Path, calibrator: Calibrator | None 
         raise InputError(f"{source}: the skeleton {skeleton.name} is not the one that the trust was fitted on")
     weight = np.ones(len(poses)) if poses.presence is None else np.nan_to_num(poses.presence, nan=1.0)
     accuracy = ExpectedAccuracy(errors, poses, skeleton, weight)
+    recall = 1.0 if poses.presence is None else errors.recall  # whoever gave boxes, gave them of everybody
     image = np.zeros(len(poses), np.int64) if poses.image_id is None else poses.image_id
     labelled = 1 - poses.visibility[..., 0]
     keypoint = {
@@ -155,11 +156,11 @@ def accuracy_of(poses: Poses, source: str | Path, calibrator: Calibrator | None 
         float(weight.sum()),
         accuracy.mean_oks().interval(accuracy.shift),
         {f"{threshold:g}": accuracy.share_above(threshold).interval(accuracy.shift) for threshold in THRESHOLDS},
-        accuracy.average_precision(poses.ranking_score, image).interval(accuracy.shift),
+        accuracy.average_precision(poses.ranking_score, image, recall=recall).interval(accuracy.shift),
         keypoint,
         _groups(accuracy, poses, weight, image),
         accuracy.shift,
-        _notes(accuracy, errors.recall, is_detected=poses.presence is not None),
+        _notes(accuracy, None if poses.presence is None else recall),
     )
 
 
@@ -180,9 +181,9 @@ def _groups(
     return groups
 
 
-def _notes(accuracy: ExpectedAccuracy, recall: float, *, is_detected: bool) -> tuple[str, ...]:
+def _notes(accuracy: ExpectedAccuracy, recall: float | None) -> tuple[str, ...]:
     notes = []
-    if is_detected:
+    if recall is not None:
         notes.append(
             f"AP counts on {recall:.0%} of the labelled people being found, as when the trust was fitted; people whom "
             "the detector misses do not show here"
