@@ -1,6 +1,7 @@
 """Draw the pictures of the README and of docs/: `python tools/drawings` writes docs/assets/*.svg, or the folder given.
 
-People and scores in them are made up, but for the AP in headroom.svg, which docs/calibration.md reports.
+People and scores in them are made up, but for the AP in headroom.svg, which docs/calibration.md reports, and
+the times in speed.svg, which docs/speed.md reports.
 """
 
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from house import PHOTO, SHARD, layers, path
 from people import scores_and_trust, visibility
+from speed import speed
 from terms import ece, headroom, opks, scores
 
 OUT = Path(__file__).parents[2] / "docs" / "assets"
@@ -22,6 +24,7 @@ def run() -> None:
         "scores": scores(),
         "ece": ece(),
         "headroom": headroom(),
+        "speed": speed(),
         "layers": layers(),
         "photo-to-poses": path("From a photo to poses", PHOTO, 5),
         "shard-to-loss": path("From a shard to the loss", SHARD, 4),
