@@ -22,7 +22,6 @@ from jaxtyping import Float, Int
 
 from trustpose.geometry.expected_error import quality_if_labelled
 from trustpose.metrics.average_precision import OKS_THRESHOLDS as THRESHOLDS
-from trustpose.metrics.precision_draws import RankedCurves
 from trustpose.poses import Poses
 from trustpose.poses.accuracy_errors import AccuracyErrors
 from trustpose.skeletons import Skeleton
@@ -320,6 +319,8 @@ def _distance(quantiles: np.ndarray, values: np.ndarray, weight: np.ndarray) -> 
 
 def _average_precision(oks: np.ndarray, photo: np.ndarray, people: float) -> np.ndarray:
     """Return COCO's AP (D,) of poses by descending score, from the OKS (N, D) of each with a person of its own."""
+    from trustpose.metrics.precision_draws import RankedCurves
+
     right = (oks[:, :, None] >= THRESHOLDS).reshape(len(oks), -1)  # (N, D × T)
     curves = RankedCurves([(photo, right, np.zeros(right.shape, np.bool_))])
     counts = np.ones((1, int(photo.max(initial=0)) + 1), np.int64)

@@ -8,7 +8,7 @@ import typer
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, print_notes, say_written
 from trustpose.cli.records import SkeletonOption, calibrator_names
-from trustpose.files import write_json
+from trustpose.files import json_bytes, write_json
 from trustpose.io.output_files import skeleton_file
 from trustpose.options import argument, option
 
@@ -47,7 +47,6 @@ def estimate(files: EstimateFiles) -> None:
     inputs = {"RESULTS": files.results, "--calibrator": calibrator, "--skeleton": skeleton_file(files.skeleton)}
     check_outputs({"--out": files.out}, inputs)
     from trustpose.calibration.calibrator import Calibrator
-    from trustpose.files import json_bytes
     from trustpose.io.read_poses import read_poses
     from trustpose.review.estimate import accuracy_of
 

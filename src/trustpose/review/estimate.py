@@ -46,7 +46,7 @@ class EstimatedAccuracy:
         notes: what to know of the numbers.
 
     Example:
-        >>> accuracy = tp.estimate("results.json", calibrator="shipped:simplepose")
+        >>> accuracy = tp.estimate("results.json", calibrator=tp.Calibrator.fit("gt.json", "results.json"))
         >>> accuracy.mean_oks.low < accuracy.mean_oks.value < accuracy.mean_oks.high
         True
     """
@@ -107,8 +107,9 @@ def estimate(poses: PosesSource, *, calibrator: Calibrator | str | Path | None =
         confidence on unseen distributions, ICCV 2021.
 
     Example:
-        >>> tp.estimate("results.json", calibrator="shipped:simplepose").ap.value
-        0.5
+        >>> calibrator = tp.Calibrator.fit("gt.json", "results.json")
+        >>> tp.estimate("results.json", calibrator=calibrator)
+        EstimatedAccuracy(60 people, mean OKS ..., AP ...)
     """
     source = str(poses) if isinstance(poses, (str, Path)) else "poses"
     poses = poses_of(poses)
