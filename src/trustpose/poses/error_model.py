@@ -217,8 +217,13 @@ class ExpectedError:
         depth = -np.log1p(-share) if self.model is None or self.cell is None else self.model.depth(share, self.cell)
         alone = np.sqrt(2 * depth)  # radius / standard deviation of one Gaussian
         low, high = alone * self.std, alone * self.gross_std
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            is_within = self.depth_within(middle) < depth
-            low, high = np.where(is_within, middle, low), np.where(is_within, high, middle)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # as in `depth_within`
+            good, bad = -1 / (2 * self.std**2), -1 / (2 * self.gross_std**2)
+            for _ in range(_HALVINGS):
+                middle = (low + high) / 2
+                square = middle**2
+                # the probability of a larger error, in units of the sought one
+                beyond = (1 - self.gross) * np.exp(depth + square * good) + self.gross * np.exp(depth + square * bad)
+                is_within = beyond > 1
+                low, high = np.where(is_within, middle, low), np.where(is_within, high, middle)
         return (low + high) / 2
