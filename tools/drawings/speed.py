@@ -3,10 +3,10 @@
 from svg import BLUE, GREY, LIGHT, SKY, Drawing
 
 STAGES = {  # docs/speed.md: ms of the processor, before and after, each on the main thread and on all
-    "reading the ground truth": ((25.1, 26.6), (24.5, 26.2)),
-    "reading the results": ((31.7, 38.8), (33.3, 40.4)),
-    "the ten numbers": ((35.1, 35.1), (27.5, 39.6)),
-    "audit, 1,000 draws": ((887, 2859), (361, 3019)),
+    "reading the ground truth": ((25.6, 27.8), (27.5, 29.7)),
+    "reading the results": ((35.3, 42.5), (35.6, 43.0)),
+    "the ten numbers": ((36.6, 36.6), (37.2, 37.2)),
+    "audit, 1,000 draws": ((940, 3043), (336, 2917)),
 }
 
 

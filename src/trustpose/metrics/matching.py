@@ -10,10 +10,8 @@ from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks as object_keypoint_similarity
 from trustpose.geometry.oks import similarity_at
 from trustpose.poses import MISSING_ID, Area, Poses, Truth, check_same_skeleton, extent
-from trustpose.threads import in_order, worker_threads
 
 _ROWS = 2**16  # poses at a time: all their pairs are listed before distant ones are dropped
-_threads = worker_threads(2, "trustpose-oks")
 _TERMS = 2**16  # of pairs at a time: their coordinates and similarities fit into the processor's cache
 
 
@@ -135,8 +133,7 @@ class _Labels:
         similarity, keypoints = np.empty(len(pose)), xy.shape[1]
         count = self.count[person].astype(np.min_scalar_type(keypoints))  # small numbers are sorted by their digits
         step = max(1, _TERMS // max(keypoints, 1))
-
-        def compare(start: int) -> None:
+        for start in range(0, len(pose), step):
             pairs = slice(start, start + step)
             mine, theirs = pose[pairs], person[pairs]
             dx = np.take(x, mine, axis=0) - np.take(self.x, theirs, axis=0)  # (p, K)
@@ -146,10 +143,6 @@ class _Labels:
             is_labelled = np.take(self.labelled, theirs[order], axis=0)
             labelled_terms = np.compress(is_labelled.ravel(), np.take(terms, order, axis=0).ravel())
             similarity[start + order] = _means_of_runs(labelled_terms, count[pairs][order])
-
-        starts = range(0, len(pose), step)
-        for _ in map(compare, starts) if len(starts) <= 1 else in_order(_threads(), compare, starts, 4):
-            pass
         without = np.flatnonzero(count == 0)
         if len(without):
             similarity[without] = self._oks_to_box(xy[pose[without]], person[without])
