@@ -19,6 +19,7 @@
     angles = tp.measure(trusted)                          # joint angles, inclinations, lengths, with intervals
     agreement = tp.agree("mocap.mot", "video.mot")        # bias, limits, ICC, whether intervals hold
     accuracy = tp.estimate(trusted)                       # mean OKS, AP and OPKS without labels, with intervals
+    suspects = tp.review("gt.json", trusted)              # suspected label errors, with kind and probability
     world = tp.triangulate(["left.json", "right.json"], tp.read_cameras("cameras.toml"))    # Poses3D, metres
 
 Whatever takes a record takes the path of its file too. Wrong input raises `InputError`, one line that names the file,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from trustpose.predict.predictor import Predictor
     from trustpose.report.drawn_run import run
     from trustpose.report.poses_output import draw
-    from trustpose.review import estimate
+    from trustpose.reviews import estimate, review
     from trustpose.skeletons import SKELETONS, Skeleton
     from trustpose.tracking import smooth, track
     from trustpose.training.recipe import Recipe
@@ -73,12 +74,13 @@ _MODULES = {
     "audit": "evaluation.audit",
     "compare": "evaluation.comparison",
     "draw": "report.poses_output",
-    "estimate": "review",
+    "estimate": "reviews",
     "load": "predict.load",
     "measure": "measures",
     "read_cameras": "io.cameras",
     "read_poses": "io.read_poses",
     "read_truth": "datasets.ground_truth",
+    "review": "reviews",
     "run": "report.drawn_run",
     "smooth": "tracking",
     "track": "tracking",
@@ -110,6 +112,7 @@ __all__ = [
     "read_cameras",
     "read_poses",
     "read_truth",
+    "review",
     "run",
     "smooth",
     "track",

@@ -13,7 +13,7 @@ LAYERS = [
         ("evaluation", "the audit: one record of all numbers"),
         ("networks", "one file per paper"),
         ("multiview", "several cameras"),
-        ("review", "accuracy without labels"),
+        ("reviews", "accuracy, wrong labels"),
     ],
     [("measures", "joint angles with their errors")],
     [("calibration", "trust from results files")],

@@ -48,7 +48,7 @@ def estimate(files: EstimateFiles) -> None:
     check_outputs({"--out": files.out}, inputs)
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.io.read_poses import read_poses
-    from trustpose.review.estimate import accuracy_of
+    from trustpose.reviews.estimate import accuracy_of
 
     poses = read_poses(files.results, skeleton=files.skeleton)
     added = None if files.calibrator is None else Calibrator.load(files.calibrator)

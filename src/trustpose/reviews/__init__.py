@@ -1,0 +1,11 @@
+"""What trust is for where nobody looks: how accurate poses are without labels, and which labels are wrong.
+
+Read `estimate.py` first (`tp.estimate`); what held-out people say of its numbers lies in `calibration.accuracy`. Then
+`review.py` (`tp.review`): `evidence.py` is what trust says of each label, `hypotheses.py` the kinds of errors,
+`probabilities.py` their weights, fitted on `made_up_errors.py` by `tools/fit_review.py`.
+"""
+
+from trustpose.reviews.estimate import EstimatedAccuracy, GroupEstimate, estimate
+from trustpose.reviews.review import Suspects, review
+
+__all__ = ["EstimatedAccuracy", "GroupEstimate", "Suspects", "estimate", "review"]
