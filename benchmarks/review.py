@@ -36,7 +36,7 @@ from trustpose.io.coco.results import of_photos, read_results
 from trustpose.metrics.classification import binary_ranking
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.reviews.evidence import Evidence
-from trustpose.reviews.hypotheses import HYPOTHESES, inputs_of
+from trustpose.reviews.hypotheses import HYPOTHESES
 from trustpose.reviews.made_up_errors import spoil
 from trustpose.reviews.probabilities import WEIGHTS, probabilities_of
 from trustpose.skeletons import COCO_17
@@ -72,10 +72,11 @@ def row(evidence: Evidence, kind: str, share: float, seeds: range, weights, *, j
     for seed in seeds:
         truth, spoilt = spoil(evidence, kind, share, seed, jitter=jitter)
         changed = replace(evidence, truth=truth)
-        person, keypoint, inputs = inputs_of(kind, changed)
-        probability = probabilities_of(changed, weights)[kind].probability
+        suspects = probabilities_of(changed, weights)[kind]
+        person, keypoint, probability = suspects.person, suspects.keypoint, suspects.probability
         target = spoilt[person] if spoilt.ndim == 1 else spoilt[person, keypoint]
-        rows.append(measured(target, probability, inputs[:, 0], baselines(changed, person, keypoint)))
+        ratio = HYPOTHESES[kind](changed).ratio[person if spoilt.ndim == 1 else (person, keypoint)]
+        rows.append(measured(target, probability, ratio, baselines(changed, person, keypoint)))
     return {name: float(np.mean([numbers[name] for numbers in rows])) for name in rows[0]}
 
 
@@ -113,10 +114,11 @@ def mixture(evidence: Evidence, share: float, seeds: range, weights) -> dict[str
         changed = replace(evidence, truth=changed.truth)
         probabilities = probabilities_of(changed, weights)
         for kind, spoilt in wrong.items():
-            person, keypoint, inputs = inputs_of(kind, changed)
+            person, keypoint = probabilities[kind].person, probabilities[kind].keypoint
+            ratio = HYPOTHESES[kind](changed).ratio[person if spoilt.ndim == 1 else (person, keypoint)]
             target = spoilt[person] if spoilt.ndim == 1 else spoilt[person, keypoint]
             others = baselines(changed, person, keypoint)
-            by_kind[kind].append(measured(target, probabilities[kind].probability, inputs[:, 0], others))
+            by_kind[kind].append(measured(target, probabilities[kind].probability, ratio, others))
     return {
         f"{kind}, mixture": {name: float(np.mean([numbers[name] for numbers in rows])) for name in rows[0]}
         for kind, rows in by_kind.items()

@@ -4,7 +4,8 @@
 
 A calibrator is fitted to the results; each photo's trust comes from the calibrator of the other folds. For each kind
 5 % of the labels that can have the error are spoilt, N times with other seeds, and a logistic regression tells them
-from the right ones. --photos: only the photos of this ground truth, such as those that the estimator has not seen.
+from right ones and from those that other kinds spoilt. --photos: only the photos of this ground truth, such as those
+that the estimator has not seen.
 """
 
 import argparse
@@ -19,23 +20,35 @@ from trustpose.calibration.score_maps import fit_logistic
 from trustpose.io.coco.results import of_photos, read_results
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.reviews.evidence import Evidence
-from trustpose.reviews.hypotheses import HYPOTHESES, inputs_of
+from trustpose.reviews.hypotheses import HYPOTHESES, PERSON_KINDS, inputs_of, ratios_of
 from trustpose.reviews.made_up_errors import spoil
 from trustpose.reviews.probabilities import PRIOR
 
 
 def weights_of(evidence: Evidence, seeds: range) -> dict[str, tuple[float, ...]]:
-    """Fit each kind's weights on people whose labels are right but for made-up errors."""
+    """Fit each kind's weights on people whose labels are right but for made-up errors.
+
+    A kind's errors are told from right labels, and from those that the other kinds spoilt.
+    """
+    inputs, targets = {kind: [] for kind in HYPOTHESES}, {kind: [] for kind in HYPOTHESES}
+    for seed in seeds:
+        for spoilt_kind in HYPOTHESES:
+            truth, spoilt = spoil(evidence, spoilt_kind, PRIOR, seed)
+            changed = replace(evidence, truth=truth)
+            ratios = ratios_of(changed)
+            for kind in HYPOTHESES:
+                person, keypoint, columns = inputs_of(kind, changed, ratios)
+                if spoilt.ndim == 1:
+                    is_wrong = spoilt[person]
+                else:
+                    is_wrong = spoilt[person].any(axis=1) if kind in PERSON_KINDS else spoilt[person, keypoint]
+                rows = np.arange(len(person)) if kind == spoilt_kind else np.flatnonzero(is_wrong)
+                inputs[kind].append(columns[rows])
+                targets[kind].append(is_wrong[rows] & (kind == spoilt_kind))
     weights = {}
     for kind in HYPOTHESES:
-        inputs, targets = [], []
-        for seed in seeds:
-            truth, spoilt = spoil(evidence, kind, PRIOR, seed)
-            person, keypoint, columns = inputs_of(kind, replace(evidence, truth=truth))
-            inputs.append(columns)
-            targets.append(spoilt[person] if spoilt.ndim == 1 else spoilt[person, keypoint])
-        fitted = fit_logistic(np.concatenate(inputs), np.concatenate(targets).astype(np.float64))
-        weights[kind] = tuple(round(float(weight), 4) for weight in fitted)
+        target = np.concatenate(targets[kind]).astype(np.float64)
+        weights[kind] = tuple(round(float(weight), 4) for weight in fit_logistic(np.concatenate(inputs[kind]), target))
     return weights
 
 
@@ -45,7 +58,7 @@ def main() -> None:
     parser.add_argument("--gt", type=Path, required=True)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--photos", type=Path)
-    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=6)
     options = parser.parse_args()
     truth = read_coco_truth(options.gt)
     results = read_results(options.results, truth=truth)

@@ -14,7 +14,7 @@ from tests.docs.made_up import people
 from trustpose.files import InputError
 from trustpose.poses import Poses, Truth
 from trustpose.reviews.evidence import Evidence, log_mixture
-from trustpose.reviews.hypotheses import HYPOTHESES, PERSON_KINDS, inputs_of
+from trustpose.reviews.hypotheses import HYPOTHESES
 from trustpose.reviews.made_up_errors import spoil
 from trustpose.skeletons import COCO_17
 
@@ -113,9 +113,8 @@ def test_made_up_errors_are_seeded_and_of_the_stated_share() -> None:
         wrong, where = spoil(evidence, kind, 0.3, 1)
         again, _ = spoil(evidence, kind, 0.3, 1)
         assert (wrong.xy == again.xy).all() and (wrong.v == again.v).all()
-        person, keypoint, _ = inputs_of(kind, replace(evidence, truth=wrong))
-        can_be = where[person] if kind in PERSON_KINDS else where[person, keypoint]
-        assert 0.1 < can_be.mean() < 0.6, kind
+        can_be = where[HYPOTHESES[kind](replace(evidence, truth=wrong)).possible]
+        assert 0.05 < can_be.mean() < 0.6, kind
         differs = (wrong.xy != evidence.truth.xy).any(axis=2) | (wrong.v != evidence.truth.v)
         assert not (differs & ~(where[:, None] if where.ndim == 1 else where)).any(), kind
 
@@ -171,9 +170,12 @@ def test_refusals_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert run("review", "--gt", gt, "--results", path, "--out", out, *options) == 2
         error = capsys.readouterr().err.strip()
         assert message in error and "\n" not in error and not out.exists()
+    truth, poses = labelled_and_posed()
     with pytest.raises(InputError, match="no pose with trust matches"):
-        truth, poses = labelled_and_posed()
-        tp.review(truth, replace(poses, annotation_id=poses.annotation_id + 1000, image_id=poses.image_id + 1000))
+        tp.review(truth, replace(poses, quality=np.full(poses.score.shape, np.nan)))
+    with pytest.raises(InputError, match="image"):
+        tp.review(truth, replace(poses, image_id=poses.image_id + 1))
+    assert tp.review(truth, replace(poses, image_id=poses.image_id + 1, annotation_id=None), common=True).notes
 
 
 def test_results_without_ids_are_paired_by_box_and_a_calibrator_adds_trust() -> None:

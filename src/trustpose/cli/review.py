@@ -40,6 +40,7 @@ class ReviewOptions:
         None, metavar="NAMES", help=f"Kinds of errors to list, with commas between them: {KINDS}. Default: all."
     )
     min_probability: float = option(0.05, help="Leave out suspects that are less probable than this, 0 to 1.")
+    common: bool = option(False, help="Leave out results in photos that the ground truth lacks.")
 
 
 @command(
@@ -50,8 +51,8 @@ def review(files: ReviewFiles, options: ReviewOptions) -> None:
     """List suspected errors of keypoint labels: shifted, swapped, another person's, missing, invented, wrong v.
 
     Each row of the list has annotation_id, image_id, keypoint (null: the whole person), kind, probability and
-    suggestion ([x, y, v], or all keypoints). Probabilities are for data in which a kind of error spoils 5 % of the
-    labels; with fewer errors they are too high, and the order remains.
+    suggestion ([x, y, v], or all keypoints). Probabilities are for data in which each kind of error spoils 5 % of
+    the labels that it can spoil; with fewer errors they are too high, and the order remains.
     """
     calibrator = None if files.calibrator is None else Path(files.calibrator)
     check_outputs({"--out": files.out}, {"--gt": files.gt, "--results": files.results, "--calibrator": calibrator})
@@ -72,6 +73,7 @@ def review(files: ReviewFiles, options: ReviewOptions) -> None:
         calibrator=files.calibrator,
         kinds=kinds,
         min_probability=options.min_probability,
+        common=options.common,
     )
     print_notes(suspects.notes)
     write_json(files.out, suspects.to_json())

@@ -9,7 +9,7 @@ Source: the kinds jitter, inversion, swap and miss are those of Ronchi and Peron
 multi-instance pose estimation, ICCV 2017, here as errors of labellers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from trustpose.reviews.evidence import Evidence, log_mixture
 
 MISSES = (1.5, 3.0, 6.0)  # standard deviations of misplaced labels, in units of s k
 _AT_JOINT = 0.5  # standard deviation of a label on another person's joint, in units of s k
+_MOST = 20.0  # of a ratio
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +42,9 @@ def position(evidence: Evidence) -> Ratios:
 
 
 def swapped(evidence: Evidence) -> Ratios:
-    """The labels of a left and a right joint, exchanged; both joints have the same ratio."""
+    """The labels of a left and a right joint, both labelled, exchanged; both joints have the same ratio."""
     ratio, possible = _exchanged(evidence)
-    return Ratios(possible, ratio)
+    return Ratios(possible & evidence.labelled & evidence.labelled[:, evidence.skeleton.flip_index], ratio)
 
 
 def person_swapped(evidence: Evidence) -> Ratios:
@@ -101,23 +102,32 @@ HYPOTHESES: dict[str, Callable[[Evidence], Ratios]] = {
 PERSON_KINDS = ("person_swapped",)
 
 
+def ratios_of(evidence: Evidence) -> dict[str, Ratios]:
+    """Return the ratios of all kinds."""
+    return {kind: hypothesis(evidence) for kind, hypothesis in HYPOTHESES.items()}
+
+
 def inputs_of(
-    kind: str, evidence: Evidence
+    kind: str, evidence: Evidence, ratios: Mapping[str, Ratios]
 ) -> tuple[Int[np.ndarray, " S"], Int[np.ndarray, " S"], Float[np.ndarray, "S D"]]:
     """Return person (S,), keypoint (S,), -1 for a whole person, and what the probability of a kind is computed from:
-    the ratio, squashed at ±20, its positive part, and the context."""
-    ratios = HYPOTHESES[kind](evidence)
-    ratio = np.clip(np.nan_to_num(ratios.ratio), -20, 20)
-    context = evidence.context
+    the ratios of all kinds, so that one that explains a label better counts against the others, and the context.
+
+    For a kind of whole people: its own ratio, and the mean context. Ratios stand there twice: squashed at ±20, and
+    their positive part; 0 where a kind cannot hold. Last comes the mean ratio of `swapped` of the person's other pairs:
+    an estimate that is turned round swaps all of them.
+    """
+    possible = ratios[kind].possible
+    indices = np.nonzero(possible)
+    squashed = {name: np.where(of.possible, np.clip(of.ratio, -_MOST, _MOST), 0) for name, of in ratios.items()}
     if kind in PERSON_KINDS:
-        context = context.mean(axis=1)
-    columns = np.concatenate([ratio[..., None], np.maximum(ratio, 0)[..., None], context], axis=-1)
-    if kind == "swapped":  # what the same person's other pairs say: an estimate that is turned round swaps all
-        other_pairs = _mean_of_other_pairs(ratio, ratios.possible, evidence)
-        columns = np.concatenate([columns, other_pairs[..., None]], axis=-1)
-    indices = np.nonzero(ratios.possible)
-    keypoint = indices[1] if len(indices) == 2 else np.full(len(indices[0]), -1)
-    return indices[0], keypoint, columns[ratios.possible]
+        columns = [squashed[kind], np.maximum(squashed[kind], 0), *evidence.context.mean(axis=1).T]
+        return indices[0], np.full(len(indices[0]), -1), np.stack(columns, axis=-1)[possible]
+    shape = evidence.truth.v.shape
+    columns = [np.broadcast_to(of[:, None], shape) if of.ndim == 1 else of for of in squashed.values()]
+    columns += [np.maximum(of, 0) for of in columns]
+    columns += [*np.moveaxis(evidence.context, 2, 0), _mean_of_other_pairs(squashed["swapped"], evidence)]
+    return indices[0], indices[1], np.stack(columns, axis=-1)[possible]
 
 
 def _exchanged(evidence: Evidence) -> tuple[Float[np.ndarray, "M K"], Bool[np.ndarray, "M K"]]:
@@ -135,11 +145,7 @@ def _exchanged(evidence: Evidence) -> tuple[Float[np.ndarray, "M K"], Bool[np.nd
     return np.where(possible, gain + gain[:, mirror], 0), possible
 
 
-def _mean_of_other_pairs(
-    ratio: Float[np.ndarray, "M K"], possible: Bool[np.ndarray, "M K"], evidence: Evidence
-) -> Float[np.ndarray, "M K"]:
-    counted = np.where(possible, ratio, 0)
+def _mean_of_other_pairs(ratio: Float[np.ndarray, "M K"], evidence: Evidence) -> Float[np.ndarray, "M K"]:
     mirror = evidence.skeleton.flip_index
-    total = counted.sum(axis=1, keepdims=True) - counted - counted[:, mirror]
-    count = possible.sum(axis=1, keepdims=True) - possible - possible[:, mirror].astype(int)
-    return total / np.maximum(count, 1)
+    total = ratio.sum(axis=1, keepdims=True) - ratio - ratio[:, mirror]
+    return total / len(mirror)

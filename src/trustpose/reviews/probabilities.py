@@ -1,7 +1,6 @@
-"""The probability of each kind of label error: the hypothesis' ratio and its context, weighted as fitted on made-up
-errors, and what other kinds explain of the same label taken off.
+"""The probability of each kind of label error: a logistic regression on the hypotheses' ratios and their context.
 
-`python tools/fit_review.py` prints `WEIGHTS`.
+`python tools/fit_review.py` fits it on made-up errors and prints `WEIGHTS`.
 """
 
 from collections.abc import Mapping
@@ -10,22 +9,166 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from trustpose.calibration.score_maps import sigmoid
 from trustpose.reviews.evidence import Evidence
-from trustpose.reviews.hypotheses import HYPOTHESES, PERSON_KINDS, inputs_of
+from trustpose.reviews.hypotheses import HYPOTHESES, inputs_of, ratios_of
 
 PRIOR = 0.05
 """The share of labels (people) with an error of a kind, that the probabilities are stated for."""
-_MOST = 30.0  # of log odds
 
-# weights of the ratio, its positive part, the context, and for `swapped` of the person's other pairs; then the offset
+# of `hypotheses.inputs_of`; the last is the offset
 WEIGHTS: dict[str, tuple[float, ...]] = {
-    "position": (1.2901, -0.3519, 1.5006, 0.1542, 0.1336, 2.1855, -0.9606, -1.0203, -0.2016, -1.5654),
-    "swapped": (0.5561, -0.2262, 0.025, 0.1636, 0.0508, 0.0762, 0.0024, -0.4313, 0.4579, -0.1513, -3.8832),
-    "person_swapped": (0.203, -0.0295, 0.3218, 0.085, 0.4482, -0.5479, 0.7168, -0.0405, 0.245, -3.3505),
-    "other_person": (0.769, -0.2802, 0.3487, 0.2231, 0.2111, 0.986, 0.0569, -1.0257, -1.3556, -2.3731),
-    "missing": (0.2183, 0.2673, -0.1283, 0.7285, -0.1993, 0.0, 0.0, -0.2494, -0.6444, -3.142),
-    "invented": (0.9603, -0.3646, 0.9789, -0.4227, -0.1335, 0.6813, -0.5536, -0.1761, -1.4235, -1.2039),
-    "visibility": (1.0003, 0.0588, -0.1903, 0.1175, 0.0392, -0.0883, -0.2212, 0.067, -0.5817, -2.5021),
+    "position": (
+        0.7462,
+        -0.0161,
+        -0.0006,
+        0.0125,
+        0.0,
+        0.4921,
+        -0.2597,
+        -0.1892,
+        -0.3955,
+        -0.0151,
+        -0.5468,
+        0.0,
+        -0.7578,
+        -0.1284,
+        0.8257,
+        0.5045,
+        0.1578,
+        1.262,
+        -0.5239,
+        -0.644,
+        0.0412,
+        0.0215,
+        -1.4878,
+    ),
+    "swapped": (
+        0.1931,
+        0.444,
+        0.0088,
+        -0.0021,
+        0.0,
+        -0.1518,
+        0.0871,
+        -0.3388,
+        -0.0079,
+        -0.3149,
+        -0.085,
+        0.0,
+        -0.0058,
+        -0.1809,
+        0.0761,
+        -0.1791,
+        -0.0086,
+        0.0361,
+        0.0575,
+        -0.222,
+        0.3683,
+        -0.07,
+        -2.6579,
+    ),
+    "person_swapped": (0.2002, -0.0203, 0.4871, 0.0476, 0.4368, -0.2787, 0.4575, 0.0052, -0.127, -4.0339),
+    "other_person": (
+        -0.4633,
+        -0.0146,
+        -0.0417,
+        0.511,
+        0.0,
+        0.5854,
+        -0.1345,
+        0.2802,
+        -0.3063,
+        0.0835,
+        0.1062,
+        0.0,
+        -0.4843,
+        -0.5917,
+        -0.064,
+        0.4611,
+        0.0099,
+        0.0537,
+        0.0066,
+        -0.7378,
+        -0.8946,
+        0.0501,
+        -2.8614,
+    ),
+    "missing": (
+        0.0,
+        0.0,
+        -0.0122,
+        0.0,
+        0.4634,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        -0.0634,
+        0.0,
+        0.2678,
+        0.0,
+        0.0,
+        -0.208,
+        0.4824,
+        -0.1617,
+        0.0,
+        0.0,
+        -0.2428,
+        -0.5313,
+        -0.0195,
+        -3.2858,
+    ),
+    "invented": (
+        -0.3555,
+        0.073,
+        -0.0164,
+        0.0021,
+        0.0,
+        0.7315,
+        0.2609,
+        0.4506,
+        -0.4191,
+        -0.0693,
+        -0.4059,
+        0.0,
+        -0.499,
+        0.0022,
+        0.7025,
+        -0.6516,
+        -0.0607,
+        0.9913,
+        -0.218,
+        -0.0467,
+        -1.1748,
+        0.0191,
+        -2.2503,
+    ),
+    "visibility": (
+        -0.4802,
+        0.0126,
+        0.0024,
+        -0.0038,
+        0.0,
+        0.0237,
+        0.9639,
+        0.1531,
+        -0.0479,
+        -0.0181,
+        -0.089,
+        0.0,
+        -0.3124,
+        0.1333,
+        -0.447,
+        0.1325,
+        0.0928,
+        0.0277,
+        0.2189,
+        0.0073,
+        -0.4906,
+        0.014,
+        -3.324,
+    ),
 }
 
 
@@ -42,25 +185,11 @@ class KindProbabilities:
 def probabilities_of(
     evidence: Evidence, weights: Mapping[str, tuple[float, ...]] = WEIGHTS
 ) -> dict[str, KindProbabilities]:
-    """Return the probability of each kind, for all labels that can have it.
-
-    Kinds compete for a label: with odds o of each kind against a right label, the probability of a kind is
-    o / (1 + Σ o) over all kinds of the keypoint and of its person.
-    """
-    shape = evidence.truth.v.shape
-    odds, members = np.zeros(shape), {}
-    of_person = np.zeros(shape[0])
-    for kind in HYPOTHESES:
-        person, keypoint, inputs = inputs_of(kind, evidence)
-        *slopes, offset = weights[kind]
-        own = np.exp(np.clip(inputs @ np.array(slopes) + offset, -_MOST, _MOST))
-        members[kind] = person, keypoint, own
-        if kind in PERSON_KINDS:
-            np.add.at(of_person, person, own)
-        else:
-            np.add.at(odds, (person, keypoint), own)
+    """Return the probability of each kind, for all labels that can have it."""
+    ratios = ratios_of(evidence)
     probabilities = {}
-    for kind, (person, keypoint, own) in members.items():
-        total = of_person[person] if kind in PERSON_KINDS else odds[person, keypoint] + of_person[person]
-        probabilities[kind] = KindProbabilities(person, keypoint, own / (1 + total))
+    for kind in HYPOTHESES:
+        person, keypoint, inputs = inputs_of(kind, evidence, ratios)
+        *slopes, offset = weights[kind]
+        probabilities[kind] = KindProbabilities(person, keypoint, sigmoid(inputs @ np.array(slopes) + offset))
     return probabilities

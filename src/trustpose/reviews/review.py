@@ -38,7 +38,7 @@ class Suspects:
         image_id: (S,), the photo.
         keypoint: (S,), index of the joint; -1: the whole person.
         kind: (S,), of `reviews.hypotheses.HYPOTHESES`.
-        probability: (S,), of this error, for data in which a kind spoils 5 % of labels.
+        probability: (S,), of this error, if each kind spoils 5 % of the labels that it can spoil.
         suggestion: what to write instead: [x, y, v], image pixels; all keypoints for a whole person.
         keypoints: names of the joints.
         people: number of labelled people that were reviewed.
@@ -107,12 +107,13 @@ def review(
     calibrator: Calibrator | str | Path | None = None,
     kinds: Sequence[str] | None = None,
     min_probability: float = MIN_PROBABILITY,
+    common: bool = False,
 ) -> Suspects:
     """Find suspected errors among keypoint labels, by an estimator's poses of the same people and their trust.
 
     Each kind of error is a hypothesis with a likelihood ratio against a right label under the expected error of the
-    estimate (`reviews.hypotheses`); the ratio and its context give a probability, fitted on made-up errors. Kinds that
-    explain the same label share it.
+    estimate (`reviews.hypotheses`); the ratios of all kinds and their context give a probability, fitted on made-up
+    errors.
 
     Args:
         truth: labelled people, or the path of their ground truth.
@@ -121,6 +122,7 @@ def review(
         calibrator: adds trust first; or its path, or "shipped:NAME".
         kinds: the kinds to list; None: all.
         min_probability: suspects below it are left out, 0–1.
+        common: leave out results in photos that the ground truth lacks, which are an error otherwise.
 
     Returns:
         The suspects, the most probable first.
@@ -142,7 +144,7 @@ def review(
     if not 0 <= min_probability <= 1:
         raise InputError(f"min_probability: expected a number from 0 to 1, got {min_probability}")
     truth = truth_file_of(truth, argument="truth")
-    results = results_file_of(poses, truth, common=True, argument="poses")
+    results = results_file_of(poses, truth, common=common, argument="poses")
     if isinstance(calibrator, (str, Path)):
         calibrator = Calibrator.load(calibrator)
     evidence = evidence_of(truth, results, calibrator)
