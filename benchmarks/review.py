@@ -3,10 +3,10 @@
     python benchmarks/review.py [--results NAME TRAIN DEV …] [--share S] [--seeds N]
 
 A share of the labels that can have an error of a kind are spoilt (`reviews.made_up_errors`), one kind at a time, with
-other seeds than those of `tools/fit_review.py`, and once all kinds together ("mixture", each of them on the labels that
-the earlier ones left alone). Trust: on the photos of val2017 in `train` from calibrators of the other folds, for the
-kinds' weights from SimplePose on the same photos, fitted anew to the other half of the photos; on `dev` from a
-calibrator of all these photos, and the weights of the package. All labels that can have the error are ranked.
+other seeds than those of `tools/fit_review.py`, and once all kinds together ("mixture", each of them on people whose
+labels the earlier ones left alone). Trust: on the photos of val2017 in `train` from calibrators of the other folds, the
+kinds' weights from the other half of the photos; on `dev` from a calibrator of all these photos, and the weights of the
+package, which are SimplePose's. All labels that can have the error are ranked.
 
   AP         average precision of the probability; "ratio": of the likelihood ratio alone
   precision  among as many labels as were spoilt

@@ -8,7 +8,7 @@ import typer
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, print_notes, say_written
 from trustpose.cli.records import calibrator_names
-from trustpose.files import InputError
+from trustpose.files import InputError, write_json
 from trustpose.options import option
 
 KINDS = "position, swapped, person_swapped, other_person, missing, invented, visibility"
@@ -40,12 +40,12 @@ class ReviewOptions:
         None, metavar="NAMES", help=f"Kinds of errors to list, with commas between them: {KINDS}. Default: all."
     )
     min_probability: float = option(0.05, help="Leave out suspects that are less probable than this, 0 to 1.")
-    common: bool = option(False, help="Leave out results in photos that the ground truth lacks.")
+    common: bool = option(False, help="Use only the photos that the ground truth and all results have in common.")
 
 
 @command(
     "trustpose review --gt gt.json --results results.json --out review.json",
-    "trustpose review --gt gt.json --results theirs.json --calibrator mine.cal --kinds swapped --out swapped.json",
+    "trustpose review --gt gt.json --results r.json --kinds swapped --out s.json",
 )
 def review(files: ReviewFiles, options: ReviewOptions) -> None:
     """List suspected errors of keypoint labels: shifted, swapped, another person's, missing, invented, wrong v.
@@ -56,7 +56,6 @@ def review(files: ReviewFiles, options: ReviewOptions) -> None:
     """
     calibrator = None if files.calibrator is None else Path(files.calibrator)
     check_outputs({"--out": files.out}, {"--gt": files.gt, "--results": files.results, "--calibrator": calibrator})
-    from trustpose.files import write_json
     from trustpose.reviews import review as find_suspects
     from trustpose.reviews.review import check_kinds
 

@@ -2,7 +2,7 @@
 
 Read `estimate.py` first (`tp.estimate`); what held-out people say of its numbers lies in `calibration.accuracy`. Then
 `review.py` (`tp.review`): `evidence.py` is what trust says of each label, `hypotheses.py` the kinds of errors,
-`probabilities.py` their weights, fitted on `made_up_errors.py` by `tools/fit_review.py`.
+`probabilities.py` their weights, fitted on what `made_up_errors.py` spoils.
 """
 
 from trustpose.reviews.estimate import EstimatedAccuracy, GroupEstimate, estimate

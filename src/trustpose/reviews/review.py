@@ -45,9 +45,9 @@ class Suspects:
         notes: what to know of the list.
 
     Example:
-        >>> suspects = tp.review("gt.json", "results.json", calibrator="mine.cal")
-        >>> suspects.to_json()[0]["kind"]
-        'missing'
+        >>> suspects = tp.review("gt.json", "results.json", calibrator="shipped:simplepose")
+        >>> len(suspects.to_json()) == len(suspects)
+        True
     """
 
     annotation_id: Int[np.ndarray, " S"]
@@ -136,7 +136,8 @@ def review(
         estimation, ICCV 2017.
 
     Example:
-        >>> suspects = tp.review("gt.json", "results.json", calibrator="mine.cal", kinds=["swapped", "missing"])
+        >>> calibrator = tp.Calibrator.fit("other_gt.json", "new.json", method="platt", folds=2)
+        >>> suspects = tp.review("gt.json", "results.json", calibrator=calibrator, kinds=["missing"])
         >>> bool((suspects.probability >= 0.05).all())
         True
     """
