@@ -10,7 +10,7 @@ import pytest
 
 import trustpose as tp
 from tests.cli.cases import run
-from tests.docs.made_up import people
+from tests.docs.made_up import people, write_files
 from trustpose.files import InputError
 from trustpose.poses import Poses, Truth
 from trustpose.reviews.evidence import Evidence, log_mixture
@@ -154,6 +154,26 @@ def test_the_json_that_scripts_rely_on(tmp_path: Path, capsys: pytest.CaptureFix
     options = ("--kinds", "missing, visibility", "--min-probability", "0.001")
     assert run("review", "--gt", gt, "--results", results, "--out", out, *options) == 0
     assert {row["kind"] for row in json.loads(out.read_text())} == {"missing", "visibility"}
+
+
+def test_ids_that_are_texts_come_back_as_texts(tmp_path: Path) -> None:
+    gt, results = files(tmp_path)
+    labels, rows = json.loads(gt.read_text()), json.loads(results.read_text())
+    for row in [*labels["annotations"], *rows]:
+        row["image_id"] = f"photo {row['image_id']}"
+    for image in labels["images"]:
+        image["id"] = f"photo {image['id']}"
+    by_number = tp.review(gt, results).to_json()[0]
+    gt.write_text(json.dumps(labels))
+    results.write_text(json.dumps(rows))
+    assert tp.review(gt, results).to_json()[0]["image_id"] == f"photo {by_number['image_id']}"
+
+
+def test_a_calibrator_that_has_learnt_these_labels_is_named(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    gt, results = tmp_path / "gt.json", tmp_path / "results.json"
+    same = tp.Calibrator.fit(gt, results, method="platt", folds=2)
+    assert any("fitted on 30 of these photos" in note for note in tp.review(gt, results, calibrator=same).notes)
 
 
 def test_refusals_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

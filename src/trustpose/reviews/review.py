@@ -2,18 +2,20 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from trustpose.calibration.applied_record import fitted_photos
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.datasets.ground_truth import TruthSource, truth_file_of
 from trustpose.files import InputError
 from trustpose.io.coco.results import ResultsFile
 from trustpose.io.coco.truth import TruthFile
+from trustpose.io.columns import NO_TEXTS, IdTexts
 from trustpose.io.read_poses import results_file_of
 from trustpose.names import expected_one_of
 from trustpose.notebook import html_line, html_table
@@ -43,6 +45,7 @@ class Suspects:
         keypoints: names of the joints.
         people: number of labelled people that were reviewed.
         notes: what to know of the list.
+        image_texts, annotation_texts: which numbers stand for ids that are texts.
 
     Example:
         >>> suspects = tp.review("gt.json", "results.json", calibrator="shipped:simplepose")
@@ -59,6 +62,8 @@ class Suspects:
     keypoints: tuple[str, ...]
     people: int
     notes: tuple[str, ...] = ()
+    image_texts: IdTexts = NO_TEXTS
+    annotation_texts: IdTexts = NO_TEXTS
 
     def __len__(self) -> int:
         """Return the number of suspects."""
@@ -84,11 +89,12 @@ class Suspects:
     def to_json(self, most: int | None = None) -> list[dict[str, Any]]:
         """Return the suspects as JSON values, the most probable first; at most this many."""
         names = (*self.keypoints, None)  # -1 is the last
+        of_annotation, of_image = self.annotation_texts.text_of, self.image_texts.text_of
         columns = (self.annotation_id, self.image_id, self.keypoint, self.kind, self.probability)
         return [
             {
-                "annotation_id": None if annotation < 0 else annotation,
-                "image_id": image,
+                "annotation_id": None if annotation < 0 else of_annotation.get(annotation, annotation),
+                "image_id": of_image.get(image, image),
                 "keypoint": names[keypoint],
                 "kind": kind,
                 "probability": round(probability, _DIGITS),
@@ -149,7 +155,8 @@ def review(
     if isinstance(calibrator, (str, Path)):
         calibrator = Calibrator.load(calibrator)
     evidence = evidence_of(truth, results, calibrator)
-    return suspects_of(evidence, kinds or tuple(HYPOTHESES), min_probability, _notes(truth, evidence))
+    suspects = suspects_of(evidence, kinds or tuple(HYPOTHESES), min_probability, _notes(truth, evidence, calibrator))
+    return replace(suspects, image_texts=truth.image_texts, annotation_texts=truth.annotation_texts)
 
 
 def check_kinds(kinds: Sequence[str] | None) -> None:
@@ -217,11 +224,21 @@ def suspects_of(
     )
 
 
-def _notes(truth: TruthFile, evidence: Evidence) -> tuple[str, ...]:
+def _notes(truth: TruthFile, evidence: Evidence, calibrator: Calibrator | None) -> tuple[str, ...]:
+    notes = []
     labelled = int((truth.truth.v > 0).any(axis=1).sum())
-    if labelled <= len(evidence):
-        return ()
-    return (f"{labelled - len(evidence):,} of {labelled:,} labelled people have no pose with trust: not reviewed",)
+    if labelled > len(evidence):
+        notes.append(
+            f"{labelled - len(evidence):,} of {labelled:,} labelled people have no pose with trust: not reviewed"
+        )
+    if calibrator is not None and truth.image_texts.are_numbers:
+        photos = fitted_photos(calibrator, [truth.images.id])
+        if photos:
+            notes.append(
+                f"the calibrator was fitted on {photos:,} of these photos and has learnt their wrong labels: one of "
+                "other photos finds more"
+            )
+    return tuple(notes)
 
 
 def suggestions(
