@@ -7,26 +7,19 @@ import typer
 
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, print_notes, say_written
-from trustpose.cli.records import SkeletonOption, calibrator_names
+from trustpose.cli.records import CalibratorOption, SkeletonOption
 from trustpose.files import json_bytes, write_json
 from trustpose.io.output_files import skeleton_file
 from trustpose.options import argument, option
 
 
 @dataclass(frozen=True)
-class EstimateFiles(SkeletonOption):
+class EstimateFiles(SkeletonOption, CalibratorOption):
     """Whose accuracy is estimated, and where it is written."""
 
     results: Path = argument(
         metavar="RESULTS",
         help="COCO keypoint results with trust: JSON, CSV, Parquet or a folder of its parts.",
-    )
-    calibrator: str | None = option(
-        None,
-        names=calibrator_names,
-        metavar="CALIBRATOR",
-        help="Add trust to the results of another estimator first: the file of `trustpose calibrate fit`, or "
-        "shipped:NAME.",
     )
     json: bool = option(False, help="Print JSON.")
     out: Path | None = option(None, help="Write the same JSON to this file.")

@@ -9,14 +9,14 @@ import typer
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, print_notes, print_warnings, say_written
 from trustpose.cli.progress import progress_bar
-from trustpose.cli.records import SkeletonOption, calibrator_names
+from trustpose.cli.records import CalibratorOption, SkeletonOption
 from trustpose.files import InputError
 from trustpose.io.output_files import skeleton_file
 from trustpose.options import argument, option
 
 
 @dataclass(frozen=True)
-class MeasureFiles(SkeletonOption):
+class MeasureFiles(SkeletonOption, CalibratorOption):
     """What is measured, and where it is written."""
 
     results: Path = argument(
@@ -24,13 +24,6 @@ class MeasureFiles(SkeletonOption):
         help="COCO keypoint results with trust: JSON, CSV, Parquet or a folder of its parts.",
     )
     out: Path = option(help="Write the table to this file: .csv or .parquet (-: CSV on standard output).")
-    calibrator: str | None = option(
-        None,
-        names=calibrator_names,
-        metavar="CALIBRATOR",
-        help="Add trust to the results of another estimator first: the file of `trustpose calibrate fit`, or "
-        "shipped:NAME.",
-    )
     images: Path | None = option(
         None, help="The frames, for the column time: images.json or a COCO ground truth, with time."
     )

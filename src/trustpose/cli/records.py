@@ -35,3 +35,16 @@ class SkeletonOption:
         help="Skeleton of the keypoints: NAME or FILE.json. Default: the one that the files name; "
         "coco17 for 17 keypoints.",
     )
+
+
+@dataclass(frozen=True)
+class CalibratorOption:
+    """A calibrator for results without trust."""
+
+    calibrator: str | None = option(
+        None,
+        names=calibrator_names,
+        metavar="CALIBRATOR",
+        help="Add trust to the results of another estimator first: the file of `trustpose calibrate fit`, or "
+        "shipped:NAME.",
+    )

@@ -7,7 +7,7 @@ import typer
 
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, print_notes, say_written
-from trustpose.cli.records import calibrator_names
+from trustpose.cli.records import CalibratorOption
 from trustpose.files import InputError, write_json
 from trustpose.options import option
 
@@ -15,20 +15,13 @@ KINDS = "position, swapped, person_swapped, other_person, missing, invented, vis
 
 
 @dataclass(frozen=True)
-class ReviewFiles:
+class ReviewFiles(CalibratorOption):
     """What is reviewed, and where the suspects are written."""
 
     gt: Path = option(help="Ground truth whose labels are reviewed: COCO JSON, or the files of other data sets.")
     results: Path = option(help="COCO keypoint results with trust on the same people: JSON, CSV or Parquet.")
     out: Path = option(
         help="Write the suspects to this file: a JSON list, the most probable first (-: standard output)."
-    )
-    calibrator: str | None = option(
-        None,
-        names=calibrator_names,
-        metavar="CALIBRATOR",
-        help="Add trust to the results of another estimator first: the file of `trustpose calibrate fit`, or "
-        "shipped:NAME.",
     )
 
 
