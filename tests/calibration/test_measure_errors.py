@@ -159,3 +159,14 @@ def test_too_few_people_teach_nothing() -> None:
     poses, truth = people(0)
     assert fit_measure_errors(poses[:50], truth[:50], np.arange(50), COCO_17) is None
     assert fit_measure_errors(poses, truth, np.full(COUNT, -1), COCO_17) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_people_whose_joints_lie_on_a_point_do_not_spoil_a_fit():
+    poses, truth = people(0)
+    box = poses.box.copy()
+    box[:5] = 7
+    model = fit_measure_errors(replace(poses, box=box), truth, np.arange(COUNT), COCO_17)
+    assert model is not None and all(
+        np.isfinite(forest.value).all() for forest in (model.shift, model.above, model.below)
+    )

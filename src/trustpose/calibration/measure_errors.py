@@ -64,7 +64,7 @@ class PoseErrors:
         quality: expected OPKS if labelled (N, K).
         visible: P(visible) (N, K); 1 where it is unknown.
         pose_quality: (N,); the mean quality where it is unknown.
-        size: √area of the person (N,), pixels.
+        size: √area of the person (N,), pixels; at least 1, since joints of people without extent lie on one point.
     """
 
     error: ExpectedError
@@ -81,7 +81,7 @@ class PoseErrors:
             return None
         visible = np.ones(quality.shape) if poses.visibility is None else poses.visibility[..., 2]
         pose_quality = quality.mean(axis=1) if poses.pose_quality is None else poses.pose_quality
-        return cls(error, quality, visible, pose_quality, np.sqrt(area_of_person(poses)))
+        return cls(error, quality, visible, pose_quality, np.sqrt(np.maximum(area_of_person(poses), 1)))
 
 
 def propagated(
