@@ -32,6 +32,7 @@ import numpy as np
 from coco_photos import boxed_photos, ground_truth
 from harness import in_turns, parser, run, table
 
+from trustpose.extras import not_installed
 from trustpose.models.runtime.sessions import open_session, to_tensor
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.load import load
@@ -118,7 +119,7 @@ def find_network(name: str, data: Path, folder: Path) -> Path | None:
         from trustpose.export.onnx import export_onnx
         from trustpose.networks.zoo import build
     except ModuleNotFoundError as missing:
-        print(f"{name} is left out: {missing.name} is not installed (pip install '.[train]')")
+        print(f"{name} is left out: {not_installed(missing.name, 'train')}")
         return None
     path = folder / f"{name}.onnx"
     export_onnx(build(ZOO[name]), path, 256, 192)

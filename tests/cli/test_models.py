@@ -43,7 +43,7 @@ def test_estimators_of_other_packages():
     assert code == 0 and set(rows) == set(ADAPTERS)
     assert rows["ultralytics"]["licence"] == "AGPL-3.0"
     code, output = _run("--adapters")
-    assert "pip install '.[mediapipe]'" in output and "mediapipe[:MODEL.task]" in output
+    assert 'pip install "trustpose[mediapipe]"' in output and "mediapipe[:MODEL.task]" in output
 
 
 def test_the_list_shows_the_specs(folder):

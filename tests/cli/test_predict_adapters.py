@@ -10,11 +10,12 @@ from typer.testing import CliRunner
 
 from tests.predict.adapters.tiny_task import write_task
 from trustpose.cli.predict import predict
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.predict.adapters.mediapipe import MediaPipePose
 from trustpose.predict.load import load
 
-pytest.importorskip("mediapipe", reason="needs the package mediapipe: pip install '.[mediapipe]'")
+pytest.importorskip("mediapipe", reason=not_installed("mediapipe", "mediapipe"))
 app = typer.Typer()
 app.command()(predict)
 LANDMARKS = np.full((33, 5), 0.5)

@@ -118,5 +118,5 @@ def test_a_video_that_browsers_do_not_play_is_announced(video, monkeypatch):
     message = (
         "film.mp4: is written as MPEG-4 Part 2, which browsers do not play, and without sound; for H.264 with sound: "
     )
-    assert code == 0 and message + "pip install '.[video]' in a checkout of trustpose\n" in output
+    assert code == 0 and message + 'pip install "trustpose[video]"\n' in output
     assert "MPEG-4" not in run(*arguments, "--no-draw")[1]

@@ -57,5 +57,5 @@ def test_the_layers_are_those_that_the_imports_are_checked_against(drawn: Path) 
     *above, ground = rows.values()
     assert above == in_code[1 : len(above) + 1]
     # without a box of their own
-    small = {"extras", "json_records", "names", "notebook", "options", "threads", "version"}
+    small = {"addresses", "extras", "json_records", "names", "notebook", "options", "threads", "version"}
     assert ground | small == set().union(*in_code[len(above) + 1 :])

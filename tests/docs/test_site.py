@@ -13,6 +13,7 @@ import pytest
 
 import trustpose as tp
 from tests.conftest import REPOSITORY
+from trustpose.extras import not_installed
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ IN_STYLE = re.compile(r"""(?:@import\s+|url\()["']?([^"')\s]+)""")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("mkdocs", reason="the docs extra is not installed: pip install '.[docs]'")
+    pytest.importorskip("mkdocs", reason=not_installed("mkdocs", "docs"))
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}

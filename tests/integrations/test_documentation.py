@@ -15,6 +15,7 @@ import trustpose as tp
 from tests.conftest import REPOSITORY
 from tests.docs.made_up import write_files
 from tests.integrations.hub_server import running_hub, use, write_model
+from trustpose.extras import not_installed
 
 pytestmark = pytest.mark.slow
 
@@ -142,7 +143,7 @@ def test_an_audit_that_lacks_a_number(repository: Path) -> None:
 
 def test_the_hook(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("pre-commit") is None:
-        pytest.skip("pre-commit is not installed: pip install '.[dev]'")
+        pytest.skip(not_installed("pre-commit", "dev"))
     monkeypatch.setenv("PRE_COMMIT_HOME", str(repository / "cache"))
     _, hook = snippets("Continuous integration", "yaml")
     (repository / ".pre-commit-config.yaml").write_text(hook)

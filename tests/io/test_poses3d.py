@@ -5,14 +5,13 @@ import importlib.util
 import numpy as np
 import pytest
 
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.io.poses3d import read_poses3d, trc, write_poses3d
 from trustpose.poses import Poses3D
 from trustpose.skeletons import COCO_17, Skeleton
 
-needs_c3d = pytest.mark.skipif(
-    importlib.util.find_spec("c3d") is None, reason="c3d is not installed: pip install '.[cameras]' in a checkout"
-)
+needs_c3d = pytest.mark.skipif(importlib.util.find_spec("c3d") is None, reason=not_installed("c3d", "cameras"))
 
 
 def some(people: int = 1, frames: int = 6, skeleton: Skeleton | None = COCO_17) -> Poses3D:

@@ -132,7 +132,7 @@ def test_photos_that_are_not_read_are_named(tmp_path, monkeypatch):
     folder = f"{tmp_path}/"
     assert [line.replace(folder, "") for line in work.unreadable] == [
         "7.CR2: a camera's raw format is not read; convert it to JPEG or PNG",
-        "9.HEIC: HEIC: pillow_heif is not installed: pip install '.[heic]' in a checkout of trustpose",
+        '9.HEIC: HEIC: pillow_heif is not installed: pip install "trustpose[heic]"',
         "a.tga, b.TGA, c.tga and 1 more: TGA is not read; convert it to JPEG or PNG",
         "e.ico: ICO is not read; convert it to JPEG or PNG",
     ]

@@ -295,5 +295,5 @@ def test_the_codec_is_reported(tmp_path, monkeypatch):
     assert kinds[True] == ("h264", 1, None)
     codec, sounds, note = kinds[False]
     assert (codec, sounds) == ("mpeg4", 0)
-    assert note is not None and "MPEG-4 Part 2, which browsers do not play" in note and "'.[video]'" in note
+    assert note is not None and "MPEG-4 Part 2, which browsers do not play" in note and '"trustpose[video]"' in note
     assert "\n" not in note

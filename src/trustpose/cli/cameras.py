@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from trustpose.addresses import page
 from trustpose.cli.command import add_command, command, new_app
 from trustpose.cli.outputs import check_outputs, print_note, say_written
 from trustpose.cli.progress import with_progress
@@ -132,7 +133,7 @@ class PlaceFiles:
     square: str | None = option(None, help=f"With --photo: {_SQUARE}")
     charuco: str | None = option(None, help=f"With --photo: {_CHARUCO}")
     points: Path | None = option(
-        None, help="Known points of the scene and their pixels, JSON or CSV (docs/guides/cameras.md)."
+        None, help=f"Known points of the scene and their pixels, JSON or CSV ({page('guides/cameras')})."
     )
     unit: str | None = option(None, help=UNIT)
     report: Path | None = option(None, help="Write an interactive page with the cameras in 3D to this HTML file.")

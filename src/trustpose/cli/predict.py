@@ -52,7 +52,7 @@ def predict(
 
     A video beside other files gets its own folder in DIRECTORY, with its name. Files at web addresses are kept in
     DIRECTORY/downloads. With --engine ray, sources are photos, Parquet files, tars or videos, also at s3:// and gs://,
-    and results are Parquet files (docs/scale.md).
+    and results are Parquet files (https://trustpose.github.io/trustpose/scale.html).
     """
     if scale.is_cluster:
         scale.check_others(options, run, drawing)

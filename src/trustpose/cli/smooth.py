@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from trustpose.addresses import page
 from trustpose.cli.command import command
 from trustpose.cli.outputs import check_outputs, print_note, say_written
 from trustpose.cli.progress import progress_bar
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _ONLY_JITTER = (
     "note: without keypoint_quality, keypoint_std covers jitter and motion alone, not errors that stay over time: its "
-    "95 % discs hold about a third of a network's errors (docs/benchmarks/smoothing.md)"
+    f"95 % discs hold about a third of a network's errors ({page('benchmarks/smoothing')})"
 )
 
 

@@ -215,7 +215,7 @@ def cut_whole_pixels(
     A rectangle of whole pixels is resized bilinearly, black outside the image; values between grey levels are kept. If
     one crop pixel covers at least two image pixels a side, the image is first resized by that factor, without
     smoothing. As in pytorch-pose, keypoints are mapped back by the box's own affine, though the rectangle may be off by
-    up to a pixel. Source: output of pytorch-pose's `crop` for synthetic images (docs/parity.md).
+    up to a pixel. Source: output of pytorch-pose's `crop` for synthetic images (https://trustpose.github.io/trustpose/parity.html).
     """
     black = np.zeros((height, width, 3), np.float32)
     side, centre, size = box[2:] - box[:2], (box[:2] + box[2:]) / 2, np.array(image.shape[1::-1])

@@ -45,7 +45,8 @@ ASSOCIATIONS: Mapping[str, JointAssociation] = {
     "crowdpose": Association(overlap=None, by_box=False, keep_unassigned=False),
     "deepcut": DeepCut(),
 }
-"""CrowdPose's with the additions that make it do no harm (docs/benchmarks/crowds.md), as in the paper, and DeepCut."""
+"""CrowdPose's with the additions that make it do no harm, as in the paper, and DeepCut:
+https://trustpose.github.io/trustpose/benchmarks/crowds.html"""
 
 
 def association_of(choice: JointAssociation | str | None) -> JointAssociation | None:

@@ -37,7 +37,7 @@ DROPPING_METHODS = ("oks-nms", "pose-nms")
 SOFT_METHODS = ("soft-oks-nms", "soft-oks-nms-linear")  # which lower scores and keep all poses
 THRESHOLD = 0.9  # HRNet's OKS_THRE, for both of its methods
 _TRUST = ("quality", "visibility", "pose_quality", "presence")
-POSE_THRESHOLD = 0.5  # of pose-nms, with `PoseDistance()`: docs/suppression.md
+POSE_THRESHOLD = 0.5  # of pose-nms, with `PoseDistance()`: https://trustpose.github.io/trustpose/suppression.html
 PADDING, ASPECT = 1.25, 3 / 4  # of HRNet's and SimpleBaseline's crops
 _PAIRS = 2**14  # pairs of poses at a time, over photos with the same number of poses
 

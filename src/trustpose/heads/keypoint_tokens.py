@@ -212,7 +212,7 @@ class Presence(nn.Module):
     """Maps tokens (B, K, T) and the mean of the encoder's map (B, C) to the logit (B,) of a person in the box.
 
     It shares no layer with the rest: learnt together, boxes without a person cost expected OKS much of its accuracy on
-    people (docs/trust.md).
+    people (https://trustpose.github.io/trustpose/trust.html).
     """
 
     calibration: Tensor  # slope, offset

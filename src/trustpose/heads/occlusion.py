@@ -4,7 +4,8 @@ Whether a joint is hidden shows in the pose: in its position in the crop, in tha
 the person's box, and in the head's outputs for both joints. Two small layers read these, with the same weights for all
 joints; right joints are mirrored, so that they are learnt together with left ones. They are fitted after the head, on
 people that it has not seen, by `token_calibration.calibrate`, and are not trained with it: learnt together, the
-positions were of no use (docs/benchmarks/default-model.md). P(labelled), expected OPKS and OKS stay as they are.
+positions were of no use (https://trustpose.github.io/trustpose/benchmarks/default-model.html).
+P(labelled), expected OPKS and OKS stay as they are.
 
 Positions enter as sines and cosines, so that a small layer can tell them apart: Vaswani et al., Attention Is All You
 Need, NeurIPS 2017, section 3.5.

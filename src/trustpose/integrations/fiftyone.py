@@ -1,7 +1,7 @@
 """Results as keypoints of a FiftyOne data set, and back without loss (the extra `fiftyone`).
 
-What a person has there is listed in docs/integrations.md. Photos and poses are matched by file name, or by the
-number at the end of it where image ids have no names.
+What a person has there is listed in https://trustpose.github.io/trustpose/integrations.html. Photos and poses
+are matched by file name, or by the number at the end of it where image ids have no names.
 
 Poses as `fiftyone.Keypoints` of a photo, and back. FiftyOne has positions as fractions of the photo's width and
 height, one list of numbers per attribute of keypoints, NaN for a missing point, and None for an unknown number.

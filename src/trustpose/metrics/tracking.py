@@ -351,7 +351,7 @@ def joint_tracks(clips: Sequence[Sequence[PoseTrackFrame]]) -> JointTracks:
     """Compute the tracking numbers of every joint over the frames of several clips, in order.
 
     A person and a pose that were matched last, however long ago, stay matched while they can; of the others, as many as
-    possible are matched, at the smallest distances. Equal to poseval's numbers (MOTP: see docs/evaluation.md).
+    possible are matched, at the smallest distances. Equal to poseval's numbers (MOTP: see https://trustpose.github.io/trustpose/evaluation.html).
     """
     joints = next((frame.truth_xy.shape[1] for frame in chain(*clips)), 0)
     counts = np.zeros((4, joints), np.int64)  # matches, switches, misses, false alarms

@@ -136,8 +136,8 @@ class ModelSpec:
 
     @property
     def training_weights(self) -> Path:
-        """The file with the weights for training, which may not exist: next to the network, or for bundled models in a
-        checkout's weights/."""
+        """The file with the weights for training, which may not exist: next to the network, or for bundled models in
+        the repository's weights/."""
         weights = self.onnx.with_name(MODEL_WEIGHTS)
         is_bundled = self.onnx.parent.parent == _SHIPPED and not weights.is_file()
         return _CHECKOUT / "weights" / self.onnx.parent.name / MODEL_WEIGHTS if is_bundled else weights

@@ -66,7 +66,7 @@ class Prior:
     `centre` is that of the principal point around the image's centre, as a share of the image's longer side, `aspect`
     that of the ratio of the focal lengths around 1, `radial` and `tangential` those of coefficients around 0, and
     `noise` the pixels that a corner may be off. The values are about the root mean squares of the Panoptic Studio's
-    HD and Kinect cameras (docs/benchmarks/cameras.md).
+    HD and Kinect cameras (https://trustpose.github.io/trustpose/benchmarks/cameras.html).
     """
 
     centre: float = 0.01

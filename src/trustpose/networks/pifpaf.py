@@ -5,7 +5,7 @@ program is under the AGPL: it was run and not read. Names and shapes of its tens
 show a 1×1 convolution for each field, whose maps are rearranged from channels to twice the resolution, five for each
 keypoint: one without use, the confidence's logit, the vector (x, y) in cells, and the size before a softplus; eight
 for each limb: one without use, the logit, the vectors to both ends, both ends' sizes. The paper's spreads are no longer
-there; the sizes stand in their place here, as maps of `codecs.composite_fields` (docs/networks.md).
+there; the sizes stand in their place here, as maps of `codecs.composite_fields` (https://trustpose.github.io/trustpose/networks.html).
 """
 
 import torch

@@ -2,7 +2,7 @@
 
 Sources: the dataset and evaluation code of microsoft/human-pose-estimation.pytorch,
 leoxiaobin/deep-high-resolution-net.pytorch, megvii-research/MSPN and open-mmlab/mmpose; pytorch-pose's and AlphaPose's
-were run and not read (docs/parity.md).
+were run and not read (https://trustpose.github.io/trustpose/parity.html).
 """
 
 from dataclasses import dataclass, replace

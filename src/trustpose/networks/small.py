@@ -1,7 +1,7 @@
 """Small versions of single-person networks, of like cost, for comparisons within minutes on a CPU.
 
-Their layers are the papers'; they have fewer channels and blocks, and no published numbers. `docs/benchmarks/
-single-person.md` trains them.
+Their layers are the papers'; they have fewer channels and blocks, and no published numbers. Their
+results: https://trustpose.github.io/trustpose/benchmarks/single-person.html
 """
 
 from collections.abc import Callable

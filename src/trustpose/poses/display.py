@@ -123,8 +123,8 @@ class PosesDisplay:
         """Write the poses to a file, in the format of its suffix, atomically.
 
         Args:
-            path: .json for COCO results (docs/files.md), .csv or .parquet for the same rows as a table with the
-                photos' names, .jpg for the drawing of `draw`.
+            path: .json for COCO results, .csv or .parquet for the same rows as a table with the photos' names
+                (https://trustpose.github.io/trustpose/files.html), .jpg for the drawing of `draw`.
             image: for a drawing, as for `draw`.
             options: of a drawing, those of `draw`; of a table, tidy=True for one row per keypoint.
 

@@ -233,7 +233,7 @@ class Poses(PersonRows, PosesDisplay):
         texts: Texts | None = None,
     ) -> list[dict[str, Any]]:
         """Return COCO keypoint results with every filled field, the same rows that `trustpose predict` writes
-        (docs/files.md).
+        (https://trustpose.github.io/trustpose/files.html).
 
         `score` (N,), by which evaluation ranks, is `ranking_score` unless given; `texts` holds, by field, the texts of
         text ids. Raises ValueError if image_id, keypoint scores or all pose scores are missing, or if a number is not

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ImageBoxes = Any  # `Boxes`, xyxy (N, 4) as an array or list, a list of these, or None: see `boxes_of`
 DOUBLE_OKS = 0.7
 """OKS, over the boxes' areas, above which the lower-ranked of two poses is left out. In 1,374 photos of COCO `train` no
-two people that were both labelled reach .5 (docs/benchmarks/presence.md)."""
+two people that were both labelled reach .5 (https://trustpose.github.io/trustpose/benchmarks/presence.html)."""
 
 
 class PhotoCalibration(Protocol):

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from trustpose.addresses import page
 from trustpose.codecs import Candidates, Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.files import InputError
@@ -192,7 +193,7 @@ class Predictor(BasePredictor):
         """Predict this model's trust for poses from any source: its head reads at the poses' keypoints.
 
         Crops are made from the poses' boxes, or from the tight boxes of their keypoints where they have none. The head
-        is calibrated on poses of its own network (docs/trust.md).
+        is calibrated on poses of its own network (https://trustpose.github.io/trustpose/trust.html).
 
         Args:
             images: what a call takes.
@@ -209,8 +210,8 @@ class Predictor(BasePredictor):
         if self.association is not None:
             raise InputError(f"{self.model}: judges poses as they are; load it without association")
         if not self.runtime.reads_positions:
-            hint = "load it with backend='torch', or save it with reads_xy=True"
-            raise InputError(f"{self.spec.onnx}: its trust head cannot read at given keypoints; {hint} (docs/trust.md)")
+            hint = f"load it with backend='torch', or save it with reads_xy=True ({page('trust')})"
+            raise InputError(f"{self.spec.onnx}: its trust head cannot read at given keypoints; {hint}")
         skeleton = self.spec.skeleton
         if poses.keypoint_count != len(skeleton) or (poses.skeleton or skeleton).keypoints != skeleton.keypoints:
             got = "" if poses.skeleton is None else f" ({poses.skeleton.name})"

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 NEAR = 1 / 64
 """Of the crop's height: how far apart both crops' positions of a keypoint may be for their mean to be used. One heatmap
-pixel of usual networks; one to four are about as good (docs/benchmarks/default-model.md)."""
+pixel of usual networks; one to four are about as good (https://trustpose.github.io/trustpose/benchmarks/default-model.html)."""
 
 
 def merge_crops(

@@ -1,7 +1,7 @@
 """Summarise an audit in plain text: in one sentence, in the page's opening, in formatted numbers.
 
 The sentence says what the scores are good for, and what to do about them. The rules, in this order,
-are those of docs/evaluation.md, "The verdict":
+are those of https://trustpose.github.io/trustpose/evaluation.html, "The verdict":
 
 1. fewer than `FEW_POSES` poses matched to a labelled person: too few to judge;
 2. an AP below `LITTLE_AP`: the poses, not the scores, need attention first;

@@ -27,7 +27,7 @@ from trustpose.report.scene import people_colours, person_boxes, track_colours
 
 MPEG4_NOTE = (
     "is written as MPEG-4 Part 2, which browsers do not play, and without sound; "
-    f"for H.264 with sound: {install_line('video')} in a checkout of trustpose"
+    f"for H.264 with sound: {install_line('video')}"
 )
 
 

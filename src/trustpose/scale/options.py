@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from trustpose.addresses import page
 from trustpose.files import InputError
 from trustpose.options import changed_options, flag, option
 from trustpose.predict.options import EarlierRun, FolderOptions
@@ -23,7 +24,7 @@ class ClusterOptions(EarlierRun):
         None,
         panel="Scale",
         metavar=_ENGINE,
-        help="Spread the work over a Ray cluster (extra 'ray', docs/scale.md); --out is then a folder.",
+        help=f"Spread the work over a Ray cluster (extra 'ray', {page('scale')}); --out is then a folder.",
     )
     address: str = option(
         LOCAL,

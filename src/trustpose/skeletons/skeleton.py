@@ -2,7 +2,7 @@
 JSON, too.
 
 `sigmas` are the standard deviations of human labelling used in OKS (kᵢ = 2σᵢ). They are set only if a published
-source gives them; otherwise reading them raises. docs/files.md describes the JSON.
+source gives them; otherwise reading them raises. https://trustpose.github.io/trustpose/files.html describes the JSON.
 """
 
 from dataclasses import dataclass

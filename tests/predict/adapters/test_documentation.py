@@ -15,7 +15,7 @@ from tests.predict.adapters.people import labelled_photo
 from tests.predict.adapters.test_rtmlib import write_simcc
 from tests.predict.adapters.tiny_task import write_task
 from tests.predict.torchvision_operators import stand_in
-from trustpose.extras import install_line
+from trustpose.extras import install_line, not_installed
 from trustpose.io.coco.truth import read_coco_truth
 from trustpose.poses import Poses, write_results
 from trustpose.predict.adapters import ADAPTERS
@@ -83,7 +83,7 @@ def _vitpose(here):
 
 
 def _ultralytics(here):
-    pytest.importorskip("ultralytics", reason="needs ultralytics (AGPL-3.0): pip install '.[ultralytics]'")
+    pytest.importorskip("ultralytics", reason=not_installed("ultralytics", "ultralytics"))
     here.monkeypatch.setattr("trustpose.predict.adapters.ultralytics.MIN_SCORE", 0.0)
 
 

@@ -8,11 +8,12 @@ import pytest
 
 from tests.predict.adapters.people import labelled_photo
 from tests.predict.torchvision_operators import stand_in
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.io.photos import read_image
 from trustpose.predict.load import load
 
-torch = pytest.importorskip("torch", reason="needs torch and torchvision: pip install '.[train]'")
+torch = pytest.importorskip("torch", reason=not_installed("torch", "train"))
 importlib.import_module("trustpose.networks.backbones")  # knows how to import torchvision beside any torch
 
 

@@ -11,13 +11,14 @@ import pytest
 
 from tests.predict.adapters.people import labelled_photo
 from tests.predict.adapters.tiny_task import SIDE, write_task
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.geometry.oks import oks
 from trustpose.predict.adapters.mediapipe import MODELS, PADDING, MediaPipePose, _close_with, find_model
 from trustpose.predict.load import load
 from trustpose.skeletons import BLAZEPOSE_33, COCO_17
 
-pytest.importorskip("mediapipe", reason="needs the package mediapipe: pip install '.[mediapipe]'")
+pytest.importorskip("mediapipe", reason=not_installed("mediapipe", "mediapipe"))
 
 RNG = np.random.default_rng(0)
 LANDMARKS = np.concatenate(

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from tests.predict.adapters.people import labelled_photo
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.io.photos import read_image
 from trustpose.predict.load import load
 
-onnx = pytest.importorskip("onnx", reason="needs onnx, to write the networks: pip install '.[train]'")
-rtmlib = pytest.importorskip("rtmlib", reason="needs the package rtmlib: pip install '.[rtmlib]'")
+onnx = pytest.importorskip("onnx", reason=not_installed("onnx", "train"))
+rtmlib = pytest.importorskip("rtmlib", reason=not_installed("rtmlib", "rtmlib"))
 
 
 def _save(path, nodes, inputs, outputs, weights):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.predict.adapters.people import labelled_photo
 from tests.predict.torchvision_operators import stand_in
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.io.photos import read_image
 from trustpose.predict.adapters.boxes import separate
@@ -63,7 +64,7 @@ def test_overlapping_candidates():
 @pytest.fixture(scope="module")
 def predictor():
     """yolov8n-pose with random weights, normalised so that boxes and confidences differ from place to place."""
-    pytest.importorskip("ultralytics", reason="needs ultralytics (AGPL-3.0): pip install '.[ultralytics]'")
+    pytest.importorskip("ultralytics", reason=not_installed("ultralytics", "ultralytics"))
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     predictor = load("ultralytics:yolov8n-pose.yaml", min_box_score=0.0, image_size=256)
@@ -118,7 +119,7 @@ def test_its_zeroed_points_are_undone(predictor, data_dir, monkeypatch):
 
 
 def test_models_that_are_none(tmp_path):
-    pytest.importorskip("ultralytics", reason="needs ultralytics (AGPL-3.0): pip install '.[ultralytics]'")
+    pytest.importorskip("ultralytics", reason=not_installed("ultralytics", "ultralytics"))
     with pytest.raises(InputError, match=r"ultralytics: expected ultralytics:MODEL"):
         load("ultralytics")
     with pytest.raises(InputError, match=r"is a model for 'detect', expected 'pose'"):

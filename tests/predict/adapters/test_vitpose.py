@@ -7,13 +7,14 @@ import pytest
 
 from tests.predict.adapters.people import labelled_photo
 from trustpose.codecs import Outputs
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.geometry.boxes import xyxy_to_xywh
 from trustpose.io.photos import read_image
 from trustpose.predict.load import load
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install '.[transformers]'")
-pytest.importorskip("transformers", reason="needs transformers: pip install '.[transformers]'")
+torch = pytest.importorskip("torch", reason=not_installed("torch", "transformers"))
+pytest.importorskip("transformers", reason=not_installed("transformers", "transformers"))
 importlib.import_module("trustpose.networks.backbones")  # knows how to import torchvision beside any torch
 
 

@@ -6,6 +6,7 @@ Needs the `train` extra. The base install imports this file only on request.
 import torch
 from torch import nn
 
+from trustpose.addresses import REPOSITORY
 from trustpose.files import InputError
 from trustpose.heads.hpcvnet import add_heatmap_layers
 from trustpose.heads.network import TrustNetwork, attach
@@ -24,7 +25,7 @@ def load_module(spec: ModelSpec) -> nn.Module:
     """
     weights = spec.training_weights
     if spec.network is None or not weights.is_file():
-        note = "" if weights.parent == spec.onnx.parent else f" ({weights}: no such file, it is in a checkout only)"
+        note = "" if weights.parent == spec.onnx.parent else f" ({weights}: no such file; it is in {REPOSITORY} only)"
         raise InputError(f"{spec.onnx}: has no {MODEL_WEIGHTS} of a zoo network beside it, only ONNX to run{note}")
     if spec.network not in NETWORKS:
         raise InputError(

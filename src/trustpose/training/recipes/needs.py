@@ -9,7 +9,7 @@ from trustpose.training.recipe import Recipe
 
 Initial = Literal["none", "imagenet", "--model"]
 _MADE = {"capsule people": ("made-up people", "python benchmarks/dense_pose.py --make FOLDER")}
-_MEASURED = {  # processor time by pattern of names, the first that fits, as docs/benchmarks/ has it
+_MEASURED = {  # processor time by pattern of names, the first that fits, as the site's benchmarks have it
     "lspet/pyranet-2": "7 min",
     "lspet/cu-net-2": "4 min",
     "lspet/cu-net-2-quantised": "6 min",

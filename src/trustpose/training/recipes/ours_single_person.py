@@ -1,7 +1,7 @@
 """Small versions of the single-person systems on LSPET under one budget, to compare them on a CPU.
 
 All have the same people, crops of 64 × 64, augmentation, batches and steps; a tenth of the photos, fold 0 of 10, is
-held out. `docs/benchmarks/single-person.md` has their results.
+held out. Their results: https://trustpose.github.io/trustpose/benchmarks/single-person.html
 """
 
 from dataclasses import replace

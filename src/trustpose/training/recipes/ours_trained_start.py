@@ -1,7 +1,8 @@
 """The lecture's claims on crops of 160 × 160 pixels from trained weights: the systems of one claim start alike.
 
 LSPET's people (a tenth held out) and COCO's, in COCO's joints. Each has about twenty minutes of one processor, by the
-share of the people in its epochs. `docs/benchmarks/single-person.md` has their results.
+share of the people in its epochs. Their results:
+https://trustpose.github.io/trustpose/benchmarks/single-person.html
 """
 
 from dataclasses import replace
