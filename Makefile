@@ -1,8 +1,11 @@
-# Both targets work as the first command on a fresh machine with Python 3.11 and make.
+# Both targets work as the first command on a fresh machine with Python 3.11 to 3.14 and make.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BASE := .venv
 DEV := .venv-dev
 NEWEST := .venv-newest
+# Versions that the tests passed with; CONSTRAINTS= takes the newest. Other Pythons beside it: make test PYTHON=python3.13 DEV=.venv-3.13
+CONSTRAINTS ?= constraints.txt
+CONSTRAINT = $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: demo test pytest newest lint docs benchmark clean
@@ -51,16 +54,16 @@ benchmark: $(DEV)/.installed
 # stores the bytecode of what is imported by itself.
 $(BASE)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BASE)
-	$(BASE)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt \
+	$(BASE)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check $(CONSTRAINT) \
 	  --editable .
 	touch $@
 
 # mediapipe and rtmlib ask for two more OpenCVs, in the place of the headless one, which serves them as well.
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
-	$(DEV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,all]'
-	$(DEV)/bin/python -m pip install --quiet --constraint constraints.txt --no-deps mediapipe rtmlib
+	$(DEV)/bin/python -m pip install --quiet $(CONSTRAINT) --editable '.[dev,all]'
+	$(DEV)/bin/python -m pip install --quiet $(CONSTRAINT) --no-deps mediapipe rtmlib
 	touch $@
 
 clean:
-	rm -rf $(BASE) $(DEV) $(NEWEST) demo site
+	rm -rf $(BASE) $(DEV) .venv-* $(NEWEST) demo site
