@@ -1,5 +1,6 @@
 """A file system with little room, for tests of what happens when it is full."""
 
+import gc
 import os
 import subprocess
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        gc.collect()  # from Python 3.13 on a file whose writing failed may stay open until then
         subprocess.run(["umount", folder], check=True)
 
 

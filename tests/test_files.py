@@ -224,7 +224,7 @@ def test_names_as_long_as_they_may_be(tmp_path, name):
 
 
 def test_a_name_that_cannot_be(tmp_path):
-    with pytest.raises(InputError, match=r"cannot be written \(embedded null byte\)"):
+    with pytest.raises(InputError, match=r"cannot be written \(.*embedded null (byte|character)"):
         write(tmp_path / "a\0b")
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match=r"cannot be written \(Not a directory\)"):

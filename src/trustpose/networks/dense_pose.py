@@ -249,9 +249,9 @@ def cut_regions(features: Float[Tensor, "B C h w"], boxes: Float[Tensor, "N 5"])
     """Return the features in REGION × REGION cells of boxes, each the mean of 2 × 2 bilinear samples.
 
     He et al., Mask R-CNN, ICCV 2017, section 3 (RoIAlign), with the positions of Detectron2's "ROIAlign", which the
-    region head was trained with: cell i's value stands at i. Boxes are at least a cell wide; beyond the photo the
-    features go on as at its border. The samples of a box are a grid along the axes, so that rows and columns are
-    interpolated one after the other.
+    region head was trained with: cell i's value stands at i. Boxes are at least a cell wide; up to a cell
+    beyond the photo the features go on as at its border, further out they are 0. The samples of a box are a grid along
+    the axes, so that rows and columns are interpolated one after the other.
 
     Args:
         features: of B photos, with `STRIDE` photo pixels a cell.
@@ -271,7 +271,8 @@ def _region_weights(ends: Float[Tensor, "N 2"], cells: int) -> Float[Tensor, "N 
     position = ends[:, :1] + (torch.arange(samples, device=ends.device) + 0.5) / samples * length
     distance = position.clamp(0, cells - 1)[..., None] - torch.arange(cells, device=ends.device)
     weights = (1 - distance.abs()).clamp(min=0)
-    return weights.unflatten(1, (REGION, 2)).mean(dim=2)
+    is_near = (position >= -1) & (position <= cells)
+    return (weights * is_near[..., None]).unflatten(1, (REGION, 2)).mean(dim=2)
 
 
 class DensePoseRCNN(nn.Module):
