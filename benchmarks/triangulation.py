@@ -16,6 +16,9 @@ the default model's is its own; "variance" weighs by 1/σ² of the expected erro
                   mean, and 90th percentile; with the difference of the mean to weighted by scores, 95 % interval from
                   drawing blocks of ten frames
 
+Two disjoint pairs of cameras place each joint twice: for the three ways to make pairs, how far apart the two are, and
+how many of the differences the 50, 80 and 95 % ellipsoids of the sum of both covariances hold, by robust with trust.
+
 "first of each file" takes the first person of every file, without asking who it is. Then: the two people of the second
 trial, identified by the keypoints that the balancing trial's files share with it, and the time of `triangulate` for
 N (100,000) and a quarter as many frames of 4 cameras and 25 joints, in seconds of one processor, and, where aniposelib
@@ -40,11 +43,12 @@ from trustpose.multiview.frames import gather_rows, match_frames, positions_of, 
 from trustpose.multiview.people import group_people
 from trustpose.multiview.recordings import read_views
 from trustpose.multiview.triangulation import METHODS, triangulate_points
-from trustpose.poses import ExpectedError, Poses
+from trustpose.poses import ExpectedError, Poses, Poses3D
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25B
 
 FRAMES, BLOCK = 100, 10
 DRAWS = 2000
+LEVELS = (0.5, 0.8, 0.95)
 BONES = (
     "left_shoulder left_elbow, left_elbow left_wrist, right_shoulder right_elbow, right_elbow right_wrist, "
     "left_hip left_knee, left_knee left_ankle, right_hip right_knee, right_knee right_ankle, "
@@ -154,6 +158,30 @@ def methods_on(title: str, columns: dict[str, Any], cameras: Cameras) -> dict[st
     return rows
 
 
+def disjoint_pairs(columns: dict[str, Any], cameras: Cameras) -> dict[str, Any]:
+    """Print and return what ellipsoids hold of the differences between two pairs of cameras."""
+    rows, squared = {}, []
+    for other in (1, 2, 3):
+        pairs = [0, other], [view for view in (1, 2, 3) if view != other]
+        first, second = (triangulated(columns, cameras, "robust", "trust", list(pair)) for pair in pairs)
+        off, covariance = first.xyz - second.xyz, first.covariance + second.covariance
+        is_finite = np.isfinite(off).all(axis=2) & np.isfinite(covariance).all(axis=(2, 3))
+        off, covariance = off[is_finite], covariance[is_finite]
+        squared.append(np.einsum("ni,nij,nj->n", off, np.linalg.inv(covariance), off))
+        rows[f"{pairs[0]}, {pairs[1]}"] = {
+            "mm": float(1000 * np.median(np.linalg.norm(off, axis=1))),
+            **held(squared[-1]),
+        }
+    rows["all"] = held(np.concatenate(squared))
+    table("pairs of cameras: median difference; ellipsoids hold", rows, ".3f", mm=".0f")
+    return rows
+
+
+def held(squared: np.ndarray) -> dict[str, float]:
+    """Return the share of these squared Mahalanobis distances that lie within ellipsoids of three levels."""
+    return {f"{level:.0%}": float((squared <= Poses3D.ellipsoid_radius(level) ** 2).mean()) for level in LEVELS}
+
+
 def identities(folder: Path, cameras: Cameras) -> dict[str, Any]:
     """In how many frames each person of the second trial has one identity in all views that show it."""
     both, alone = openpose(folder, "two_people"), openpose(folder, "balancing")
@@ -230,6 +258,7 @@ def main(options):
     for name, views in sources.items():
         columns = gathered(*of_one_person(views, cameras), cameras)
         result[name] = methods_on(f"{name}, the balancing person", columns, cameras)
+        result[name]["pairs"] = disjoint_pairs(columns, cameras)
         plain = gathered(views, first_of_each(views), cameras)
         result[name]["first of each file"] = row = measured(plain, cameras, "linear", "none")
         del row["by frame"]

@@ -9,8 +9,8 @@ the trust of a calibrator that was fitted without its photo: so misses, swaps an
 Keypoints that nobody labelled are left out, since their error is unknown; so are those outside the image.
 
 For 2 to 8 cameras, drawn anew each time, MPJPE in millimetres of all joints that two cameras or more see, and the gain
-of trust against scores with its 95 % interval, from drawing people. Below, for four cameras: how many of the true
-joints the covariance's 50, 80 and 95 % ellipsoids hold, by robust.
+of trust against scores with its 95 % interval, from drawing people. Below, how many of the true joints the
+covariance's 50, 80 and 95 % ellipsoids hold, by robust with trust.
 """
 
 import json
@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 from coco_photos import ground_truth
 from harness import Estimate, parser, run, table
-from scipy.stats import chi2
-from triangulation import DRAWS, triangulated
+from triangulation import DRAWS, held, triangulated
 
 from trustpose.calibration.fit import fit
 from trustpose.calibration.options import FitOptions
@@ -149,7 +148,7 @@ def coverage(views: dict[str, Any], xyz: np.ndarray, cameras: Cameras, chosen: l
 def main(options):
     rng, pool = np.random.default_rng(0), pools(options.data, options.network)
     errors: dict[int, dict[str, list[np.ndarray]]] = {count: {row[0]: [] for row in ROWS} for count in COUNTS}
-    distances: list[np.ndarray] = []
+    distances: dict[int, list[np.ndarray]] = {count: [] for count in COUNTS}
     scenes = people_of(options.data / "layouts" / "panoptic_body3d")
     for _ in range(options.draws):
         for count in COUNTS:
@@ -158,8 +157,7 @@ def main(options):
                 views = seen(xyz, cameras, pool, rng)
                 chosen = rng.permutation(len(cameras))[:count].tolist()
                 parts.append(by_person(views, xyz, cameras, chosen))
-                if count == 4:
-                    distances.append(coverage(views, xyz, cameras, chosen))
+                distances[count].append(coverage(views, xyz, cameras, chosen))
             for row in ROWS:
                 errors[count][row[0]].append(np.concatenate([part[row[0]] for part in parts]))
     means = {row[0]: {str(n): float(np.nanmean(errors[n][row[0]])) for n in COUNTS} for row in ROWS}
@@ -170,9 +168,8 @@ def main(options):
         means_of_people = {str(n): np.nanmean(difference, axis=1) for n, difference in differences.items()}
         gains[better] = {n: Estimate.mean(v[np.isfinite(v)], DRAWS).interval for n, v in means_of_people.items()}
     table("gain of trust in mm", gains, ".1f")
-    squared = np.concatenate(distances)
-    shares = {f"{level:.0%}": float((squared <= chi2(3).ppf(level)).mean()) for level in (0.5, 0.8, 0.95)}
-    print("\nellipsoids hold " + ", ".join(f"{share:.1%} for {level}" for level, share in shares.items()))
+    shares = {str(count): held(np.concatenate(squared)) for count, squared in distances.items()}
+    table("cameras: ellipsoids hold", shares)
     return {"network": options.network, "mpjpe": means, "gain": gains, "coverage": shares}
 
 

@@ -8,7 +8,8 @@ from scipy.stats import chi2
 
 from tests.multiview.rings import ring
 from trustpose.multiview.noise import LOSSES
-from trustpose.multiview.triangulation import METHODS, inverse_symmetric, triangulate_points
+from trustpose.multiview.symmetric import inverse_symmetric
+from trustpose.multiview.triangulation import METHODS, triangulate_points
 from trustpose.poses import ExpectedError
 
 

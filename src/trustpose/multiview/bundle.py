@@ -13,7 +13,8 @@ from jaxtyping import Float
 from scipy.optimize import least_squares
 
 from trustpose.geometry.cameras import Camera, Cameras
-from trustpose.multiview.triangulation import full_matrix, inverse_symmetric, solve_linear, to_plane
+from trustpose.multiview.symmetric import full_matrix, inverse_symmetric
+from trustpose.multiview.triangulation import solve_linear, to_plane
 
 _ROUNDS = 15  # of reweighting
 _FREEDOM = 4.0  # of Student's t

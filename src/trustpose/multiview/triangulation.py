@@ -36,11 +36,12 @@ from jaxtyping import Bool, Float, Int
 
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.multiview.noise import INLIER, Loss, Noise
+from trustpose.multiview.posterior import mixture_covariance
+from trustpose.multiview.symmetric import full_matrix, inverse_symmetric, solve_symmetric, square
 from trustpose.names import expected_one_of
 from trustpose.poses import ExpectedError, Poses3D
 
 _UPPER = (np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 3]), np.array([0, 1, 2, 3, 1, 2, 3, 2, 3, 3]))  # of a 4 × 4 matrix
-_SINGULAR = 1e-12  # of the determinant against the product of the diagonal: rays within 10⁻⁶ rad of each other
 
 
 def to_plane(camera: Camera, ideal: Float[np.ndarray, "M 2"]) -> Float[np.ndarray, "M 2"]:
@@ -77,28 +78,6 @@ def solve_linear(
         constants[4 * view : 4 * view + 4] = np.stack([product[_UPPER] for product in products])
     q = terms @ constants  # (M, 10)
     return solve_symmetric(q[:, [0, 1, 2, 4, 5, 7]], -q[:, [3, 6, 8]])
-
-
-def inverse_symmetric(a: Float[np.ndarray, "M 6"]) -> Float[np.ndarray, "M 6"]:
-    """Return the inverse of symmetric positive 3 × 3 matrices, both as (xx, xy, xz, yy, yz, zz); NaN if singular."""
-    xx, xy, xz, yy, yz, zz = a.T
-    first = (yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy)
-    adjugate = np.stack([*first, xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy], axis=1)
-    determinant = xx * adjugate[:, 0] + xy * adjugate[:, 1] + xz * adjugate[:, 2]
-    singular = ~(determinant > _SINGULAR * xx * yy * zz)
-    return adjugate / np.where(singular, np.nan, determinant)[:, None]
-
-
-def solve_symmetric(a: Float[np.ndarray, "M 6"], b: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, "M 3"]:
-    """Return x of a x = b, with `a` as in `inverse_symmetric`; NaN where it is singular."""
-    xx, xy, xz, yy, yz, zz = inverse_symmetric(a).T
-    x, y, z = b.T
-    return np.stack([xx * x + xy * y + xz * z, xy * x + yy * y + yz * z, xz * x + yz * y + zz * z], axis=1)
-
-
-def full_matrix(a: Float[np.ndarray, "M 6"]) -> Float[np.ndarray, "M 3 3"]:
-    """Return symmetric matrices (M, 3, 3) of their upper triangles (M, 6)."""
-    return a[:, [[0, 1, 2], [1, 3, 4], [2, 4, 5]]]
 
 
 _STEPS = 20
@@ -168,7 +147,7 @@ def _normal_equations(
         weight = noise.pull(dx**2 + dy**2, view)
         weight = np.where((noise.precision[view] > 0) & np.isfinite(weight), weight, 0.0)
         jx, jy = _derivatives(camera, u, v, depth)
-        a += weight[:, None] * (_square(jx) + _square(jy))
+        a += weight[:, None] * (square(jx) + square(jy))
         b -= weight[:, None] * (np.nan_to_num(dx)[:, None] * jx + np.nan_to_num(dy)[:, None] * jy)
     return a, b
 
@@ -183,7 +162,7 @@ def information(
         x, y, depth = camera.to_camera(xyz).T
         depth = np.where(depth > _NEAREST, depth, np.nan)
         jx, jy = _derivatives(camera, x / depth, y / depth, depth)
-        total += precision[view][:, None] * (_square(jx) + _square(jy))
+        total += precision[view][:, None] * (square(jx) + square(jy))
     return total
 
 
@@ -203,12 +182,6 @@ def _derivatives(camera: Camera, u: np.ndarray, v: np.ndarray, depth: np.ndarray
     along_v = (r2 - v[:, None] * r3) / depth[:, None]
     along_u = (r1 - u[:, None] * r3) / depth[:, None]
     return np.nan_to_num(fx * along_u + skew * along_v), np.nan_to_num(fy * along_v)
-
-
-def _square(j: np.ndarray) -> np.ndarray:
-    """Return j jᵀ (M, 6) of vectors (M, 3)."""
-    x, y, z = j.T
-    return np.stack([x * x, x * y, x * z, y * y, y * z, z * z], axis=1)
 
 
 Method = Literal["linear", "weighted", "ransac", "robust"]
@@ -257,8 +230,9 @@ def triangulate_points(
     `track_id`, `skeleton` of the result.
 
     The result's `camera_count` and `error` are of the views that agree: within 3σ of the point, or likelier good than
-    gross errors; of all that see it where fewer than two agree. `covariance` is there if `deviation` is given. A point
-    behind a camera that sees it is NaN. Raises ValueError naming the argument if a shape is wrong.
+    gross errors; of all that see it where fewer than two agree. `covariance` is there if `deviation` is given: by
+    `posterior.mixture_covariance` of a mixture, else that of the views that agree. A point behind a camera
+    that sees it is NaN. Raises ValueError naming the argument if a shape is wrong.
     """
     error = deviation if isinstance(deviation, ExpectedError) else None
     sigma = error.std if error is not None else deviation
@@ -272,7 +246,7 @@ def triangulate_points(
     m = n * k
     xyz, distances = np.full((m, 3), np.nan), np.full(m, np.nan)
     used = np.zeros((views, m), np.bool_)
-    covariance = None if deviation is None else np.full((m, 6), np.nan)
+    covariance = None if deviation is None else np.full((m, 3, 3), np.nan)
     for points, chunk in _views(xy, cameras, weight, sigma, error, method, loss).chunks():
         xyz_of_chunk = _solve(chunk, method)
         xyz_of_chunk[(chunk.weight > 0).sum(axis=0) < min_cameras] = np.nan
@@ -283,15 +257,31 @@ def triangulate_points(
         xyz[points], used[:, points] = xyz_of_chunk, agreeing
         distances[points] = np.sqrt(_mean_where(distance**2, agreeing))
         if covariance is not None:
-            covariance[points] = covariance_of(xyz_of_chunk, np.where(agreeing, chunk.noise.precision, 0.0), cameras)
+            covariance[points] = _covariance(xyz_of_chunk, chunk, agreeing)
     return Poses3D(
         xyz.reshape(n, k, 3),
         quality=None if quality is None else _mean_where(quality.reshape(views, m), used).reshape(n, k),
-        covariance=None if covariance is None else full_matrix(covariance).reshape(n, k, 3, 3),
+        covariance=None if covariance is None else covariance.reshape(n, k, 3, 3),
         error=distances.reshape(n, k),
         camera_count=used.sum(axis=0).reshape(n, k),
         **columns,
     )
+
+
+def _covariance(
+    xyz: Float[np.ndarray, "M 3"], views: _Views, agreeing: Bool[np.ndarray, "V M"]
+) -> Float[np.ndarray, "M 3 3"]:
+    """Return the points' covariance, square metres; NaN if the views do not determine it."""
+    noise = views.noise
+    if noise.gross is None or noise.gross_precision is None:
+        return full_matrix(covariance_of(xyz, np.where(agreeing, noise.precision, 0.0), views.cameras))
+    residual, jacobian = np.empty((*noise.precision.shape, 2)), np.empty((*noise.precision.shape, 2, 3))
+    for view, camera in enumerate(views.cameras):
+        dx, dy, u, v, depth = reprojection(camera, xyz, views.plane[view])
+        residual[view] = np.stack([-dx, -dy], axis=1)
+        jacobian[view] = np.stack(_derivatives(camera, u, v, depth), axis=1)
+    columns = noise.precision, noise.gross, noise.gross_precision
+    return full_matrix(mixture_covariance(residual, jacobian, *columns, agreeing))
 
 
 def _check(

@@ -11,6 +11,7 @@ from trustpose.notebook import html_line, html_table
 from trustpose.poses.rows import MISSING_ID
 from trustpose.skeletons.skeleton import Skeleton
 
+_FREEDOM = 8.0  # of Student's t
 _MOST_ROWS = 10  # poses listed in a notebook
 _SHAPES: Mapping[str, tuple[str, tuple[int, ...]]] = {  # of a keypoint: kind of number, and what follows (N, K)
     "quality": ("f", ()),
@@ -25,10 +26,11 @@ class Poses3D:
     """N poses of K keypoints in the world, one row per person and frame.
 
     `xyz` is in metres; NaN for a keypoint that was not triangulated. `covariance` is that of its position, square
-    metres. `quality` (0–1) is the mean expected OPKS of the views that it was triangulated from, `camera_count` how
-    many they are and `error` their reprojection error, root mean square, image pixels. `frame` is the frame's number,
-    the same in every camera, `time` its time in seconds since the clip's start, and `track_id` the person (-1: none). A
-    field that nothing filled is None. Raises ValueError naming the field if a shape or dtype is wrong.
+    metres (`ellipsoid_radius`). `quality` (0–1) is the mean expected OPKS of the views that it was triangulated from,
+    `camera_count` how many they are and `error` their reprojection error, root mean square, image pixels. `frame` is
+    the frame's number, the same in every camera, `time` its time in seconds since the clip's start, and `track_id` the
+    person (-1: none). A field that nothing filled is None. Raises ValueError naming the field if a shape or dtype is
+    wrong.
     """
 
     xyz: Float[np.ndarray, "N K 3"]
@@ -109,6 +111,20 @@ class Poses3D:
             for row in range(min(len(self), _MOST_ROWS))
         ]
         return html_line(repr(self)) + html_table(("pose", *names, "keypoints with a position"), rows)
+
+    @staticmethod
+    def ellipsoid_radius(level: float) -> float:
+        """Return the radius, in units of `covariance`, of the ellipsoids that hold a share of the true places.
+
+        A place x is inside if (x − xyz)ᵀ covariance⁻¹ (x − xyz) is at most its square. Errors have heavier tails than
+        Gaussian ones: Student's t in three dimensions with eight degrees of freedom, chosen on people made of `train`'s
+        errors (https://trustpose.github.io/trustpose/benchmarks/triangulation.html).
+        """
+        from scipy.stats import f
+
+        if not 0 < level < 1:
+            raise ValueError(f"level: expected a share between 0 and 1, got {level}")
+        return float(np.sqrt(3 * (_FREEDOM - 2) / _FREEDOM * f(3, _FREEDOM).ppf(level)))
 
     @property
     def std(self) -> Float[np.ndarray, "N K 3"] | None:
