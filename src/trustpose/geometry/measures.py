@@ -1,22 +1,24 @@
 """Measures that people read off poses: angles, inclinations, lengths and ratios, with their derivatives.
 
-A measure is a formula of a few points; a point is a joint, or the mean of several. Angles at a joint are interior,
-between the two limbs that meet there: 180° is a straight limb, as in Sports2D's drawings; `flexion` is 180° minus that,
-0° for a straight knee or elbow, as ISB and Sports2D count it (without a sign: a picture does not show which side of a
-knee is its front). Inclinations are against the picture's vertical: 0° for a limb that points up from its first point
-to its second, positive to the picture's right, −180 to 180. A 2D angle is the angle of the limbs' projections.
+A measure is a formula of a few points; a point is a joint, the mean of several, or the centre of mass. Angles at a
+joint are interior, between the two limbs that meet there: 180° is a straight limb, as in Sports2D's drawings; `flexion`
+is 180° minus that, 0° for a straight knee or elbow, as ISB and Sports2D count it (without a sign: a picture does not
+show which side of a knee is its front). Inclinations are against the picture's vertical: 0° for a limb that points up
+from its first point to its second, positive to the picture's right, −180 to 180. A 2D angle is the angle of the limbs'
+projections.
 
 The derivative of a value by the joints' positions carries the joints' errors over to the value
 (`calibration.measure_errors`): the first-order law of error propagation.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from trustpose.geometry.centre_of_mass import weights_of_joints
 from trustpose.names import expected_one_of
 from trustpose.skeletons import Skeleton
 
@@ -28,13 +30,18 @@ KINDS = {  # number of points, unit
     "distance": (2, "pixels"),
     "line to point": (3, "pixels"),
     "ratio": (4, "1"),
+    "x": (1, "pixels"),
+    "y": (1, "pixels"),
+    "height": (1, "pixels"),
 }
 """The formulas: by name, how many points they read, and the unit of their value."""
 _TURN = 360.0
 _SMALLEST = 1e-9  # pixels of a limb without length
 
 Point = tuple[str, ...]
-"""A joint, or several joints whose mean it is."""
+"""A joint, or several joints whose mean it is; `CENTRE_OF_MASS` counts as one."""
+CENTRE_OF_MASS = "centre_of_mass"
+_WEIGHTS: Mapping[str, Mapping[str, float]] = {CENTRE_OF_MASS: weights_of_joints()}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,8 @@ class Measure:
         kind: one of `KINDS`.
         points: what it reads. angle and flexion: end, joint, end; tilt and distance: from, to; ratio: from, to, from,
             to of the two distances; line to point: from, to, point, positive to the right of the way from – to; angle
-            difference: the three points of each angle.
+            difference: the three points of each angle; x: its distance from the picture's left edge; y: from its top;
+            height: above the floor line, where y is 0 (`measures.floor`).
 
     Raises:
         ValueError: for an unknown kind, or another number of points than it reads.
@@ -76,7 +84,7 @@ class Measure:
     @cached_property
     def joints(self) -> tuple[str, ...]:
         """The joints that it reads, each once, in order."""
-        return tuple(dict.fromkeys(joint for point in self.points for joint in point))
+        return tuple(dict.fromkeys(joint for point in self.points for joint in weights_in(point)))
 
     def fits(self, skeleton: Skeleton) -> bool:
         """Return whether a skeleton has all its joints."""
@@ -99,6 +107,15 @@ class Measure:
     def difference(self, value: Float[np.ndarray, " N"], reference: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
         """Return value − reference, for inclinations the shorter way round."""
         return wrapped(value - reference) if self.period else value - reference
+
+
+def weights_in(point: Point) -> dict[str, float]:
+    """Return the weights of the joints whose mean a point is; they sum to 1."""
+    weights: dict[str, float] = {}
+    for name in point:
+        for joint, weight in _WEIGHTS.get(name, {name: 1.0}).items():
+            weights[joint] = weights.get(joint, 0.0) + weight / len(point)
+    return weights
 
 
 def wrapped(degrees: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
@@ -141,16 +158,21 @@ def read(measure: Measure, skeleton: Skeleton, xy: Float[np.ndarray, "N K 2"]) -
     """
     joints = np.array([skeleton.index(joint) for joint in measure.joints])
     column = {joint: number for number, joint in enumerate(measure.joints)}
-    points = [
-        xy[:, [skeleton.index(joint) for joint in point]].mean(axis=1, dtype=np.float64) for point in measure.points
-    ]
+    weights = [weights_in(point) for point in measure.points]
+    points = [_mean(xy[:, [skeleton.index(joint) for joint in of_joints]], of_joints) for of_joints in weights]
     with np.errstate(divide="ignore", invalid="ignore"):
         value, gradients, lengths = _FORMULAS[measure.kind](*points)
     gradient = np.zeros((len(xy), len(joints), 2))
-    for point, of_point in zip(measure.points, gradients, strict=True):
-        for joint in point:
-            gradient[:, column[joint]] += of_point / len(point)
+    for of_joints, of_point in zip(weights, gradients, strict=True):
+        for joint, weight in of_joints.items():
+            gradient[:, column[joint]] += of_point * weight
     return Reading(value, joints, gradient, np.minimum.reduce(lengths), np.maximum.reduce(lengths))
+
+
+def _mean(xy: Float[np.ndarray, "N J 2"], weights: Mapping[str, float]) -> Float[np.ndarray, "N 2"]:
+    if len(set(weights.values())) == 1:
+        return xy.mean(axis=1, dtype=np.float64)
+    return np.einsum("njd,j->nd", xy.astype(np.float64), np.array([*weights.values()]))
 
 
 Terms = tuple[Float[np.ndarray, " N"], list[Float[np.ndarray, "N 2"]], list[Float[np.ndarray, " N"]]]
@@ -221,7 +243,16 @@ def _line_to_point(start: np.ndarray, end: np.ndarray, point: np.ndarray) -> Ter
     return value, [-normal - by_end, by_end, normal], [length]
 
 
-_FORMULAS = {
+def _coordinate(axis: int, sign: float = 1.0) -> Callable[[np.ndarray], Terms]:
+    def of_point(point: np.ndarray) -> Terms:
+        by_point = np.zeros_like(point)
+        by_point[:, axis] = sign
+        return sign * point[:, axis], [by_point], [np.full(len(point), np.inf)]  # no limb that could be too short
+
+    return of_point
+
+
+_FORMULAS: dict[str, Callable[..., Terms]] = {
     "angle": _angle,
     "flexion": _flexion,
     "angle difference": _angle_difference,
@@ -229,6 +260,9 @@ _FORMULAS = {
     "distance": _distance,
     "line to point": _line_to_point,
     "ratio": _ratio,
+    "x": _coordinate(0),
+    "y": _coordinate(1),
+    "height": _coordinate(1, -1.0),
 }
 
 _ANGLES = {
