@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trustpose.files import InputError
+from trustpose.io.companions import write_errors
 from trustpose.io.row_stream import write_in_order
 from trustpose.io.tables import results_schema, with_columns
 from trustpose.poses.tables import package
@@ -41,7 +42,8 @@ def smooth_results(
     noise: str = "auto",
     **options: Any,
 ) -> SmoothedResults:
-    """Smooth the keypoints of each track of a results file, and write its rows with what was smoothed.
+    """Smooth the keypoints of each track of a results file, and write its rows with what was smoothed; the error model
+    beside the results goes on beside the new ones.
 
     The same rows are smoothed to the same ones in any layout. Each clip is smoothed by itself, and of Parquet only one
     clip is in memory at a time.
@@ -64,7 +66,7 @@ def smooth_results(
         InputError: for files that cannot be read, or without tracks.
     """
     clips = open_clips(results, images, skeleton)
-    notes, source = dict[str, None](), clips.stream
+    notes, source, error_model = dict[str, None](), clips.stream, None
     rows = unchanged = added = keypoints = replaced = 0
     try:
         noise = _noise_of(clips, noise)
@@ -76,6 +78,7 @@ def smooth_results(
                 smoothed = smooth(poses, clips.images_of(clip), groups=groups, noise=noise, **options)
                 for written, position in _smoothed_rows(clip, smoothed, _texts(clips, clip), source.count + added):
                     write(written, position)
+                error_model = poses.error_model
                 rows, added = rows + len(poses), added + len(smoothed.poses) - len(poses)
                 unchanged += smoothed.unchanged_count
                 keypoints += poses.xy.shape[0] * poses.keypoint_count
@@ -85,6 +88,7 @@ def smooth_results(
         raise
     except ValueError as error:
         raise InputError(f"{results}: {error}") from None
+    write_errors(out, error_model)
     for text in notes:
         note(text)
     return SmoothedResults(rows, unchanged, added, keypoints, replaced, noise)

@@ -12,6 +12,7 @@ from jaxtyping import Int, UInt8
 
 from trustpose.files import InputError
 from trustpose.io.coco.results import ResultsFile
+from trustpose.io.companions import write_errors
 from trustpose.io.row_stream import write_in_order
 from trustpose.io.tables import tracked_rows, with_track_id
 from trustpose.io.video import Video
@@ -51,7 +52,8 @@ def track_results(
     """Give the rows of a results file the track ids of the people that they continue, and write them.
 
     The same rows get the same tracks in any layout, and keep their order. JSON and CSV are read at once; Parquet is
-    read, and written, some thousand rows at a time, sorted in temporary files where frames are not in order.
+    read, and written, some thousand rows at a time, sorted in temporary files where frames are not in order. The error
+    model beside the results goes on beside the new ones.
 
     Args:
         results: COCO results with frames as images: JSON, CSV, Parquet or a folder of Parquet parts.
@@ -74,7 +76,7 @@ def track_results(
         tracker = Tracker(**arguments, flow_function=flow_function)
     except ValueError as error:
         raise InputError(f"{results}: {error}") from None
-    tracked, seconds, had_tracks = 0, 0.0, False
+    tracked, seconds, had_tracks, error_model = 0, 0.0, False, None
     clips = open_clips(results, images, skeleton, is_video=video is not None)
     schema = None if clips.stream.schema is None else with_track_id(clips.stream.schema)
     with ExitStack() as stack:
@@ -93,8 +95,10 @@ def track_results(
                 raise InputError(f"{results}: {error}" + ("" if video is None else f" ({video})")) from None
             seconds += time.perf_counter() - started
             write(tracked_rows(batch.rows.rows, ids.tolist(), None if schema is None else schema.names), batch.position)
+            error_model = batch.results.poses.error_model
             tracked, done = tracked + int((ids >= 0).sum()), done + len(ids)
             tell(done, clips.stream.count)
+    write_errors(out, error_model)
     for text in dict.fromkeys(notes):
         note(text)
     return TrackedResults(clips.stream.count, tracked, tracker.next_id - 1, clips.clips, seconds, had_tracks)
