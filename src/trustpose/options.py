@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar
 
-PANELS = ("Options", "Input", "People", "Accuracy", "Trust", "Tracking", "Drawing", "Output", "Speed", "Scale")
+PANELS = ("Options", "Input", "People", "Accuracy", "Trust", "Tracking", "Drawing", "Output", "Speed", "Scale", "Scene")
 """Headings of options in `--help`, in this order; the first holds those that most users need."""
 
 Names = Sequence[str] | Callable[[], Iterable[str]]

@@ -33,7 +33,7 @@ OF_EACH_COMMAND = {
     *("out", "results", "sources", "images", "gt", "json", "report", "model", "name", "board", "square", "charuco"),
     *("skeleton", "second", "category", "sigmas", "resume", "precision", "max_pixels", "video", "format", "method"),
     *("area", "calibrator", "distance", "draws", "estimator", "more_results", "score", "size", "style", "draw"),
-    *("offset", "people", "unit"),
+    *("offset", "people", "unit", "fps", "height"),
 }
 """Names that every command explains in its own words: what is read and written, or what it is of."""
 

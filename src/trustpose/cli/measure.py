@@ -1,4 +1,4 @@
-"""`trustpose measure`: joint angles, inclinations and lengths in a results file, each with the error it can have."""
+"""`trustpose measure`: joint angles, lengths and speeds in a results file, each with the error it can have."""
 
 import time
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from trustpose.cli.outputs import check_outputs, print_notes, print_warnings, sa
 from trustpose.cli.progress import progress_bar
 from trustpose.cli.records import CalibratorOption, SkeletonOption
 from trustpose.files import InputError
+from trustpose.geometry.scene_options import SceneOptions
 from trustpose.io.output_files import skeleton_file
 from trustpose.options import argument, option
 
@@ -36,7 +37,7 @@ class MeasureOptions:
     measures: str | None = option(
         None,
         metavar="NAMES|FILE.json",
-        help="What to measure: names of built-in measures, with commas between them, or a JSON file of your own. "
+        help="What to measure: names of measures, with commas between them, or a JSON file of your own. "
         "Default: all built-in ones that the skeleton has the joints for.",
     )
     levels: str = option(
@@ -48,14 +49,19 @@ class MeasureOptions:
 @command(
     "trustpose measure results.json --out angles.csv",
     "trustpose measure results.json --measures left_knee,trunk --out knee.csv",
+    "trustpose measure clip.json --fps 60 --measures left_knee_velocity --out v.csv",
 )
-def measure(files: MeasureFiles, options: MeasureOptions) -> None:
-    """Read joint angles, inclinations and lengths off the poses of a results file, each with the error it can have.
+def measure(files: MeasureFiles, options: MeasureOptions, scene: SceneOptions) -> None:
+    """Read joint angles, lengths and speeds off the poses of a results file, each with the error it can have.
 
     Angles are interior, in degrees: 180 is a straight limb. Inclinations (trunk, neck, thigh, …) are against the
     picture's vertical, positive to the right. Lengths are in pixels. The interval low_90 to high_90 holds the value
     that a labeller's joints would give for 90 % of people like those that the trust's errors were learnt from. That a
-    picture shows only the projection of an angle is not part of it.
+    picture shows only the projection of an angle is not part of it; reason says where the view makes an angle doubtful.
+
+    With the times of frames (--fps, --images), tracks have measures over time: left_knee_velocity, left_wrist_speed,
+    centre_of_mass_speed, jump_height, left_release_angle, … After `trustpose smooth` intervals are those of the
+    smoothed joints.
 
     Rows with readable false say why in `reason`; their cells are empty where a joint is missing or probably absent.
     """
@@ -77,6 +83,7 @@ def measure(files: MeasureFiles, options: MeasureOptions) -> None:
             skeleton=files.skeleton,
             levels=_levels(options.levels),
             intervals=options.intervals,
+            scene=scene,
             tell=lambda done, count: advance(0, completed=done, total=count),
         )
     print_notes(measured.notes)

@@ -1,60 +1,76 @@
-"""`tp.measure`: read angles, inclinations and lengths off poses, with intervals that hold the labelled values."""
+"""`tp.measure`: read angles, lengths and speeds off poses, with intervals that hold the labelled values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.measure_errors import MeasureIntervals, PoseErrors
 from trustpose.files import InputError
-from trustpose.geometry.measures import Measure, Reading, read
+from trustpose.geometry.scene_options import PIXELS, WINDOW, SceneOptions
 from trustpose.images import Images
 from trustpose.io.read_poses import ImagesSource, PosesSource, images_of, poses_of
 from trustpose.measures.definitions import MeasuresSource, find_measures
 from trustpose.measures.measurements import LEVELS, Measurements
+from trustpose.measures.people import PeopleReader
+from trustpose.measures.smoothed_std import smoothed_std_of_file
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17, Skeleton
-from trustpose.threads import in_order, worker_threads
-
-ONE_SIGMA = 0.6827  # of a Gaussian within one standard deviation
-_ABSENT = 0.8  # probability above which a joint counts as absent
-_SHORT = 0.5  # of its joints' largest median error, below which a limb's direction cannot be read
-_PEOPLE = 8192  # at a time, whose arrays fit into the processor's cache
-_threads = worker_threads(2, "trustpose-measures")
+from trustpose.tracking import Smoothed
 
 
 def measure(
-    poses: PosesSource,
+    poses: PosesSource | Smoothed,
     measures: MeasuresSource = None,
     images: ImagesSource | None = None,
     *,
     calibrator: Calibrator | str | Path | None = None,
     levels: Sequence[float] = LEVELS,
     intervals: bool = True,
+    smoothed_std: Float[np.ndarray, "N K"] | None = None,
+    fps: float | None = None,
+    window: float = WINDOW,
+    units: str = PIXELS,
+    height: float | None = None,
+    distance: str | None = None,
+    floor: str | None = None,
+    view: bool = True,
 ) -> Measurements:
-    """Read joint angles, inclinations and lengths off poses, each with the error that it can have.
+    """Read joint angles, inclinations, lengths and speeds off poses, each with the error that it can have.
 
     The interval of a reading holds the value that a labeller's joints would give, for the stated share of people like
     those that the trust's errors were learnt from (`trustpose calibrate fit`, or the model). It is the error of the
-    estimator in this picture: that a picture shows an angle's projection is not part of it.
+    estimator in this picture: that a picture shows an angle's projection is not part of it, but `reason` says where the
+    view makes a reading doubtful (`measures.views`). In tracks with times, readings of frames in which left and right
+    are exchanged are not readable.
 
     Args:
-        poses: N poses with trust, from a model or a calibrator; or the path of their results file.
-        measures: None for the built-in ones; names of some; `geometry.measures.Measure`s; or the path of a JSON file
-            with your own (`measures.definitions`).
+        poses: N poses with trust, from a model or a calibrator; the path of their results file; or what `tp.smooth`
+            returns, whose intervals are those of the smoothed joints.
+        measures: None for the built-in ones; names of some, or of measures over time (`measures.motions`);
+            `geometry.measures.Measure`s; or the path of a JSON file with your own (`measures.definitions`).
         images: the frames, for their times, or the path of a file that lists them.
         calibrator: adds trust first, and says how far measures are off; or its path.
         levels: shares of people whose value each interval is to hold, between 0 and 1.
         intervals: False gives values alone, for poses without trust.
+        smoothed_std: (N, K), standard deviation of each joint after smoothing, pixels; of `Smoothed` and smoothed files
+            it is known.
+        fps: frames a second, where `image_id` is the frame's number and `images` are not given.
+        window: seconds between the first and the last frame of speeds and accelerations.
+        units: of lengths and speeds: "pixels", "body-heights" or "metres".
+        height: the person's, metres, for metres.
+        distance: "x1,y1,x2,y2,metres", two points in the picture and the distance between them, for metres.
+        floor: "x1,y1,x2,y2", two points of the floor, which inclinations and heights are measured against.
+        view: whether `reason` says where the view makes an angle doubtful.
 
     Returns:
         The values with their intervals, whether each can be read, and why not.
 
     Raises:
         InputError: if a file cannot be read; for poses without trust; for unknown measures or joints; for a level
-            outside 0 to 1.
+            outside 0 to 1; for measures over time without times or tracks; for metres without a height or distance.
         TypeError: for anything but poses or a path.
 
     Example:
@@ -62,23 +78,31 @@ def measure(
         >>> angles
         Measurements(60 people × 2 measures; 100% of values readable)
     """
+    if isinstance(poses, Smoothed):
+        poses, smoothed_std = poses.poses, poses.std
+    path = poses if isinstance(poses, (str, Path)) else None
     poses = poses_of(poses)
+    if path is not None and smoothed_std is None:
+        smoothed_std = smoothed_std_of_file(path, poses.keypoint_count)
     levels = checked_levels(levels)
     if isinstance(calibrator, (str, Path)):
         calibrator = Calibrator.load(calibrator)
     if calibrator is not None:
         poses = calibrator(poses)
     skeleton = skeleton_of_poses(poses)
-    reader = MeasureReader(find_measures(measures, skeleton), skeleton, levels, intervals=intervals)
-    times = None if images is None else times_of(images_of(images), "images")
-    return reader(poses, np.arange(len(poses)), times)
+    scene = SceneOptions(fps=fps, window=window, units=units, height=height, distance=distance, floor=floor, view=view)
+    reader = PeopleReader(find_measures(measures, skeleton), skeleton, levels, scene, intervals=intervals)
+    frames = None if images is None else images_of(images)
+    if frames is not None:
+        check_times(frames, "images")
+    measured = reader(poses, np.arange(len(poses)), frames, smoothed_std)
+    return replace(measured, notes=(*measured.notes, *reader.notes_of_view()))
 
 
-def times_of(images: Images, source: str | Path) -> dict[int, float]:
-    """Return the seconds of each frame by its id. Raises InputError, naming the source, if there are none."""
+def check_times(images: Images, source: str | Path) -> None:
+    """Raise InputError, naming the source, if frames have no times."""
     if images.time is None:
         raise InputError(f"{source}: time: expected the seconds of each frame, there are none")
-    return dict(zip(images.id.tolist(), images.time.tolist(), strict=True))
 
 
 def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
@@ -97,135 +121,3 @@ def skeleton_of_poses(poses: Poses, source: str | Path = "poses") -> Skeleton:
     if poses.keypoint_count != len(COCO_17):
         raise InputError(f"{source}: {poses.keypoint_count} keypoints without names, expected a skeleton (--skeleton)")
     return COCO_17
-
-
-class MeasureReader:
-    """Reads the same measures off poses batch by batch.
-
-    Args:
-        measures: what to read.
-        skeleton: of the poses.
-        levels: of the intervals.
-        intervals: whether there are any.
-        source: of the poses, for messages.
-    """
-
-    def __init__(
-        self,
-        measures: tuple[Measure, ...],
-        skeleton: Skeleton,
-        levels: tuple[float, ...],
-        *,
-        intervals: bool = True,
-        source: str | Path = "poses",
-    ) -> None:
-        self.measures, self._skeleton, self._source = measures, skeleton, source
-        self._levels, self._has_intervals = levels, intervals
-        self._intervals: MeasureIntervals | None = None
-
-    def __call__(
-        self, poses: Poses, person: Int[np.ndarray, " N"], times: Mapping[int, float] | None = None
-    ) -> Measurements:
-        """Return the measurements of N poses.
-
-        Args:
-            poses: the poses.
-            person: (N,), the row of each in its file.
-            times: seconds of each frame, by image id.
-
-        Raises:
-            InputError: for poses without trust.
-        """
-        if self._has_intervals and poses.quality is None:
-            raise InputError(
-                f"{self._source}: no trust (keypoint_quality), expected results of `trustpose predict` or "
-                "`calibrate apply`, or a calibrator; intervals=False (--no-intervals) gives values alone"
-            )
-        if self._has_intervals and not self._skeleton.has_sigmas:
-            raise InputError(
-                f"{self._source}: the skeleton {self._skeleton.name} has no sigmas, from which errors in pixels "
-                "follow; intervals=False (--no-intervals) gives values alone"
-            )
-        if self._intervals is None:
-            model = None if poses.error_model is None else poses.error_model.measures
-            self._intervals = MeasureIntervals(model, self._skeleton)
-        shape, levels = (len(poses), len(self.measures)), len(self._levels)
-        value, sd = np.full(shape, np.nan), np.full(shape, np.nan)
-        low, high = np.full((*shape, levels), np.nan), np.full((*shape, levels), np.nan)
-        reason = np.full(shape, "", dtype=object)
-        intervals = self._intervals
-
-        def read_block(start: int) -> None:
-            rows = slice(start, start + _PEOPLE)
-            block = poses[rows]
-            errors = PoseErrors.of(block, self._skeleton) if self._has_intervals else None
-            for column, measure in enumerate(self.measures):
-                reading = read(measure, self._skeleton, block.xy)
-                reason[rows, column], is_empty = _reasons(measure, reading, block, errors)
-                value[rows, column] = np.where(is_empty, np.nan, reading.value)
-                if errors is None:
-                    continue
-                ends = intervals(measure, reading, errors, (*self._levels, ONE_SIGMA))  # (P + 1, 2, N)
-                ends = np.where(is_empty, np.nan, ends)
-                sd[rows, column] = (ends[-1, 1] - ends[-1, 0]) / 2
-                low[rows, column], high[rows, column] = ends[:-1, 0].T, ends[:-1, 1].T
-
-        for _ in in_order(_threads(), read_block, range(0, len(poses), _PEOPLE), 4):
-            pass
-        return Measurements(
-            self.measures,
-            self._levels,
-            value,
-            sd,
-            low,
-            high,
-            reason == "",
-            reason,
-            person,
-            poses.image_id,
-            poses.annotation_id,
-            poses.track_id,
-            _time_of(poses, times),
-            self._notes(),
-        )
-
-    def _notes(self) -> tuple[str, ...]:
-        if not self._has_intervals:
-            return ()
-        assert self._intervals is not None
-        names = [measure.name for measure in self.measures if not self._intervals.is_fitted(measure)]
-        if not names:
-            return ()
-        if len(names) == len(self.measures):
-            return (
-                "intervals are propagated from the joints' expected errors: nothing was learnt of how far these "
-                "measures are off; `trustpose calibrate fit` learns it",
-            )
-        return (f"intervals of {', '.join(names)} are propagated from the joints' expected errors",)
-
-
-def _reasons(
-    measure: Measure, reading: Reading, poses: Poses, errors: PoseErrors | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return why each value cannot be read (N,), "" if it can, and whether its cells are empty."""
-    reason, is_empty = np.full(len(poses), "", dtype=object), np.zeros(len(poses), np.bool_)
-    if errors is not None:
-        median = errors.error.median[:, reading.joints].max(axis=1)
-        reason[reading.shortest < _SHORT * median] = "a limb is too short for its joints' errors"
-
-    def leave_out(rows: np.ndarray, text: str) -> None:
-        reason[rows], is_empty[rows] = text, True
-
-    for joint, index in zip(measure.joints, reading.joints.tolist(), strict=True):
-        if poses.visibility is not None:
-            leave_out(poses.visibility[:, index, 0] > _ABSENT, f"{joint} is probably absent")
-        if poses.missing is not None:
-            leave_out(poses.missing[:, index], f"{joint} is missing")
-    leave_out(np.isnan(reading.value) & ~is_empty, "a limb has no length")
-    return reason, is_empty
-
-
-def _time_of(poses: Poses, times: Mapping[int, float] | None) -> Float[np.ndarray, " N"] | None:
-    if times is None or poses.image_id is None:
-        return None
-    return np.array([times.get(number, np.nan) for number in poses.image_id.tolist()], dtype=np.float64)

@@ -8,11 +8,14 @@ import numpy as np
 
 from trustpose.calibration.calibrator import Calibrator, CalibratorStream
 from trustpose.files import InputError
+from trustpose.geometry.scene_options import SceneOptions
 from trustpose.io.coco.truth import read_images
 from trustpose.io.row_stream import RowStream, open_rows
 from trustpose.measures.definitions import find_measures
-from trustpose.measures.measure import MeasureReader, checked_levels, skeleton_of_poses, times_of
+from trustpose.measures.measure import check_times, checked_levels, skeleton_of_poses
 from trustpose.measures.measurements import LEVELS, MeasurementWriter, table_suffix
+from trustpose.measures.people import PeopleReader
+from trustpose.measures.smoothed_std import smoothed_std_in
 from trustpose.poses import Poses
 from trustpose.skeletons import skeleton_of
 
@@ -38,11 +41,13 @@ def measure_results(
     skeleton: str | None = None,
     levels: Sequence[float] = LEVELS,
     intervals: bool = True,
+    scene: SceneOptions | None = None,
     tell: Callable[[int, int], None] = lambda done, count: None,  # noqa: ARG005
 ) -> MeasuredResults:
     """Measure the people of a results file and write a table, one row per person and measure.
 
-    With a calibrator, which counts the people of a photo, Parquet is sorted by photo first, and the table with it.
+    With a calibrator, which counts the people of a photo, Parquet is sorted by photo first, and the table with it. With
+    times of frames all people are in memory at once, as tracks may lie anywhere in the file.
 
     Args:
         results: COCO results: JSON, CSV, Parquet, or a folder of Parquet parts, which are read in batches.
@@ -53,6 +58,7 @@ def measure_results(
         skeleton: of the keypoints, NAME or FILE.json.
         levels: of the intervals.
         intervals: whether there are any.
+        scene: time, units and the view.
         tell: is called with the number of people that are done, and of all.
 
     Returns:
@@ -66,29 +72,35 @@ def measure_results(
     named = None if skeleton is None else skeleton_of(skeleton)
     stream = open_rows(results, skeleton=named, whole_photos=calibrator is not None)  # which counts a photo's people
     listed, texts = (None, None) if images is None else read_images(images)
-    times = None if listed is None or images is None else times_of(listed, images)
-    if times is not None and (stream.has_text_ids or (texts is not None and len(texts))):
+    scene = scene or SceneOptions()
+    if listed is not None and images is not None:
+        check_times(listed, images)
+    if listed is not None and (stream.has_text_ids or (texts is not None and len(texts))):
         raise InputError(f"{images}: times are found by whole-number image ids, {results} has texts")
     apply = None if calibrator is None else calibrator.stream(stream.count)
+    has_times = listed is not None or scene.fps is not None
     reader, people, readable, notes = None, 0, 0, dict[str, None]()
     with MeasurementWriter(out, _texts(stream), levels) as write:
-        for batch in stream.batches():
+        for batch in [stream.whole()] if has_times else stream.batches():
             poses, position = batch.results.poses, batch.position
             notes |= dict.fromkeys(batch.results.notes)
             if apply is not None:
                 poses = _calibrated(apply, poses, results)
+            smoothed_std = smoothed_std_in(batch.rows, poses.keypoint_count)
             if (np.diff(position) < 0).any():
                 order = np.argsort(position, kind="stable")
                 poses, position = poses[order], position[order]
+                smoothed_std = None if smoothed_std is None else smoothed_std[order]
             if reader is None:
                 joints = skeleton_of_poses(poses, results)
                 definitions = find_measures(measures, joints)
-                reader = MeasureReader(definitions, joints, levels, intervals=intervals, source=results)
-            measured = reader(poses, position, times)
+                reader = PeopleReader(definitions, joints, levels, scene, intervals=intervals, source=results)
+            measured = reader(poses, position, listed, smoothed_std)
             write(measured)
             notes |= dict.fromkeys(measured.notes)
             people, readable = people + len(poses), readable + int(measured.readable.sum())
             tell(people, stream.count)
+        notes |= dict.fromkeys(() if reader is None else reader.notes_of_view())
         warnings = () if apply is None else _warnings(apply, results)
     count = 0 if reader is None else len(reader.measures)
     return MeasuredResults(people, count, readable, tuple(notes), warnings)

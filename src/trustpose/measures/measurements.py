@@ -12,7 +12,7 @@ import orjson
 from jaxtyping import Bool, Float, Int, Shaped
 
 from trustpose.files import InputError, atomic_write
-from trustpose.geometry.measures import Measure
+from trustpose.measures.motions import Column
 from trustpose.notebook import html_line, html_table
 from trustpose.poses import MISSING_ID
 from trustpose.poses.tables import package
@@ -49,7 +49,7 @@ class Measurements:
         (60,)
     """
 
-    measures: tuple[Measure, ...]
+    measures: tuple[Column, ...]
     levels: tuple[float, ...]
     value: Float[np.ndarray, "N M"]
     sd: Float[np.ndarray, "N M"]
@@ -90,6 +90,10 @@ class Measurements:
         column = self.names.index(name)
         arrays = (self.value, self.sd, self.low, self.high, self.readable, self.reason)
         return Measured(self.measures[column], *(array[:, column] for array in arrays))
+
+    def with_columns(self, measures: tuple[Column, ...], **columns: Any) -> "Measurements":
+        """Return the same people with other measures: `columns` are fields by name, (N, M) and (N, M, P)."""
+        return replace(self, measures=measures, **columns)
 
     def people(self, rows: slice) -> "Measurements":
         """Return some of the people."""
@@ -176,7 +180,7 @@ class Measurements:
 class Measured:
     """One measure of N people: columns of `Measurements`."""
 
-    measure: Measure
+    measure: Column
     value: Float[np.ndarray, " N"]
     sd: Float[np.ndarray, " N"]
     low: Float[np.ndarray, "N P"]
