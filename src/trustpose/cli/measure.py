@@ -49,7 +49,7 @@ class MeasureOptions:
 @command(
     "trustpose measure results.json --out angles.csv",
     "trustpose measure results.json --measures left_knee,trunk --out knee.csv",
-    "trustpose measure clip.json --fps 60 --measures left_knee_velocity --out v.csv",
+    "trustpose measure clip.json --fps 60 --measures left_wrist_speed --out v.csv",
 )
 def measure(files: MeasureFiles, options: MeasureOptions, scene: SceneOptions) -> None:
     """Read joint angles, lengths and speeds off the poses of a results file, each with the error it can have.

@@ -30,7 +30,7 @@ class SceneOptions:
         PIXELS,
         panel="Scene",
         names=UNITS,
-        help="Of lengths and speeds: pixels, body-heights, or metres, from --height or --distance.",
+        help="Of lengths and speeds. Metres need --height or --distance.",
     )
     height: float | None = option(None, panel="Scene", help="The person's height in metres, such as 1.80.")
     distance: str | None = option(

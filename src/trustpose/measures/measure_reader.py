@@ -73,14 +73,14 @@ class MeasureReader:
                 f"{self._source}: the skeleton {self._skeleton.name} has no sigmas, from which errors in pixels "
                 "follow; intervals=False (--no-intervals) gives values alone"
             )
-        if self._intervals is None:
+        intervals = self._intervals
+        if intervals is None:
             model = None if poses.error_model is None else poses.error_model.measures
-            self._intervals = MeasureIntervals(model, self._skeleton)
+            intervals = self._intervals = MeasureIntervals(model, self._skeleton)
         shape, levels = (len(poses), len(self.measures)), len(self._levels)
         value, sd = np.full(shape, np.nan), np.full(shape, np.nan)
         low, high = np.full((*shape, levels), np.nan), np.full((*shape, levels), np.nan)
         reason = np.full(shape, "", dtype=object)
-        intervals = self._intervals
 
         def read_block(start: int) -> None:
             rows = slice(start, start + _PEOPLE)
@@ -99,7 +99,8 @@ class MeasureReader:
                 sd[rows, column] = (ends[-1, 1] - ends[-1, 0]) / 2
                 low[rows, column], high[rows, column] = ends[:-1, 0].T, ends[:-1, 1].T
 
-        for _ in in_order(_threads(), read_block, range(0, len(poses), _PEOPLE), 4):
+        starts = range(0, len(poses), _PEOPLE)
+        for _ in map(read_block, starts) if len(starts) == 1 else in_order(_threads(), read_block, starts, 4):
             pass
         return Measurements(
             self.measures,
@@ -155,8 +156,8 @@ def _reasons(
     """Return why each value cannot be read (N,), "" if it can, and whether its cells are empty."""
     reason, is_empty = np.full(len(poses), "", dtype=object), np.zeros(len(poses), np.bool_)
     if errors is not None:
-        median = errors.error.median[:, reading.joints].max(axis=1)
-        reason[reading.shortest < _SHORT * median] = "a limb is too short for its joints' errors"
+        is_short = errors.error.median_exceeds(reading.shortest / _SHORT, reading.joints).any(axis=1)
+        reason[is_short] = "a limb is too short for its joints' errors"
 
     def leave_out(rows: np.ndarray, text: str) -> None:
         reason[rows], is_empty[rows] = text, True

@@ -1,17 +1,15 @@
 """`Measurements`: the values of measures of N people, with their errors."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from jaxtyping import Bool, Float, Int, Shaped
 
 from trustpose.files import InputError, atomic_write
+from trustpose.measures.csv_lines import DECIMALS, csv_cell, lines_of, number_columns, text_column
 from trustpose.measures.motions import Column
 from trustpose.notebook import html_line, html_table
 from trustpose.poses import MISSING_ID
@@ -21,7 +19,6 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Shares of intervals that tables have."""
 FORMATS = (".csv", ".parquet")
 _PEOPLE = 4096  # written at a time
-_DECIMALS = 4
 _MOST_ROWS = 10  # listed in a notebook
 
 
@@ -153,27 +150,61 @@ class Measurements:
             "reason": self.reason.ravel().tolist(),
         }
 
+    def to_arrow(self, image_texts: Mapping[int, str] | None = None) -> Any:
+        """Return a `pyarrow.Table`, one row per person and measure, with the columns of `save` (needs the extra
+        `tables`).
+
+        Args:
+            image_texts: texts that stand for image ids.
+        """
+        pyarrow = package("pyarrow")
+        count, measures = len(self), len(self.measures)
+        columns: dict[str, Any] = {}
+        for name in ("image_id", "annotation_id", "track_id", "person"):
+            ids = getattr(self, name)
+            if name == "image_id" and image_texts:
+                texts = _id_cells(ids, count, image_texts)
+                columns[name] = [None if cell is None else str(cell) for cell in texts for _ in range(measures)]
+            elif ids is None:
+                columns[name] = pyarrow.nulls(count * measures, "int64")
+            else:
+                repeated = np.repeat(ids, measures)
+                columns[name] = pyarrow.array(repeated, "int64", mask=repeated == MISSING_ID)
+        times = np.full(count, np.nan) if self.time is None else self.time
+        numbers = {"time": np.repeat(times, measures), "value": self.value, "sd": self.sd}
+        for number, level in enumerate(self.levels):
+            for end, array in (("low", self.low), ("high", self.high)):
+                numbers[f"{end}_{_percent(level)}"] = array[:, :, number]
+        for name, array in numbers.items():
+            columns[name] = pyarrow.array(array.ravel().round(DECIMALS), from_pandas=True)  # NaN: null
+        columns["measure"] = np.tile(np.array(self.names, dtype=object), count)
+        columns["unit"] = np.tile(np.array([measure.unit for measure in self.measures], dtype=object), count)
+        columns["readable"], columns["reason"] = self.readable.ravel(), self.reason.ravel()
+        return pyarrow.table(columns, schema=_schema(self.levels, has_texts=bool(image_texts)))
+
     def _csv_lines(self, image_texts: Mapping[int, str] | None) -> bytes:
-        """Return the rows as CSV, without a header. Numbers are printed as blocks, a line of JSON a row."""
-        ends = np.stack([self.low, self.high], axis=-1).reshape(*self.value.shape, -1)  # low, high of each level
-        numbers = np.concatenate([self.value[..., None], self.sd[..., None], ends], axis=2).round(_DECIMALS)
-        table = np.ascontiguousarray(numbers.reshape(-1, numbers.shape[2]))
-        text = orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY).replace(b"null", b"").decode()
-        rows = text[2:-2].split("],[") if table.size else []
-        texts = _id_cells(self.image_id, len(self), image_texts)
-        ids = [_id_cells(column, len(self)) for column in (self.annotation_id, self.track_id)]
-        times = [None] * len(self) if self.time is None else _number_cells(self.time)
-        people = [
-            ",".join("" if cell is None else _csv_cell(cell) for cell in cells)
-            for cells in zip(texts, *ids, self.person.tolist(), times, strict=True)
-        ]
-        names = [f",{_csv_cell(measure.name)}," for measure in self.measures]
-        middles = [person + name for person in people for name in names]
-        units = [f",{measure.unit}," for measure in self.measures] * len(self)
-        readable = np.where(self.readable.ravel(), "true,", "false,").tolist()
-        reasons = self.reason.ravel().tolist()
-        cells = zip(middles, rows, units, readable, reasons, strict=True)
-        return "".join(f"{a}{b}{c}{d}{_csv_cell(reason) if reason else ''}\n" for a, b, c, d, reason in cells).encode()
+        """Return the rows as CSV, without a header."""
+        count, measures = len(self), len(self.measures)
+        ends = np.stack([self.low, self.high], axis=-1).reshape(count, measures, -1)  # low, high of each level
+        numbers = np.concatenate([self.value[..., None], self.sd[..., None], ends], axis=2)
+        texts = _id_cells(self.image_id, count, image_texts)
+        ids = [_id_cells(column, count) for column in (self.annotation_id, self.track_id)]
+        times = [None] * count if self.time is None else _number_cells(self.time)
+        people = text_column(
+            [
+                "".join("," if cell is None else f"{csv_cell(cell)}," for cell in cells)
+                for cells in zip(texts, *ids, self.person.tolist(), times, strict=True)
+            ]
+        )
+        reasons = [csv_cell(reason) for reason in self.reason.ravel().tolist()]
+        return lines_of(
+            np.repeat(people, measures, axis=0),
+            np.tile(text_column([f"{csv_cell(measure.name)}," for measure in self.measures]), (count, 1)),
+            number_columns(numbers.reshape(count * measures, -1)),
+            np.tile(text_column([f"{measure.unit}," for measure in self.measures]), (count, 1)),
+            text_column(["false,", "true,"])[self.readable.ravel().astype(np.int64)],
+            text_column(reasons),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,26 +249,27 @@ class MeasurementWriter:
     def __call__(self, measurements: Measurements) -> None:
         """Write further people."""
         for start in range(0, len(measurements), _PEOPLE):
-            block = measurements.people(slice(start, start + _PEOPLE))
-            if self._is_parquet:
-                self._write_parquet(block)
-            else:
-                self._file.write(block._csv_lines(self._texts))
+            self.put(self.encoded(measurements.people(slice(start, start + _PEOPLE))))
 
-    def _write_parquet(self, block: Measurements) -> None:
-        pyarrow = package("pyarrow")
-        table = pyarrow.table(block._columns(self._texts), schema=self._schema())
-        if self._parquet is None:
-            self._parquet = package("pyarrow.parquet").ParquetWriter(self._file, table.schema)
-        self._parquet.write_table(table)
+    def encoded(self, measurements: Measurements) -> list[Any]:
+        """Return people as `put` writes them, which threads can do for several blocks of people at once."""
+        blocks = [measurements.people(slice(start, start + _PEOPLE)) for start in range(0, len(measurements), _PEOPLE)]
+        if self._is_parquet:
+            return [block.to_arrow(self._texts) for block in blocks]
+        return [block._csv_lines(self._texts) for block in blocks]
+
+    def put(self, encoded: list[Any]) -> None:
+        """Write people that were encoded."""
+        for block in encoded:
+            if self._is_parquet:
+                if self._parquet is None:
+                    self._parquet = package("pyarrow.parquet").ParquetWriter(self._file, self._schema())
+                self._parquet.write_table(block)
+            else:
+                self._file.write(block)
 
     def _schema(self) -> Any:
-        pyarrow = package("pyarrow")
-        kinds = {"measure": "string", "unit": "string", "reason": "string", "readable": "bool_", "person": "int64"}
-        kinds |= dict.fromkeys(("annotation_id", "track_id"), "int64")
-        kinds["image_id"] = "string" if self._texts else "int64"
-        names = column_names(self._levels)
-        return pyarrow.schema([(name, getattr(pyarrow, kinds.get(name, "float64"))()) for name in names])
+        return _schema(self._levels, has_texts=bool(self._texts))
 
     def __exit__(self, *error: Any) -> None:
         if self._is_parquet and error[0] is None:
@@ -245,6 +277,15 @@ class MeasurementWriter:
                 self._parquet = package("pyarrow.parquet").ParquetWriter(self._file, self._schema())
             self._parquet.close()
         self._opened.__exit__(*error)
+
+
+def _schema(levels: Sequence[float], *, has_texts: bool) -> Any:
+    """Return the Arrow schema of the table; `has_texts`: image ids are texts."""
+    pyarrow = package("pyarrow")
+    kinds = {"measure": "string", "unit": "string", "reason": "string", "readable": "bool_", "person": "int64"}
+    kinds |= dict.fromkeys(("annotation_id", "track_id"), "int64")
+    kinds["image_id"] = "string" if has_texts else "int64"
+    return pyarrow.schema([(name, getattr(pyarrow, kinds.get(name, "float64"))()) for name in column_names(levels)])
 
 
 def table_suffix(path: str | Path) -> str:
@@ -275,14 +316,5 @@ def _id_cells(ids: np.ndarray | None, count: int, texts: Mapping[int, str] | Non
 
 
 def _number_cells(numbers: np.ndarray) -> list[float | None]:
-    rounded = numbers.ravel().round(_DECIMALS)
+    rounded = numbers.ravel().round(DECIMALS)
     return [None if is_empty else number for number, is_empty in zip(rounded.tolist(), np.isnan(rounded), strict=True)]
-
-
-def _csv_cell(cell: object) -> str:
-    text = str(cell)
-    if not any(character in text for character in ',"\n\r'):
-        return text
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow([text])
-    return line.getvalue()

@@ -4,6 +4,7 @@
 """
 
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -60,6 +61,7 @@ class PeopleReader:
             raise InputError("measures: heights need a floor line (floor, --floor x1,y1,x2,y2)")
         self._reader = MeasureReader(self._parts, skeleton, levels, intervals=intervals, source=source)
         self._readable = self._facing = self._shortened = 0
+        self._counting = Lock()  # pieces are measured in threads
         self._are_of_frames = all(isinstance(measure, Measure) for measure in measures)
 
     @property
@@ -113,9 +115,11 @@ class PeopleReader:
     def _with_doubts(self, measured: Measurements, doubts: np.ndarray) -> Measurements:
         """Return measurements whose reasons say where the view makes a readable value doubtful."""
         rows: Bool[np.ndarray, "N M"] = measured.readable & (doubts != "") & (measured.reason == "")
-        self._readable += int(measured.readable.sum())
-        self._facing += int((rows & (doubts == FACING)).sum())
-        self._shortened += int((rows & (doubts != FACING)).sum())
+        facing = int((rows & (doubts == FACING)).sum())
+        with self._counting:
+            self._readable += int(measured.readable.sum())
+            self._facing += facing
+            self._shortened += int(rows.sum()) - facing
         if not rows.any():
             return measured
         return measured.with_columns(measured.measures, reason=np.where(rows, doubts, measured.reason))

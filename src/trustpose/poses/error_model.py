@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from trustpose.json_records import naming, read_record, short
 from trustpose.poses.accuracy_errors import AccuracyErrors
@@ -185,6 +185,24 @@ class ExpectedError:
     def median(self) -> Float[np.ndarray, "*N K"]:
         """The radius that the error exceeds in half of all cases, pixels."""
         return self.radius(0.5)
+
+    @cached_property
+    def median_chance(self) -> Float[np.ndarray, "*N K"]:
+        """The mixture's own probability that an error exceeds the median; one half without a model."""
+        if self.model is None or self.cell is None:
+            return np.full(self.std.shape, 0.5)
+        return np.exp(-self.model.depth(0.5, self.cell))
+
+    def median_exceeds(
+        self, distance: Float[np.ndarray, " N"], keypoints: Int[np.ndarray, " J"]
+    ) -> Bool[np.ndarray, "N J"]:
+        """Return whether `median` is above a distance (N,), for some keypoints of N people: what comparing the radius
+        would give, without searching for it."""
+        std, gross, gross_std = self.std[:, keypoints], self.gross[:, keypoints], self.gross_std[:, keypoints]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # as in `depth_within`
+            square = -(distance[:, None] ** 2) / 2
+            beyond = (1 - gross) * np.exp(square / std**2) + gross * np.exp(square / gross_std**2)
+            return beyond > self.median_chance[:, keypoints]
 
     @property
     def total_std(self) -> Float[np.ndarray, "*N K"]:
