@@ -74,7 +74,7 @@ def _long_numbers(numbers: np.ndarray) -> np.ndarray:
     return text_column(["".join("," if cell != cell else f"{cell!r}," for cell in row) for row in rounded])
 
 
-def lines_of(*columns: UInt8[np.ndarray, "R W"]) -> bytes:
+def lines_of(*columns: UInt8[np.ndarray, "R _"]) -> bytes:
     """Return the rows of columns one after another, each ended by a line feed."""
     ends = np.full((len(columns[0]), 1), ord("\n"), np.uint8)
     return np.concatenate([*columns, ends], axis=1).tobytes().translate(None, b"\0")
