@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib import cbook
 
 from tests.multiview.rings import ring
 from trustpose.io.cameras import write_cameras
+from trustpose.poses import Poses, write_results
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25
 
 PHOTOS, WIDTH, HEIGHT = 30, 640, 480
@@ -176,8 +178,20 @@ def _several_cameras(folder: Path, seed: int) -> None:
         _write(folder / f"cam{index + 1}.json", rows)
 
 
+def _tracks(path: Path) -> None:
+    """One person who walks through 40 frames and swings a leg and an arm."""
+    frames = np.arange(40)
+    xy = np.repeat(100 + 240 * _STANDING[None], len(frames), axis=0)  # (T, 17, 2)
+    xy[:, :, 0] += 2.0 * frames[:, None]
+    xy[:, [9, 15], 1] += 8 * np.sin(frames[:, None] / 5)
+    quality = np.full((40, 17), 0.9)
+    pose = Poses(xy, quality, quality=quality, image_id=frames + 1, track_id=np.ones(40, int), skeleton=COCO_17)
+    write_results(path, replace(pose, pose_quality=quality[:, 0], box=pose.keypoint_box()))
+
+
 def write_files(folder: Path) -> None:
     """Write every file that a guide names."""
+    _tracks(folder / "tracks.json")
     _several_cameras(folder, 7)
     _knees(folder, 7)
     shutil.copy(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False), folder / "photo.jpg")

@@ -3,8 +3,6 @@
 Numbers have up to four decimals, as the shortest text that has the same value: 12.5, 0.0001, -3.0; NaN is empty.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,9 +29,8 @@ def csv_cell(cell: object) -> str:
     text = str(cell)
     if not any(character in text for character in ',"\n\r'):
         return text
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow([text])
-    return line.getvalue()
+    quoted = text.replace('"', '""')
+    return f'"{quoted}"'
 
 
 def text_column(texts: Sequence[str]) -> UInt8[np.ndarray, "R W"]:

@@ -11,9 +11,9 @@ would be 1. Between the stored distances they are interpolated along log h; beyo
 counted as jitter per frame: a camera of more frames a second has as much of it from frame to frame.
 
 Source: the bundled model on clips with known truth, in which a camera moves over labelled photos of `train`, with
-noise, blur, an object that passes and trembling boxes (`python benchmarks/measures_over_time.py --fit --photos 60`;
-what the intervals hold on other photos: docs/benchmarks/measures-over-time.md). They are of one network and of made-up
-movement: another estimator's jitter may be larger.
+noise, blur, an object that passes and trembling boxes (`python benchmarks/measures_over_time.py --fit --photos 60`).
+What the intervals hold on other photos: https://trustpose.github.io/trustpose/benchmarks/measures.html. They are of
+one network and of made-up movement: another estimator's jitter may be larger.
 """
 
 from collections.abc import Sequence

@@ -11,8 +11,8 @@ joints:
   Contini's proportions, in Winter, Biomechanics and Motor Control of Human Movement, 2009, figure 4.1). Below 0.75 of
   it, it is out of the picture's plane by 40° or more.
 
-How well both find wrong angles: docs/benchmarks/measures.md. They know neither how a camera is tilted, which shortens
-trunk and legs alike, nor a person with other proportions.
+How often angles that they doubt are wrong has not been measured. They know neither how a camera is tilted, which
+shortens trunk and legs alike, nor a person with other proportions.
 """
 
 import numpy as np
