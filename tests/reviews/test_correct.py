@@ -184,7 +184,7 @@ def test_of_suspects_that_contradict_each_other_the_most_probable_wins(tmp_path:
     with_person = tp.correct(*paths, decisions=tmp_path / "d.jsonl", accept_above=0.5)
     assert joint(with_person.labels, 1, LEFT) == [50, 60, 2]
     assert joint(with_person.labels, 1, RIGHT) == joint(labels(), 1, RIGHT)
-    assert with_person.changes[0].overruled == ("swapped (0.80)", "swapped (0.80)")
+    assert with_person.changes[0].overruled == ("swapped (0.80)",)
 
 
 def test_a_skipped_other_side_of_a_swap_stays(tmp_path: Path) -> None:

@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from trustpose.files import InputError, json_bytes, read_bytes
-from trustpose.io.coco.truth import read_coco_truth
-from trustpose.io.columns import garbage_collection_paused, parse_finite_json
+from trustpose.files import InputError, json_bytes
+from trustpose.io.columns import garbage_collection_paused
 from trustpose.io.output_files import check_outputs, write_together
 from trustpose.io.tables import csv_text
-from trustpose.names import expected_one_of
 from trustpose.notebook import html_line, html_table
 from trustpose.reviews.decisions import (
     NUMBERS,
@@ -23,12 +19,10 @@ from trustpose.reviews.decisions import (
     last_decisions,
     read_suspects,
 )
-from trustpose.reviews.hypotheses import PERSON_KINDS
+from trustpose.reviews.label_file import Label, LabelFile, written
 from trustpose.reviews.review import Suspects
-from trustpose.skeletons import Skeleton
 
-Label = list[float]  # x, y, v as the file has them
-_ROUNDED = 0.0051  # how far a suggestion can be from the label that it was rounded from, pixels
+_CORRECTED, _DECIDED, _PROBABLE = range(3)  # which of several accepted suspects of a keypoint comes first
 _MOST_ROWS = 10  # in a notebook
 _LOG_COLUMNS = ("annotation_id", "image_id", "keypoint", "kind", "probability", "old_x", "old_y", "old_v", "new_x")
 _LOG_COLUMNS += ("new_y", "new_v", "decided_by", "time", "overruled")
@@ -128,112 +122,21 @@ class CorrectedLabels:
 
 @dataclass(frozen=True, eq=False)
 class _Proposal:
-    """An accepted suspect: the labels that it would write, by keypoint; the first of several in `order` wins."""
+    """An accepted suspect, and the labels that it would write, by keypoint.
+
+    Of several the first in `order` wins: by who accepted it, then the latest of corrections, or the most probable.
+    """
 
     suspect: Suspect
     labels: dict[int, Label]
-    order: tuple[float, ...]
+    order: tuple[int, float]
     decided_by: str
     time: str | None = None
-
-
-class _LabelFile:
-    """A COCO ground truth as JSON, its annotations by id."""
-
-    def __init__(self, path: str | Path) -> None:
-        truth = read_coco_truth(path)  # refuses what is no ground truth
-        if truth.skeleton is None:
-            raise InputError(f"{path}: expected keypoints of a known skeleton, such as coco17")
-        self.path = str(path)
-        self.skeleton: Skeleton = truth.skeleton
-        self.labels: dict[str, Any] = parse_finite_json(read_bytes(path), path)
-        self.row_of = {row["id"]: row for row in self.labels["annotations"]}
-        ids, images = truth.truth.annotation_id, truth.truth.image_id
-        assert ids is not None and images is not None
-        annotation_texts, image_texts = truth.annotation_texts.text_of, truth.image_texts.text_of
-        self.image_of = {  # as reviews write the ids
-            annotation_texts.get(annotation, annotation): image_texts.get(image, image)
-            for annotation, image in zip(ids.tolist(), images.tolist(), strict=True)
-        }
-
-    def check(self, suspect: Suspect, place: str) -> None:
-        """Raise InputError, which names the suspect's place in its file, if the suspect is of another ground truth."""
-        if suspect.annotation_id not in self.image_of:
-            raise InputError(f"{place}: field 'annotation_id': {suspect.annotation_id!r} is not in {self.path}")
-        image_id = self.image_of[suspect.annotation_id]
-        if image_id != suspect.image_id:
-            raise InputError(
-                f"{place}: field 'image_id': expected {image_id!r}, as {self.path} has it, got {suspect.image_id!r}"
-            )
-        if suspect.kind in PERSON_KINDS and suspect.keypoint is not None:
-            raise InputError(f"{place}: field 'keypoint': expected null for {suspect.kind}, got {suspect.keypoint!r}")
-        if suspect.kind not in PERSON_KINDS and suspect.keypoint not in self.skeleton.keypoints:
-            raise InputError(f"{place}: field 'keypoint': {expected_one_of(self.skeleton.keypoints, suspect.keypoint)}")
-        count = NUMBERS * (len(self.skeleton) if suspect.kind in PERSON_KINDS else 1)
-        if suspect.suggestion is None or len(suspect.suggestion) != count:
-            got = "nothing" if suspect.suggestion is None else len(suspect.suggestion)
-            raise InputError(f"{place}: field 'suggestion': expected {count} numbers, got {got}")
-        flat = self.row_of[suspect.annotation_id].get("keypoints")
-        if flat is None or len(flat) != NUMBERS * len(self.skeleton):
-            raise InputError(
-                f"{self.path}: annotation {suspect.annotation_id!r}: field 'keypoints': expected all "
-                f"{len(self.skeleton)} keypoints (x, y, v) in this field"
-            )
-
-    def label(self, suspect: Suspect, keypoint: int) -> Label:
-        """Return x, y, v of a keypoint of the suspect's person."""
-        return self.row_of[suspect.annotation_id]["keypoints"][NUMBERS * keypoint : NUMBERS * (keypoint + 1)]
-
-    def suggested(self, suspect: Suspect, place: str) -> dict[int, Label]:
-        """Return the labels that an accepted suspect would write, by keypoint.
-
-        Exchanged labels are the file's, not the rounded ones of the review. Raises InputError if they differ by more:
-        the labels were changed after the review.
-        """
-        assert suspect.suggestion is not None
-        suggestion = suspect.suggestion.reshape(-1, NUMBERS)
-        flip = self.skeleton.flip_index
-        if suspect.keypoint is None:
-            exchanged = {k: self.label(suspect, int(flip[k])) for k in range(len(flip))}
-            self._check_unchanged(list(exchanged.values()), suggestion, place)
-            return exchanged
-        keypoint = self.skeleton.index(suspect.keypoint)
-        mirrored = int(flip[keypoint])
-        if suspect.kind == "swapped":
-            self._check_unchanged([self.label(suspect, mirrored)], suggestion, place)
-            return {keypoint: self.label(suspect, mirrored), mirrored: self.label(suspect, keypoint)}
-        if suspect.kind == "visibility":
-            old = self.label(suspect, keypoint)
-            self._check_unchanged([[*old[:2], 3 - old[2]]], suggestion, place)
-            return {keypoint: [*old[:2], int(suggestion[0, 2])]}
-        return {keypoint: written(suggestion[0])}
-
-    def _check_unchanged(self, labels: list[Label], suggestion: np.ndarray, place: str) -> None:
-        expected = np.array(labels)
-        is_labelled = (expected[:, 2:] > 0) | (suggestion[:, 2:] > 0)
-        if (np.abs(expected - suggestion) * is_labelled > _ROUNDED).any():
-            raise InputError(
-                f"{place}: field 'suggestion': does not fit the labels of {self.path}, which were changed after the "
-                "review; expected a review of this file"
-            )
-
-    def write(self, suspect: Suspect, keypoint: int, label: Label) -> None:
-        """Replace the label of a keypoint, and count the person's keypoints again where the file has a count."""
-        row = self.row_of[suspect.annotation_id]
-        row["keypoints"][NUMBERS * keypoint : NUMBERS * (keypoint + 1)] = label
-        if "num_keypoints" in row:
-            row["num_keypoints"] = sum(v > 0 for v in row["keypoints"][NUMBERS - 1 :: NUMBERS])
 
 
 def changes_path(corrected: str | Path) -> Path:
     """Return the path of the log beside a corrected ground truth."""
     return Path(corrected).with_suffix(".changes.csv")
-
-
-def written(label: np.ndarray) -> Label:
-    """Return x, y, v as the file writes them: v as a whole number, an unlabelled keypoint as 0, 0, 0."""
-    x, y, v = label.tolist()
-    return [x, y, int(v)] if v > 0 else [0, 0, 0]
 
 
 @garbage_collection_paused()
@@ -275,7 +178,7 @@ def correct(
     if accept_above is not None and not 0 <= accept_above <= 1:
         raise InputError(f"accept_above: expected a number from 0 to 1, got {accept_above}")
     rows, reviewed = read_suspects(suspects)
-    file = _LabelFile(truth)
+    file = LabelFile(truth)
     places = {suspect.key: f"{reviewed}: suspect {index}" for index, suspect in enumerate(rows)}
     for suspect in rows:
         file.check(suspect, places[suspect.key])
@@ -289,7 +192,7 @@ def correct(
             number, decision = decided[key]
             proposal = _of_decision(file, suspect, decision, number, places[key])
         elif accept_above is not None and suspect.probability > accept_above:
-            order = (2.0, -suspect.probability)
+            order = (_PROBABLE, -suspect.probability)
             who = f"accepted above {accept_above:g}"
             proposal = _Proposal(suspect, file.suggested(suspect, places[key]), order, who)
         else:
@@ -300,13 +203,13 @@ def correct(
     return CorrectedLabels(file.labels, changes, len(proposals))
 
 
-def _of_decision(file: _LabelFile, suspect: Suspect, decision: Decision, number: int, place: str) -> _Proposal | None:
+def _of_decision(file: LabelFile, suspect: Suspect, decision: Decision, number: int, place: str) -> _Proposal | None:
     """Return what a decision writes; None for skip."""
     if decision.decision == "skip":
         return None
     who = decision.reviewer or "decision"
     if decision.decision == "accept":
-        order = (1.0, -suspect.probability)
+        order = (_DECIDED, -suspect.probability)
         return _Proposal(suspect, file.suggested(suspect, place), order, who, decision.time)
     if decision.keypoint is not None:
         assert decision.value is not None
@@ -314,18 +217,18 @@ def _of_decision(file: _LabelFile, suspect: Suspect, decision: Decision, number:
     else:
         assert decision.keypoints is not None
         labels = {k: written(label) for k, label in enumerate(decision.keypoints.reshape(-1, NUMBERS))}
-    return _Proposal(suspect, labels, (0.0, -number), who, decision.time)
+    return _Proposal(suspect, labels, (_CORRECTED, -number), who, decision.time)
 
 
 def _changes(
-    file: _LabelFile, proposals: list[_Proposal], decided: dict[SuspectKey, tuple[int, Decision]]
+    file: LabelFile, proposals: list[_Proposal], decided: dict[SuspectKey, tuple[int, Decision]]
 ) -> Iterator[Change]:
     """Write the first proposal for each keypoint, and yield what it changes, in the order of the file."""
     joints = file.skeleton.keypoints
     by_person: dict[Any, dict[int, list[_Proposal]]] = defaultdict(lambda: defaultdict(list))
     for proposal in sorted(proposals, key=lambda proposal: proposal.order):
         suspect = proposal.suspect
-        is_corrected = proposal.order[0] == 0
+        is_corrected = proposal.order[0] == _CORRECTED
         for keypoint, label in proposal.labels.items():
             is_other_side = suspect.keypoint not in (None, joints[keypoint])
             if is_other_side and (suspect.annotation_id, joints[keypoint], suspect.kind) in decided:
@@ -337,7 +240,7 @@ def _changes(
             suspect, old, new = winner.suspect, file.label(winner.suspect, keypoint), winner.labels[keypoint]
             if new == old:
                 continue
-            overruled = [item.suspect for item in losers if item.labels[keypoint] != new]
+            overruled = [loser.suspect for loser in losers if loser.labels[keypoint] != new]
             file.write(suspect, keypoint, new)
             yield Change(
                 annotation_id,
@@ -349,5 +252,5 @@ def _changes(
                 tuple(new),
                 winner.decided_by,
                 winner.time,
-                tuple(f"{item.kind} ({item.probability:.2f})" for item in overruled),
+                tuple(dict.fromkeys(f"{item.kind} ({item.probability:.2f})" for item in overruled)),
             )
