@@ -336,6 +336,8 @@ def test_a_review_of_other_labels_is_refused(
         ({"keypoint": "tail"}, "field 'keypoint': expected one of nose"),
         ({"suggestion": None}, "field 'suggestion': expected 3 numbers, got nothing"),
         ({"suggestion": [1, 2, 5]}, "field 'suggestion': expected x, y, v with v 0, 1 or 2"),
+        ({"suggestion": "left"}, "field 'suggestion': expected numbers, got 'left'"),
+        ({"probability": 1.5}, "field 'probability': expected a number from 0 to 1, got 1.5"),
         ({"kind": "box"}, "field 'kind': expected one of position"),
     ):
         write(tmp_path, wrong, [review[0] | change])

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from trustpose.files import BOM, InputError, parse_json, read_bytes, read_json
-from trustpose.json_records import NumberOrText, OpenRecord, Shape, read_record, read_records, within
+from trustpose.json_records import NumberOrText, OpenRecord, Shape, read_record, read_records, short, within
 from trustpose.names import expected_one_of
 from trustpose.reviews.hypotheses import HYPOTHESES
 from trustpose.reviews.review import Suspects
@@ -28,20 +28,27 @@ class Suspect(OpenRecord):
         keypoint: name of the joint; None for the whole person.
         kind: of `reviews.hypotheses.HYPOTHESES`.
         probability: of this error.
-        suggestion: what to write instead, flat: x, y, v; of all keypoints for a whole person.
+        suggestion: what to write instead, flat: x, y, v; of all keypoints for a whole person; None for nothing.
     """
 
-    annotation_id: NumberOrText
-    image_id: NumberOrText
+    annotation_id: Any  # simple types, and checks below: a review may have a million rows
+    image_id: Any
     keypoint: str | None
     kind: str
     probability: Annotated[float, within(0, 1)]
-    suggestion: Annotated[np.ndarray, Shape(None)] | None = None
+    suggestion: Any = None
 
     def __post_init__(self) -> None:
         _check_kind(self.kind)
+        for field, value in (("annotation_id", self.annotation_id), ("image_id", self.image_id)):
+            if type(value) not in (int, float, str):
+                raise ValueError(f"{field}: expected a number or a text, got {short(value)}")
         if self.suggestion is not None:
-            _check_v("suggestion", self.suggestion)
+            numbers = Shape(None).array(self.suggestion)
+            if numbers is None:
+                raise ValueError(f"suggestion: expected numbers, got {short(self.suggestion)}")
+            _check_v("suggestion", numbers)
+            object.__setattr__(self, "suggestion", numbers)
 
     @property
     def key(self) -> SuspectKey:
@@ -104,7 +111,7 @@ def _check_kind(kind: str) -> None:
 
 
 def _check_v(field: str, numbers: np.ndarray) -> None:
-    if len(numbers) % NUMBERS or not np.isin(numbers[NUMBERS - 1 :: NUMBERS], (0, 1, 2)).all():
+    if len(numbers) % NUMBERS or not set(numbers[NUMBERS - 1 :: NUMBERS].tolist()) <= {0, 1, 2}:
         raise ValueError(f"{field}: expected x, y, v with v 0, 1 or 2, got {numbers[:6].tolist()}")
 
 
