@@ -20,6 +20,7 @@
     agreement = tp.agree("mocap.mot", "video.mot")        # bias, limits, ICC, whether intervals hold
     accuracy = tp.estimate(trusted)                       # mean OKS, AP and OPKS without labels, with intervals
     suspects = tp.review("gt.json", trusted)              # suspected label errors, with kind and probability
+    tp.correct("gt.json", suspects, accept_above=0.9).save("corrected.json")    # with a log of every change
     world = tp.triangulate(["left.json", "right.json"], tp.read_cameras("cameras.toml"))    # Poses3D, metres
 
 Whatever takes a record takes the path of its file too. Wrong input raises `InputError`, one line that names the file,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from trustpose.predict.predictor import Predictor
     from trustpose.report.drawn_run import run
     from trustpose.report.poses_output import draw
-    from trustpose.reviews import estimate, review
+    from trustpose.reviews import correct, estimate, review
     from trustpose.skeletons import SKELETONS, Skeleton
     from trustpose.tracking import smooth, track
     from trustpose.training.recipe import Recipe
@@ -73,6 +74,7 @@ _MODULES = {
     "agree": "measures",
     "audit": "evaluation.audit",
     "compare": "evaluation.comparison",
+    "correct": "reviews",
     "draw": "report.poses_output",
     "estimate": "reviews",
     "load": "predict.load",
@@ -105,6 +107,7 @@ __all__ = [
     "agree",
     "audit",
     "compare",
+    "correct",
     "draw",
     "estimate",
     "load",

@@ -37,6 +37,7 @@ COMMANDS = {  # in the order of --help; each is the function or app of its name 
     "agree": ("agree", "Compare measurements with a reference."),
     "estimate": ("estimate", "Estimate accuracy without labels."),
     "review": ("review", "List suspected label errors."),
+    "correct": ("correct", "Correct labels by a review."),
     "triangulate": ("triangulate", "Reconstruct people in 3D from calibrated cameras."),
     "cameras": ("cameras", "Calibrate and place cameras, and convert their files."),
     "surfaces": ("surfaces", "Predict the surfaces of people in photos: DensePose."),
