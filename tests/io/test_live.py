@@ -1,5 +1,6 @@
 """The newest frame of a camera: skipped frames counted, ends, errors, silence, and cameras that stop."""
 
+import socket
 import threading
 import time
 import warnings
@@ -7,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from tests.made_up_camera import MadeUpCamera, picture, seconds_since
+from tests.made_up_camera import MadeUpCamera, picture, seconds_since, served
 from trustpose.files import InputError
 from trustpose.io import live
 from trustpose.io.live import Camera, NewestFrames, all_frames, camera_of, without_password
@@ -147,6 +148,32 @@ def test_a_camera_that_stops_is_opened_again(monkeypatch):
     pauses = np.diff(opened_at[:4]) - [0.12, 0, 0]  # the first includes the five frames
     assert pauses[1] >= 0.04 and pauses[2] >= 0.08 and len(said) <= 2
     assert is_released[:2] == [110, 140]
+
+
+def test_a_server_that_ends_is_asked_again():
+    """Motion JPEG over http: six pictures for each request."""
+    server = served(frames=6, rate=20)
+    with (
+        pytest.warns(UserWarning, match=r"/stream: stopped after frame \d, and is opened again until it answers"),
+        NewestFrames(camera_of(next(server))) as frames,
+    ):
+        for frame in frames:
+            assert seconds_since(frame.pixels) < 0.3
+            if frame.number > 8:
+                break
+    server.close()
+
+
+def test_a_server_that_never_answers():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/door"
+        started = time.monotonic()
+        with (
+            pytest.raises(InputError, match=r"/door: gave no frame within 0\.3 s"),
+            NewestFrames(camera_of(address), silence=0.3) as frames,
+        ):
+            next(iter(frames))
+        assert time.monotonic() - started < 3
 
 
 def test_names_in_messages():

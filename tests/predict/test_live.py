@@ -2,6 +2,8 @@
 
 import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
@@ -164,11 +166,20 @@ def test_options_that_do_not_fit(crops, tmp_path):
         crops("rtsp://me:secret@door")
 
 
-def test_an_address_of_a_photo_is_no_camera(crops):
-    server = served(frames=1)
+def test_an_address_whose_name_does_not_tell(crops, tmp_path):
+    """A camera is told by its content type, and a photo stays a photo."""
+    server = served()
     address = next(server)
-    (prediction,) = crops.stream(address, frames=1)
-    assert prediction.captured_at is not None
+    with pytest.raises(ValueError, match=r"^images: http://127\.0\.0\.1:\d+/stream never ends; use frames=…"):
+        crops(address)
+    assert len(crops(address, frames=2)) == 2
+    server.close()
     with pytest.raises(tp.InputError, match="cannot be reached"):
         crops.stream("http://127.0.0.1:9/stream")
-    server.close()
+    cv2.imwrite(str(tmp_path / "photo.png"), picture())
+    (tmp_path / "photo.png").rename(tmp_path / "photo")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path))) as photos:
+        threading.Thread(target=photos.serve_forever, daemon=True).start()
+        (prediction,) = crops.stream(f"http://127.0.0.1:{photos.server_port}/photo")
+        photos.shutdown()
+    assert prediction.error is None and prediction.captured_at is None

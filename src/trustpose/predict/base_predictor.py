@@ -78,6 +78,10 @@ def _is_photo_file(source: Any) -> bool:
     return isinstance(source, (str, Path)) and str(source).lower().endswith(SUFFIXES) and os.path.isfile(source)  # noqa: PTH113 (raises nothing)
 
 
+def _endless(source: Any) -> ValueError:
+    return ValueError(f"images: {camera_named(source).name} never ends; use frames=…, or stream")
+
+
 class BasePredictor(ABC):
     """What all predictors share: photos in, poses out.
 
@@ -137,10 +141,10 @@ class BasePredictor(ABC):
         """Predict the poses of the people in one image or several, or in the frames of a video.
 
         Args:
-            images: a photo's or video's path, a folder, a pattern ("photos/*.jpg"), an address (http, https), a
-                webcam's number with `frames`; the bytes of a photo file; an array (H, W, 3), RGB; a Pillow image; a
-                torch tensor (3, H, W), uint8 or from 0 to 1; a list or iterator of these; or (B, …) of arrays or
-                tensors.
+            images: a photo's or video's path, a folder, a pattern ("photos/*.jpg"), an address (http, https), a live
+                source of `stream` with `frames`, such as a webcam's number; the bytes of a photo file; an array
+                (H, W, 3), RGB; a Pillow image; a torch tensor (3, H, W), uint8 or from 0 to 1; a list or iterator of
+                these; or (B, …) of arrays or tensors.
             boxes: of the people, xyxy in image pixels: (N, 4) as an array or a list for one image, a list of those for
                 several; or `Boxes`, whose image_id then counts the images from 0. Without boxes, the detector or the
                 model itself finds the people.
@@ -162,14 +166,15 @@ class BasePredictor(ABC):
             >>> poses.skeleton.name, poses.quality.shape
             ('coco17', (1, 17))
         """
-        if frames is None and not _is_photo_file(images) and is_camera(images):
-            name = camera_named(images).name
-            raise ValueError(f"images: {name} never ends; use frames=…, or stream")
+        if frames is None and not _is_photo_file(images) and is_camera(images, asks=False):
+            raise _endless(images)
         parts, origins = [], {}
         with closing(self.stream(images, boxes, box_format=box_format, frames=frames, **options)) as predictions:
             for prediction in predictions:
                 if prediction.error is not None:
                     raise prediction.error
+                if frames is None and prediction.captured_at is not None and isinstance(images, str):
+                    raise _endless(images)  # an address that turned out to be a camera's
                 origins |= prediction.poses.photos or {}
                 if len(prediction.poses):  # empty ones may lack columns
                     parts.append(replace(prediction.poses, photos=None))

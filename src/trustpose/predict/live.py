@@ -45,15 +45,16 @@ def is_live(source: Any, live: bool | None) -> bool:
     raise InputError(f"{name:.200}: cannot be read live; expected {expected}")
 
 
-def is_camera(source: Any) -> bool:
+def is_camera(source: Any, *, asks: bool = True) -> bool:
     """Return whether a source is a webcam, a device, an address of a live stream or an object with `read()`.
 
-    An http address whose name does not tell is asked for its content type. Raises InputError if it does not answer.
+    An http address whose name does not tell is asked for its content type if `asks`. Raises InputError if it does not
+    answer.
     """
     if isinstance(source, (str, Path)):
         name = str(source)
         if isinstance(source, str) and is_address(source):
-            return _is_stream_address(source)
+            return _is_stream_address(source, asks)
         return name.startswith(_DEVICES) or is_webcam(name)
     if isinstance(source, (int, np.integer)):
         return not isinstance(source, bool)
@@ -97,13 +98,13 @@ def _image(frame: CapturedFrame, camera: Camera, options: ReadOptions) -> Image:
     return Image(frame.pixels, image_id=frame.number, origin=origin, channels=camera.channels or options.channels)
 
 
-def _is_stream_address(address: str) -> bool:
+def _is_stream_address(address: str, asks: bool) -> bool:
     if address.partition("://")[0].lower() in SCHEMES:
         return True
     name = name_in(address).lower()
     if name.endswith(STREAM_SUFFIXES):
         return True
-    if name.endswith((*SUFFIXES, *UNREAD_SUFFIXES, *VIDEO_SUFFIXES)):
+    if name.endswith((*SUFFIXES, *UNREAD_SUFFIXES, *VIDEO_SUFFIXES)) or not asks:
         return False
     kind = content_type(address)
     return any(stream_type in kind for stream_type in _STREAM_TYPES)
