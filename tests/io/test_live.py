@@ -4,6 +4,8 @@ import socket
 import threading
 import time
 import warnings
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -162,6 +164,24 @@ def test_a_server_that_ends_is_asked_again():
             if frame.number > 8:
                 break
     server.close()
+
+
+def test_hls_comes_in_pace_and_ends(tmp_path):
+    """Segments are read at once; their frames come when they are due."""
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "list.m3u8"), "w", format="hls", options={"hls_time": "1"}) as out:
+        stream = out.add_stream("libx264", rate=20, options={"preset": "ultrafast", "g": "20"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for number in range(40):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number), "rgb24")))
+        out.mux(stream.encode())
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with NewestFrames(camera_of(f"http://127.0.0.1:{server.server_port}/list.m3u8")) as frames:
+            numbers, clocks = zip(*((frame.number, frame.clock) for frame in frames), strict=True)
+        server.shutdown()
+    assert numbers[-1] == 39 and len(numbers) > 30, "few were skipped, and the list is not played again"
+    assert clocks[-1] - clocks[0] == pytest.approx(39 / 20, abs=0.3)
 
 
 def test_a_server_that_never_answers():

@@ -23,6 +23,8 @@ STREAM_SUFFIXES = (".m3u8", ".mjpg", ".mjpeg")
 """Of http addresses of live streams: HLS and motion JPEG."""
 SILENCE = 10.0  # seconds without a first frame, after which a source does not answer
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a source that stopped is opened again; each is twice the last
+_LISTS = (".m3u8", ".m3u")  # of segments: HLS
+_LONGEST_GAP = 5.0  # seconds between two frames in a stream; more is a jump of its clock
 _END_OF_THREAD = 1.0  # seconds in which a thread that waits for a camera may end
 
 
@@ -97,7 +99,7 @@ def without_password(address: str) -> str:
     return address
 
 
-def _opened(source: int | str) -> cv2.VideoCapture | None:
+def _opened(source: int | str) -> Capture | None:
     """Open a webcam, a device or an address; None if that fails."""
     if isinstance(source, str) and "://" in source:
         limit = int(SILENCE * 1000)
@@ -107,9 +109,39 @@ def _opened(source: int | str) -> cv2.VideoCapture | None:
         capture = cv2.VideoCapture(source)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # cameras that cannot ignore it
     if capture.isOpened():
-        return capture
+        is_list = isinstance(source, str) and urlsplit(source).path.lower().endswith(_LISTS)
+        return _Paced(capture) if is_list or _is_finite(capture) else capture
     capture.release()
     return None
+
+
+def _is_finite(capture: Any) -> bool:
+    """Return whether the source says how many frames it has, such as a video file or a list of segments that ended."""
+    if isinstance(capture, _Paced):
+        return capture.is_finite
+    return isinstance(capture, cv2.VideoCapture) and 0 < capture.get(cv2.CAP_PROP_FRAME_COUNT) < 1e9
+
+
+class _Paced:
+    """Frames of an address that come in bursts, such as the segments of HLS, each when it is due in the stream."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+        self.is_finite = _is_finite(capture)
+        self._start: float | None = None  # of the stream, by `time.monotonic`
+
+    def read(self) -> tuple[bool, Any]:
+        is_there, pixels = self._capture.read()
+        position, now = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, time.monotonic()
+        wait = 0.0 if self._start is None else self._start + position - now
+        if self._start is None or not 0 <= wait <= _LONGEST_GAP:  # it starts, comes late, or jumps
+            self._start = now - position
+        elif is_there:
+            time.sleep(wait)
+        return is_there, pixels
+
+    def release(self) -> None:
+        self._capture.release()
 
 
 class _FramesOfIterator:
@@ -142,7 +174,7 @@ class NewestFrames:
     """The newest frame of a camera, whenever it is asked for: a thread reads on and keeps one. Use it by `with`.
 
     A camera whose frames stop is opened again, with pauses of .5 s, 1 s, 2 s and so on up to 30 s, and a warning says
-    so in one line; an iterator, or an object with `read()`, ends there.
+    so in one line; an iterator, an object with `read()` and an address that says how many frames it has end there.
 
     Args:
         camera: such as `camera_of(0)`.
@@ -229,15 +261,17 @@ class NewestFrames:
         while not self._is_closed.is_set():
             first_number = number
             capture = self.camera.open()
+            is_last = not self.camera.is_reopened or (capture is not None and _is_finite(capture))
+            if capture is not None and number and is_last:  # a list of segments that ended would be played again
+                _release(self.camera, capture)
+                return
             if capture is not None:
                 number = self._read_capture(capture, number)
             if self._is_closed.is_set():
                 return
-            if not number and self.camera.is_reopened:
+            if not number:
                 raise _not_opened(self.camera) if capture is None else _no_frame(self.camera)
-            if not self.camera.is_reopened:
-                if not number:
-                    raise _no_frame(self.camera)
+            if is_last:
                 return
             if number > first_number:  # it worked until now
                 pause = FIRST_PAUSE
