@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -43,11 +44,24 @@ def chunks(url: str, limit: int = MAX_BYTES) -> Iterator[bytes]:
     Raises InputError, in one line, for another scheme, an address with a password, an answer other than success, one of
     more than `limit` bytes, one that ends early, and if nothing comes for 15 s or not all in 300 s.
     """
+    with _answer(url) as answer:
+        yield from _content(answer, url, limit)
+
+
+def content_type(url: str) -> str:
+    """Return the type of the content at an address, such as "image/jpeg". Raises InputError as `chunks`."""
+    with _answer(url) as answer:
+        return answer.headers.get_content_type()
+
+
+@contextmanager
+def _answer(url: str) -> Iterator[Any]:
+    """The server's answer, while it is read. Raises InputError."""
     _check(url)
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "trustpose"})
         with _opener().open(request, timeout=SILENCE) as answer:
-            yield from _content(answer, url, limit)
+            yield answer
         return
     except InputError:
         raise

@@ -1,6 +1,7 @@
 """`BasePredictor`: what all predictors share, photos in and poses out, whatever the network."""
 
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -19,9 +20,10 @@ from trustpose.models.spec import ModelSpec
 from trustpose.notebook import html_record
 from trustpose.poses import ErrorModel, Poses
 from trustpose.predict.boxes import Detector, boxes_of, check_box_format
+from trustpose.predict.live import camera_named, check_live, each_image, is_camera, is_live, newest_images
 from trustpose.predict.options import PredictOptions, RunOptions
-from trustpose.predict.photos import Image, Prediction, is_webcam, no_poses, origin_of
-from trustpose.predict.sources import ReadOptions, images_of, is_many, without_videos
+from trustpose.predict.photos import Image, LiveFrame, Prediction, no_poses, origin_of
+from trustpose.predict.sources import ReadOptions, is_many, without_videos
 from trustpose.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -74,6 +76,10 @@ def present_people(poses: Poses, min_presence: float) -> Poses:
 def _is_photo_file(source: Any) -> bool:
     """Return whether this is the path of a photo file, by its suffix: the usual case, to be decided at once."""
     return isinstance(source, (str, Path)) and str(source).lower().endswith(SUFFIXES) and os.path.isfile(source)  # noqa: PTH113 (raises nothing)
+
+
+def _endless(source: Any) -> ValueError:
+    return ValueError(f"images: {camera_named(source).name} never ends; use frames=…, or stream")
 
 
 class BasePredictor(ABC):
@@ -135,10 +141,10 @@ class BasePredictor(ABC):
         """Predict the poses of the people in one image or several, or in the frames of a video.
 
         Args:
-            images: a photo's or video's path, a folder, a pattern ("photos/*.jpg"), an address (http, https), a
-                webcam's number with `frames`; the bytes of a photo file; an array (H, W, 3), RGB; a Pillow image; a
-                torch tensor (3, H, W), uint8 or from 0 to 1; a list or iterator of these; or (B, …) of arrays or
-                tensors.
+            images: a photo's or video's path, a folder, a pattern ("photos/*.jpg"), an address (http, https), a live
+                source of `stream` with `frames`, such as a webcam's number; the bytes of a photo file; an array
+                (H, W, 3), RGB; a Pillow image; a torch tensor (3, H, W), uint8 or from 0 to 1; a list or iterator of
+                these; or (B, …) of arrays or tensors.
             boxes: of the people, xyxy in image pixels: (N, 4) as an array or a list for one image, a list of those for
                 several; or `Boxes`, whose image_id then counts the images from 0. Without boxes, the detector or the
                 model itself finds the people.
@@ -160,15 +166,15 @@ class BasePredictor(ABC):
             >>> poses.skeleton.name, poses.quality.shape
             ('coco17', (1, 17))
         """
-        if frames is None and (
-            type(images) is int or (isinstance(images, str) and images.isdigit() and is_webcam(images))
-        ):
-            raise ValueError(f"images: webcam {images} never ends; use frames=…, or stream({images!r})")
+        if frames is None and not _is_photo_file(images) and is_camera(images, asks=False):
+            raise _endless(images)
         parts, origins = [], {}
         with closing(self.stream(images, boxes, box_format=box_format, frames=frames, **options)) as predictions:
             for prediction in predictions:
                 if prediction.error is not None:
                     raise prediction.error
+                if frames is None and prediction.captured_at is not None and isinstance(images, str):
+                    raise _endless(images)  # an address that turned out to be a camera's
                 origins |= prediction.poses.photos or {}
                 if len(prediction.poses):  # empty ones may lack columns
                     parts.append(replace(prediction.poses, photos=None))
@@ -193,30 +199,53 @@ class BasePredictor(ABC):
         box_format: str = "xyxy",
         recursive: bool = False,
         frames: int | None = None,
+        live: bool | None = None,
+        max_age: float | None = None,
+        every: int = 1,
     ) -> Generator[Prediction, None, None]:
-        """Predict photo by photo, each as soon as it is done, for videos of any length, endless iterators and webcams.
+        """Predict photo by photo, each as soon as it is done, for videos of any length, endless iterators and cameras.
 
-        Photos and frames are read on demand and not kept.
+        Photos and frames are read on demand and not kept. Of files each frame is predicted, and frames are read ahead.
+        Of a live source only the newest frame is, one at a time; its prediction has `captured_at`, `age` and `skipped`
+        (https://trustpose.github.io/trustpose/guides/live.html).
 
         Args:
-            photos: what a call takes, and `Image`s.
+            photos: what a call takes, and `Image`s. Live sources are a webcam's number, "/dev/video0", an address
+                (rtsp, rtmp, udp; http and https of motion JPEG or HLS) and an object with `read()` like
+                `cv2.VideoCapture`, whose arrays are BGR.
             boxes: as for a call.
             channels: the channel order of arrays and tensors, "RGB" or "BGR".
             box_format: "xyxy" or "xywh".
             recursive: whether folders are read with their subfolders.
-            frames: at most so many of each video.
+            frames: at most so many of each video; of a live source, so many predictions.
+            live: True: read an iterator, or any http address, as a live source; False: each frame of a camera, in
+                order, read ahead; None: by the source, as above.
+            max_age: frames of a live source that are older, in seconds, when they would be predicted are skipped.
+            every: predict only frames whose number is a multiple of this; photos are numbered from 0 likewise.
 
         Yields:
             The prediction for each photo or frame, in order: its `poses`, its `pixels`, or the `error` that stopped it.
 
         Raises:
-            InputError: as a call does, but for photos that cannot be read.
+            InputError: as a call does, but for photos that cannot be read; for a live source that does not answer.
             ValueError: as a call does.
         """
-        if boxes is None and (channels, box_format) == ("RGB", "xyxy") and _is_photo_file(photos):
+        if (
+            boxes is None
+            and not live
+            and every == 1
+            and (channels, box_format) == ("RGB", "xyxy")
+            and _is_photo_file(photos)
+        ):
             return self._finished([Image(photos)])
+        check_live(live, max_age, every)
         check_box_format(box_format)
-        image_stream = images_of(photos, ReadOptions(channels, recursive, frames, self.max_pixels))
+        read_options = ReadOptions(channels, recursive, frames, self.max_pixels)
+        if is_live(photos, live):
+            if boxes is not None:
+                raise ValueError("boxes: are for photos, not for a live source")
+            return self._newest(photos, read_options, max_age, every)
+        image_stream = each_image(photos, read_options, live, every)
         if boxes is None:
             return self._finished(image_stream)
         images = list(without_videos(image_stream))
@@ -225,6 +254,19 @@ class BasePredictor(ABC):
         return self._finished(
             [replace(image, boxes=image_boxes) for image, image_boxes in zip(images, boxes_of_images, strict=True)]
         )
+
+    def _newest(
+        self, source: Any, options: ReadOptions, max_age: float | None, every: int
+    ) -> Generator[Prediction, None, None]:
+        """Yield the prediction of a live source's newest frame, again and again: each is finished before the next frame
+        is taken, as frames that wait between threads grow old."""
+        with closing(newest_images(source, options, max_age, every)) as images:
+            for image in images:
+                for prediction in self._finished([image]):
+                    frame = image.origin
+                    assert isinstance(frame, LiveFrame)
+                    age = time.monotonic() - frame.clock
+                    yield replace(prediction, captured_at=frame.captured_at, age=age, skipped=frame.skipped)
 
     def _finished(self, photos: Iterable[Image]) -> Generator[Prediction, None, None]:
         """Yield each photo's prediction, calibrated, without duplicates and without people below `min_presence`."""

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -77,6 +78,33 @@ class WebcamFrame:
     def name(self) -> str:
         """The camera and the frame's number."""
         return f"webcam {self.camera}, frame {self.number}"
+
+    def read(self) -> UInt8[np.ndarray, "H W 3"]:
+        """Raises InputError."""
+        raise InputError(f"{self.name}: is not kept; a prediction of `stream` has its pixels: poses.draw(pixels)")
+
+
+@dataclass(frozen=True)
+class LiveFrame:
+    """A frame of a live source, by the camera's name and the frame's number among all that it gave, from 0: it cannot
+    be read again.
+
+    Attributes:
+        captured_at: when it arrived here, in seconds since 1970 (`time.time`).
+        skipped: number of frames that were skipped before it.
+        clock: when it arrived, by `time.monotonic`.
+    """
+
+    camera: str
+    number: int
+    captured_at: float
+    skipped: int
+    clock: float = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The camera and the frame's number."""
+        return f"{self.camera}, frame {self.number}"
 
     def read(self) -> UInt8[np.ndarray, "H W 3"]:
         """Raises InputError."""
@@ -185,13 +213,21 @@ class Image:
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """The result for one photo: its pixels and its people's poses, or the error that stopped it. `left_out` counts the
-    people below the predictor's `min_presence` and doubles of others."""
+    people below the predictor's `min_presence` and doubles of others.
+
+    A frame of a live source also has `captured_at`, when it arrived here, in seconds since 1970 (`time.time`); `age`,
+    the seconds from then until its poses were ready, by a clock that never jumps; and `skipped`, the number of frames
+    between the last prediction's and this one. They are None and 0 for photos and files.
+    """
 
     photo: Image
     poses: Poses
     pixels: UInt8[np.ndarray, "H W 3"] | None = None
     error: InputError | None = None
     left_out: int = 0
+    captured_at: float | None = None
+    age: float | None = None
+    skipped: int = 0
 
     def __repr__(self) -> str:
         """One line: the photo, and its poses or the error."""
@@ -308,7 +344,7 @@ def read_pixels(image: Any, channels: str = "RGB", max_pixels: int = MAX_PIXELS)
             f"image: expected a path, an address, bytes, a Pillow image, an array or a tensor, got {_kind(image)}"
         )
     pixels = as_rgb(image)
-    return pixels if channels == "RGB" else np.ascontiguousarray(pixels[..., ::-1])
+    return pixels if channels == "RGB" else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def check_channels(channels: str) -> None:
