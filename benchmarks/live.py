@@ -47,35 +47,35 @@ def with_clock(pixels: np.ndarray) -> np.ndarray:
 def seconds_since(pixels: np.ndarray) -> float:
     """Return how long ago a picture was taken, by the clock in it."""
     bits = pixels[SIDE, SIDE // 2 : BITS * SIDE : SIDE].mean(axis=1) > 127
-    taken = int((bits.astype(np.int64) << np.arange(BITS)).sum())
-    return ((int(time.monotonic() * 1000) - taken) % 2**BITS) / 1000
+    milliseconds = int((bits.astype(np.int64) << np.arange(BITS)).sum())
+    return ((int(time.monotonic() * 1000) - milliseconds) % 2**BITS) / 1000
 
 
 class Camera:
     """Takes a picture at each tick until it is stopped; `read()` as of cv2.VideoCapture."""
 
     def __init__(self, pixels: np.ndarray, rate: float) -> None:
-        self._pixels, self._rate, self._kept = pixels, rate, list[np.ndarray]()
-        self._changed, self._is_over, self.taken = threading.Condition(), False, 0
+        self._pixels, self._rate, self._pictures = pixels, rate, list[np.ndarray]()
+        self._changed, self._is_over, self.count = threading.Condition(), False, 0
         self._thread = threading.Thread(target=self._take, daemon=True)
         self._thread.start()
 
     def _take(self) -> None:
         start = time.monotonic()
         while not self._is_over:
-            time.sleep(max(0.0, start + self.taken / self._rate - time.monotonic()))
+            time.sleep(max(0.0, start + self.count / self._rate - time.monotonic()))
             picture = with_clock(self._pixels)
             with self._changed:
-                self.taken += 1
-                if len(self._kept) < BUFFERS:
-                    self._kept.append(picture)
+                self.count += 1
+                if len(self._pictures) < BUFFERS:
+                    self._pictures.append(picture)
                 self._changed.notify()
 
     def read(self) -> tuple[bool, np.ndarray | None]:
         """Return the oldest picture that was not read, BGR."""
         with self._changed:
-            self._changed.wait_for(lambda: self._kept or self._is_over)
-            return (True, self._kept.pop(0)) if self._kept else (False, None)
+            self._changed.wait_for(lambda: self._pictures or self._is_over)
+            return (True, self._pictures.pop(0)) if self._pictures else (False, None)
 
     def stop(self) -> None:
         """Take no more pictures."""
@@ -100,7 +100,7 @@ def by_hand(predictor: BasePredictor, camera: Camera) -> Iterator[np.ndarray]:
         yield pixels
 
 
-def each(predictor: BasePredictor, camera: Camera) -> Iterator[np.ndarray]:
+def every_frame(predictor: BasePredictor, camera: Camera) -> Iterator[np.ndarray]:
     """Yield the pixels of each frame, read ahead."""
     for prediction in predictor.stream(camera, live=False):
         assert prediction.pixels is not None
@@ -110,7 +110,7 @@ def each(predictor: BasePredictor, camera: Camera) -> Iterator[np.ndarray]:
 WAYS: dict[str, Callable[[BasePredictor, Camera], Iterator[np.ndarray]]] = {
     "newest": newest,
     "by hand": by_hand,
-    "each": each,
+    "each": every_frame,
 }
 
 
@@ -147,7 +147,7 @@ def main(options: argparse.Namespace) -> dict[str, Any]:
         pixels = photo_of(options, people)
         rows: dict[str, dict[str, float | int | str]] = {}
         for rate in options.rates:
-            one = one_prediction(predictor, pixels)
+            prediction_seconds = one_prediction(predictor, pixels)
             for way, frames_of in WAYS.items():
                 camera = Camera(np.ascontiguousarray(pixels[..., ::-1]), rate)
                 ages = np.array(ages_of(frames_of(predictor, camera), options.seconds))
@@ -159,9 +159,9 @@ def main(options: argparse.Namespace) -> dict[str, Any]:
                     "used a second": len(ages) / options.seconds,
                     "skipped a second": max(0.0, rate - len(ages) / options.seconds),
                     "second half ms": float(1000 * np.median(ages[half:])),
-                    "one ms": float(1000 * np.median(one)),
-                    "aim, median": float(1000 * (np.median(one) + 0.5 / rate) + 10),
-                    "aim, 95 %": float(1000 * (np.median(one) + 1 / rate) + 20),
+                    "one ms": float(1000 * np.median(prediction_seconds)),
+                    "aim, median": float(1000 * (np.median(prediction_seconds) + 0.5 / rate) + 10),
+                    "aim, 95 %": float(1000 * (np.median(prediction_seconds) + 1 / rate) + 20),
                 }
         table(f"people: {people}", rows, ".0f", used_a_second=".1f", skipped_a_second=".1f")
         record[str(people)] = rows
