@@ -119,7 +119,8 @@ def _is_finite(capture: Any) -> bool:
     """Return whether the source says how many frames it has, such as a video file or a list of segments that ended."""
     if isinstance(capture, _Paced):
         return capture.is_finite
-    return isinstance(capture, cv2.VideoCapture) and 0 < capture.get(cv2.CAP_PROP_FRAME_COUNT) < 1e9
+    get = getattr(capture, "get", None)
+    return get is not None and 0 < get(cv2.CAP_PROP_FRAME_COUNT) < 1e9
 
 
 class _Paced:
