@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.multiview.test_triangulation import scene
+from trustpose.multiview.noise import Noise
 from trustpose.multiview.posterior import mixture_covariance
 from trustpose.multiview.symmetric import full_matrix
 from trustpose.multiview.triangulation import triangulate_points
@@ -17,8 +18,8 @@ def test_it_is_the_second_moment_of_the_sampled_posterior() -> None:
     residual = rng.normal(0, 3, (4, 1, 2))
     residual[2, 0] = [14, -9]
     precision, gross, gross_precision = np.full((4, 1), 1 / 9), np.full((4, 1), 0.1), np.full((4, 1), 1 / 40**2)
-    is_good = np.array([[1], [1], [0], [1]]) > 0
-    ours = full_matrix(mixture_covariance(residual, jacobian, precision, gross, gross_precision, is_good))
+    noise = Noise(precision, "mixture", gross, gross_precision)
+    ours = full_matrix(mixture_covariance(residual, jacobian, noise))
 
     wide = 4 * np.linalg.inv(np.einsum("vij,vik->jk", jacobian[:, 0], jacobian[:, 0])) * 40
     places = rng.multivariate_normal(np.zeros(3), wide, 400_000)

@@ -183,3 +183,14 @@ def test_an_address_whose_name_does_not_tell(crops, tmp_path):
         (prediction,) = crops.stream(f"http://127.0.0.1:{photos.server_port}/photo")
         photos.shutdown()
     assert prediction.error is None and prediction.captured_at is None
+
+
+def test_boxes_are_refused_for_each_frame_of_a_camera_too(crops):
+    """As for the newest frame, and as for frames of videos."""
+
+    class Capture:
+        def read(self):
+            return True, np.zeros((32, 32, 3), np.uint8)
+
+    with pytest.raises(ValueError, match="boxes: are for photos, not for Capture, frame 0"):
+        crops.stream(Capture(), [[[0, 0, 32, 32]]], live=False, frames=1)

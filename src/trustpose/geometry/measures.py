@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.geometry.centre_of_mass import weights_of_joints
+from trustpose.geometry.centre_of_mass import SIDES, weights_of_joints
 from trustpose.names import expected_one_of
 from trustpose.skeletons import Skeleton
 
@@ -278,7 +278,6 @@ _LIMBS = {
     "upper_arm": ("shoulder", "elbow"),
     "forearm": ("elbow", "wrist"),
 }
-SIDES = ("left", "right")
 _SHOULDERS, _HIPS = ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")
 
 

@@ -126,11 +126,11 @@ class Measurements:
         with MeasurementWriter(path, levels=self.levels) as write:
             write(self)
 
-    def _columns(self, image_texts: Mapping[int, str] | None = None) -> dict[str, Any]:
+    def _columns(self) -> dict[str, Any]:
         """Return the columns of the table, N × M rows, None where a cell is empty."""
         count, measures = len(self), len(self.measures)
         repeated = {
-            "image_id": _id_cells(self.image_id, count, image_texts),
+            "image_id": _id_cells(self.image_id, count),
             "annotation_id": _id_cells(self.annotation_id, count),
             "track_id": _id_cells(self.track_id, count),
             "person": self.person.tolist(),

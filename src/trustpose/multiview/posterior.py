@@ -10,11 +10,13 @@ Source: Hartley and Zisserman, 5.2 (the covariance of each division, with errors
 Pattern Recognition and Machine Learning, 2.3.3 and 9.2 (evidence and moments of the mixture).
 """
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
+from trustpose.multiview.noise import Noise
 from trustpose.multiview.symmetric import inverse_and_log_determinant, square
 from trustpose.multiview.symmetric import product as multiplied
 
@@ -24,10 +26,7 @@ _DIVIDED = 6  # views that may be either, the most doubtful of a point; the othe
 def mixture_covariance(
     residual: Float[np.ndarray, "V M 2"],
     jacobian: Float[np.ndarray, "V M 2 3"],
-    precision: Float[np.ndarray, "V M"],
-    gross: Float[np.ndarray, "V M"],
-    gross_precision: Float[np.ndarray, "V M"],
-    is_good: Bool[np.ndarray, "V M"],
+    noise: Noise,
 ) -> Float[np.ndarray, "M 6"]:
     """Return the covariance of M points about where they were placed, square metres, as in `symmetric`; NaN if their
     views do not determine it.
@@ -35,11 +34,10 @@ def mixture_covariance(
     Args:
         residual: keypoint minus projected point in each of V views, ideal pixels.
         jacobian: of the projected point by the point's place, pixels a metre.
-        precision: 1/σ² of the usual error; 0: the view does not see the point.
-        gross: probability of a gross error.
-        gross_precision: 1/σ² of it.
-        is_good: whether the view more likely has a usual error.
+        noise: the usual and gross errors of the M points' views, in ideal pixels.
     """
+    precision, gross, gross_precision = noise.precision, noise.gross, noise.gross_precision
+    assert gross is not None and gross_precision is not None
     is_seen = (precision > 0) & np.isfinite(residual).all(axis=2)
     residual = np.where(is_seen[..., None], residual, 0.0)
     jacobian = np.where(is_seen[..., None, None], jacobian, 0.0)
@@ -47,17 +45,15 @@ def mixture_covariance(
     with np.errstate(divide="ignore"):
         usual = np.where(is_seen, np.log(np.maximum(1 - gross, tiny) * precision), 0.0)
         wide = np.where(is_seen, np.log(np.maximum(gross * gross_precision, tiny)), -np.inf)
-    order = np.argsort(
-        np.where(is_seen, np.abs(_share(residual, precision, gross_precision, usual, wide) - 0.5), 1), axis=0
-    )
-    order = order[:_DIVIDED]
+    lengths = (residual**2).sum(axis=2)  # (V, M)
+    goodness = replace(noise, loss="mixture").goodness(lengths)  # the probability of each view by itself
+    order = np.argsort(np.where(is_seen, np.abs(goodness - 0.5), 1), axis=0)[:_DIVIDED]
     squares = square(jacobian[..., 0, :].reshape(-1, 3)) + square(jacobian[..., 1, :].reshape(-1, 3))
     squares = squares.reshape(*is_seen.shape, 6)
     pulls = np.einsum("vmij,vmi->vmj", jacobian, residual)  # (V, M, 3)
-    lengths = (residual**2).sum(axis=2)  # (V, M)
     log_weight, second = [], []
     for division in product((True, False), repeat=len(order)):
-        is_usual = is_good | ~is_seen
+        is_usual = (goodness > 0.5) | ~is_seen
         np.put_along_axis(is_usual, order, np.broadcast_to(np.array(division)[:, None], order.shape), axis=0)
         weight = np.where(is_seen, np.where(is_usual, precision, gross_precision), 0.0)
         inverse, log_determinant = inverse_and_log_determinant(np.einsum("vm,vmj->mj", weight, squares))
@@ -71,12 +67,3 @@ def mixture_covariance(
         weights = np.exp(logs - logs.max(axis=0))
         weights /= weights.sum(axis=0)
     return np.einsum("am,amj->mj", weights, np.where(weights[..., None] > 0, np.array(second), 0.0))
-
-
-def _share(
-    residual: np.ndarray, precision: np.ndarray, gross_precision: np.ndarray, usual: np.ndarray, wide: np.ndarray
-) -> np.ndarray:
-    """Return the probability (V, M) of a usual error, each view by itself."""
-    squared = (residual**2).sum(axis=2)
-    difference = wide - gross_precision * squared / 2 - usual + precision * squared / 2
-    return 1 / (1 + np.exp(np.clip(difference, -700, 700)))

@@ -280,8 +280,7 @@ def _covariance(
         dx, dy, u, v, depth = reprojection(camera, xyz, views.plane[view])
         residual[view] = np.stack([-dx, -dy], axis=1)
         jacobian[view] = np.stack(_derivatives(camera, u, v, depth), axis=1)
-    columns = noise.precision, noise.gross, noise.gross_precision
-    return full_matrix(mixture_covariance(residual, jacobian, *columns, agreeing))
+    return full_matrix(mixture_covariance(residual, jacobian, noise))
 
 
 def _check(

@@ -22,7 +22,7 @@ from trustpose.poses import ErrorModel, Poses
 from trustpose.predict.boxes import Detector, boxes_of, check_box_format
 from trustpose.predict.live import camera_named, check_live, each_image, is_camera, is_live, newest_images
 from trustpose.predict.options import PredictOptions, RunOptions
-from trustpose.predict.photos import Image, LiveFrame, Prediction, no_poses, origin_of
+from trustpose.predict.photos import CameraFrame, Image, Prediction, no_poses, origin_of
 from trustpose.predict.sources import ReadOptions, is_many, without_videos
 from trustpose.skeletons import Skeleton
 
@@ -264,7 +264,7 @@ class BasePredictor(ABC):
             for image in images:
                 for prediction in self._finished([image]):
                     frame = image.origin
-                    assert isinstance(frame, LiveFrame)
+                    assert isinstance(frame, CameraFrame)
                     age = time.monotonic() - frame.clock
                     yield replace(prediction, captured_at=frame.captured_at, age=age, skipped=frame.skipped)
 

@@ -14,7 +14,7 @@ from trustpose.io.download import content_type, is_address, name_in
 from trustpose.io.live import SCHEMES, STREAM_SUFFIXES, Camera, CapturedFrame, NewestFrames, all_frames, camera_of
 from trustpose.io.photos import SUFFIXES, UNREAD_SUFFIXES
 from trustpose.io.video import SUFFIXES as VIDEO_SUFFIXES
-from trustpose.predict.photos import Image, LiveFrame, is_pillow, is_tensor, is_webcam
+from trustpose.predict.photos import CameraFrame, Image, is_pillow, is_tensor, is_webcam
 from trustpose.predict.sources import ReadOptions, images_of
 
 _DEVICES = "/dev/video"  # Video4Linux
@@ -72,7 +72,7 @@ def camera_named(source: Any) -> Camera:
 def newest_images(
     source: Any, options: ReadOptions, max_age: float | None = None, every: int = 1
 ) -> Generator[Image, None, None]:
-    """Yield the newest frame of a live source whenever the next is asked for; its `origin` is a `LiveFrame`.
+    """Yield the newest frame of a live source whenever the next is asked for; its `origin` is a `CameraFrame`.
 
     Raises InputError for a source that does not answer.
     """
@@ -94,7 +94,7 @@ def each_image(source: Any, options: ReadOptions, live: bool | None = None, ever
 
 
 def _image(frame: CapturedFrame, camera: Camera, options: ReadOptions) -> Image:
-    origin = LiveFrame(camera.name, frame.number, frame.captured_at, frame.skipped, frame.clock)
+    origin = CameraFrame(camera.name, frame.number, frame.captured_at, frame.skipped, frame.clock)
     return Image(frame.pixels, image_id=frame.number, origin=origin, channels=camera.channels or options.channels)
 
 

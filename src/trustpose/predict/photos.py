@@ -68,38 +68,21 @@ class VideoFrame:
 
 
 @dataclass(frozen=True)
-class WebcamFrame:
-    """A frame of a webcam, by the camera's number and its own from 0: it cannot be read again."""
-
-    camera: int
-    number: int
-
-    @property
-    def name(self) -> str:
-        """The camera and the frame's number."""
-        return f"webcam {self.camera}, frame {self.number}"
-
-    def read(self) -> UInt8[np.ndarray, "H W 3"]:
-        """Raises InputError."""
-        raise InputError(f"{self.name}: is not kept; a prediction of `stream` has its pixels: poses.draw(pixels)")
-
-
-@dataclass(frozen=True)
-class LiveFrame:
-    """A frame of a live source, by the camera's name and the frame's number among all that it gave, from 0: it cannot
-    be read again.
+class CameraFrame:
+    """A frame of a webcam or another live source, by the camera's name and the frame's number among all that it gave,
+    from 0: it cannot be read again.
 
     Attributes:
-        captured_at: when it arrived here, in seconds since 1970 (`time.time`).
+        captured_at: when it arrived here, in seconds since 1970 (`time.time`); None where each frame is read.
         skipped: number of frames that were skipped before it.
-        clock: when it arrived, by `time.monotonic`.
+        clock: when it arrived, by `time.monotonic`; NaN where each frame is read.
     """
 
     camera: str
     number: int
-    captured_at: float
-    skipped: int
-    clock: float = field(repr=False)
+    captured_at: float | None = None
+    skipped: int = 0
+    clock: float = field(default=float("nan"), repr=False)
 
     @property
     def name(self) -> str:

@@ -38,7 +38,7 @@ from trustpose.predict.fingerprints import fingerprint, model_fingerprint
 from trustpose.predict.journal import Done, Drawings, Journal, Step, Tell
 from trustpose.predict.load import DefaultDetector
 from trustpose.predict.options import PredictOptions, RunOptions
-from trustpose.predict.photos import Image, Prediction, VideoFrame, WebcamFrame, prefetch
+from trustpose.predict.photos import CameraFrame, Image, Prediction, VideoFrame, prefetch
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
 from trustpose.predict.tracked import (
     check_flow,
@@ -319,7 +319,9 @@ def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal:
     for number, pixels in video.frames(limit):
         frame_boxes = None if boxes is None else boxes[number] if number < len(boxes) else NO_BOXES
         source = video.source
-        origin = WebcamFrame(source, number) if isinstance(source, int) else VideoFrame(Path(source), number)
+        origin = (
+            CameraFrame(f"webcam {source}", number) if isinstance(source, int) else VideoFrame(Path(source), number)
+        )
         yield Image(pixels, NO_BOXES if number in journal.done else frame_boxes, number, origin=origin)
 
 

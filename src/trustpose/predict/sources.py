@@ -24,10 +24,10 @@ from trustpose.io.video import Video
 from trustpose.predict.boxes import Boxes, boxes_from_detections, boxes_from_truth
 from trustpose.predict.photos import (
     CallersImage,
+    CameraFrame,
     EncodedPhoto,
     Image,
     VideoFrame,
-    WebcamFrame,
     WebPhoto,
     check_channels,
     is_pillow,
@@ -84,7 +84,7 @@ def is_many(images: object) -> bool:
 def without_videos(images: Iterable[Image]) -> Iterator[Image]:
     """Yield the images, to be given boxes. Raises ValueError for a frame of a video or webcam."""
     for image in images:
-        if isinstance(image.origin, (VideoFrame, WebcamFrame)):
+        if isinstance(image.origin, (VideoFrame, CameraFrame)):
             raise ValueError(
                 f"boxes: are for photos, not for {image.origin.name}; `run` takes a file of boxes by frame"
             )
@@ -144,7 +144,7 @@ def _frames(source: Path | int, options: ReadOptions, numbers: Iterator[int]) ->
     with Video(source) as video:
         number = -1
         for number, pixels in video.frames(options.frames):
-            origin = WebcamFrame(source, number) if isinstance(source, int) else VideoFrame(source, number)
+            origin = CameraFrame(f"webcam {source}", number) if isinstance(source, int) else VideoFrame(source, number)
             yield Image(pixels, image_id=next(numbers), origin=origin)
         if number < 0:
             raise InputError(f"{source}: holds no frame that can be read")

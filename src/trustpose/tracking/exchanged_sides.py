@@ -7,8 +7,6 @@ judged by its expected errors and by how unevenly the joints of this track usual
 as it is rare. The sides that most frames of a track have count as right: which they are, frames alone cannot say.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -95,9 +93,3 @@ def _least(costs: Float[np.ndarray, "2 2 2 T"]) -> Bool[np.ndarray, " T2"]:
         states.append(int(current))
     is_exchanged = np.array(states[::-1], dtype=np.bool_)
     return ~is_exchanged if is_exchanged.mean() > 0.5 else is_exchanged
-
-
-def runs_of(is_exchanged: Sequence[bool] | Bool[np.ndarray, " T"]) -> list[tuple[int, int]]:
-    """Return first and last + 1 of each run of frames with exchanged sides."""
-    edges = np.flatnonzero(np.diff(np.asarray(is_exchanged).astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
-    return [(int(start), int(end)) for start, end in edges]
