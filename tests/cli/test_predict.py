@@ -57,6 +57,14 @@ def test_styles_of_pictures(case):
         run(*arguments, "--style", "rainbow", "--overwrite")
 
 
+@pytest.mark.parametrize("name", ["drawn.jpg", "results.json", "clip.mp4"])
+def test_a_files_name_for_the_folder_is_refused(case, name):
+    path, _ = case
+    with pytest.raises(InputError, match=rf"{name}: --out: expected a folder, for results and pictures"):
+        run(path / "photos", "--gt", path / "gt.json", "--model", path / "colours.onnx", "--out", path / name)
+    assert not (path / name).exists()
+
+
 def test_people_with_only_a_box_on_request(case):
     path, _ = case
     run(path / "photos", "--gt", path / "gt.json", "--all-people", "--no-draw", "--flip", *common(path))

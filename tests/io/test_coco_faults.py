@@ -120,7 +120,7 @@ def test_faults_of_results_are_named(tmp_path: Path, path, new, message: str) ->
     [
         (b"", "the file is empty (0 bytes)"),
         (b"[]", "holds no results"),
-        (b"{}", "expected a list of results, got an object"),
+        (b"{}", "expected a list of results, got an object; `trustpose convert` reads other tools' files"),
         (b'[{"image_id": 1', "is not valid JSON"),
         (b'[{"score": NaN}]', "contains NaN, expected finite numbers"),
         (b'[{"score": -Infinity}]', "contains -Infinity, expected finite numbers"),

@@ -51,7 +51,8 @@ class Rows:
     def of(cls, value: Any, path: str, noun: str) -> "Rows":
         """Build from a parsed value. Raises InputError if `value` is not a list of objects."""
         if not isinstance(value, list):
-            raise InputError(f"{path}: expected a list of {noun}s, got {_kind(value)}")
+            hint = "; `trustpose convert` reads other tools' files" if noun == "result" else ""
+            raise InputError(f"{path}: expected a list of {noun}s, got {_kind(value)}{hint}")
         if set(map(type, value)) - {dict}:
             index = next(i for i, row in enumerate(value) if type(row) is not dict)
             raise InputError(f"{path}: {noun} {index}: expected an object, got {_kind(value[index])}")

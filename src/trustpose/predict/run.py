@@ -26,7 +26,9 @@ from trustpose.grouping.association import association_of
 from trustpose.grouping.suppression import default_threshold, distance_of
 from trustpose.images import Images
 from trustpose.io.download import download_files
+from trustpose.io.photos import SUFFIXES as PHOTO_SUFFIXES
 from trustpose.io.tables import FORMATS, check_format, write_table
+from trustpose.io.video import SUFFIXES as VIDEO_SUFFIXES
 from trustpose.io.video import Video
 from trustpose.models.spec import DEFAULT, detector_folder
 from trustpose.options import settings_in
@@ -142,6 +144,7 @@ def interruption() -> Iterator[Event]:
 
 RESULTS = "results.json"  # its name in the folder of a run
 DOWNLOADS = "downloads"  # its folder of files from addresses
+_FILES = {*PHOTO_SUFFIXES, *VIDEO_SUFFIXES, *(Path(table).suffix for table in TABLES)}
 
 
 def run(
@@ -155,6 +158,8 @@ def run(
     """See `BasePredictor.run`. `drawings`: one for each part, by its folder, where there are several."""
     check_format(options.format)
     check_flow(options)
+    if out.suffix.lower() in _FILES and not out.is_dir():
+        raise InputError(f"{out}: --out: expected a folder, for results and pictures, got the name of a file")
     work = sources if isinstance(sources, Sources) else sources_of(predictor, sources, options, out)
     settings, parts = settings_of(predictor, options), work.parts
     if options.track:
